@@ -1,0 +1,249 @@
+import { engineCapabilities, type Layer } from '#engine';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { Module } from './ast.js';
+import { capabilitiesFile } from './capabilities.js';
+import { BundleError, type Problem, refusal } from './error.js';
+import { check, dependencies, parseModules, runTests, type TestReport, type Tool } from './opa-run.js';
+import { combinationQuery, minimal, protocolQuery, protocols } from './reads.js';
+import { exceededMessage, runSandboxed } from './sandbox.js';
+import type { Snapshot } from './snapshot.js';
+import { readTar } from './tar.js';
+import { describeRules, fillCodes, isTestModule, verifyData, verifyModules, warnings } from './verify.js';
+import { wasmBuiltins } from './wasm-builtins.js';
+import { type Library, libraryFolder, loadLibrary, withWorkspace, writeFiles } from './workspace.js';
+
+/** A policy that compiled, kept the contract and passed its tests. */
+export interface Build {
+  readonly layer: Layer;
+  readonly tests: TestReport;
+  readonly warnings: readonly Problem[];
+  readonly duration_ms: number;
+}
+
+export interface CompilerOptions {
+  /** The command, from `findOpa`; or how to get it when it is first needed. */
+  readonly opa: string | (() => Promise<string>);
+  /** The built-ins that policy may use. Default: those that the engine supplies. */
+  readonly builtins?: readonly string[];
+  /** The folder of Sallyport's own Rego. Default: the one that came with it. */
+  readonly library?: string;
+  /** How long a policy's tests may take, all together. */
+  readonly tests_ms_max?: number;
+  readonly memory_mib_max?: number;
+}
+
+/** Changes whenever an equal source no longer gives an equal layer. */
+const format = 1;
+
+/** Compiles snapshots. Files that did not change since an earlier build are not parsed again. */
+export class Compiler {
+  /** Identifies what else goes into a layer: our Rego, the schemas and the built-ins. Hexadecimal. */
+  readonly recipe: string;
+  readonly #library: Library;
+  readonly #options: CompilerOptions & { builtins: readonly string[] };
+  readonly #modules = new Map<string, Module>();
+  #combination: Promise<string[]> | undefined;
+  #found: Promise<string> | undefined;
+
+  private constructor(library: Library, options: CompilerOptions & { builtins: readonly string[] }) {
+    this.#library = library;
+    this.#options = options;
+    this.recipe = createHash('sha256')
+      .update(JSON.stringify([format, library.digest, [...options.builtins].sort()]))
+      .digest('hex');
+  }
+
+  static async create(options: CompilerOptions): Promise<Compiler> {
+    return new Compiler(await loadLibrary(options.library), {
+      ...options,
+      builtins: options.builtins ?? engineCapabilities,
+    });
+  }
+
+  /** All of it: check, contract, tests and build, side by side where they do not need each other. Throws BundleError. */
+  build(snapshot: Snapshot): Promise<Build> {
+    return this.#work(snapshot, true);
+  }
+
+  /** The same without tests: `sallyport check`. */
+  check(snapshot: Snapshot): Promise<Build> {
+    return this.#work(snapshot, false);
+  }
+
+  /** Tests alone. Gives what failed instead of throwing it; throws where they cannot run. */
+  test(snapshot: Snapshot): Promise<TestReport> {
+    return withWorkspace(async (folder) => runTests(await this.#prepare(folder, snapshot)));
+  }
+
+  #work(snapshot: Snapshot, withTests: boolean): Promise<Build> {
+    const started = performance.now();
+    return withWorkspace(async (folder) => {
+      const tool = await this.#prepare(folder, snapshot);
+      const checking = check(tool);
+      const testing = withTests ? runTests(tool) : Promise.resolve(undefined);
+      const compiling = this.#compile(tool, folder, snapshot);
+      const [checked, tested, compiled] = await Promise.allSettled([checking, testing, compiling]);
+
+      // What does not compile at all is told once, by the step that tells it best.
+      if (checked.status === 'rejected') throw checked.reason;
+      if (checked.value.length > 0) throw new BundleError([...checked.value, ...contractProblems(compiled)]);
+      if (compiled.status === 'rejected') {
+        const failed = tested.status === 'fulfilled' ? (tested.value?.problems ?? []) : [];
+        throw compiled.reason instanceof BundleError
+          ? new BundleError([...compiled.reason.problems, ...failed])
+          : compiled.reason;
+      }
+      if (tested.status === 'rejected') throw tested.reason;
+      if (tested.value !== undefined && tested.value.problems.length > 0) throw new BundleError(tested.value.problems);
+      return {
+        ...compiled.value,
+        tests: tested.value ?? { passed: 0, failed: 0, skipped: 0, problems: [], ran: false },
+        duration_ms: performance.now() - started,
+      };
+    });
+  }
+
+  /** Lays out what the commands work on: `full/` with tests, schemas and capabilities beside it. */
+  async #prepare(folder: string, snapshot: Snapshot): Promise<Tool> {
+    for (const file of snapshot.files.keys()) {
+      if (file.startsWith(`${libraryFolder}/`))
+        throw refusal('reserved_folder', `a folder must not be called ${libraryFolder}`, { file });
+    }
+    const { builtins, tests_ms_max, memory_mib_max } = this.#options;
+    const opa = await this.#opa();
+    const full = path.join(folder, 'full');
+    const [capabilities] = await Promise.all([
+      capabilitiesFile(opa, builtins, folder),
+      writeFiles(full, [...snapshot.files, ...this.#libraryFiles()]),
+      writeFiles(path.join(folder, 'schemas'), this.#library.schemas),
+    ]);
+    await writeFiles(folder, [['capabilities.json', capabilities]]);
+    return {
+      opa,
+      folder: full,
+      capabilities: path.join(folder, 'capabilities.json'),
+      ...(this.#library.schemas.size === 0 ? {} : { schemas: path.join(folder, 'schemas') }),
+      limits: memory_mib_max === undefined ? {} : { memory_mib: memory_mib_max },
+      tests_ms_max: tests_ms_max ?? 20_000,
+    };
+  }
+
+  async #opa(): Promise<string> {
+    const { opa } = this.#options;
+    if (typeof opa === 'string') return opa;
+    this.#found ??= opa().catch((error: unknown) => {
+      this.#found = undefined;
+      throw error;
+    });
+    return this.#found;
+  }
+
+  #libraryFiles(): [string, Uint8Array][] {
+    return [...this.#library.rego].map(([name, content]) => [`${libraryFolder}/${name}`, content]);
+  }
+
+  /** The contract's checks, and the layer. */
+  async #compile(tool: Tool, folder: string, snapshot: Snapshot): Promise<{ layer: Layer; warnings: Problem[] }> {
+    const modules = await parseModules(tool, snapshot, this.#modules);
+    const problems = verifyModules(modules);
+
+    const bare = path.join(folder, 'bare');
+    const inForce = modules.filter((module) => !isTestModule(module));
+    const rego = inForce.map((module) => [module.file, fillCodes(textOf(snapshot, module.file), module)] as const);
+    const data = [...snapshot.files].filter(([file]) => !file.endsWith('.rego'));
+    await writeFiles(bare, [...rego, ...data, ...this.#libraryFiles()]);
+
+    const packages = [...new Set(inForce.map((module) => module.package))].filter((name) => name.startsWith('policy.'));
+    const names = packages.map((name) => name.slice('policy.'.length)).sort();
+    const [built, reads] = await Promise.all([
+      this.#wasm({ ...tool, folder: bare }, folder).catch((error: unknown) => error as Error),
+      this.#reads({ ...tool, folder: bare }, folder, names),
+    ]);
+    if (built instanceof Error) throw problems.length > 0 ? new BundleError(problems) : built;
+    problems.push(...verifyData(built.data, snapshot.files));
+    if (problems.length > 0) throw new BundleError(problems);
+
+    const manifest = {
+      name: 'policy',
+      format: 1,
+      rules: describeRules(inForce),
+      reads,
+      packages: names,
+      builtins: await wasmBuiltins(built.wasm),
+    } as const;
+    return { layer: { manifest, wasm: built.wasm, data: built.data }, warnings: warnings(modules) };
+  }
+
+  /** Policy is compiled, data only carried along: -O0 inlines none of it, and OPA's own loader has read it. */
+  async #wasm(tool: Tool, folder: string): Promise<{ wasm: Uint8Array; data: unknown }> {
+    const output = path.join(folder, 'bundle.tar.gz');
+    const args = [
+      'build',
+      '-b',
+      '.',
+      '-t',
+      'wasm',
+      '-O',
+      '0',
+      '-e',
+      'sallyport/decision',
+      '--capabilities',
+      tool.capabilities,
+      '-o',
+      output,
+    ];
+    const run = await runSandboxed(tool.opa, args, { cwd: tool.folder, limits: tool.limits });
+    if (run.exceeded !== undefined) throw refusal('too_much', exceededMessage('opa build', run.exceeded, tool.limits));
+    if (run.status !== 0) {
+      const said = run.stderr.trim() || run.stdout.trim();
+      throw refusal('build_failed', `without its tests the policy does not build: ${said.slice(0, 4000)}`, {
+        help: 'Rules must not use what only a test file defines.',
+      });
+    }
+    const bundle = readTar(gunzipSync(await readFile(output), { maxOutputLength: 256 * 1024 * 1024 }));
+    const wasm = bundle.get('policy.wasm');
+    if (wasm === undefined) throw refusal('build_failed', 'opa build gave no policy.wasm');
+    const data = bundle.get('data.json');
+    return {
+      wasm: new Uint8Array(wasm),
+      data: data === undefined ? {} : (JSON.parse(data.toString('utf8')) as unknown),
+    };
+  }
+
+  /** For every protocol, whether the policy has a package for it or not: the combination is asked for all of them. */
+  async #reads(tool: Tool, folder: string, names: readonly string[]): Promise<Record<string, string[]>> {
+    const combination = await this.#readsOfCombination(tool, folder);
+    const all = names.includes('all') ? await dependencies(tool, protocolQuery('all')) : [];
+    const entries = await Promise.all(
+      protocols.map(async (protocol) => {
+        const own = names.includes(protocol) ? await dependencies(tool, protocolQuery(protocol)) : all;
+        return [protocol, minimal([...combination, ...own])] as const;
+      }),
+    );
+    return Object.fromEntries(entries);
+  }
+
+  #readsOfCombination(tool: Tool, folder: string): Promise<string[]> {
+    this.#combination ??= (async () => {
+      const alone = path.join(folder, 'alone');
+      await writeFiles(alone, this.#libraryFiles());
+      return dependencies({ ...tool, folder: alone }, combinationQuery);
+    })().catch((error: unknown) => {
+      this.#combination = undefined;
+      throw error;
+    });
+    return this.#combination;
+  }
+}
+
+/** What the contract's checks found in a policy that does not compile either: often it is the reason. */
+function contractProblems(compiled: PromiseSettledResult<unknown>): readonly Problem[] {
+  if (compiled.status === 'fulfilled' || !(compiled.reason instanceof BundleError)) return [];
+  return compiled.reason.problems.filter(({ code }) => !/^(rego_|compile_error|build_failed|too_much)/.test(code));
+}
+
+const textOf = (snapshot: Snapshot, file: string): string =>
+  Buffer.from(snapshot.files.get(file) ?? []).toString('utf8');

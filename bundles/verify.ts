@@ -1,0 +1,337 @@
+import { maskFunctions } from '#engine';
+import type { RuleDescription } from '#engine';
+import { isMap, LineCounter, parseDocument } from 'yaml';
+import type { Module, Rule } from './ast.js';
+import type { Problem } from './error.js';
+
+/**
+ * The contract that `opa check --strict` cannot know: which packages and rules mean something to Sallyport. A rule that
+ * is misspelt or has the wrong shape compiles, passes, and silently denies nothing; here it is refused.
+ */
+
+/** The packages under `policy` that Sallyport asks. */
+export const knownPackages = ['all', 'postgres', 'ssh', 'kubernetes', 'http', 'registry', 'mcp'] as const;
+
+/** The rules that it asks them for, each a set that grows with `contains`. */
+export const contractSets = ['allow', 'deny', 'mask', 'filter', 'approval', 'limit'] as const;
+
+const isContractSet = (name: string): boolean => (contractSets as readonly string[]).includes(name);
+const isTestRule = (name: string): boolean => /^(todo_)?test_/.test(name);
+
+/** Tests are stripped before the build: files named `*_test.rego`, and packages whose name ends so. */
+export const isTestModule = (module: Pick<Module, 'file' | 'package'>): boolean =>
+  module.file.endsWith('_test.rego') || module.package.endsWith('_test');
+
+/** The contract package that a package is ("postgres"), or undefined. */
+function contractPackage(name: string): string | undefined {
+  const rest = name.startsWith('policy.') ? name.slice('policy.'.length) : undefined;
+  return (knownPackages as readonly string[]).find((known) => known === rest);
+}
+
+export function verifyModules(modules: readonly Module[]): Problem[] {
+  // What only a test refers to is not in use: a misspelt rule is misspelt in its test as well.
+  const used = new Set(modules.filter((module) => !isTestModule(module)).flatMap((module) => [...module.uses]));
+  return modules.flatMap((module) => {
+    const known = contractPackage(module.package);
+    if (known === undefined) return verifyPackageName(module);
+    return module.rules.flatMap((rule) => verifyRule(rule, module, used));
+  });
+}
+
+function verifyPackageName(module: Module): Problem[] {
+  const place = { file: module.file, line: module.packageLine };
+  const [first, second] = module.package.split('.');
+  if (first === 'sallyport') {
+    return [
+      {
+        code: 'reserved_package',
+        message: `package ${module.package} is Sallyport's own`,
+        help: 'Choose another name; import data.sallyport.… to use its helpers.',
+        ...place,
+      },
+    ];
+  }
+  if (first !== 'policy' || module.package.endsWith('_test')) return [];
+  const known = knownPackages.map((name) => `policy.${name}`).join(', ');
+  const near = nearest(second ?? '', knownPackages);
+  return [
+    {
+      code: 'unknown_package',
+      message: `nothing asks package ${module.package}${near === undefined || near === second ? '' : ` (policy.${near}?)`}`,
+      help: `Rules that decide belong into one of ${known}; helpers into a package that does not start with "policy".`,
+      ...place,
+    },
+  ];
+}
+
+function verifyRule(rule: Rule, module: Module, used: ReadonlySet<string>): Problem[] {
+  const place = { file: module.file, line: rule.line };
+  if (isContractSet(rule.name)) {
+    if (isTestModule(module)) {
+      return [
+        {
+          code: 'contract_in_test',
+          message: `${rule.name} stands in a test file, which is not part of what goes into force`,
+          help: 'Move the rule into a file that is not a test.',
+          ...place,
+        },
+      ];
+    }
+    if (rule.kind !== 'set') {
+      return [
+        {
+          code: 'not_a_set',
+          message: `${rule.name} must be a set that grows with "contains"; as it stands it would ${rule.name} nothing`,
+          help: `Write: ${rule.name} contains {"code": "…"} if { … }`,
+          ...place,
+        },
+      ];
+    }
+    if (rule.element !== undefined && rule.element.literal && rule.element.hasCode && rule.element.code === '') {
+      return [
+        {
+          code: 'empty_code',
+          message: `${rule.name} has an empty code`,
+          help: 'A code names the rule: letters, digits, underscores.',
+          ...place,
+        },
+      ];
+    }
+    return [];
+  }
+  if (
+    isTestModule(module) ||
+    rule.name.startsWith('_') ||
+    isTestRule(rule.name) ||
+    isUsed(`${module.package}.${rule.name}`, used)
+  )
+    return [];
+  const near = nearest(rule.name, contractSets);
+  return [
+    {
+      code: 'unknown_rule',
+      message: `${rule.name} is no rule that Sallyport asks for, and no other rule uses it${near === undefined ? '' : `: did you mean ${near}?`}`,
+      help: `Known are ${contractSets.join(', ')}. A helper that nothing uses yet may be named _${rule.name}.`,
+      ...place,
+    },
+  ];
+}
+
+function isUsed(path: string, used: ReadonlySet<string>): boolean {
+  if (used.has(path)) return true;
+  for (const use of used) if (use.startsWith(`${path}.`)) return true;
+  return false;
+}
+
+/** The name that a misspelling probably meant: at most two letters away. */
+export function nearest(name: string, candidates: readonly string[]): string | undefined {
+  const ranked = candidates
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  return best !== undefined && best.distance <= 2 ? best.candidate : undefined;
+}
+
+/** Levenshtein's, over short words. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + Number(a[i - 1] !== b[j - 1]);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** Where the rules stand, for reasons that name them. */
+export function describeRules(modules: readonly Module[]): RuleDescription[] {
+  return modules
+    .filter((module) => !isTestModule(module) && contractPackage(module.package) !== undefined)
+    .flatMap((module) =>
+      module.rules
+        .filter((rule) => isContractSet(rule.name) && rule.kind === 'set')
+        .map((rule) => ({
+          code: effectiveCode(rule, module.package),
+          package: module.package,
+          set: rule.name,
+          ...(rule.title === undefined ? {} : { title: rule.title }),
+          file: module.file,
+          line: rule.line,
+        })),
+    );
+}
+
+/** The code that a rule's elements carry in force: its own, its METADATA's where that can be filled in, or its place. */
+function effectiveCode(rule: Rule, inPackage: string): string {
+  return rule.element?.code ?? rule.annotatedCode ?? `${inPackage}.${rule.name}`;
+}
+
+/** Things that are allowed, and worth a word. */
+export function warnings(modules: readonly Module[]): Problem[] {
+  const found: Problem[] = [];
+  const seen = new Map<string, string>();
+  for (const module of modules) {
+    if (isTestModule(module) || contractPackage(module.package) === undefined) continue;
+    for (const rule of module.rules) {
+      const { element } = rule;
+      if (!isContractSet(rule.name) || element === undefined) continue;
+      const place = { file: module.file, line: rule.line };
+      if (!element.literal && rule.annotatedCode !== undefined) {
+        found.push({
+          code: 'code_not_filled',
+          message: `${rule.name} puts in a variable, so that its METADATA code cannot be filled in`,
+          help: `Put "code": "${rule.annotatedCode}" into the object itself.`,
+          ...place,
+        });
+      }
+      if (element.code === undefined) continue;
+      const owner = `${module.package}.${rule.name}`;
+      const other = seen.get(element.code);
+      if (other !== undefined && other !== owner) {
+        found.push({
+          code: 'code_twice',
+          message: `code ${element.code} is also one of ${other}`,
+          help: 'A code names one rule; choose another.',
+          ...place,
+        });
+      }
+      seen.set(element.code, owner);
+    }
+  }
+  return found;
+}
+
+/**
+ * Writes a rule's METADATA code into its element where the element is an object literal without one. Lines stay where
+ * they are. Gives the text as it was where there is nothing to fill in.
+ */
+export function fillCodes(text: string, module: Module): string {
+  const wanted = module.rules.filter(
+    (rule) =>
+      isContractSet(rule.name) &&
+      rule.element?.literal === true &&
+      !rule.element.hasCode &&
+      rule.annotatedCode !== undefined,
+  );
+  if (wanted.length === 0 || contractPackage(module.package) === undefined) return text;
+  const lines = text.split('\n').map((line) => Buffer.from(line));
+  // From the end, so that an insertion moves nothing that is still to be found.
+  const places = wanted
+    .map((rule) => ({ rule, element: rule.element as NonNullable<Rule['element']> }))
+    .sort((a, b) => b.element.column - a.element.column);
+  for (const { rule, element } of places) {
+    const line = lines[element.line - 1];
+    const at = line === undefined ? -1 : openingBrace(line, element.column);
+    if (line === undefined || at < 0) continue;
+    const insertion = Buffer.from(`"code": ${JSON.stringify(rule.annotatedCode)}${element.empty ? '' : ', '}`);
+    lines[element.line - 1] = Buffer.concat([line.subarray(0, at + 1), insertion, line.subarray(at + 1)]);
+  }
+  return lines.map((line) => line.toString('utf8')).join('\n');
+}
+
+/** OPA counts columns in characters in some versions and in bytes in others: whichever points at a brace. */
+function openingBrace(line: Buffer, column: number): number {
+  const inBytes = column - 1;
+  if (line[inBytes] === 0x7b) return inBytes;
+  const inCharacters = Buffer.byteLength([...line.toString('utf8')].slice(0, column - 1).join(''));
+  return line[inCharacters] === 0x7b ? inCharacters : -1;
+}
+
+/** The data that is part of the contract: classification and masks; and the names that data must not take. */
+export function verifyData(data: unknown, files: ReadonlyMap<string, Uint8Array>): Problem[] {
+  if (!isRecord(data)) return [{ code: 'bad_data', message: 'the root of the data must be an object' }];
+  const problems: Problem[] = [];
+  for (const reserved of ['policy', 'sallyport']) {
+    if (reserved in data)
+      problems.push({
+        code: 'reserved_data',
+        message: `data must not define "${reserved}": that is where rules are`,
+        ...locate(files, [reserved]),
+      });
+  }
+  const masks = data['masks'];
+  if (masks !== undefined && !isRecord(masks)) {
+    problems.push({
+      code: 'bad_data',
+      message: 'data.masks must map labels to mask functions',
+      ...locate(files, ['masks']),
+    });
+  }
+  const known = isRecord(masks) ? masks : {};
+  for (const [label, mask] of Object.entries(known)) {
+    if (mask !== 'none' && !(maskFunctions as readonly unknown[]).includes(mask)) {
+      problems.push({
+        code: 'unknown_mask',
+        message: `data.masks.${label} is ${JSON.stringify(mask)}, which is no mask function`,
+        help: `Known are ${maskFunctions.join(', ')} and none.`,
+        ...locate(files, ['masks', label]),
+      });
+    }
+  }
+  return [...problems, ...verifyClassification(data['classification'], known, files)];
+}
+
+function verifyClassification(
+  classification: unknown,
+  masks: Record<string, unknown>,
+  files: ReadonlyMap<string, Uint8Array>,
+): Problem[] {
+  if (classification === undefined) return [];
+  const shape = (path: string[]): Problem => ({
+    code: 'bad_data',
+    message: `data.${path.join('.')} must be ${path.length < 3 ? 'an object: target, column, label' : 'a label or a list of labels'}`,
+    ...locate(files, path),
+  });
+  if (!isRecord(classification)) return [shape(['classification'])];
+  const problems: Problem[] = [];
+  for (const [target, columns] of Object.entries(classification)) {
+    if (!isRecord(columns)) {
+      problems.push(shape(['classification', target]));
+      continue;
+    }
+    for (const [column, given] of Object.entries(columns)) {
+      const labels: unknown[] = Array.isArray(given) ? given : [given];
+      if (labels.some((label) => typeof label !== 'string')) problems.push(shape(['classification', target, column]));
+      for (const label of labels) {
+        if (typeof label !== 'string' || Object.hasOwn(masks, label)) continue;
+        problems.push({
+          code: 'mask_missing',
+          message: `${column} of ${target} is classified ${JSON.stringify(label)}, which has no entry in data.masks`,
+          help: `Add to data.masks: ${label}: redact (or another of ${maskFunctions.join(', ')}, or none).`,
+          ...locate(files, ['classification', target, column]),
+        });
+      }
+    }
+  }
+  return problems;
+}
+
+/** The file and line of a path in the data, where it can be found. JSON is read as the YAML that it is. */
+function locate(files: ReadonlyMap<string, Uint8Array>, path: readonly string[]): { file?: string; line?: number } {
+  for (const [file, content] of files) {
+    if (file.endsWith('.rego')) continue;
+    const folders = file.split('/').slice(0, -1);
+    if (path.length <= folders.length && path.every((part, index) => part === folders[index])) return { file };
+    if (!folders.every((folder, index) => folder === path[index])) continue;
+    const lines = new LineCounter();
+    const document = parseDocument(Buffer.from(content).toString('utf8'), { lineCounter: lines, logLevel: 'silent' });
+    let node: unknown = document.contents;
+    let offset: number | undefined;
+    for (const key of path.slice(folders.length)) {
+      const pair: { key: unknown; value: unknown } | undefined = isMap(node)
+        ? node.items.find((item) => String(item.key) === key)
+        : undefined;
+      node = pair?.value;
+      offset = (pair?.key as { range?: [number, number, number] } | undefined)?.range?.[0];
+      if (pair === undefined) break;
+    }
+    if (offset !== undefined) return { file, line: lines.linePos(offset).line };
+  }
+  return {};
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

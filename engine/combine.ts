@@ -1,0 +1,95 @@
+import { randomBytes } from 'node:crypto';
+import { engineCodes } from './decision.js';
+import type { Decision, EngineCode, Limits, Mask, Outcome, Reason } from './decision.js';
+import type { Verdict } from './evaluate.js';
+import { lowest, maskWeight } from './shapes.js';
+
+/** From verdicts to a decision: several layers become one, and what was decided is frozen and given a name of its own. */
+
+const strictness: Record<Outcome, number> = { allow: 0, hold: 1, deny: 2 };
+
+/**
+ * The strictest outcome, with the reasons of those that asked for it; all obligations of the layers that allow.
+ *
+ * @param verdicts Of the layers that have something to say of this operation. The first layer must be one of them.
+ */
+export function unite(verdicts: readonly Verdict[]): Verdict {
+  const [only] = verdicts;
+  if (only !== undefined && verdicts.length === 1) return only;
+  const outcome = verdicts.reduce<Outcome>(
+    (worst, { outcome }) => (strictness[outcome] > strictness[worst] ? outcome : worst),
+    'allow',
+  );
+  const reasons = verdicts.filter((verdict) => verdict.outcome === outcome).flatMap((verdict) => verdict.reasons);
+  if (outcome === 'deny') return { outcome, reasons, masks: [], filters: [], approvals: [], limits: {} };
+  const masks = new Map<string, Mask>();
+  for (const mask of verdicts.flatMap((verdict) => verdict.masks)) {
+    const other = masks.get(mask.resource);
+    masks.set(mask.resource, other === undefined ? mask : stricter(other, mask));
+  }
+  return {
+    outcome,
+    reasons,
+    masks: [...masks.values()],
+    filters: verdicts.flatMap((verdict) => verdict.filters),
+    approvals: verdicts.flatMap((verdict) => verdict.approvals),
+    limits: verdicts.reduce<Limits>((limits, verdict) => lowest(limits, verdict.limits), {}),
+  };
+}
+
+function stricter(left: Mask, right: Mask): Mask {
+  const [first, second] = maskWeight(right) < maskWeight(left) ? [right, left] : [left, right];
+  if (maskWeight(first) < maskWeight(second) || sameParameters(first, second)) return first;
+  // Which of two sets of parameters shows less cannot be told; redact shows less than either.
+  return {
+    resource: first.resource,
+    with: first.with === 'null' ? 'null' : 'redact',
+    scope: first.scope,
+    code: first.code,
+  };
+}
+
+function sameParameters(left: Mask, right: Mask): boolean {
+  return JSON.stringify(left.parameters ?? {}) === JSON.stringify(right.parameters ?? {});
+}
+
+export function refusal(code: EngineCode, message?: string, rule?: string): Verdict {
+  const reason: Reason = {
+    code,
+    ...(rule === undefined ? undefined : { rule }),
+    title: engineCodes[code],
+    ...(message === undefined ? undefined : { message }),
+  };
+  return { outcome: 'deny', reasons: [reason], masks: [], filters: [], approvals: [], limits: {} };
+}
+
+/** Decisions share what was decided: nobody may change it. */
+export function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const key of Object.keys(value)) freeze((value as Record<string, unknown>)[key]);
+  return Object.freeze(value);
+}
+
+/** Sets this process's decisions apart from those of any other: 12 characters of base 36, 62 bits. */
+const processPrefix = `d-${(randomBytes(8).readBigUInt64BE() % 36n ** 12n).toString(36).padStart(12, '0')}-`;
+let issued = 0;
+
+/** The only place where a decision is made. */
+export function issue(verdict: Verdict, revision: string): Decision {
+  issued += 1;
+  return {
+    id: processPrefix + String(issued),
+    outcome: verdict.outcome,
+    reasons: verdict.reasons,
+    masks: verdict.masks,
+    filters: verdict.filters,
+    approvals: verdict.approvals,
+    limits: verdict.limits,
+    revision,
+  } as unknown as Decision;
+}
+
+/** A refusal that needs no policy: the gateway's own, in the form of every other. */
+export function deny(code: EngineCode, revision: string, message?: string): Decision {
+  return issue(freeze(refusal(code, message)), revision);
+}

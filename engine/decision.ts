@@ -1,0 +1,79 @@
+/** What policy answered, and what must be done about it. */
+
+export interface Reason {
+  /** Names one rule; through it title, file and line. */
+  readonly code: string;
+  /** The package of the rule, "policy.postgres". Absent where the engine itself answered. */
+  readonly rule?: string;
+  readonly title?: string;
+  readonly message?: string;
+}
+
+export const maskFunctions = ['null', 'redact', 'hash', 'tokenize', 'truncate', 'pattern', 'partial'] as const;
+/** Strictest first. */
+export type MaskFunction = (typeof maskFunctions)[number];
+
+export interface Mask {
+  readonly resource: string;
+  readonly with: MaskFunction;
+  /** source: the statement never sees the clear value. output: joins and predicates see it. */
+  readonly scope: 'source' | 'output';
+  readonly parameters?: Readonly<Record<string, unknown>>;
+  readonly code: string;
+}
+
+export interface Filter {
+  readonly resource: string;
+  /** A predicate in the target's own language; several on one resource are AND-ed. */
+  readonly where: string;
+  readonly code: string;
+}
+
+export interface Approval {
+  readonly code: string;
+  readonly groups: readonly string[];
+  readonly quorum: number;
+  /** Milliseconds until the request expires. */
+  readonly expires_ms: number;
+  readonly reason?: string;
+  readonly preview?: 'effect';
+}
+
+export interface Limits {
+  readonly rows?: number;
+  readonly bytes?: number;
+  readonly seconds?: number;
+}
+
+export type Outcome = 'allow' | 'deny' | 'hold';
+
+declare const issued: unique symbol;
+
+/** Made by the engine alone: enforcement asks for one, so nothing is forwarded that was not judged. */
+export interface Decision {
+  readonly [issued]: true;
+  readonly id: string;
+  readonly outcome: Outcome;
+  /** Why: at least one, whatever the outcome. */
+  readonly reasons: readonly Reason[];
+  readonly masks: readonly Mask[];
+  readonly filters: readonly Filter[];
+  readonly approvals: readonly Approval[];
+  readonly limits: Limits;
+  /** "git:3f2c…", "directory:9a1b…"; "none" where no policy is in force. */
+  readonly revision: string;
+}
+
+/** Codes of reasons that come from the engine or the gateway, not from a rule. */
+export const engineCodes = {
+  no_policy: 'No policy is in force.',
+  not_allowed: 'No rule allows this.',
+  policy_error: 'The policy could not be evaluated.',
+  policy_budget: 'The policy took more time or memory than an evaluation may.',
+  policy_shape: "The policy answered in a shape that is not the contract's.",
+  mask_missing: 'A label has no mask in data.masks.',
+  token_expired: 'The token has expired.',
+  audit_failed: 'The operation could not be recorded.',
+  obligation_unsupported: 'The policy asks for something that this protocol cannot do.',
+} as const;
+export type EngineCode = keyof typeof engineCodes;

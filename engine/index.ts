@@ -1,0 +1,9 @@
+/** The decision point: an input document in, a decision out. No I/O, no protocol, no clock of its own. */
+export * from './input.js';
+export * from './decision.js';
+export { engineCapabilities, suppliedBuiltins } from './builtins.js';
+export { deny } from './combine.js';
+export { createEngine, engineDefaults } from './engine.js';
+export type { EngineOptions } from './engine.js';
+export { PolicyLoadError } from './errors.js';
+export type { Engine, Layer, LayerManifest, Revision, RuleDescription } from './revision.js';

@@ -1,0 +1,6 @@
+/** The audit log: written before an operation leaves and after it returns. No record, no operation. */
+export { openAudit, type AuditOptions } from './log.js';
+export { mustBeOnDisk } from './durability.js';
+export { findDecision, readRecords, type FoundDecision, type ReadOptions } from './read.js';
+export type { OpenSink, OpenedSink, SinkFile } from './file.js';
+export type { Audit, AuditRecord, Entry, RecordKind } from './record.js';

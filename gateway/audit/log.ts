@@ -1,0 +1,323 @@
+import { randomUUID } from 'node:crypto';
+import type { Durability } from '../config/index.js';
+import { AuditError } from '../errors.js';
+import { Batch, type Line } from './batch.js';
+import { openFileSink, type OpenSink, type SinkFile } from './file.js';
+import { Formatter } from './format.js';
+import type { Audit, Entry, RecordKind } from './record.js';
+
+/** Records that wait to be written may have this many bytes together; a record that would exceed it is refused. */
+export const buffer_bytes_max = 67_108_864;
+/** A record that nobody waits for is written after this time at the latest, or with the next that somebody waits for. */
+const linger_ms = 10;
+/** So much is written without lingering. */
+const batch_bytes = 1_048_576;
+const retry_first_ms = 100;
+const retry_last_ms = 5_000;
+
+export interface AuditOptions {
+  /** Each gets every record; a record counts as written when all have it. */
+  readonly sinks: readonly { readonly file: string }[];
+  /** memory: nothing is flushed to disk, and a durable write resolves when the operating system has it. */
+  readonly durability: Durability;
+  /** Names this process in its records. Made up when absent. */
+  readonly writer?: string;
+  /** The product's version, for `labels`. */
+  readonly version?: string;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** Told each time the log stops being written. From then on writes throw, until it is written again. */
+  readonly onFailure?: (error: AuditError) => void;
+  /** Told when the log is written again. */
+  readonly onResume?: () => void;
+  /** Told of a file that was found to end in the middle of a line. */
+  readonly onTorn?: (file: string) => void;
+  readonly open?: OpenSink;
+  /** Runs something later; returns what cancels it. */
+  readonly schedule?: (run: () => void, after_ms: number) => () => void;
+  readonly buffer_bytes_max?: number;
+}
+
+/** Opens the log; throws AuditError where a sink cannot be written. */
+export async function openAudit(options: AuditOptions): Promise<Audit> {
+  const log = new AuditLog(options);
+  await log.open();
+  return log;
+}
+
+/**
+ * Kinds that tell what has happened already. Refusing them would not stop it, so while the log cannot be written they
+ * wait in the buffer.
+ */
+const afterTheFact: ReadonlySet<RecordKind> = new Set(['outcome', 'session_close']);
+
+/**
+ * One queue for all sinks, with group commit: whatever arrives while a batch is being written becomes the next batch,
+ * so many records share one write and one flush.
+ *
+ *     open ──write fails──▶ failed ──reopened and written──▶ open
+ *
+ * When a write fails nothing is known of what is on disk. Those who wait are told that their record is not; what nobody
+ * waited for is kept and written again, with the numbers it had: a reader that finds a number twice takes it once.
+ */
+class AuditLog implements Audit {
+  readonly #options: AuditOptions;
+  readonly #formatter: Formatter;
+  readonly #now: () => number;
+  readonly #schedule: (run: () => void, after_ms: number) => () => void;
+  readonly #buffer_bytes_max: number;
+  #files: SinkFile[] = [];
+  #sequence = 0;
+  #batch = new Batch();
+  /** In `#batch` and in the batch being written. */
+  #buffered_bytes = 0;
+  #writing: Promise<void> | undefined;
+  #failure: AuditError | undefined;
+  #unsynced = false;
+  #retry_ms = retry_first_ms;
+  #cancelTimer: (() => void) | undefined;
+  #immediate: NodeJS.Immediate | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: AuditOptions) {
+    this.#options = options;
+    this.#formatter = new Formatter(options.writer ?? randomUUID(), options.version);
+    this.#now = options.now ?? Date.now;
+    this.#schedule = options.schedule ?? later;
+    this.#buffer_bytes_max = options.buffer_bytes_max ?? buffer_bytes_max;
+  }
+
+  async open(): Promise<void> {
+    try {
+      await this.#openFiles();
+    } catch (error) {
+      await this.#closeFiles();
+      throw new AuditError(`the audit log cannot be opened: ${(error as Error).message}`, { cause: error });
+    }
+    this.#wake(false);
+  }
+
+  write(entry: Entry, options: { durable: true }): Promise<void>;
+  write(entry: Entry, options?: { durable?: false }): undefined;
+  write(entry: Entry, options?: { durable?: boolean }): Promise<void> | undefined {
+    const durable = options?.durable === true;
+    if (this.#closing !== undefined) throw new AuditError('the audit log is closed');
+    if (this.#failure !== undefined && (durable || !afterTheFact.has(entry.kind))) {
+      throw unwritable(this.#failure.cause);
+    }
+    this.#add(entry, durable);
+    const written = durable ? this.#batch.written : undefined;
+    if (this.#failure === undefined) this.#wake(durable || this.#batch.bytes >= batch_bytes);
+    return written;
+  }
+
+  #add(entry: Entry, durable: boolean): void {
+    const sequence = this.#sequence + 1;
+    const text = this.#formatter.line(entry, sequence, this.#now());
+    const bytes = text.length;
+    if (this.#buffered_bytes + bytes > this.#buffer_bytes_max) {
+      throw new AuditError('the audit log cannot keep up: too much waits to be written', { retryable: true });
+    }
+    this.#sequence = sequence;
+    this.#keep({ text, bytes, sequence, durable });
+  }
+
+  #keep(line: Line): void {
+    this.#batch.add(line);
+    this.#buffered_bytes += line.bytes;
+  }
+
+  /** Sees to it that the batch is written: now for whoever waits, soon for the rest. */
+  #wake(now: boolean): void {
+    if (this.#writing !== undefined || this.#batch.empty) return;
+    if (now) {
+      // At the end of this turn of the event loop: what other connections ask for meanwhile comes along.
+      this.#immediate ??= setImmediate(() => this.#start());
+    } else {
+      this.#cancelTimer ??= this.#schedule(() => this.#start(), linger_ms);
+    }
+  }
+
+  #start(): void {
+    this.#calm();
+    this.#writing ??= this.#run().finally(() => {
+      this.#writing = undefined;
+      // Something may have come between the last look at the batch and this.
+      if (this.#failure === undefined) this.#wake(this.#batch.awaited);
+    });
+  }
+
+  #calm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    clearImmediate(this.#immediate);
+    this.#immediate = undefined;
+  }
+
+  /** Never rejects: what goes wrong is told to those who wait, and to `onFailure`. */
+  async #run(): Promise<void> {
+    while (this.#failure === undefined && !this.#batch.empty) {
+      const batch = this.#take();
+      try {
+        await this.#writeBatch(batch, batch.awaited);
+      } catch (error) {
+        await this.#fail(batch, error);
+      }
+    }
+  }
+
+  #take(): Batch {
+    const batch = this.#batch;
+    this.#batch = new Batch();
+    return batch;
+  }
+
+  async #writeBatch(batch: Batch, sync: boolean): Promise<void> {
+    const content = batch.content();
+    await all(this.#files, (file) => file.append(content));
+    this.#unsynced = true;
+    if (sync) await this.#sync();
+    this.#buffered_bytes -= batch.bytes;
+    batch.resolve();
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#options.durability === 'memory' || !this.#unsynced) return;
+    this.#unsynced = false;
+    await all(this.#files, (file) => file.datasync());
+  }
+
+  async #fail(batch: Batch, cause: unknown): Promise<void> {
+    const failure = unwritable(cause);
+    this.#failure = failure;
+    const next = this.#take();
+    const parts = [batch.reject(failure), next.reject(failure)];
+    this.#buffered_bytes = 0;
+    for (const line of parts.flatMap(({ kept }) => kept)) this.#keep(line);
+    const refused = ranges(parts.flatMap((part) => part.refused));
+    const { code } = cause as NodeJS.ErrnoException;
+    try {
+      this.#add({ kind: 'audit', fields: { event: 'failed', error: code ?? 'unknown', refused } }, false);
+    } catch {
+      // The buffer is full. What it tells can be seen from the numbers that are missing.
+    }
+    tell(() => this.#options.onFailure?.(failure));
+    await this.#closeFiles();
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#closing !== undefined) return;
+    this.#cancelTimer = this.#schedule(() => {
+      this.#cancelTimer = undefined;
+      this.#writing ??= this.#reopen().finally(() => {
+        this.#writing = undefined;
+        if (this.#failure === undefined) this.#wake(this.#batch.awaited);
+        else this.#retryLater();
+      });
+    }, this.#retry_ms);
+    this.#retry_ms = Math.min(this.#retry_ms * 2, retry_last_ms);
+  }
+
+  /** The log counts as written again only when what was kept is on disk. */
+  async #reopen(): Promise<void> {
+    const batch = this.#take();
+    try {
+      await this.#openFiles();
+      await this.#writeBatch(batch, true);
+    } catch (error) {
+      this.#failure = unwritable(error);
+      const later = this.#take();
+      this.#buffered_bytes = 0;
+      for (const part of [batch, later]) for (const line of part.reject(this.#failure).kept) this.#keep(line);
+      await this.#closeFiles();
+      return;
+    }
+    this.#failure = undefined;
+    this.#retry_ms = retry_first_ms;
+    tell(() => this.#options.onResume?.());
+  }
+
+  async #openFiles(): Promise<void> {
+    const { sinks, open = openFileSink, onTorn } = this.#options;
+    for (const { file: path } of sinks) {
+      const { file, torn } = await open(path);
+      this.#files.push(file);
+      if (!torn) continue;
+      // The half line stays as it is; what follows must not become a part of it.
+      await file.append(Buffer.from('\n'));
+      if (this.#failure === undefined) {
+        tell(() => onTorn?.(path));
+        this.#add({ kind: 'audit', fields: { event: 'torn', file: path } }, false);
+      }
+    }
+  }
+
+  async #closeFiles(): Promise<void> {
+    const files = this.#files;
+    this.#files = [];
+    await Promise.allSettled(files.map((file) => file.close()));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#calm();
+    await this.#writing;
+    this.#calm();
+    if (this.#failure === undefined) await this.#run();
+    if (this.#failure !== undefined) await this.#reopen();
+    if (this.#failure === undefined) {
+      try {
+        await this.#sync();
+      } catch (error) {
+        this.#failure = unwritable(error);
+      }
+    }
+    await this.#closeFiles();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+function unwritable(cause: unknown): AuditError {
+  return new AuditError('the audit log cannot be written, so nothing that has to be recorded may go on', {
+    detail: cause instanceof Error ? cause.message : String(cause),
+    cause,
+    retryable: true,
+  });
+}
+
+/** Waits for all, also when one fails: nothing may go on in a file that is about to be closed. */
+async function all(files: readonly SinkFile[], use: (file: SinkFile) => Promise<void>): Promise<void> {
+  const settled = await Promise.allSettled(files.map(use));
+  const failed = settled.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+/** [3, 4, 5, 9] as [[3, 5], [9, 9]]. */
+function ranges(numbers: readonly number[]): [number, number][] {
+  const found: [number, number][] = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last !== undefined && last[1] === number - 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  return found;
+}
+
+/** A listener's mistake must not become the log's. */
+function tell(listener: () => void): void {
+  try {
+    listener();
+  } catch {
+    // The log has nobody to complain to but the listener.
+  }
+}
+
+function later(run: () => void, after_ms: number): () => void {
+  const timer = setTimeout(run, after_ms);
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,49 @@
+/**
+ * What is written down. Field names follow OPA's decision log where it has one (decision_id, labels, path, input, result,
+ * metrics, timestamp), so that existing readers understand ours.
+ *
+ * A record is one of a numbered sequence per writing process. Values that may identify a person stand in `personal`, keyed
+ * by where they belong, and the record carries one salt for them: a later chain can hash commitments to the values
+ * instead of the values, and a value can be erased without breaking it.
+ */
+export type RecordKind =
+  | 'session_open'
+  | 'session_close'
+  | 'sign_in_refused'
+  | 'intent'
+  | 'outcome'
+  | 'policy'
+  /** By the log about itself: a line was found cut off, or records could not be written. */
+  | 'audit';
+
+export interface AuditRecord {
+  readonly version: 1;
+  readonly kind: RecordKind;
+  /** Who writes: one process of one gateway. */
+  readonly writer: string;
+  /** Numbered from 1 within the writer. */
+  readonly sequence: number;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly timestamp: string;
+  readonly [field: string]: unknown;
+}
+
+/** A record before its writer, number and time are known. */
+export interface Entry {
+  readonly kind: RecordKind;
+  /** Fields that never identify a person. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Fields that may: statement text, parameters, subject, address, prompt. Absent where there are none. */
+  readonly personal?: Readonly<Record<string, unknown>>;
+}
+
+export interface Audit {
+  /**
+   * Takes one record. `durable` asks for it to be on disk: the promise resolves when it is; without it nothing is
+   * returned and the record follows with the next write. Throws AuditError at once where the record cannot be taken
+   * (a sink has failed, the bounded buffer is full).
+   */
+  write(entry: Entry, options: { durable: true }): Promise<void>;
+  write(entry: Entry, options?: { durable?: false }): undefined;
+  close(): Promise<void>;
+}

@@ -1,0 +1,199 @@
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { Command } from 'commander';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { cleanUp, goodPolicy, scratch, writeTree, type Files } from '../../test/bundles/support.js';
+import {
+  buildCommand,
+  checkCommand,
+  policyRollbackCommand,
+  policyStatusCommand,
+  registerPolicyCommands,
+  testCommand,
+} from './policy-commands.js';
+
+afterAll(cleanUp);
+
+function io() {
+  let out = '';
+  let err = '';
+  const told = {
+    stdout: { write: (text: string) => (out += text) },
+    stderr: { write: (text: string) => (err += text) },
+    env: process.env,
+  };
+  return { io: told, out: () => out, err: () => err, json: () => JSON.parse(out) as Record<string, unknown> };
+}
+
+async function policy(files: Files = {}): Promise<string> {
+  const folder = await scratch();
+  await writeTree(folder, { ...goodPolicy, ...files });
+  return folder;
+}
+
+const misspelt: Files = {
+  'x.rego': 'package policy.postgres\n\ndeni contains {"code": "x"} if input.operation.opaque\n',
+};
+const failing: Files = { 'x_test.rego': 'package x_test\n\ntest_x if 1 == 2\n' };
+
+describe('check', () => {
+  test('says what it found, without colours where nobody reads them', async () => {
+    const spoken = io();
+    expect(await checkCommand(await policy(), {}, spoken.io)).toBe(0);
+    expect(spoken.out()).toMatch(/^ok 2 rules in policy\.postgres \(\d+ ms\)\n$/);
+  });
+
+  test('answers no with file, line and what to do', async () => {
+    const spoken = io();
+    expect(await checkCommand(await policy(misspelt), {}, spoken.io)).toBe(1);
+    expect(spoken.out()).toMatch(/^no x\.rego:3: deni .*did you mean deny\?\n {4}Known are allow, deny/);
+  });
+
+  test('gives the same as JSON', async () => {
+    const spoken = io();
+    expect(await checkCommand(await policy(misspelt), { json: true }, spoken.io)).toBe(1);
+    expect(spoken.json()).toMatchObject({ ok: false, problems: [{ code: 'unknown_rule', file: 'x.rego', line: 3 }] });
+  });
+
+  test('does not run tests', async () => {
+    expect(await checkCommand(await policy(failing), {}, io().io)).toBe(0);
+  });
+
+  test('of a folder that is not there is wrong use', async () => {
+    const spoken = io();
+    expect(await checkCommand(path.join(await scratch(), 'none'), {}, spoken.io)).toBe(2);
+    expect(spoken.out()).toMatch(/does not exist/);
+  });
+
+  test('without a usable opa has failed', async () => {
+    const spoken = io();
+    const env = { ...process.env, SALLYPORT_OPA: '/nonexistent/opa' };
+    expect(await checkCommand(await policy(), {}, { ...spoken.io, env })).toBe(3);
+    expect(spoken.out()).toMatch(/SALLYPORT_OPA/);
+  });
+});
+
+describe('test', () => {
+  test('counts what passed', async () => {
+    const spoken = io();
+    expect(await testCommand(await policy(), {}, spoken.io)).toBe(0);
+    expect(spoken.out()).toBe('ok 1 test passed, 0 failed\n');
+  });
+
+  test('names what failed', async () => {
+    const spoken = io();
+    expect(await testCommand(await policy(failing), { json: true }, spoken.io)).toBe(1);
+    expect(spoken.json()).toMatchObject({
+      ok: false,
+      tests: { passed: 1, failed: 1 },
+      problems: [{ file: 'x_test.rego', line: 3 }],
+    });
+  });
+});
+
+describe('build', () => {
+  test('writes an archive, the same bytes each time', async () => {
+    const [one, two] = [await policy(), await policy()];
+    const out = await scratch();
+    expect(await buildCommand(one, { output: path.join(out, 'a', 'one.tar.gz') }, io().io)).toBe(0);
+    expect(await buildCommand(two, { output: path.join(out, 'two.tgz') }, io().io)).toBe(0);
+    const [first, second] = await Promise.all([
+      readFile(path.join(out, 'a', 'one.tar.gz')),
+      readFile(path.join(out, 'two.tgz')),
+    ]);
+    expect(first.equals(second)).toBe(true);
+    expect(await readdir(path.join(out, 'a'))).toEqual(['one.tar.gz']);
+  });
+
+  test('writes a folder where one is named', async () => {
+    const out = path.join(await scratch(), 'bundle');
+    const spoken = io();
+    expect(await buildCommand(await policy(), { output: out, json: true }, spoken.io)).toBe(0);
+    expect((await readdir(out)).sort()).toEqual(['data.json', 'manifest.json', 'policy.wasm']);
+    expect(spoken.json()).toMatchObject({
+      ok: true,
+      output: out,
+      tests: { passed: 1 },
+      revision: expect.stringMatching(/^directory:/) as unknown,
+    });
+  });
+
+  test('writes nothing where a test fails', async () => {
+    const out = path.join(await scratch(), 'bundle');
+    expect(await buildCommand(await policy(failing), { output: out }, io().io)).toBe(1);
+    await expect(readdir(out)).rejects.toThrow(/ENOENT/);
+  });
+});
+
+describe('policy', () => {
+  const status = {
+    format: 1,
+    source: 'git /srv/policy, branch main',
+    pid: process.pid,
+    revision: `git:${'a'.repeat(40)}`,
+    since: '2026-11-22T09:00:00.000Z',
+    commit: {
+      hash: 'a'.repeat(40),
+      subject: 'No secrets',
+      author: 'Ada <ada@example.com>',
+      time: '2026-11-22T08:59:59.000Z',
+    },
+    restored: false,
+    last: {
+      revision: `git:${'b'.repeat(40)}`,
+      at: '2026-11-22T09:01:00.000Z',
+      ok: false,
+      error: 'postgres.rego:3: unexpected eof',
+      duration_ms: 12,
+    },
+    history: [{ revision: `git:${'a'.repeat(40)}`, at: '2026-11-22T09:00:00.000Z', how: 'built' }],
+  };
+
+  async function state(content?: object): Promise<string> {
+    const folder = await scratch();
+    await mkdir(path.join(folder, 'policy'));
+    if (content !== undefined) await writeFile(path.join(folder, 'policy', 'status.json'), JSON.stringify(content));
+    return folder;
+  }
+
+  test('status tells what is in force and why the last change is not', async () => {
+    const spoken = io();
+    expect(await policyStatusCommand({ state: await state(status) }, spoken.io)).toBe(1);
+    expect(spoken.out()).toMatch(/in force\s+git:a{40}, since 2026/);
+    expect(spoken.out()).toMatch(/No secrets — Ada/);
+    expect(spoken.out()).toMatch(/no refused git:b{40}/);
+    expect(spoken.out()).toMatch(/postgres\.rego:3: unexpected eof/);
+    expect(spoken.out()).toMatch(/running, process/);
+  });
+
+  test('status is done where the last change is in force', async () => {
+    const spoken = io();
+    const last = { revision: status.revision, at: status.since, ok: true, duration_ms: 200, commit_to_force_ms: 231 };
+    expect(await policyStatusCommand({ state: await state({ ...status, last }) }, spoken.io)).toBe(0);
+    expect(spoken.out()).toMatch(/in force 231 ms after the commit/);
+  });
+
+  test('status of a folder that no gateway used is no', async () => {
+    const spoken = io();
+    expect(await policyStatusCommand({ state: await state(), json: true }, spoken.io)).toBe(1);
+    expect(spoken.json()).toMatchObject({ ok: false, error: 'no_status' });
+  });
+
+  test('rollback without a gateway has failed', async () => {
+    const spoken = io();
+    expect(await policyRollbackCommand({ state: await state(), timeout_ms: 100 }, spoken.io)).toBe(3);
+    expect(spoken.out()).toMatch(/no gateway .* answered/);
+  });
+});
+
+test('the commands are on the command line, and speak through the exit code', async () => {
+  const spoken = io();
+  const program = new Command('sallyport').exitOverride();
+  registerPolicyCommands(program, spoken.io);
+  const before = process.exitCode;
+  await program.parseAsync(['check', await policy(misspelt), '--json'], { from: 'user' });
+  const said = process.exitCode;
+  process.exitCode = before;
+  expect(said).toBe(1);
+  expect(spoken.json()).toMatchObject({ ok: false });
+});

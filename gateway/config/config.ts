@@ -1,0 +1,95 @@
+import type { ListenAddress, Target } from '../protocol.js';
+
+/** The whole configuration: validated, with paths absolute, secrets resolved and defaults filled in. */
+export interface Config {
+  /** The file that was read; absolute. */
+  readonly file: string;
+  /** The folder it stands in: what relative paths in it are relative to. */
+  readonly directory: string;
+  /** By protocol, for the protocols that are built. A protocol that is not here is not listened for. */
+  readonly listen: ReadonlyMap<string, ListenAddress>;
+  readonly identity: IdentityConfig;
+  readonly policy: PolicyConfig;
+  /** The targets of the protocols that are built, in the order of the file. */
+  readonly targets: readonly Target[];
+  readonly state: { readonly directory: string };
+  readonly audit: AuditConfig;
+  /** What is odd but no reason not to start: one line each, safe to log. */
+  readonly warnings: readonly string[];
+}
+
+export interface IdentityConfig {
+  readonly providers: readonly Provider[];
+  /** The longest "exp" minus "iat" that a token may have. */
+  readonly tokenLifetimeMax_ms: number;
+  /** How far a token's "nbf" and "iat" may lie in the future. Never lengthens a token's life. */
+  readonly clockSkew_ms: number;
+}
+
+/** Signature algorithms that a provider may be allowed: asymmetric ones only, so that no verifier's key can sign. */
+export const signatureAlgorithms = [
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+  'PS256',
+  'PS384',
+  'PS512',
+  'RS256',
+  'RS384',
+  'RS512',
+] as const;
+export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
+
+export const principalKinds = ['agent', 'human', 'service'] as const;
+export type PrincipalKind = (typeof principalKinds)[number];
+
+/** One issuer of tokens. */
+export interface Provider {
+  readonly name: string;
+  /** Equal to the "iss" of its tokens, byte for byte. */
+  readonly issuer: string;
+  /** A file with its public keys; absent: discovered at the issuer. */
+  readonly jwks?: { readonly file: string };
+  /** A token must be for one of these. */
+  readonly audience: readonly string[];
+  readonly algorithms: readonly SignatureAlgorithm[];
+  readonly claims: Claims;
+  /** What a principal is whose token does not say. */
+  readonly kindDefault: PrincipalKind;
+}
+
+/** Principal field: name of the claim that it comes from. "a.b" is the claim of that name, else b inside a. */
+export interface Claims {
+  readonly groups: string;
+  readonly roles: string;
+  readonly purpose: string;
+  readonly kind: string;
+  readonly prompt: string;
+  /** Claims that policy sees under `principal.attributes`, by their own names. */
+  readonly attributes: readonly string[];
+}
+
+export type PolicyConfig =
+  | { readonly directory: string }
+  | {
+      readonly git: {
+        /** A URL as git takes it, or an absolute path. */
+        readonly url: string;
+        readonly branch: string;
+        /** Where policy stands inside the repository; "." is its root. */
+        readonly path: string;
+      };
+    };
+
+/**
+ * disk: every record is on disk before what it records goes on. memory: none has to be. by_action: those of operations
+ * that do more than read.
+ */
+export type Durability = 'disk' | 'memory' | 'by_action';
+
+export interface AuditConfig {
+  readonly durability: Durability;
+  readonly sinks: readonly { readonly file: string }[];
+}

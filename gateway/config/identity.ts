@@ -1,0 +1,80 @@
+import type { IdentityConfig, Provider } from './config.js';
+import type { KeyPath } from './document.js';
+import { duration } from './duration.js';
+import { isLoopback } from './listeners.js';
+import type { Reading } from './load.js';
+import { absolute, readReference } from './references.js';
+import type { ConfigFile, ProviderInput } from './schema.js';
+
+const lifetimeDefault_ms = 3_600_000;
+const skewDefault_ms = 30_000;
+/** A larger difference between two clocks is a fault to repair, not to tolerate. */
+const skew_ms_max = 300_000;
+
+/** Reads the identity part; key files must be readable now, because without them nobody could sign in. */
+export async function readIdentity(input: ConfigFile['identity'], reading: Reading): Promise<IdentityConfig> {
+  const { document, problems } = reading;
+  const providers: Provider[] = [];
+  for (const [index, provider] of input.providers.entries()) {
+    const path = ['identity', 'providers', index];
+    if (providers.some(({ name }) => name === provider.name)) {
+      problems.push(document.problem([...path, 'name'], 'another provider has the same name'));
+    }
+    if (providers.some(({ issuer }) => issuer === provider.issuer)) {
+      problems.push(
+        document.problem([...path, 'issuer'], 'another provider has the same issuer; give one provider all audiences'),
+      );
+    }
+    providers.push(await readProvider(provider, path, reading));
+  }
+  const lifetime_ms = read_ms(input.token_lifetime_max, lifetimeDefault_ms);
+  if (lifetime_ms <= 0)
+    problems.push(document.problem(['identity', 'token_lifetime_max'], 'must be longer than nothing'));
+  const skew_ms = read_ms(input.clock_skew, skewDefault_ms);
+  if (skew_ms > skew_ms_max) {
+    problems.push(document.problem(['identity', 'clock_skew'], 'must be at most 5m; set the clocks right instead'));
+  }
+  return { providers, tokenLifetimeMax_ms: lifetime_ms, clockSkew_ms: skew_ms };
+}
+
+const read_ms = (text: string | undefined, byDefault_ms: number) =>
+  text === undefined ? byDefault_ms : (duration(text) ?? byDefault_ms);
+
+async function readProvider(input: ProviderInput, path: KeyPath, reading: Reading): Promise<Provider> {
+  const { directory, document, problems } = reading;
+  const claims = input.claims ?? {};
+  if (input.jwks === undefined) {
+    const url = URL.canParse(input.issuer) ? new URL(input.issuer) : undefined;
+    const host = url?.hostname.replace(/^\[|\]$/gu, '');
+    if (host === undefined || (url?.protocol !== 'https:' && !isLoopback(host))) {
+      problems.push(
+        document.problem(
+          [...path, 'issuer'],
+          'keys are discovered there, so it must be https:// (http:// only on loopback); or give jwks: {file: …}',
+        ),
+      );
+    }
+  } else {
+    try {
+      await readReference(absolute(directory, input.jwks.file));
+    } catch (error) {
+      problems.push(document.problem([...path, 'jwks', 'file'], (error as Error).message));
+    }
+  }
+  return {
+    name: input.name,
+    issuer: input.issuer,
+    ...(input.jwks && { jwks: { file: absolute(directory, input.jwks.file) } }),
+    audience: typeof input.audience === 'string' ? [input.audience] : input.audience,
+    algorithms: input.algorithms ?? ['ES256', 'EdDSA', 'PS256', 'RS256'],
+    claims: {
+      groups: claims.groups ?? 'groups',
+      roles: claims.roles ?? 'roles',
+      purpose: claims.purpose ?? 'purpose',
+      kind: claims.kind ?? 'kind',
+      prompt: claims.prompt ?? 'prompt',
+      attributes: claims.attributes ?? [],
+    },
+    kindDefault: input.kind_default ?? 'service',
+  };
+}

@@ -1,0 +1,18 @@
+/** sallyport.yaml: read, checked whole, and turned into what the gateway is built from. */
+export { loadConfig } from './load.js';
+export { printable } from './printable.js';
+export { configSchema, publishedSchema } from './schema.js';
+export { duration } from './duration.js';
+export {
+  principalKinds,
+  signatureAlgorithms,
+  type AuditConfig,
+  type Claims,
+  type Config,
+  type Durability,
+  type IdentityConfig,
+  type PolicyConfig,
+  type PrincipalKind,
+  type Provider,
+  type SignatureAlgorithm,
+} from './config.js';

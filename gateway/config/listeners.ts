@@ -1,0 +1,90 @@
+import { createSecureContext } from 'node:tls';
+import type { ListenAddress } from '../protocol.js';
+import type { KeyPath } from './document.js';
+import type { Reading } from './load.js';
+import { absolute, readReference } from './references.js';
+import type { ListenerInput } from './schema.js';
+
+const port_max = 65_535;
+
+/** The listeners of the protocols that are built, with their certificates and keys read and tried. */
+export async function readListeners(
+  input: Readonly<Record<string, ListenerInput>>,
+  built: readonly string[],
+  reading: Reading,
+): Promise<Map<string, ListenAddress>> {
+  const listen = new Map<string, ListenAddress>();
+  const taken = new Map<string, string>();
+  for (const [protocol, listener] of Object.entries(input)) {
+    const plain = typeof listener === 'string';
+    const path = ['listen', protocol, ...(plain ? [] : ['address'])];
+    const { host, port } = splitAddress(plain ? listener : listener.address);
+    if (port > port_max) {
+      reading.problems.push(reading.document.problem(path, `there is no port ${port}; the highest is ${port_max}`));
+      continue;
+    }
+    const other = port === 0 ? undefined : taken.get(`${host}:${port}`);
+    if (other !== undefined) {
+      reading.problems.push(reading.document.problem(path, `listen.${other} has the same address`));
+    }
+    taken.set(`${host}:${port}`, protocol);
+    if (!built.includes(protocol)) continue;
+    const tls =
+      plain || listener.tls === undefined
+        ? undefined
+        : await readTls(listener.tls, ['listen', protocol, 'tls'], reading);
+    if (plain || listener.tls === undefined) {
+      if (!isLoopback(host)) {
+        reading.warnings.push(
+          `listen.${protocol} has no tls: whoever connects to ${host} from another machine will be refused, because a token must not travel in clear`,
+        );
+      }
+    }
+    listen.set(protocol, { host, port, ...(tls && { tls }) });
+  }
+  return listen;
+}
+
+function splitAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon);
+  return { host: host.startsWith('[') ? host.slice(1, -1) : host, port: Number(address.slice(colon + 1)) };
+}
+
+/** 127.0.0.0/8, ::1 and the name that means them. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.[0-9]{1,3}){3}$/u.test(host);
+}
+
+async function readTls(
+  input: { readonly certificate: { readonly file: string }; readonly key: { readonly file: string } },
+  path: KeyPath,
+  { directory, document, problems }: Reading,
+): Promise<{ certificate: string; key: string } | undefined> {
+  const read = async (part: 'certificate' | 'key') => {
+    try {
+      return await readReference(absolute(directory, input[part].file));
+    } catch (error) {
+      problems.push(document.problem([...path, part, 'file'], (error as Error).message));
+      return undefined;
+    }
+  };
+  const certificate = await read('certificate');
+  const key = await read('key');
+  if (certificate === undefined || key === undefined) return undefined;
+  try {
+    createSecureContext({ cert: certificate, key });
+  } catch (error) {
+    problems.push(document.keyProblem(path, `certificate and key cannot be used: ${whyNoContext(error)}`));
+    return undefined;
+  }
+  return { certificate, key };
+}
+
+function whyNoContext(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH') return 'the key is not that of the certificate';
+  if (code?.startsWith('ERR_OSSL_PEM') === true)
+    return 'both must be PEM files ("-----BEGIN …-----"), the key without a passphrase';
+  return code ?? 'OpenSSL refuses them';
+}

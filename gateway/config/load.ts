@@ -1,0 +1,225 @@
+import { access, constants, readFile, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { ErrorObject } from 'ajv';
+import { ConfigError } from '../errors.js';
+import type { ListenAddress, Protocol, Target } from '../protocol.js';
+import type { AuditConfig, Config } from './config.js';
+import { ConfigDocument, printPath, type KeyPath, type Problem } from './document.js';
+import { readIdentity } from './identity.js';
+import { readListeners } from './listeners.js';
+import { guard, printable, secretKey } from './printable.js';
+import { absolute, pathKey, substitute, whyUnreadable, type Substituted } from './references.js';
+import { configSchema, type ConfigFile } from './schema.js';
+import { readTargets } from './targets.js';
+import { explain, errorPath, readNumbers, validator } from './validate.js';
+
+/** A configuration file may have at most this many bytes. */
+const file_bytes_max = 4_194_304;
+
+/**
+ * What the parts of the loader share: where they are, and a list of everything that is wrong, so that a person reads
+ * all of it at once.
+ */
+export interface Reading {
+  readonly directory: string;
+  readonly document: ConfigDocument;
+  readonly problems: Problem[];
+  readonly warnings: string[];
+}
+
+/**
+ * Reads and checks sallyport.yaml.
+ *
+ * A secret or file that only one target needs makes that target unavailable; everything else that is wrong is a
+ * ConfigError that lists every problem as `file:line:column: key: what and what to do`. Parts for protocols that are
+ * not in `protocols` are left out and named in one warning.
+ */
+export async function loadConfig(
+  file: string,
+  options: { readonly env: NodeJS.ProcessEnv; readonly protocols: readonly Protocol[] },
+): Promise<Config> {
+  const path = resolve(file);
+  const document = new ConfigDocument(await readSource(path));
+  refuseProblems(path, document.problems);
+
+  const references = substitute(document.value ?? {}, options.env);
+  const value = references.value;
+  const check = validator(configSchema(options.protocols));
+  let errors = check(value);
+  if (readNumbers(value, errors, references.substituted)) errors = check(value);
+
+  const reading: Reading = { directory: dirname(path), document, problems: [], warnings: [] };
+  reading.problems.push(
+    ...referenceProblems(references, document),
+    ...schemaProblems(errors, value, references, document),
+  );
+  refuseProblems(path, reading.problems);
+
+  const input = value as ConfigFile;
+  const names = options.protocols.map(({ name }) => name);
+  const listen = await readListeners(input.listen ?? {}, names, reading);
+  const identity = await readIdentity(input.identity, reading);
+  const policy = await readPolicy(input.policy, reading);
+  const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
+  const state = { directory: absolute(reading.directory, input.state?.directory ?? './.sallyport') };
+  const audit = readAudit(input.audit, state.directory, reading);
+  refuseProblems(path, reading.problems);
+
+  const later = leftOut(input, names);
+  if (later !== undefined) reading.warnings.push(later);
+  reading.warnings.push(...lonely(listen, targets));
+  const config: Config = {
+    file: path,
+    directory: reading.directory,
+    listen,
+    identity,
+    policy,
+    targets,
+    state,
+    audit,
+    warnings: reading.warnings,
+  };
+  return guard(config, () => printable(config));
+}
+
+async function readSource(path: string): Promise<string> {
+  try {
+    const { size } = await stat(path);
+    if (size > file_bytes_max)
+      throw new ConfigError(`${path} has more than ${file_bytes_max} bytes: is it the right file?`);
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(`the configuration file ${path} ${whyUnreadable(error)}; name one with --config`, {
+      cause: error,
+    });
+  }
+}
+
+function refuseProblems(file: string, problems: readonly Problem[]): void {
+  if (problems.length === 0) return;
+  const lines = [...problems]
+    .sort((a, b) => a.line - b.line || a.column - b.column)
+    .map(({ path, message, line, column }) => {
+      const key = path.length === 0 ? '' : `${printPath(path)}: `;
+      return `${file}:${line}:${column}: ${key}${message}`;
+    });
+  throw new ConfigError([...new Set(lines)].join('\n'));
+}
+
+/** Whether the path leads into the upstream of a target, where a missing secret is no reason not to start. */
+const inUpstream = (path: KeyPath) => path[0] === 'targets' && path[2] === 'upstream';
+
+function referenceProblems({ missing, malformed }: Substituted, document: ConfigDocument): Problem[] {
+  return [
+    ...malformed.map((path) =>
+      document.problem(
+        path,
+        `has a "\${" that starts no \${NAME}; write $\${ where the two characters themselves are meant`,
+      ),
+    ),
+    ...missing
+      .filter(({ path }) => !inUpstream(path))
+      .map(({ path, name }) => document.problem(path, `the environment variable ${name} is not set, or empty`)),
+  ];
+}
+
+function schemaProblems(
+  errors: readonly ErrorObject[],
+  value: unknown,
+  references: Substituted,
+  document: ConfigDocument,
+): Problem[] {
+  const missing = new Set(references.missing.map(({ path }) => pathKey(path)));
+  const quotable = (path: KeyPath) =>
+    !references.substituted.has(pathKey(path)) && !path.some((step) => secretKey.test(String(step)));
+  return errors
+    .filter((error) => !missing.has(pathKey(errorPath(error, value))))
+    .map((error) => later(error, value, document) ?? explain(error, value, document, quotable));
+}
+
+/** Keys that the design has and this version has not: ignoring them would promise what is not kept. */
+function later(error: ErrorObject, value: unknown, document: ConfigDocument): Problem | undefined {
+  if (error.keyword !== 'additionalProperties') return undefined;
+  const path = [...errorPath(error, value), error.params.additionalProperty as string];
+  switch (printPath(path)) {
+    case 'state.postgres':
+      return document.keyProblem(
+        path,
+        'a shared database is not supported yet; remove the key, and give state.directory',
+      );
+    case 'policy.signing':
+      return document.keyProblem(
+        path,
+        'signed policy is not supported yet; remove the key to go on without signatures',
+      );
+    default:
+      return undefined;
+  }
+}
+
+async function readPolicy(
+  input: ConfigFile['policy'],
+  { directory, document, problems }: Reading,
+): Promise<Config['policy']> {
+  const refuse = (path: KeyPath, message: string) => problems.push(document.problem(path, message));
+  if ('directory' in input) {
+    const folder = absolute(directory, input.directory);
+    const wrong = await whyNoFolder(folder);
+    if (wrong !== undefined) refuse(['policy', 'directory'], `the folder ${folder} ${wrong}`);
+    return { directory: folder };
+  }
+  const { url, branch = 'main', path = '.' } = input.git;
+  // "host:path" and "scheme://…" are git's own forms for what is elsewhere; all else is a path.
+  const elsewhere = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/|^[^/\s]+:/u.test(url);
+  const location = elsewhere ? url : absolute(directory, url);
+  const wrong = elsewhere ? undefined : await whyNoFolder(location);
+  if (wrong !== undefined) refuse(['policy', 'git', 'url'], `the repository ${location} ${wrong}`);
+  return { git: { url: location, branch, path } };
+}
+
+async function whyNoFolder(path: string): Promise<string | undefined> {
+  try {
+    if (!(await stat(path)).isDirectory()) return 'is no folder';
+    await access(path, constants.R_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return whyUnreadable(error);
+  }
+}
+
+function readAudit(input: ConfigFile['audit'], state: string, { directory, document, problems }: Reading): AuditConfig {
+  const sinks = input?.sinks?.map(({ file }) => ({ file: absolute(directory, file) })) ?? [
+    { file: resolve(state, 'audit.jsonl') },
+  ];
+  sinks.forEach(({ file }, index) => {
+    if (sinks.findIndex((sink) => sink.file === file) < index) {
+      problems.push(document.problem(['audit', 'sinks', index, 'file'], 'another sink writes to the same file'));
+    }
+  });
+  return { durability: input?.durability ?? 'by_action', sinks };
+}
+
+/** One line that names what the file has and this version does not serve. */
+function leftOut(input: ConfigFile, built: readonly string[]): string | undefined {
+  const listeners = Object.keys(input.listen ?? {}).filter((name) => !built.includes(name));
+  const targets = (input.targets ?? []).filter(({ protocol }) => !built.includes(protocol));
+  const parts = [
+    listeners.length > 0 ? `listeners ${listeners.join(', ')}` : '',
+    targets.length > 0 ? `targets ${targets.map(({ name, protocol }) => `${name} (${protocol})`).join(', ')}` : '',
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? undefined : `not supported yet, left out: ${parts.join('; ')}`;
+}
+
+/** Targets that no listener leads to, and the other way round. */
+function lonely(listen: ReadonlyMap<string, ListenAddress>, targets: readonly Target[]): string[] {
+  const spoken = new Set(targets.map(({ input }) => input.protocol));
+  return [
+    ...[...spoken]
+      .filter((protocol) => !listen.has(protocol))
+      .map((protocol) => `there are ${protocol} targets, but listen.${protocol} is missing: nobody can reach them`),
+    ...[...listen.keys()]
+      .filter((protocol) => !spoken.has(protocol))
+      .map((protocol) => `listen.${protocol} leads nowhere: there is no ${protocol} target`),
+  ];
+}

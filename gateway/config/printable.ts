@@ -1,0 +1,50 @@
+import { inspect } from 'node:util';
+import type { Config } from './config.js';
+
+export const redacted = '[redacted]';
+
+/** Keys whose values are secret wherever they come from, also when somebody wrote one into the file itself. */
+export const secretKey = /password|passphrase|secret|credential|bearer|basic|private_?key|(^|_)(key|token)$/iu;
+
+/** The configuration as it may be shown: `sallyport run --print-config`, logs, bug reports. */
+export function printable(config: Config): unknown {
+  return {
+    file: config.file,
+    listen: Object.fromEntries(
+      [...config.listen].map(([protocol, { host, port, tls }]) => [
+        protocol,
+        { host, port, ...(tls && { tls: { certificate: tls.certificate, key: redacted } }) },
+      ]),
+    ),
+    identity: config.identity,
+    policy: config.policy,
+    targets: config.targets.map((target) => ({ ...target, upstream: withoutSecrets(target.upstream) })),
+    state: config.state,
+    audit: config.audit,
+    warnings: config.warnings,
+  };
+}
+
+function withoutSecrets(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutSecrets);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key,
+      secretKey.test(key) && item !== undefined ? redacted : withoutSecrets(item),
+    ]),
+  );
+}
+
+/** Makes JSON.stringify, console.log and the logger show `shown()` in the place of the object itself. */
+export function guard<T extends object>(value: T, shown: () => unknown): T {
+  Object.defineProperty(value, 'toJSON', { value: shown, enumerable: false });
+  Object.defineProperty(value, inspect.custom, { value: shown, enumerable: false });
+  return value;
+}
+
+/** An upstream that keeps its secrets when it is printed. */
+export function guardUpstream(upstream: unknown): unknown {
+  if (typeof upstream !== 'object' || upstream === null) return upstream;
+  return guard(upstream, () => withoutSecrets({ ...upstream }));
+}

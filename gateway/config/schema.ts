@@ -1,0 +1,261 @@
+import Type from 'typebox';
+import type { Protocol } from '../protocol.js';
+import { principalKinds, signatureAlgorithms } from './config.js';
+import { durationPattern } from './duration.js';
+import { plannedListeners, plannedProtocols } from './planned.js';
+
+/**
+ * The form of sallyport.yaml. One schema serves the loader, the editors (docs/sallyport.schema.json, written by
+ * `npm run schemas`) and the types below. `x-problem` is what the loader says where that very keyword fails, for rules
+ * that a keyword cannot explain by itself.
+ */
+
+const closed = { additionalProperties: false } as const;
+const choice = <const T extends readonly string[]>(values: T, description: string) =>
+  Type.Unsafe<T[number]>({ type: 'string', enum: [...values], description });
+const text = (description: string) => Type.String({ minLength: 1, description });
+const duration = (description: string, byDefault: string) =>
+  Type.String({
+    pattern: durationPattern,
+    default: byDefault,
+    description,
+    'x-problem': 'is no duration; write 30s, 15m, 1h or 1h30m',
+  });
+
+/** A value that stands in a file of its own. */
+export const FileReferenceSchema = Type.Object(
+  { file: text('Relative to the configuration file.') },
+  { ...closed, title: '{file: PATH}' },
+);
+
+/** A secret: `${NAME}` from the environment, or a file's content without its last line end. */
+export const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileReferenceSchema]);
+
+const AddressSchema = Type.String({
+  description: 'HOST:PORT, [IPV6]:PORT. Port 0 takes any free one.',
+  pattern: '^(\\[[0-9A-Fa-f:.%]+\\]|[^\\[\\]:/\\s]+):[0-9]{1,5}$',
+  title: 'HOST:PORT',
+  'x-problem': 'is no address; write HOST:PORT, as in 127.0.0.1:5432 or [::1]:5432',
+});
+
+const ListenerTlsSchema = Type.Object({ certificate: FileReferenceSchema, key: FileReferenceSchema }, closed);
+
+const ListenerSchema = Type.Union([
+  AddressSchema,
+  Type.Object(
+    { address: AddressSchema, tls: Type.Optional(ListenerTlsSchema) },
+    { ...closed, title: '{address: HOST:PORT, tls: {certificate: {file: …}, key: {file: …}}}' },
+  ),
+]);
+
+const PlannedListenerSchema = Type.Union([
+  AddressSchema,
+  Type.Object(
+    {
+      address: AddressSchema,
+      tls: Type.Optional(ListenerTlsSchema),
+      host_key: Type.Optional(FileReferenceSchema),
+    },
+    { title: '{address: HOST:PORT, …}' },
+  ),
+]);
+
+const ClaimsSchema = Type.Object(
+  {
+    groups: Type.Optional(Type.String({ minLength: 1, default: 'groups' })),
+    roles: Type.Optional(Type.String({ minLength: 1, default: 'roles' })),
+    purpose: Type.Optional(Type.String({ minLength: 1, default: 'purpose' })),
+    kind: Type.Optional(Type.String({ minLength: 1, default: 'kind' })),
+    prompt: Type.Optional(Type.String({ minLength: 1, default: 'prompt' })),
+    attributes: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        uniqueItems: true,
+        description: 'Further claims that policy sees, under principal.attributes.',
+      }),
+    ),
+  },
+  {
+    ...closed,
+    description: 'Principal field: name of the claim. "a.b" is b inside a, unless a claim has that very name.',
+  },
+);
+
+const ProviderSchema = Type.Object(
+  {
+    name: text('What messages and records call it.'),
+    type: choice(['oidc'] as const, 'How tokens are verified.'),
+    issuer: Type.String({
+      pattern: '^https?://[^\\s]+$',
+      description: 'Equal to the "iss" of its tokens. Its keys are discovered there, unless jwks is given.',
+      'x-problem': 'must be the issuer\'s URL, as its tokens have it in "iss"',
+    }),
+    jwks: Type.Optional(FileReferenceSchema),
+    audience: Type.Union([
+      Type.String({ minLength: 1, title: 'a string' }),
+      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, uniqueItems: true, title: 'a list of strings' }),
+    ]),
+    algorithms: Type.Optional(
+      Type.Array(choice(signatureAlgorithms, 'A signature algorithm (RFC 7518, RFC 8037).'), {
+        minItems: 1,
+        uniqueItems: true,
+        default: ['ES256', 'EdDSA', 'PS256', 'RS256'],
+      }),
+    ),
+    claims: Type.Optional(ClaimsSchema),
+    kind_default: Type.Optional(
+      Type.Unsafe<(typeof principalKinds)[number]>({
+        type: 'string',
+        enum: [...principalKinds],
+        default: 'service',
+        description: 'What a principal is whose token does not say.',
+      }),
+    ),
+  },
+  closed,
+);
+
+const GitSchema = Type.Object(
+  {
+    url: Type.String({
+      minLength: 1,
+      pattern: '^[^-\\s][^\\s]*$',
+      description: 'A path (relative to the configuration file) or a URL that git understands.',
+      'x-problem': 'is no repository; write a path or a URL, without spaces and not starting with "-"',
+    }),
+    branch: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9_][A-Za-z0-9._/-]*$',
+        default: 'main',
+        'x-problem': 'is no branch name',
+      }),
+    ),
+    path: Type.Optional(
+      Type.String({
+        minLength: 1,
+        pattern: '^(?!/)(?!-)(?!(?:.*/)?\\.\\.(?:/|$)).+$',
+        default: '.',
+        description: 'Where policy stands inside the repository.',
+        'x-problem': 'must be a path inside the repository, without ".."',
+      }),
+    ),
+  },
+  closed,
+);
+
+const PolicySchema = Type.Union([
+  Type.Object({ directory: text('A folder with Rego and data.') }, { ...closed, title: '{directory: PATH}' }),
+  Type.Object({ git: GitSchema }, { ...closed, title: '{git: {url: …, branch: main, path: .}}' }),
+]);
+
+const TargetSchema = Type.Object(
+  {
+    name: Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+      description: 'What clients ask for.',
+      'x-problem': 'is no target name: letters, digits, ".", "_" and "-", at most 63, starting with a letter or digit',
+    }),
+    protocol: Type.String(),
+    labels: Type.Optional(
+      Type.Record(Type.String(), Type.String(), { description: 'What policy may tell targets apart by.' }),
+    ),
+    upstream: Type.Object({}, { description: "The guarded system; its keys are its protocol's." }),
+  },
+  closed,
+);
+
+const StateSchema = Type.Object(
+  { directory: Type.Optional(Type.String({ minLength: 1, default: './.sallyport' })) },
+  closed,
+);
+
+const AuditSchema = Type.Object(
+  {
+    durability: Type.Optional(
+      choice(
+        ['disk', 'memory'] as const,
+        'disk: on disk before the operation goes on. memory: written soon after. Absent: disk for everything but reads.',
+      ),
+    ),
+    sinks: Type.Optional(
+      Type.Array(Type.Object({ file: text('JSON lines are appended here.') }, closed), {
+        minItems: 1,
+        description: 'Each gets every record. Absent: audit.jsonl in the state directory.',
+      }),
+    ),
+  },
+  closed,
+);
+
+/** What can be written in the file. Upstreams and listeners are typed by whoever knows their protocol. */
+export interface ConfigFile {
+  readonly listen?: Readonly<Record<string, ListenerInput>>;
+  readonly identity: {
+    readonly providers: readonly Type.Static<typeof ProviderSchema>[];
+    readonly token_lifetime_max?: string;
+    readonly clock_skew?: string;
+  };
+  readonly policy: Type.Static<typeof PolicySchema>;
+  readonly targets?: readonly Type.Static<typeof TargetSchema>[];
+  readonly state?: Type.Static<typeof StateSchema>;
+  readonly audit?: Type.Static<typeof AuditSchema>;
+}
+export type ListenerInput = Type.Static<typeof ListenerSchema>;
+export type ProviderInput = Type.Static<typeof ProviderSchema>;
+export type TargetFileInput = Type.Static<typeof TargetSchema>;
+
+/** The JSON Schema of sallyport.yaml, with the upstreams of the protocols that are built. */
+export function configSchema(protocols: readonly Protocol[]) {
+  const built = new Set(protocols.map((protocol) => protocol.name));
+  const planned = Object.entries(plannedProtocols).filter(([name]) => !built.has(name));
+  const listeners = {
+    ...Object.fromEntries(plannedListeners.map((name) => [name, Type.Optional(PlannedListenerSchema)])),
+    ...Object.fromEntries(protocols.map(({ name }) => [name, Type.Optional(ListenerSchema)])),
+  };
+  const upstreams = [...protocols.map(({ name, upstreamSchema }) => [name, upstreamSchema] as const), ...planned];
+  const target = {
+    ...TargetSchema,
+    properties: {
+      ...TargetSchema.properties,
+      protocol: { type: 'string', enum: upstreams.map(([name]) => name), description: 'What it is spoken to in.' },
+    },
+    allOf: upstreams.map(([name, schema]) => ({
+      if: { properties: { protocol: { const: name } }, required: ['protocol'] },
+      then: { properties: { upstream: schema } },
+    })),
+  };
+  return {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    title: 'sallyport.yaml',
+    ...Type.Object(
+      {
+        listen: Type.Optional(
+          Type.Object(listeners, {
+            ...closed,
+            description: 'Where clients connect; a listener that is left out is not started.',
+          }),
+        ),
+        identity: Type.Object(
+          {
+            providers: Type.Array(ProviderSchema, { minItems: 1 }),
+            token_lifetime_max: Type.Optional(duration('The longest life that a token may have been given.', '1h')),
+            clock_skew: Type.Optional(
+              duration("How far ahead an issuer's clock may be. Never lengthens a token's life.", '30s'),
+            ),
+          },
+          closed,
+        ),
+        policy: PolicySchema,
+        targets: Type.Optional(Type.Array(Type.Unsafe<TargetFileInput>(target))),
+        state: Type.Optional(StateSchema),
+        audit: Type.Optional(AuditSchema),
+      },
+      closed,
+    ),
+  };
+}
+
+/** The schema as it is published for editors, in docs/sallyport.schema.json: without what only the loader reads. */
+export function publishedSchema(protocols: readonly Protocol[]): string {
+  const without = (key: string, value: unknown) => (key === 'x-problem' ? undefined : value);
+  return `${JSON.stringify(configSchema(protocols), without, 2)}\n`;
+}

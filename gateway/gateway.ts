@@ -1,0 +1,164 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createEngine } from '#engine';
+import type { Logger } from 'pino';
+import {
+  BundleError,
+  keepPolicy,
+  openSource,
+  packageRoot,
+  policyFolder,
+  type PolicyEvent,
+  type PolicyKeeper,
+  type Source,
+} from '../bundles/index.js';
+import { openAudit } from './audit/index.js';
+import type { Audit } from './audit/record.js';
+import type { Config } from './config/index.js';
+import { AuditError, ConfigError, IdentityError } from './errors.js';
+import { createIdentity } from './identity/index.js';
+import { Pipeline } from './pipeline.js';
+import type { Client, Listener, Services } from './protocol.js';
+import { protocols } from './registry.js';
+
+/** Assembles the gateway from its configuration, in the order in which a part needs the one before. */
+export interface GatewayOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  readonly onPolicy?: (event: PolicyEvent) => void;
+}
+
+export interface Gateway {
+  readonly listeners: readonly Listener[];
+  readonly policy: PolicyKeeper;
+  close(): Promise<void>;
+}
+
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { config, log, now = Date.now } = options;
+  for (const warning of config.warnings) log.warn({}, warning);
+  await mkdir(config.state.directory, { recursive: true, mode: 0o700 });
+
+  const closing: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const step of closing.splice(0).reverse()) await step();
+  };
+  try {
+    const audit = await openAudit({
+      ...config.audit,
+      version: await productVersion(),
+      now,
+      onFailure: (error) =>
+        log.error({ err: error }, 'the audit cannot be written: operations are refused until it can'),
+      onResume: () => log.info({}, 'the audit is written again'),
+      onTorn: (file) => log.warn({ file }, 'the audit ended in the middle of a line: its last record is not whole'),
+    });
+    closing.push(() => audit.close());
+
+    const engine = createEngine();
+    const policy = await keepPolicy({
+      source: sourceOf(config),
+      engine,
+      directory: policyFolder(config.state.directory),
+      log,
+      progress: (message) => log.info({}, message),
+      onEvent: (event) => {
+        record(audit, log, event);
+        options.onPolicy?.(event);
+      },
+    });
+    closing.push(() => policy.close());
+
+    const identity = createIdentity({ ...config.identity, now, log });
+    closing.push(() => identity.close());
+
+    const pipeline = new Pipeline({ engine, audit, durability: config.audit.durability, log, now });
+    closing.push(() => pipeline.close());
+
+    const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
+    const services: Services = {
+      log,
+      target: (protocol, name) => targets.get(`${protocol}/${name}`),
+      openSession: (opening) => pipeline.open(opening),
+      identify: async (token, client) => {
+        try {
+          return await identity.identify(token);
+        } catch (error) {
+          if (error instanceof IdentityError) refuseSignIn(audit, log, error, client);
+          throw error;
+        }
+      },
+    };
+
+    const listeners: Listener[] = [];
+    for (const protocol of protocols) {
+      const address = config.listen.get(protocol.name);
+      if (address === undefined) continue;
+      try {
+        const listener = await protocol.listen(address, services);
+        listeners.push(listener);
+        closing.push(() => listener.close());
+        log.info({ ...listener.address, protocol: protocol.name }, 'listening');
+      } catch (error) {
+        throw cannotListen(protocol.name, address, error);
+      }
+    }
+    return { listeners, policy, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A source that cannot be one, whatever it holds, is a mistake in the configuration. */
+function sourceOf(config: Config): Source {
+  try {
+    return openSource(config.policy);
+  } catch (error) {
+    if (error instanceof BundleError) throw new ConfigError(`policy: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+async function productVersion(): Promise<string> {
+  const { version } = JSON.parse(await readFile(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}
+
+function cannotListen(protocol: string, { host, port }: { host: string; port: number }, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  const why =
+    code === 'EADDRINUSE'
+      ? 'something else listens there already'
+      : code === 'EACCES'
+        ? 'the port needs more rights than this process has'
+        : code === 'EADDRNOTAVAIL'
+          ? 'this machine has no such address'
+          : undefined;
+  if (why === undefined) return error;
+  return new ConfigError(`listen.${protocol}: cannot listen on ${host}:${port}: ${why}`, { cause: error });
+}
+
+function record(audit: Audit, log: Logger, event: PolicyEvent): void {
+  try {
+    audit.write({ kind: 'policy', fields: { ...event } });
+  } catch (error) {
+    if (!(error instanceof AuditError)) throw error;
+    log.error({ err: error, event: event.type }, 'an event of the policy could not be recorded');
+  }
+}
+
+function refuseSignIn(audit: Audit, log: Logger, error: IdentityError, client: Client): void {
+  try {
+    audit.write({
+      kind: 'sign_in_refused',
+      fields: { reason: error.reason },
+      personal: { client, message: error.message },
+    });
+  } catch (failure) {
+    if (!(failure instanceof AuditError)) throw failure;
+    log.error({ err: failure }, 'a refused sign-in could not be recorded');
+  }
+}

@@ -1,0 +1,82 @@
+import type { Logger } from 'pino';
+import type { IdentityConfig, Provider } from '../config/index.js';
+import { IdentityError } from '../errors.js';
+import type { Identity } from '../protocol.js';
+import { VerifiedTokens } from './cache.js';
+import { DiscoveredKeys } from './discovery.js';
+import { FileKeys, type Keys } from './keys.js';
+import { readPrincipal } from './principal.js';
+import { quote, readToken } from './token.js';
+import { verifyToken } from './verify.js';
+
+export interface Identities {
+  /**
+   * Turns a token into who it is for, or throws IdentityError. The same token gives the same object again, for as long
+   * as it is valid and its issuer's keys are the same.
+   */
+  identify(token: string): Promise<Identity>;
+  close(): void;
+}
+
+export interface IdentityOptions extends IdentityConfig {
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  readonly log?: Logger;
+  readonly fetch?: typeof fetch;
+}
+
+interface Issuer {
+  readonly provider: Provider;
+  readonly keys: Keys;
+}
+
+/**
+ * Tokens to principals. Throws ConfigError where the keys of a provider cannot be read from their file; an issuer that
+ * does not answer yet is a warning, and asked again when somebody comes with one of its tokens.
+ */
+export function createIdentity(options: IdentityOptions): Identities {
+  const { providers, tokenLifetimeMax_ms, clockSkew_ms, now = Date.now, log, fetch: fetcher = fetch } = options;
+  const verified = new VerifiedTokens();
+  const issuers = new Map<string, Issuer>(
+    providers.map((provider) => {
+      const keys =
+        provider.jwks === undefined
+          ? new DiscoveredKeys(provider.issuer, { now, log, fetch: fetcher })
+          : new FileKeys(provider.jwks.file, { now, log });
+      return [provider.issuer, { provider, keys }];
+    }),
+  );
+  for (const { keys } of issuers.values()) {
+    // What goes wrong is logged where it happens, and tried again at the first token.
+    keys.refresh().catch(() => undefined);
+  }
+
+  return {
+    async identify(given) {
+      const key = VerifiedTokens.key(given);
+      const known = await verified.get(key, now);
+      if (known !== undefined) return known;
+
+      const token = readToken(given);
+      const issuer = issuers.get(token.issuer);
+      if (issuer === undefined) {
+        throw new IdentityError(
+          'issuer',
+          `the token's issuer ${quote(token.issuer)} is not one that this gateway trusts; get one from an issuer that it trusts`,
+        );
+      }
+      const { provider, keys } = issuer;
+      await keys.refresh();
+      const { generation } = keys;
+      const payload = await verifyToken(token, provider, keys, { tokenLifetimeMax_ms, clockSkew_ms, now_ms: now() });
+      const identity = readPrincipal(payload, provider);
+      // Keys that changed meanwhile may not be those that vouched for it: verified again next time.
+      if (keys.generation === generation) verified.set(key, { identity, keys, generation });
+      return identity;
+    },
+    close() {
+      verified.clear();
+      for (const { keys } of issuers.values()) keys.close();
+    },
+  };
+}

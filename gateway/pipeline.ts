@@ -1,0 +1,300 @@
+import { randomUUID } from 'node:crypto';
+import { deny, type Decision, type Engine, type Input, type Operation, type Prompt, type Revision } from '#engine';
+import type { Logger } from 'pino';
+import { mustBeOnDisk, type Audit } from './audit/index.js';
+import type { Durability } from './config/index.js';
+import { AuditError } from './errors.js';
+import type { Circumstances, Obligation, Opening, Result, Session, SessionEnd, Submission } from './protocol.js';
+import { Timestamps } from './timestamp.js';
+import { UsageCounters, type UsageCounter } from './usage.js';
+
+/**
+ * The one loop: operation → decide → record → (the protocol enforces) → record. Everything that is judged is judged here,
+ * and everything that is written down is written from here.
+ */
+export interface PipelineParts {
+  readonly engine: Engine;
+  readonly audit: Audit;
+  readonly durability: Durability;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+export class Pipeline {
+  readonly #parts: PipelineParts;
+  readonly #usage: UsageCounters;
+  readonly #sessions = new Set<PipelineSession>();
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts;
+    this.#usage = new UsageCounters(parts.now);
+  }
+
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  open(opening: Opening): Session {
+    const session = new PipelineSession(this.#parts, opening, this.#usage.of(opening.identity.principal), () =>
+      this.#sessions.delete(session),
+    );
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** Ends every session: the gateway stops. */
+  close(): void {
+    for (const session of [...this.#sessions]) {
+      session.end({ code: 'shutdown', message: 'terminating connection: the gateway shuts down' });
+    }
+  }
+}
+
+/** Of all sessions: they live in one time. */
+const timestamps = new Timestamps();
+
+/** setTimeout counts in 32 bits. */
+const timer_ms_max = 2 ** 31 - 1;
+
+class PipelineSession implements Session {
+  readonly id = randomUUID();
+  readonly principal;
+  readonly target;
+  readonly #parts: PipelineParts;
+  readonly #opening: Opening;
+  readonly #usage: UsageCounter;
+  readonly #started: string;
+  readonly #client: Input['session']['client'];
+  readonly #closed: () => void;
+  #rows = 0;
+  #ends: ((end: SessionEnd) => void)[] = [];
+  #ended: SessionEnd | undefined;
+  #expiry: NodeJS.Timeout | undefined;
+  #over = false;
+
+  constructor(parts: PipelineParts, opening: Opening, usage: UsageCounter, closed: () => void) {
+    this.#parts = parts;
+    this.#opening = opening;
+    this.#usage = usage;
+    this.#closed = closed;
+    this.principal = opening.identity.principal;
+    this.target = opening.target;
+    this.#started = new Date(parts.now()).toISOString();
+    this.#client = Object.freeze({
+      address: opening.client.address,
+      ...(opening.application === undefined ? {} : { application: opening.application }),
+    });
+    this.#watchExpiry();
+    this.#note('session_open', {}, { client: this.#client });
+  }
+
+  policyReads(path: string): boolean {
+    return this.#parts.engine.current?.reads(this.target.input.protocol, path) ?? false;
+  }
+
+  onEnd(listener: (reason: SessionEnd) => void): void {
+    if (this.#ended !== undefined) listener(this.#ended);
+    else this.#ends.push(listener);
+  }
+
+  decide(operation: Operation, circumstances: Circumstances = {}): Decision {
+    return this.#judge(this.#input(operation, circumstances));
+  }
+
+  submit(operation: Operation, circumstances: Circumstances = {}): Submission {
+    const input = this.#input(operation, circumstances);
+    const decision = this.#judge(input);
+    this.#usage.operation();
+    const submitted_ms = this.#parts.now();
+    let recorded: Promise<void> | undefined;
+    try {
+      recorded = this.#recordIntent(input, decision);
+    } catch (error) {
+      // No record, no operation.
+      this.#parts.log.error(
+        { err: error, session: this.id },
+        'an operation was refused because it could not be recorded',
+      );
+      const refused = decision.outcome === 'allow' ? deny('audit_failed', decision.revision) : decision;
+      return { decision: refused, recorded: undefined, settle: () => undefined };
+    }
+    let settled = false;
+    return {
+      decision,
+      recorded,
+      settle: (result) => {
+        if (settled) throw new Error(`operation ${decision.id} was settled twice`);
+        settled = true;
+        this.#settle(decision, result, this.#parts.now() - submitted_ms);
+      },
+    };
+  }
+
+  close(reason: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#expiry);
+    this.#ends = [];
+    this.#closed();
+    this.#note('session_close', { reason, rows: this.#rows });
+  }
+
+  /** Ends the session from outside: the protocol says why to its client, and closes. */
+  end(end: SessionEnd): void {
+    this.#ended ??= end;
+    const listeners = this.#ends;
+    this.#ends = [];
+    for (const listener of listeners) listener(end);
+  }
+
+  #watchExpiry(): void {
+    const left_ms = this.#opening.identity.expires_ms - this.#parts.now();
+    if (left_ms <= 0) {
+      this.end({ code: 'token_expired', message: 'terminating connection: the token has expired' });
+      return;
+    }
+    this.#expiry = setTimeout(() => this.#watchExpiry(), Math.min(left_ms, timer_ms_max));
+    this.#expiry.unref();
+  }
+
+  #input(operation: Operation, circumstances: Circumstances): Input {
+    const prompt = mergePrompts(this.#opening.prompt ?? this.#opening.identity.prompt, circumstances.prompt);
+    return {
+      version: 1,
+      time: timestamps.at(this.#parts.now()),
+      principal: this.principal,
+      ...(prompt === undefined ? {} : { prompt }),
+      session: {
+        id: this.id,
+        started: this.#started,
+        client: this.#client,
+        ...(circumstances.transaction === undefined ? {} : { transaction: circumstances.transaction }),
+        rows: this.#rows,
+        taint: noTaint,
+      },
+      target: this.target.input,
+      operation,
+      usage: this.#usage.read(),
+    };
+  }
+
+  #judge(input: Input): Decision {
+    const revision: Revision | undefined = this.#parts.engine.current;
+    // A timer may be late; a token is not valid one operation longer for that.
+    if (this.#parts.now() >= this.#opening.identity.expires_ms) {
+      return deny('token_expired', revision?.id ?? 'none');
+    }
+    const decision = revision === undefined ? this.#parts.engine.decide(input) : revision.decide(input);
+    return this.#withinMeans(decision, input.operation.stage);
+  }
+
+  /** An obligation that the protocol cannot fulfil is no permission. */
+  #withinMeans(decision: Decision, stage: Operation['stage']): Decision {
+    if (decision.outcome === 'deny') return decision;
+    const asked: Obligation[] = [];
+    if (decision.masks.length > 0) asked.push('mask');
+    if (decision.filters.length > 0) asked.push('filter');
+    // Approvals and limits wait for the execution.
+    if (stage === 'execute') {
+      if (decision.outcome === 'hold') asked.push('approval');
+      if (decision.limits.rows !== undefined) asked.push('limit.rows');
+      if (decision.limits.bytes !== undefined) asked.push('limit.bytes');
+      if (decision.limits.seconds !== undefined) asked.push('limit.seconds');
+    }
+    const missing = asked.filter((obligation) => !this.#opening.supports.has(obligation));
+    if (missing.length === 0) return decision;
+    const codes = [...decision.masks, ...decision.filters, ...decision.approvals].map((obligation) => obligation.code);
+    return deny(
+      'obligation_unsupported',
+      decision.revision,
+      `policy asks for ${missing.join(', ')}${codes.length === 0 ? '' : ` (${[...new Set(codes)].join(', ')})`}, which ${this.target.input.protocol} targets cannot do`,
+    );
+  }
+
+  #recordIntent(input: Input, decision: Decision): Promise<void> | undefined {
+    const { operation } = input;
+    const { protocol, name } = input.target;
+    const entry = {
+      kind: 'intent',
+      fields: {
+        decision_id: decision.id,
+        session_id: this.id,
+        revision: decision.revision,
+        target: name,
+        protocol,
+        stage: operation.stage,
+        action: operation.action,
+        opaque: operation.opaque,
+        resources: operation.resources,
+        hash: operation.hash,
+        ...(input.session.transaction === undefined ? {} : { transaction: input.session.transaction }),
+        result: {
+          outcome: decision.outcome,
+          reasons: decision.reasons,
+          ...(decision.approvals.length === 0 ? {} : { approvals: decision.approvals }),
+        },
+        purpose: this.principal.purpose,
+      },
+      personal: {
+        principal: this.principal,
+        ...(input.prompt === undefined ? {} : { prompt: input.prompt }),
+        client: this.#client,
+        operation: operation[protocol],
+      },
+    } as const;
+    if (decision.outcome !== 'allow' || !this.#durable(operation)) {
+      this.#parts.audit.write(entry);
+      return undefined;
+    }
+    return this.#parts.audit.write(entry, { durable: true });
+  }
+
+  #durable(operation: Operation): boolean {
+    // A prepare changes nothing by itself; what is opaque may do anything.
+    const mayChange = operation.stage === 'execute' && operation.opaque;
+    return mustBeOnDisk(
+      this.#parts.durability,
+      mayChange ? 'administer' : operation.stage === 'execute' ? operation.action : 'read',
+    );
+  }
+
+  #settle(decision: Decision, result: Result, duration_ms: number): void {
+    if (result.rows !== undefined && result.rows > 0) {
+      this.#rows += result.rows;
+      this.#usage.rows(result.rows);
+    }
+    this.#note('outcome', { decision_id: decision.id, revision: decision.revision, result, metrics: { duration_ms } });
+  }
+
+  /** Records what has happened already: if that cannot be written, the next intent will not be either. */
+  #note(
+    kind: 'session_open' | 'session_close' | 'outcome',
+    fields: Record<string, unknown>,
+    personal: Record<string, unknown> = {},
+  ): void {
+    try {
+      this.#parts.audit.write({
+        kind,
+        fields: {
+          session_id: this.id,
+          target: this.target.input.name,
+          protocol: this.target.input.protocol,
+          ...fields,
+        },
+        ...(kind === 'outcome' ? {} : { personal: { principal: this.principal, ...personal } }),
+      });
+    } catch (error) {
+      if (!(error instanceof AuditError)) throw error;
+      this.#parts.log.error({ err: error, session: this.id, kind }, 'a record could not be written');
+    }
+  }
+}
+
+const noTaint: string[] = [];
+Object.freeze(noTaint);
+
+/** What an operation says of its prompt goes before what its session said. */
+function mergePrompts(session: Prompt | undefined, operation: Prompt | undefined): Prompt | undefined {
+  if (operation === undefined) return session;
+  return session === undefined ? operation : { ...session, ...operation };
+}

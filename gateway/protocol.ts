@@ -1,0 +1,126 @@
+import type { Decision, Input, Operation, Principal, Prompt, TargetInput } from '#engine';
+import type { Logger } from 'pino';
+
+/**
+ * What a protocol sees of the rest of the gateway, and the rest of the gateway of a protocol. Protocols import this file
+ * and `errors.ts`, and nothing else outside their own folder.
+ */
+
+/** A principal whose token was verified, and how long it holds. */
+export interface Identity {
+  readonly principal: Principal;
+  /** Milliseconds since the epoch; the session ends then. */
+  readonly expires_ms: number;
+  /** A prompt that the token itself carries. */
+  readonly prompt?: Prompt;
+}
+
+/** A named upstream, as the configuration has it. */
+export interface Target {
+  readonly input: TargetInput;
+  /** The protocol's own part of the configuration, already validated, secrets resolved. */
+  readonly upstream: unknown;
+  /** Why the target cannot be used (a secret or file is missing): shown to whoever asks for it. */
+  readonly unavailable?: string;
+}
+
+export interface Client {
+  readonly address: string;
+  readonly port: number;
+  /** True where the connection itself keeps secrets: TLS, or the machine's own loopback. */
+  readonly confidential: boolean;
+}
+
+/** What the enforcement of a protocol can do; an obligation outside this set turns an allow into a deny. */
+export type Obligation = 'mask' | 'filter' | 'limit.rows' | 'limit.bytes' | 'limit.seconds' | 'approval';
+
+export interface Opening {
+  readonly identity: Identity;
+  readonly target: Target;
+  readonly client: Client;
+  readonly application?: string;
+  readonly prompt?: Prompt;
+  readonly supports: ReadonlySet<Obligation>;
+}
+
+/** What became of an operation that was let through. */
+export interface Result {
+  readonly status: 'ok' | 'error' | 'cancelled' | 'lost';
+  readonly rows?: number;
+  readonly bytes?: number;
+  /** The upstream's own code: SQLSTATE, exit code, HTTP status. */
+  readonly code?: string;
+  /** What the upstream said it did ("UPDATE 3"). */
+  readonly tag?: string;
+}
+
+/** One operation, judged and recorded. */
+export interface Submission {
+  readonly decision: Decision;
+  /** Undefined: the bytes may leave now. Else they may when it resolves; a rejection (AuditError) means refused. */
+  readonly recorded: Promise<void> | undefined;
+  /** Exactly once for an operation that was allowed and sent; never for one that was refused. */
+  settle(result: Result): void;
+}
+
+export interface Circumstances {
+  readonly transaction?: 'idle' | 'open' | 'failed';
+  /** The prompt that the operation itself names; else the session's. */
+  readonly prompt?: Prompt;
+}
+
+/** One principal at one target through one connection. */
+export interface Session {
+  readonly id: string;
+  readonly principal: Principal;
+  readonly target: Target;
+  /** Decides without recording: for what is looked at and does not run. Never throws. */
+  decide(operation: Operation, circumstances?: Circumstances): Decision;
+  /** Decides the operation and records the intent. Never throws: what goes wrong is a deny. */
+  submit(operation: Operation, circumstances?: Circumstances): Submission;
+  /** Whether a decision of the policy in force may depend on this path of the input ("operation.postgres.parameters"). */
+  policyReads(path: string): boolean;
+  /** Called once when the session has to end (its token expired, it was killed, the gateway stops); at once if it had to already. */
+  onEnd(listener: (reason: SessionEnd) => void): void;
+  /** The connection is gone. */
+  close(reason: string): void;
+}
+
+export interface SessionEnd {
+  readonly code: 'token_expired' | 'killed' | 'shutdown';
+  readonly message: string;
+}
+
+export interface Services {
+  readonly log: Logger;
+  /** Turns a token into an identity, or throws IdentityError. Records the refusal. */
+  identify(token: string, client: Client): Promise<Identity>;
+  target(protocol: string, name: string): Target | undefined;
+  openSession(opening: Opening): Session;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly certificate: string; readonly key: string };
+}
+
+export interface Listener {
+  readonly protocol: string;
+  /** Where it really listens: the port that was given where the configuration says 0. */
+  readonly address: { readonly host: string; readonly port: number };
+  /** Stops accepting; ends what is open. */
+  close(): Promise<void>;
+}
+
+/** One row of the registry. */
+export interface Protocol {
+  readonly name: string;
+  /** Validates and reads a target's `upstream`; a ConfigError names the key. */
+  readonly upstreamSchema: object;
+  /** The JSON Schema of the object that this protocol puts under `operation`. */
+  readonly operationSchema: object;
+  listen(address: ListenAddress, services: Services): Promise<Listener>;
+}
+
+export type { Decision, Input, Operation, Principal, Prompt };

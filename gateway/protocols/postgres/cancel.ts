@@ -1,0 +1,70 @@
+import { randomInt, timingSafeEqual } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { PostgresUpstream } from './config.js';
+import { cancelUpstream } from './upstream.js';
+
+/**
+ * CancelRequest comes on a connection of its own, with nothing but a key to say which session it means. The client gets a
+ * key of the gateway's making; the server's own never leaves the gateway.
+ */
+export interface CancelKey {
+  readonly processId: number;
+  readonly secret: number;
+}
+
+interface Cancellable {
+  readonly key: CancelKey;
+  readonly upstreamKey: Buffer | undefined;
+  readonly upstream: PostgresUpstream;
+  readonly target: string;
+  /** A cancel is on its way: further ones say nothing new. */
+  running: boolean;
+}
+
+export class CancelKeys {
+  readonly #sessions = new Map<number, Cancellable>();
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  issue(upstreamKey: Buffer | undefined, upstream: PostgresUpstream, target: string): CancelKey {
+    let processId: number;
+    do processId = randomInt(1, 2 ** 31 - 1);
+    while (this.#sessions.has(processId));
+    const key = { processId, secret: randomInt(0, 2 ** 32) };
+    this.#sessions.set(processId, { key, upstreamKey, upstream, target, running: false });
+    return key;
+  }
+
+  revoke(key: CancelKey): void {
+    this.#sessions.delete(key.processId);
+  }
+
+  /** [process id: int32][secret: int32]. A key that is none is passed over in silence, as the server does. */
+  cancel(body: Buffer): void {
+    if (body.length !== 8) return;
+    const session = this.#sessions.get(body.readInt32BE(0));
+    if (session === undefined) return;
+    const secret = Buffer.alloc(4);
+    secret.writeInt32BE(session.key.secret | 0);
+    if (timingSafeEqual(secret, body.subarray(4))) this.#send(session);
+  }
+
+  /** The gateway itself wants it: the session ends. */
+  cancelOne(key: CancelKey): void {
+    const session = this.#sessions.get(key.processId);
+    if (session !== undefined) this.#send(session);
+  }
+
+  #send(session: Cancellable): void {
+    if (session.upstreamKey === undefined || session.running) return;
+    session.running = true;
+    cancelUpstream(session.upstream, session.target, session.upstreamKey)
+      .catch((error: unknown) => this.#log.warn({ error, target: session.target }, 'a cancel request failed'))
+      .finally(() => {
+        session.running = false;
+      });
+  }
+}

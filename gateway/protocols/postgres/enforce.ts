@@ -1,0 +1,118 @@
+import type { Decision } from '#engine';
+import type { SessionEnd } from '../../protocol.js';
+import { AuditError, GatewayError, ProtocolError, UpstreamError } from '../../errors.js';
+import { errorResponse, InvalidEncoding, type ErrorFields } from './codec.js';
+import { StatementError } from './statement.js';
+import { UpstreamRefusal } from './refusal.js';
+
+/** Decisions and errors in the protocol's own words. One table from code to SQLSTATE; see docs/errors.md. */
+
+export const sqlstates = {
+  denied: '42501', // insufficient_privilege
+  identity: '28P01', // invalid_password
+  noTls: '28000', // invalid_authorization_specification
+  noTarget: '3D000', // invalid_catalog_name
+  protocol: '08P01', // protocol_violation
+  unsupported: '0A000', // feature_not_supported
+  upstream: '08006', // connection_failure
+  unavailable: '57P03', // cannot_connect_now
+  audit: '58030', // io_error
+  internal: 'XX000', // internal_error
+  failedTransaction: '25P02', // in_failed_sql_transaction
+  noStatement: '26000', // invalid_sql_statement_name
+  noPortal: '34000', // invalid_cursor_name
+  encoding: '22021', // character_not_in_repertoire
+  tooLong: '54000', // program_limit_exceeded
+  nameTooLong: '42622', // name_too_long
+  tooMany: '53300', // too_many_connections
+  ended: '57P01', // admin_shutdown
+} as const;
+
+/**
+ * A denial: what a person reads stands in the message, what a program reads in DETAIL and HINT as JSON.
+ *
+ * DETAIL: {"decision","outcome","revision","target","reasons":[{"code","title","message"}],"unresolved"?,"opaque"?}
+ * HINT: {"next","explain"}
+ */
+export function denial(
+  decision: Decision,
+  target: string,
+  severity: 'ERROR' | 'FATAL' = 'ERROR',
+  unclear: { unresolved: readonly string[]; because: readonly string[] } = { unresolved: [], because: [] },
+): ErrorFields {
+  const { unresolved, because } = unclear;
+  const said = decision.reasons.map((reason) => reason.message ?? reason.title ?? reason.code);
+  const held = decision.outcome === 'hold';
+  return {
+    severity,
+    // Not policy's no: nothing runs without a record, and the record could not be written.
+    sqlstate: decision.reasons.every(({ code }) => code === 'audit_failed') ? sqlstates.audit : sqlstates.denied,
+    message: `${held ? 'needs an approval' : 'denied by policy'}: ${[...new Set(said)].join('; ')}${
+      unresolved.length === 0 ? '' : ` (not found in the database: ${unresolved.join(', ')})`
+    }`,
+    detail: JSON.stringify({
+      decision: decision.id,
+      outcome: decision.outcome,
+      revision: decision.revision,
+      target,
+      reasons: decision.reasons.map(({ code, title, message }) => ({ code, title, message })),
+      ...(unresolved.length === 0 ? {} : { unresolved }),
+      ...(because.length === 0 ? {} : { opaque: because }),
+    }),
+    hint: JSON.stringify({
+      next: held
+        ? 'This operation waits for a person, and this protocol cannot wait yet: ask the owners of the policy.'
+        : unresolved.length > 0
+          ? 'Check the names first: what does not exist cannot be judged.'
+          : because.length > 0
+            ? 'Its effects cannot be known from what it says (see "opaque" in the detail): write it without that.'
+            : 'Change the statement so that policy allows it, or ask the owners of the policy with the decision id.',
+      explain: `sallyport explain ${decision.id}`,
+    }),
+  };
+}
+
+/** What went wrong, in words that are safe to show. */
+export function failure(error: unknown, severity: 'ERROR' | 'FATAL' = 'ERROR'): ErrorFields {
+  if (error instanceof StatementError) {
+    return {
+      severity,
+      sqlstate: error.sqlstate,
+      message: error.message,
+      position: error.position,
+      hint: error.hint,
+      detail: error.detail,
+    };
+  }
+  if (error instanceof InvalidEncoding) return { severity, sqlstate: sqlstates.encoding, message: error.message };
+  if (error instanceof ProtocolError) return { severity, sqlstate: sqlstates.protocol, message: error.message };
+  if (error instanceof AuditError) {
+    return {
+      severity,
+      sqlstate: sqlstates.audit,
+      message: 'refused: the operation could not be recorded',
+      hint: 'Nothing runs without a record. Try again once the audit can be written.',
+    };
+  }
+  if (error instanceof UpstreamRefusal) return { severity, sqlstate: error.sqlstate, message: error.message };
+  if (error instanceof UpstreamError) return { severity, sqlstate: sqlstates.upstream, message: error.message };
+  if (error instanceof GatewayError) return { severity, sqlstate: sqlstates.internal, message: error.message };
+  return { severity, sqlstate: sqlstates.internal, message: 'internal error in the gateway' };
+}
+
+export const failureResponse = (error: unknown, severity?: 'ERROR' | 'FATAL') =>
+  errorResponse(failure(error, severity));
+
+export const ended = (end: SessionEnd): Buffer =>
+  errorResponse({
+    severity: 'FATAL',
+    sqlstate: sqlstates.ended,
+    message: end.message,
+    ...(end.code === 'token_expired' ? { hint: 'Connect again with a new token.' } : {}),
+  });
+
+export const failedTransaction: Buffer = errorResponse({
+  severity: 'ERROR',
+  sqlstate: sqlstates.failedTransaction,
+  message: 'current transaction is aborted, commands ignored until end of transaction block',
+});

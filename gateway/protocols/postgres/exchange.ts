@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import * as codec from './codec.js';
+import { failureResponse, sqlstates } from './enforce.js';
+import { Outbox } from './outbox.js';
+import { Responses, type ResponseEvents, type ServerError, type TransactionStatus } from './responses.js';
+import { StatementError } from './statement.js';
+
+/** Which of the two sub-protocols a message belongs to: an error ends a query, and skips the rest of a batch. */
+export type Mode = 'query' | 'extended';
+
+/** What is handled at once gives nothing; what has to wait gives a promise, and the client is not read meanwhile. */
+export type Awaitable = void | Promise<void>;
+
+export function then<T>(value: T | Promise<T>, go: (value: T) => Awaitable): Awaitable {
+  return value instanceof Promise ? value.then(go) : go(value);
+}
+
+export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'parameterStatus'> {
+  /** The end of a batch has been sent; what is returned is called when the server has answered it. */
+  batchEnded(): (() => void) | undefined;
+}
+
+/**
+ * What stands between the two connections: what has been sent, what is still to be answered, where the transaction and
+ * the batch stand, and how the gateway puts words of its own into either direction.
+ *
+ * A statement that is refused while the server stands in a transaction, or while earlier messages of the same batch are
+ * under way, must fail there too, or the session would commit a half of what its client thinks was undone. The gateway
+ * then sends a message of its own that must fail (a Bind of a statement that does not exist) and puts the refusal where
+ * the server's error arrives: order, skipping and transaction status stay the server's own. Where nothing is under way,
+ * the server hears nothing.
+ */
+export class Exchange {
+  readonly toClient: Outbox;
+  readonly toUpstream: Outbox;
+  readonly responses: Responses;
+  /** As the server last said. */
+  transaction: TransactionStatus = 'I';
+  /** Something of the present batch has been sent; its Sync has not. */
+  batchSent = false;
+  /** The batch has failed: the server skips what comes before the next Sync, and so does the gateway. */
+  skipping = false;
+  /** An Execute of the present batch has been sent: its implicit transaction holds something. */
+  batchExecuted = false;
+  /** The gateway has read something inside the present batch. */
+  askedInBatch = false;
+  /** What was sent may change how the server reads text: its answer is waited for before another text is read. */
+  unsettled = false;
+  over = false;
+  /** The beginning of every name that the gateway uses in the session itself. No client may use it. */
+  readonly own = `sallyport_${randomBytes(6).toString('hex')}`;
+
+  readonly #client: Socket;
+  readonly #events: ExchangeEvents;
+  #waiters: (() => void)[] = [];
+
+  constructor(client: Socket, upstream: Socket, events: ExchangeEvents) {
+    this.#client = client;
+    this.#events = events;
+    this.toClient = new Outbox(client);
+    this.toUpstream = new Outbox(upstream);
+    this.responses = new Responses(this.toClient, {
+      ready: (status, hidden) => {
+        this.transaction = status;
+        events.ready(status, hidden);
+      },
+      batchFailed: () => {
+        this.skipping = true;
+      },
+      parameterStatus: (name, value) => events.parameterStatus(name, value),
+      drained: () => this.wake(),
+    });
+  }
+
+  /** Sends a message of the batch as it came. */
+  forward(buffer: Buffer, start: number, end: number): void {
+    this.toUpstream.pass(buffer, start, end);
+    this.batchSent = true;
+  }
+
+  /** The end of the batch (a Sync, or a query, which is a batch of its own) has been sent. */
+  endBatch(): (() => void) | undefined {
+    this.batchSent = false;
+    this.askedInBatch = false;
+    this.batchExecuted = false;
+    return this.#events.batchEnded();
+  }
+
+  flush(): void {
+    this.toClient.flush();
+    if (!this.toUpstream.flush()) this.#client.pause();
+  }
+
+  /** Answers with an error, as if the server had. */
+  refuse(error: Buffer, mode: Mode): void {
+    // The batch has its error already.
+    if (mode === 'extended' && this.skipping) return;
+    if (this.responses.empty && !this.batchSent && this.transaction !== 'T') {
+      this.toClient.push(error);
+      if (mode === 'query') this.toClient.push(codec.readyForQuery(this.transaction));
+      else this.skipping = true;
+      return;
+    }
+    this.toUpstream.push(codec.bind('', `${this.own}: refused by policy`, []));
+    this.batchSent = true;
+    this.responses.expect({ kind: 'bind', replacement: error });
+    if (mode === 'extended') {
+      this.skipping = true;
+      return;
+    }
+    this.toUpstream.push(codec.sync);
+    this.responses.expectSync(this.endBatch());
+  }
+
+  /** Resolves when the server has answered everything. */
+  drained(): Promise<void> {
+    if (this.responses.empty) return Promise.resolve();
+    if (this.batchSent) this.toUpstream.push(codec.flush);
+    this.flush();
+    return new Promise((resolve) => {
+      this.#waiters.push(resolve);
+    });
+  }
+
+  wake(): void {
+    if (this.#waiters.length === 0) return;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  /**
+   * A read of the gateway's own in the client's session, at a message boundary and unseen by the client. Rejects with
+   * AskFailed.
+   */
+  async ask(sql: string, parameters: readonly (string | null)[]): Promise<(string | null)[][]> {
+    await this.drained();
+    if (this.over) throw new AskFailed(sqlstates.ended, 'the session has ended', false);
+    if (this.batchSent && this.skipping) throw new AskFailed(sqlstates.failedTransaction, aborted, false);
+    if (this.transaction === 'E') throw new AskFailed(sqlstates.failedTransaction, aborted, true);
+    return new Promise((resolve, reject) => {
+      const rows: (string | null)[][] = [];
+      let failure: ServerError | undefined;
+      const failed = ({ error }: { error?: ServerError | undefined }) => {
+        failure ??= error;
+      };
+      const done = () => {
+        if (failure === undefined) resolve(rows);
+        else reject(new AskFailed(failure.code, failure.message, true));
+      };
+      // Inside a batch a Sync would end the client's implicit transaction: a Flush brings the answer as well.
+      const inBatch = this.batchSent;
+      if (inBatch) this.askedInBatch = true;
+      const name = this.own;
+      this.toUpstream.push(
+        Buffer.concat([
+          codec.parse(name, sql),
+          codec.bind(name, name, parameters),
+          codec.execute(name),
+          codec.closePortal(name),
+          codec.closeStatement(name),
+          inBatch ? codec.flush : codec.sync,
+        ]),
+      );
+      this.responses.expect({ kind: 'parse', hidden: true, ended: failed });
+      this.responses.expect({ kind: 'bind', hidden: true, ended: failed });
+      this.responses.expect({ kind: 'execute', hidden: true, row: (row) => rows.push(row), ended: failed });
+      this.responses.expect({ kind: 'close', hidden: true, ended: failed });
+      this.responses.expect({
+        kind: 'close',
+        hidden: true,
+        ended: (end) => {
+          failed(end);
+          if (inBatch) done();
+        },
+      });
+      if (!inBatch) this.responses.expect({ kind: 'sync', hidden: true, ended: done });
+      this.toUpstream.flush();
+    });
+  }
+
+  /** The server could not be asked: the client's statement fails with what the server said to that. */
+  askFailed(error: AskFailed, mode: Mode): void {
+    const response = failureResponse(new StatementError(error.sqlstate, error.message));
+    if (!this.skipping) {
+      this.refuse(response, mode);
+      return;
+    }
+    // The read stood in the client's batch, which has failed with it: the server skips up to a Sync already. Where the
+    // error was the client's own, it has been told.
+    if (!error.hidden) return;
+    this.toClient.push(response);
+    if (mode === 'query') {
+      this.skipping = false;
+      this.toUpstream.push(codec.sync);
+      this.responses.expectSync(this.endBatch());
+    }
+  }
+}
+
+const aborted = 'current transaction is aborted, commands ignored until end of transaction block';
+
+export class AskFailed extends Error {
+  readonly sqlstate: string;
+  /** True where the server said so to the gateway's own read: the client has not heard of it. */
+  readonly hidden: boolean;
+  constructor(sqlstate: string, message: string, hidden: boolean) {
+    super(message);
+    this.sqlstate = sqlstate;
+    this.hidden = hidden;
+  }
+}

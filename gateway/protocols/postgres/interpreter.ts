@@ -1,0 +1,361 @@
+import { performance } from 'node:perf_hooks';
+import type { Ask, Interpreter, Statement, Template } from './statement.js';
+import { open } from './sql/ast.js';
+import {
+  isShort,
+  NameCache,
+  readAnswer,
+  readCatalog,
+  wantedKey,
+  type Named,
+  type Path,
+  type Reading,
+  type Wanted,
+} from './sql/catalog.js';
+import { Answers, collect } from './sql/names.js';
+import { Forms, Retelling } from './sql/forms.js';
+import { formOf } from './sql/literals.js';
+import { parse, type Parsed } from './sql/parse.js';
+import { endsMidway, template } from './sql/template.js';
+
+export { loadParser } from './sql/parse.js';
+
+/**
+ * Query strings to templates, for one session. A name's meaning is what the server would find in this very session: the
+ * catalog is read through `ask`, in one round trip for all that a text names, and remembered. As long as a session has made
+ * nothing that others do not see, it shares what it read with all sessions of the same target, database and role; from
+ * its first temporary object or DDL on it has a memory of its own, dropped after whatever may have moved a name.
+ */
+
+/** How long an answer holds for what somebody else may change meanwhile. */
+export const catalog_ms_default = 5_000;
+/** Texts whose templates are kept, and their length in all. */
+export const templates_max = 4_096;
+export const templates_bytes_max = 32 * 1024 * 1024;
+/** Search paths whose names are kept apart. */
+export const paths_max = 64;
+
+interface Entry {
+  readonly template: Template;
+  readonly names: ReadonlyMap<string, Named>;
+  /** A statement in the midst of it ends a transaction: what follows means something else where the session is unsettled. */
+  readonly endsMidway: boolean;
+  until_ms: number;
+}
+
+/** What was learned of one text of a form, for the others. */
+interface FormEntry {
+  readonly retelling: Retelling;
+  readonly names: ReadonlyMap<string, Named>;
+  until_ms: number;
+}
+
+/** Names and templates of one search path. */
+class Memory {
+  readonly names = new NameCache();
+  readonly forms = new Forms<FormEntry>();
+  readonly templates = new Map<string, Entry>();
+  #bytes = 0;
+
+  keep(text: string, entry: Entry): void {
+    if (this.templates.delete(text)) this.#bytes -= text.length;
+    this.templates.set(text, entry);
+    this.#bytes += text.length;
+    for (const oldest of this.templates.keys()) {
+      if (this.templates.size <= templates_max && this.#bytes <= templates_bytes_max) break;
+      this.templates.delete(oldest);
+      this.#bytes -= oldest.length;
+    }
+  }
+}
+
+interface KnownPath {
+  readonly path: Path;
+  read_ms: number;
+}
+
+/** What sessions of one target, database and role know together. */
+export class SharedCatalog {
+  readonly catalog_ms: number;
+  readonly #memories = new Map<string, Memory>();
+  readonly #paths = new Map<string, KnownPath>();
+  /** Rises whenever something of ours may have changed the catalog: what was read before counts no more. */
+  generation = 0;
+
+  constructor(options: { readonly catalog_ms?: number } = {}) {
+    this.catalog_ms = options.catalog_ms ?? catalog_ms_default;
+  }
+
+  /** A session of ours ran DDL: nothing that was read before it holds. */
+  drop(): void {
+    this.generation++;
+    this.#memories.clear();
+    this.#paths.clear();
+  }
+
+  memory(path: Path): Memory {
+    let memory = this.#memories.get(path.key);
+    if (memory === undefined) {
+      memory = new Memory();
+      this.#memories.set(path.key, memory);
+      if (this.#memories.size > paths_max)
+        for (const oldest of this.#memories.keys()) {
+          this.#memories.delete(oldest);
+          break;
+        }
+    }
+    return memory;
+  }
+
+  path(identity: string): KnownPath | undefined {
+    return this.#paths.get(identity);
+  }
+
+  learn(identity: string, path: Path, now_ms: number): void {
+    this.#paths.set(identity, { path, read_ms: now_ms });
+    if (this.#paths.size > paths_max)
+      for (const oldest of this.#paths.keys()) {
+        this.#paths.delete(oldest);
+        break;
+      }
+  }
+}
+
+export interface InterpreterOptions {
+  readonly shared: SharedCatalog;
+  readonly ask: Ask;
+  readonly database: string;
+  /** The upstream's role. */
+  readonly user: string;
+  /** Milliseconds that never go back; performance.now where it is not given. */
+  readonly now?: () => number;
+}
+
+export function createInterpreter(options: InterpreterOptions): Interpreter {
+  return new SessionInterpreter(options);
+}
+
+class SessionInterpreter implements Interpreter {
+  readonly #options: InterpreterOptions;
+  readonly #now: () => number;
+  /** The setting and role that decide the path; undefined: to be read before anything is looked up. */
+  #identity: string | undefined;
+  #path: Path | undefined;
+  /** What only this session knows. Undefined while it sees what all others see. */
+  #own: Memory | undefined;
+  /** Something of this transaction may be seen by this session alone. */
+  #alone = false;
+  /** The transaction has DDL, which others will see. */
+  #ddlOpen = false;
+  #pathMoved = false;
+  /** Templates of texts that name nothing hold as long as the session. */
+  readonly #nameless = new Memory();
+
+  constructor(options: InterpreterOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  interpret(text: string): Template | Promise<Template> {
+    const now = this.#now();
+    const memory = this.#memory(now);
+    let known = memory?.templates.get(text) ?? this.#nameless.templates.get(text);
+    if (known?.endsMidway && this.#unsettled) known = undefined;
+    if (known !== undefined && known.until_ms > now) return known.template;
+    const form = memory === undefined ? undefined : formOf(text);
+    const like = form === undefined ? undefined : memory?.forms.get(form);
+    if (like !== undefined && like.until_ms > now) return like.retelling.of(text);
+    const parsed = parse(text);
+    const wanted = wantedOf(parsed);
+    if (wanted.length === 0) {
+      const made = template(parsed, new Answers(new Map(), this.#path), this.#options);
+      this.#nameless.keep(text, { template: made, names: new Map(), endsMidway: false, until_ms: Infinity });
+      return made;
+    }
+    const fresh = memory === undefined ? undefined : this.#fresh(memory, wanted, now);
+    if (memory !== undefined && fresh?.missing.length === 0)
+      return this.#finish(memory, text, parsed, fresh.names, known);
+    return this.#ask(text, parsed, wanted, known);
+  }
+
+  /** Where this session's names are remembered; undefined where its path must be read first. */
+  #memory(now: number): Memory | undefined {
+    if (this.#identity === undefined || this.#path === undefined) return undefined;
+    if (this.#own !== undefined) return this.#own;
+    const shared = this.#options.shared.path(this.#identity);
+    if (shared === undefined || shared.read_ms + this.#options.shared.catalog_ms <= now) return undefined;
+    this.#path = shared.path;
+    return this.#options.shared.memory(shared.path);
+  }
+
+  #fresh(memory: Memory, wanted: readonly Wanted[], now: number): { names: Map<string, Named>; missing: Wanted[] } {
+    const names = new Map<string, Named>();
+    const missing: Wanted[] = [];
+    for (const want of wanted) {
+      const key = wantedKey(want);
+      const named = memory.names.get(key);
+      if (named === undefined || named.read_ms + this.#options.shared.catalog_ms <= now || isShort(want, named.value))
+        missing.push(want);
+      else names.set(key, named);
+    }
+    return { names, missing };
+  }
+
+  async #ask(text: string, parsed: Parsed, wanted: readonly Wanted[], known: Entry | undefined): Promise<Template> {
+    const { shared, ask } = this.#options;
+    const { generation } = shared;
+    const reading = await read(ask, wanted);
+    const now = this.#now();
+    const { path } = reading;
+    this.#path = path;
+    this.#identity = `${path.user}\0${path.setting}`;
+    // Temporary objects, or DDL that is not committed, are seen by this session alone.
+    const isPrivate = path.temporary || this.#alone;
+    if (isPrivate) this.#own ??= new Memory();
+    else this.#own = undefined;
+    // DDL of another session of ours ran meanwhile: the answer is this statement's, and nobody else's.
+    const memory = this.#own ?? (shared.generation === generation ? shared.memory(path) : new Memory());
+    if (!isPrivate && shared.generation === generation) shared.learn(this.#identity, path, now);
+    const names = new Map<string, Named>();
+    for (const want of wanted) {
+      const key = wantedKey(want);
+      const raw = reading.answers.get(key) ?? '';
+      names.set(
+        key,
+        memory.names.put(key, raw, () => readAnswer(want.kind, raw), now),
+      );
+    }
+    return this.#finish(memory, text, parsed, names, known ?? memory.templates.get(text));
+  }
+
+  /** The end of the transaction takes away names, or a path, that the session has now. */
+  get #unsettled(): boolean {
+    return this.#alone || this.#pathMoved;
+  }
+
+  #finish(
+    memory: Memory,
+    text: string,
+    parsed: Parsed,
+    names: ReadonlyMap<string, Named>,
+    known: Entry | undefined,
+  ): Template {
+    let read_ms = Infinity;
+    for (const named of names.values()) read_ms = Math.min(read_ms, named.read_ms);
+    const until_ms = read_ms + this.#options.shared.catalog_ms;
+    const midway = endsMidway(parsed);
+    const unsettled = midway && this.#unsettled;
+    if (known !== undefined && !unsettled && unchanged(known.names, names) && memory.templates.get(text) === known) {
+      known.until_ms = until_ms;
+      return known.template;
+    }
+    const { watched } = parsed;
+    const like = watched === undefined ? undefined : memory.forms.get(watched.form);
+    if (like !== undefined && unchanged(like.names, names)) {
+      like.until_ms = until_ms;
+      return like.retelling.of(text);
+    }
+    const made = template(parsed, new Answers(names, this.#path), this.#options, unsettled);
+    const retelling = watched === undefined ? undefined : Retelling.of(made, this.#options);
+    if (watched !== undefined && retelling !== undefined) memory.forms.keep(watched, { retelling, names, until_ms });
+    if (!unsettled) memory.keep(text, { template: made, names, endsMidway: midway, until_ms });
+    return made;
+  }
+
+  endsTransaction(text: string): boolean {
+    const { statements } = parse(text);
+    const [first] = statements;
+    return first === undefined || (first.stmt !== undefined && ends(open(first.stmt)));
+  }
+
+  ran(statement: Statement): void {
+    const { moves, control } = statement;
+    if (moves.path || moves.anything) {
+      this.#identity = undefined;
+      this.#pathMoved = true;
+    }
+    if (moves.catalog || moves.anything) {
+      this.#alone = true;
+      this.#own = new Memory();
+      this.#identity = undefined;
+    }
+    // What an unknown function may have done to the catalog is met by the short life of what is shared.
+    if (
+      moves.catalog &&
+      (!moves.anything || statement.facts.action === 'define' || statement.facts.action === 'administer')
+    ) {
+      this.#ddlOpen = true;
+      this.#options.shared.drop();
+    }
+    if (control.kind === 'rollback_to') this.transactionEnding();
+  }
+
+  transactionEnding(): void {
+    if (this.#alone) this.#own = undefined;
+    if (this.#unsettled) this.#identity = undefined;
+  }
+
+  transactionEnded(): void {
+    if (this.#ddlOpen) this.#options.shared.drop();
+    this.#ddlOpen = false;
+    if (this.#alone) {
+      this.#alone = false;
+      // Whether temporary objects are left is known with the next reading.
+      this.#own = undefined;
+      this.#identity = undefined;
+    }
+    if (this.#pathMoved) {
+      this.#pathMoved = false;
+      this.#identity = undefined;
+    }
+  }
+
+  parameterStatus(name: string, value: string): void {
+    if ((name === 'search_path' && value !== this.#path?.setting) || name === 'session_authorization')
+      this.#identity = undefined;
+  }
+}
+
+/** One round trip, and a second where a relation turns out to be a view, a partition, or under row-level policies. */
+async function read(ask: Ask, wanted: readonly Wanted[]): Promise<Reading> {
+  const reading = await readCatalog(ask, wanted);
+  const short = wanted.filter(
+    (want) =>
+      want.kind === 'relation' && isShort(want, readAnswer('relation', reading.answers.get(wantedKey(want)) ?? '')),
+  );
+  if (short.length === 0) return reading;
+  const more = await readCatalog(
+    ask,
+    short.map((want) => ({ ...want, full: true })),
+  );
+  return { path: more.path, answers: new Map([...reading.answers, ...more.answers]) };
+}
+
+function unchanged(before: ReadonlyMap<string, Named>, now: ReadonlyMap<string, Named>): boolean {
+  if (before.size !== now.size) return false;
+  for (const [key, named] of now) if (before.get(key) !== named) return false;
+  return true;
+}
+
+function ends({ kind, body }: { readonly kind: string; readonly body: object }): boolean {
+  if (kind !== 'TransactionStmt') return false;
+  const is = (body as { kind?: string }).kind;
+  return (
+    is === 'TRANS_STMT_COMMIT' ||
+    is === 'TRANS_STMT_ROLLBACK' ||
+    is === 'TRANS_STMT_ROLLBACK_TO' ||
+    is === 'TRANS_STMT_PREPARE'
+  );
+}
+
+/** Names of parsed texts, which are kept by the parser's own cache. */
+const wantedByText = new WeakMap<Parsed, readonly Wanted[]>();
+
+function wantedOf(parsed: Parsed): readonly Wanted[] {
+  let wanted = wantedByText.get(parsed);
+  if (wanted === undefined) {
+    wanted = collect(parsed.statements);
+    wantedByText.set(parsed, wanted);
+  }
+  return wanted;
+}

@@ -1,0 +1,315 @@
+import type { Decision, Operation, Prompt } from '#engine';
+import type { Circumstances, Session as GatewaySession, Submission } from '../../protocol.js';
+import * as codec from './codec.js';
+import { denial, failedTransaction, failureResponse, sqlstates } from './enforce.js';
+import { AskFailed, type Awaitable, type Exchange, type Mode } from './exchange.js';
+import type { Portal, Prepared } from './names.js';
+import type { Namespace } from './namespace.js';
+import { executeOperation, prepareOperation, withInner, type Place } from './operation.js';
+import { decodeParameters, type DecodedParameters } from './parameters.js';
+import type { ExpectationEnd } from './responses.js';
+import { StatementError, type Interpreter, type Template } from './statement.js';
+
+export const noParameters: DecodedParameters = { values: [], undecoded: false };
+
+/** Types with a number from here on are no part of the server: what their operators and casts run is not known. */
+const firstOtherType = 16_384;
+
+/** From a query string to a decision: interpreted, looked up, judged, recorded; or refused in the client's own words. */
+export class Judge {
+  readonly #exchange: Exchange;
+  readonly #names: Namespace;
+  readonly #session: GatewaySession;
+  readonly #place: Place;
+  readonly #interpreter: () => Interpreter;
+  readonly #readable: (text: string) => boolean;
+  readonly #open = new Set<Submission>();
+
+  constructor(
+    exchange: Exchange,
+    names: Namespace,
+    session: GatewaySession,
+    place: Place,
+    interpreter: () => Interpreter,
+    /** Whether it is sure that the server reads this text as the gateway does. */
+    readable: (text: string) => boolean,
+  ) {
+    this.#exchange = exchange;
+    this.#names = names;
+    this.#session = session;
+    this.#place = place;
+    this.#interpreter = interpreter;
+    this.#readable = readable;
+  }
+
+  /** Goes on with the template of a string from the client; what cannot be interpreted is answered here. */
+  read(text: string, mode: Mode, go: (template: Template) => Awaitable): Awaitable {
+    const exchange = this.#exchange;
+    if (exchange.unsettled && !exchange.responses.empty) {
+      return exchange.drained().then(() => {
+        exchange.unsettled = false;
+        if (!exchange.over && !(mode === 'extended' && exchange.skipping)) return this.read(text, mode, go);
+      });
+    }
+    if (this.#readable(text)) return this.understand(text, mode, go);
+    exchange.refuse(failureResponse(new codec.InvalidEncoding()), mode);
+  }
+
+  /** The same for a string that the server has already. */
+  understand(text: string, mode: Mode, go: (template: Template) => Awaitable): Awaitable {
+    const exchange = this.#exchange;
+    const failed = (error: unknown): void => {
+      if (error instanceof AskFailed) exchange.askFailed(error, mode);
+      else if (error instanceof StatementError) exchange.refuse(failureResponse(error), mode);
+      else throw error;
+    };
+    let template: Template | Promise<Template>;
+    try {
+      if (exchange.transaction === 'E' && exchange.responses.empty && !this.#interpreter().endsTransaction(text)) {
+        exchange.refuse(failedTransaction, mode);
+        return;
+      }
+      template = this.#interpreter().interpret(text);
+    } catch (error) {
+      return failed(error);
+    }
+    if (!(template instanceof Promise)) return go(template);
+    return template.then(
+      (known) => {
+        // The catalog was asked at a boundary: what came before is answered, and may have failed.
+        if (exchange.over || (mode === 'extended' && exchange.skipping)) return;
+        return go(known);
+      },
+      (error: unknown) => {
+        if (!exchange.over) failed(error);
+      },
+    );
+  }
+
+  /**
+   * The template as it is judged: an EXECUTE as the statements that it runs, a FETCH only if its cursor's statement would
+   * still be allowed. Undefined where it was refused.
+   */
+  inner(template: Template, mode: Mode): Template | undefined | Promise<Template | undefined> {
+    const refers = template.statements.some(({ control }) => control.kind === 'execute' || control.kind === 'fetch');
+    return refers ? this.#resolveInner(template, mode) : template;
+  }
+
+  async #resolveInner(template: Template, mode: Mode): Promise<Template | undefined> {
+    const inner: Template[] = [];
+    for (const [index, { control }] of template.statements.entries()) {
+      const refers = control.kind === 'execute' || control.kind === 'fetch';
+      if (
+        refers &&
+        template.statements.slice(0, index).some(({ moves }) => moves.anything || moves.catalog || moves.path)
+      ) {
+        this.#exchange.refuse(failureResponse(cannotTell(control.name)), mode);
+        return undefined;
+      }
+      if (control.kind === 'execute' && !madeEarlier(template, index, 'prepare', control.name)) {
+        const prepared = await this.#names.statement(control.name, mode);
+        if (prepared === undefined) return undefined;
+        const known = await this.#reinterpret(prepared.template.text, mode);
+        if (known === undefined) return undefined;
+        if (!this.sameNames(prepared, known, mode)) return undefined;
+        inner.push(hasForeignType(prepared.types) ? opaque(known) : known);
+      } else if (control.kind === 'fetch' && !madeEarlier(template, index, 'declare', control.name)) {
+        const portal = await this.#names.portal(control.name, mode);
+        if (portal === undefined) return undefined;
+        const operation = this.executeOf(portal.template, portal);
+        const circumstances = this.circumstances(portal.template);
+        if (this.#session.decide(operation, circumstances).outcome !== 'allow') {
+          this.deny(this.#session.submit(operation, circumstances).decision, portal.template, mode);
+          return undefined;
+        }
+      }
+    }
+    return withInner(template, inner);
+  }
+
+  /**
+   * Whether the names of a prepared statement still mean what they meant when the server planned it. It does not look at
+   * every Bind: a table that comes to stand before another of its name changes no plan, and what runs would not be what
+   * is judged. What is gone is another matter: its plan is gone with it, and the server says so itself. False: refused.
+   */
+  sameNames(prepared: Prepared, template: Template, mode: Mode): boolean {
+    if (template.hash === prepared.template.hash) return true;
+    if (template.statements.some(({ facts }) => facts.unresolved.length > 0)) return true;
+    this.#exchange.refuse(failureResponse(plannedOtherwise), mode);
+    return false;
+  }
+
+  async #reinterpret(text: string, mode: Mode): Promise<Template | undefined> {
+    let found: Template | undefined;
+    await this.understand(text, mode, (template) => {
+      found = template;
+    });
+    return found;
+  }
+
+  /** Decides and records the execution; goes on once the bytes may leave. */
+  submit(
+    template: Template,
+    portal: Portal | undefined,
+    mode: Mode,
+    go: (submission: Submission) => Awaitable,
+  ): Awaitable {
+    const submission = this.#session.submit(this.executeOf(template, portal), this.circumstances(template));
+    if (submission.decision.outcome !== 'allow') {
+      this.deny(submission.decision, template, mode);
+      return;
+    }
+    this.#open.add(submission);
+    if (submission.recorded === undefined) return go(submission);
+    return submission.recorded.then(
+      () => {
+        if (this.#exchange.over) return;
+        // Meanwhile an earlier message of the batch may have failed: the server would skip this one.
+        if (mode === 'extended' && this.#exchange.skipping) {
+          this.#open.delete(submission);
+          submission.settle({ status: 'cancelled' });
+          return;
+        }
+        return go(submission);
+      },
+      (error: unknown) => {
+        this.#open.delete(submission);
+        if (!this.#exchange.over) this.#exchange.refuse(failureResponse(error), mode);
+      },
+    );
+  }
+
+  /** The execution has been answered. */
+  settle(submission: Submission, end: ExpectationEnd): void {
+    if (!this.#open.delete(submission)) return;
+    const { error, skipped, rows, bytes, tag } = end;
+    const cancelled = skipped === true || error?.code === '57014';
+    submission.settle({
+      status: cancelled ? 'cancelled' : error === undefined ? 'ok' : 'error',
+      rows,
+      bytes,
+      ...(error === undefined ? {} : { code: error.code }),
+      ...(tag === '' ? {} : { tag }),
+    });
+  }
+
+  /** The connection is gone: what became of what was under way is not known. */
+  abandon(): void {
+    for (const submission of this.#open) submission.settle({ status: 'lost' });
+    this.#open.clear();
+  }
+
+  /**
+   * Judges a Parse. 'keep': policy may allow it once it sees the parameters; nothing is to be sent before. Undefined:
+   * refused.
+   */
+  prepare(template: Template, types: readonly number[]): 'send' | 'keep' | undefined {
+    const operation = this.#prepareOf(template, types);
+    const circumstances = this.circumstances(template);
+    const decision = this.#session.decide(operation, circumstances);
+    if (decision.outcome !== 'deny') return 'send';
+    if (this.#parametersMayAllow(decision)) return 'keep';
+    this.deny(this.#session.submit(operation, circumstances).decision, template, 'extended');
+    return undefined;
+  }
+
+  /** Whether the execution would be allowed; if not, it is refused. Records nothing else: the Execute will. */
+  wouldAllow(template: Template, portal: Portal): boolean {
+    const operation = this.executeOf(template, portal);
+    const circumstances = this.circumstances(template);
+    if (this.#session.decide(operation, circumstances).outcome !== 'deny') return true;
+    this.deny(this.#session.submit(operation, circumstances).decision, template, 'extended');
+    return false;
+  }
+
+  /**
+   * A Parse that stays, or that somebody looks at without executing it, is an operation of its own in the audit. False:
+   * it was refused.
+   */
+  record(prepared: Prepared): boolean | Promise<boolean> {
+    prepared.recorded = true;
+    const operation = this.#prepareOf(prepared.template, prepared.types);
+    const submission = this.#session.submit(operation, this.circumstances(prepared.template));
+    if (submission.decision.outcome === 'deny') {
+      this.deny(submission.decision, prepared.template, 'extended');
+      return false;
+    }
+    if (submission.recorded === undefined) {
+      submission.settle({ status: 'ok' });
+      return true;
+    }
+    return submission.recorded.then(
+      () => {
+        submission.settle({ status: 'ok' });
+        return !this.#exchange.over && !this.#exchange.skipping;
+      },
+      (error: unknown) => {
+        if (!this.#exchange.over) this.#exchange.refuse(failureResponse(error), 'extended');
+        return false;
+      },
+    );
+  }
+
+  deny(decision: Decision, template: Template, mode: Mode): void {
+    const facts = template.statements.map((statement) => statement.facts);
+    const unclear = {
+      unresolved: [...new Set(facts.flatMap((fact) => fact.unresolved))],
+      because: [...new Set(facts.flatMap((fact) => fact.because ?? []))],
+    };
+    const target = this.#session.target.input.name;
+    this.#exchange.refuse(codec.errorResponse(denial(decision, target, 'ERROR', unclear)), mode);
+  }
+
+  executeOf(template: Template, portal: Portal | undefined): Operation {
+    if (portal === undefined) return executeOperation(template, this.#place, noParameters);
+    const { values, formats, prepared } = portal;
+    const decoded = values.length === 0 ? noParameters : decodeParameters(values, formats, prepared.types);
+    const foreign = hasForeignType(prepared.types);
+    return executeOperation(template, this.#place, foreign ? { ...decoded, undecoded: true } : decoded);
+  }
+
+  #prepareOf(template: Template, types: readonly number[]): Operation {
+    const operation = prepareOperation(template, this.#place);
+    return hasForeignType(types) ? { ...operation, opaque: true } : operation;
+  }
+
+  circumstances(template: Template): Circumstances {
+    const { transaction } = this.#exchange;
+    const state = transaction === 'I' ? 'idle' : transaction === 'T' ? 'open' : 'failed';
+    if (template.comment === undefined) return { transaction: state };
+    const { prompt, trace } = template.comment;
+    const claimed: Prompt = {
+      ...(prompt === undefined ? {} : { text: prompt }),
+      ...(trace === undefined ? {} : { trace }),
+    };
+    return { transaction: state, prompt: claimed };
+  }
+
+  #parametersMayAllow(decision: Decision): boolean {
+    return (
+      decision.reasons.every((reason) => reason.code === 'not_allowed') &&
+      (this.#session.policyReads('operation.postgres.parameters') || this.#session.policyReads('operation.stage'))
+    );
+  }
+}
+
+const cannotTell = (name: string) =>
+  new StatementError(
+    sqlstates.unsupported,
+    `what "${name}" stands for cannot be told: an earlier statement of the same string may change it`,
+    undefined,
+    'Send the two statements one after the other.',
+  );
+
+/** In the words that drivers know: they prepare the statement again. */
+const plannedOtherwise = new StatementError('0A000', 'cached plan must not change result type');
+
+/** Operators and casts of types that are no part of the server run what is not known. */
+const opaque = (template: Template): Template => ({ ...template, opaque: true });
+
+const hasForeignType = (types: readonly number[]) => types.some((type) => type >= firstOtherType);
+
+/** Whether the string itself, before its n-th statement, makes the name: what it stands for is judged with the string then. */
+function madeEarlier(template: Template, before: number, kind: 'prepare' | 'declare', name: string): boolean {
+  return template.statements.slice(0, before).some(({ control }) => control.kind === kind && control.name === name);
+}

@@ -1,0 +1,389 @@
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
+import { GatewayError, IdentityError, ProtocolError } from '../../errors.js';
+import type { Client, Identity, ListenAddress, Listener, Services, Target } from '../../protocol.js';
+import { CancelKeys } from './cancel.js';
+import * as codec from './codec.js';
+import { frontend, startupCode } from './codec.js';
+import type { PostgresUpstream } from './config.js';
+import { denial, failure, sqlstates } from './enforce.js';
+import { connectOperation, type Place } from './operation.js';
+import { PostgresSession } from './session.js';
+import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './startup.js';
+import type { Ask, Interpreter } from './statement.js';
+import { connectUpstream, type Upstream } from './upstream.js';
+
+/**
+ * From a TCP connection to a session: encryption, the start-up packet, the token, the target, the connect operation, the
+ * upstream. Each step refuses in the protocol's own words, and nothing goes upstream before policy allowed the connect.
+ *
+ * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
+ */
+
+/** From the first byte to a session. */
+const greeting_ms_max = 60_000;
+const connections_max = 2_000;
+
+export type MakeInterpreter = (target: string, place: Place, ask: Ask) => Interpreter;
+
+export async function listen(
+  address: ListenAddress,
+  services: Services,
+  makeInterpreter: MakeInterpreter,
+): Promise<Listener> {
+  const tls =
+    address.tls && createSecureContext({ cert: address.tls.certificate, key: address.tls.key, minVersion: 'TLSv1.2' });
+  const cancelKeys = new CancelKeys(services.log);
+  const greetings = new Set<Greeting>();
+  const sessions = new Set<PostgresSession>();
+  const server: Server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) => {
+    const greeting = new Greeting(socket, services, tls, cancelKeys, makeInterpreter);
+    if (greetings.size + sessions.size >= connections_max) {
+      void greeting.refuse({
+        severity: 'FATAL',
+        sqlstate: sqlstates.tooMany,
+        message: 'sorry, too many clients already',
+      });
+      return;
+    }
+    greetings.add(greeting);
+    void greeting.run(sessions).finally(() => greetings.delete(greeting));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(address.port, address.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  server.on('error', (error) => services.log.error({ error }, 'the postgres listener failed'));
+  const bound = server.address() as AddressInfo;
+  return {
+    protocol: 'postgres',
+    address: { host: bound.address, port: bound.port },
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const greeting of greetings) greeting.abort();
+      for (const session of sessions) session.shutDown();
+      await closed;
+    },
+  };
+}
+
+/** One connection until it is a session. */
+class Greeting {
+  #socket: Socket;
+  readonly #services: Services;
+  readonly #tls: SecureContext | undefined;
+  readonly #cancelKeys: CancelKeys;
+  readonly #makeInterpreter: MakeInterpreter;
+  readonly #gone = new AbortController();
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(
+    socket: Socket,
+    services: Services,
+    tls: SecureContext | undefined,
+    cancelKeys: CancelKeys,
+    makeInterpreter: MakeInterpreter,
+  ) {
+    this.#socket = socket;
+    this.#services = services;
+    this.#tls = tls;
+    this.#cancelKeys = cancelKeys;
+    this.#makeInterpreter = makeInterpreter;
+    socket.on('error', () => this.abort());
+    socket.once('close', () => this.#gone.abort());
+  }
+
+  abort(): void {
+    this.#gone.abort();
+    this.#socket.destroy();
+  }
+
+  /** Says why, and closes. */
+  async refuse(error: codec.ErrorFields): Promise<void> {
+    if (this.#socket.destroyed) return;
+    await new Promise<void>((resolve) => {
+      this.#socket.once('close', () => resolve());
+      this.#socket.end(codec.errorResponse(error));
+      this.#socket.resume();
+      setTimeout(() => this.#socket.destroy(), 1_000).unref();
+    });
+  }
+
+  async run(sessions: Set<PostgresSession>): Promise<void> {
+    const timer = setTimeout(() => this.abort(), greeting_ms_max);
+    try {
+      const startup = await this.#startup();
+      if (startup === undefined) return;
+      await this.#signIn(startup, sessions);
+    } catch (error) {
+      if (this.#socket.destroyed) return;
+      if (!(error instanceof GatewayError))
+        this.#services.log.error({ error }, 'a connection broke while it was greeted');
+      else
+        this.#services.log.info(
+          { reason: error.message, detail: error.detail, client: this.#socket.remoteAddress },
+          'connection refused',
+        );
+      await this.refuse(refusal(error));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Encryption requests, cancel requests, and at last a start-up packet. Undefined: nothing more is to be done. */
+  async #startup(): Promise<StartupRequest | undefined> {
+    for (let round = 0; round < 4; round++) {
+      await this.#need(8);
+      // A TLS record of type handshake: the client negotiates directly, without asking first (PostgreSQL 17).
+      if (round === 0 && this.#rest[0] === 0x16 && this.#tls !== undefined) {
+        await this.#encrypt(true);
+        continue;
+      }
+      const length = this.#rest.readInt32BE(0);
+      if (length < 8 || length > codec.startup_bytes_max) throw new ProtocolError('invalid length of startup packet');
+      const code = this.#rest.readInt32BE(4);
+      await this.#need(length);
+      const packet = this.#rest.subarray(0, length);
+      this.#rest = this.#rest.subarray(length);
+      if (code === startupCode.cancel) {
+        this.#cancelKeys.cancel(packet.subarray(8));
+        this.#socket.end();
+        return undefined;
+      }
+      if (code === startupCode.ssl || code === startupCode.gssEncryption) {
+        // What came behind the request came before the encryption: somebody else may have written it (CVE-2021-23222).
+        if (this.#rest.length > 0) throw new ProtocolError('received unencrypted data after an encryption request');
+        if (code === startupCode.ssl && this.#tls !== undefined && !('encrypted' in this.#socket)) {
+          this.#socket.write('S');
+          await this.#encrypt(false);
+        } else {
+          this.#socket.write('N');
+        }
+        continue;
+      }
+      const message = codec.decodeStartup(packet);
+      const startup = readStartup(message.parameters);
+      if (message.minor > 0 || startup.unknownOptions.length > 0) {
+        this.#socket.write(codec.negotiateProtocolVersion(0, startup.unknownOptions));
+      }
+      return startup;
+    }
+    throw new ProtocolError('too many encryption requests');
+  }
+
+  async #encrypt(direct: boolean): Promise<void> {
+    const plain = this.#socket;
+    if (direct) {
+      plain.unshift(this.#rest);
+      this.#rest = Buffer.alloc(0);
+    }
+    const secure = new TLSSocket(plain, {
+      isServer: true,
+      secureContext: this.#tls!,
+      ALPNProtocols: ['postgresql'],
+    });
+    secure.on('error', () => this.abort());
+    await new Promise<void>((resolve, reject) => {
+      secure.once('secure', () => resolve());
+      secure.once('close', () => reject(new ProtocolError('the TLS handshake failed')));
+    });
+    secure.pause();
+    this.#socket = secure;
+    // Without the name of the protocol, another one's client could be led here (ALPACA).
+    if (direct && secure.alpnProtocol !== 'postgresql')
+      throw new ProtocolError('direct TLS needs the ALPN protocol "postgresql"');
+  }
+
+  async #signIn(startup: StartupRequest, sessions: Set<PostgresSession>): Promise<PostgresSession | undefined> {
+    const client = this.#client();
+    if (!client.confidential) {
+      throw new Refused(
+        sqlstates.noTls,
+        'a token may not travel in clear: connect with TLS (sslmode=require or better)',
+      );
+    }
+    this.#socket.write(codec.authenticationCleartextPassword);
+    const identity = await this.#services.identify(await this.#password(), client);
+    const target = this.#target(startup.target, identity);
+    const upstream = target.upstream as PostgresUpstream;
+    const place: Place = { database: startup.database ?? upstream.database, user: upstream.user };
+
+    const prompt = promptOf(startup.application) ?? identity.prompt;
+    const session = this.#services.openSession({
+      identity,
+      target,
+      client,
+      ...(startup.application === undefined ? {} : { application: startup.application }),
+      ...(prompt === undefined ? {} : { prompt }),
+      supports: new Set(),
+    });
+    let connection: Upstream | undefined;
+    try {
+      const submission = session.submit(connectOperation(place, startup.settings), { transaction: 'idle' });
+      if (submission.decision.outcome !== 'allow') {
+        await this.refuse(denial(submission.decision, target.input.name, 'FATAL'));
+        session.close('denied');
+        return undefined;
+      }
+      await submission.recorded;
+      try {
+        connection = await connectUpstream({
+          upstream,
+          target: target.input.name,
+          database: place.database,
+          settings: startup.settings,
+          signal: this.#gone.signal,
+        });
+      } catch (error) {
+        submission.settle({ status: 'error', code: sqlstates.upstream });
+        throw error;
+      }
+      submission.settle({ status: 'ok' });
+      for (const [name, value] of connection.parameters) {
+        const unsafe = unsafeSetting(name, value);
+        if (unsafe !== undefined) throw new RefusedSetting(unsafe);
+      }
+      if (this.#gone.signal.aborted) throw new ProtocolError('the client went away');
+      return this.#open(session, connection, place, target, sessions);
+    } catch (error) {
+      connection?.socket.destroy();
+      session.close('failed');
+      throw error;
+    }
+  }
+
+  #open(
+    session: ReturnType<Services['openSession']>,
+    upstream: Upstream,
+    place: Place,
+    target: Target,
+    sessions: Set<PostgresSession>,
+  ): PostgresSession {
+    const socket = this.#socket;
+    const name = target.input.name;
+    const settings = target.upstream as PostgresUpstream;
+    const key = this.#cancelKeys.issue(upstream.cancelKey, settings, name);
+    const greeting = [codec.authenticationOk, ...upstream.notices];
+    for (const [parameter, value] of upstream.parameters) greeting.push(codec.parameterStatus(parameter, value));
+    greeting.push(codec.backendKeyData(key.processId, key.secret), codec.readyForQuery('I'));
+    socket.write(Buffer.concat(greeting));
+    const opened: PostgresSession = new PostgresSession({
+      client: socket,
+      upstream,
+      session,
+      place,
+      log: this.#services.log.child({ session: session.id, target: name }),
+      makeInterpreter: (ask) => this.#makeInterpreter(name, place, ask),
+      cancel: () => this.#cancelKeys.cancelOne(key),
+      closed: () => {
+        this.#cancelKeys.revoke(key);
+        sessions.delete(opened);
+      },
+    });
+    // Before it starts: a session may be over by the time that it has started.
+    sessions.add(opened);
+    opened.start(this.#rest, upstream.rest);
+    return opened;
+  }
+
+  #target(name: string, identity: Identity): Target {
+    const target = this.#services.target('postgres', name);
+    if (target === undefined) {
+      throw new Refused(
+        sqlstates.noTarget,
+        `there is no target "${name}": the database name says which target is meant ("TARGET", or "TARGET/database")`,
+      );
+    }
+    if (target.unavailable !== undefined) {
+      this.#services.log.warn(
+        { target: name, subject: identity.principal.subject, reason: target.unavailable },
+        'target unavailable',
+      );
+      throw new Refused(sqlstates.unavailable, `target "${name}" is not available: ${target.unavailable}`);
+    }
+    return target;
+  }
+
+  async #password(): Promise<string> {
+    await this.#need(5);
+    if (this.#rest[0] !== frontend.password) {
+      throw new ProtocolError(`expected a password message, got ${codec.describeType(this.#rest[0]!)}`);
+    }
+    const length = this.#rest.readInt32BE(1);
+    if (length < 5 || length > codec.password_bytes_max) throw new ProtocolError('invalid password packet size');
+    await this.#need(length + 1);
+    const password = codec.decodePassword({ buffer: this.#rest, start: 0, end: length + 1 });
+    this.#rest = this.#rest.subarray(length + 1);
+    if (password === '') throw new IdentityError('missing', 'empty password: sign in with a token as the password');
+    return password;
+  }
+
+  /** Reads until that many bytes are there. */
+  async #need(bytes: number): Promise<void> {
+    while (this.#rest.length < bytes) {
+      const chunk = await this.#chunk();
+      this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    }
+  }
+
+  #chunk(): Promise<Buffer> {
+    const socket = this.#socket;
+    return new Promise((resolve, reject) => {
+      const done = () => {
+        socket.pause();
+        socket.off('data', data);
+        socket.off('end', ended);
+        socket.off('close', ended);
+      };
+      const data = (chunk: Buffer) => {
+        done();
+        resolve(chunk);
+      };
+      const ended = () => {
+        done();
+        socket.destroy();
+        reject(new ProtocolError('the client went away'));
+      };
+      socket.on('data', data);
+      socket.on('end', ended);
+      socket.on('close', ended);
+      socket.resume();
+    });
+  }
+
+  #client(): Client {
+    const address = (this.#socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+    return {
+      address,
+      port: this.#socket.remotePort ?? 0,
+      confidential: 'encrypted' in this.#socket || /^127\.|^::1$/.test(address),
+    };
+  }
+}
+
+/** A refusal that has an SQLSTATE of its own. */
+class Refused extends ProtocolError {
+  readonly sqlstate: string;
+  constructor(sqlstate: string, message: string) {
+    super(message);
+    this.sqlstate = sqlstate;
+  }
+}
+
+function refusal(error: unknown): codec.ErrorFields {
+  if (error instanceof Refused) return { severity: 'FATAL', sqlstate: error.sqlstate, message: error.message };
+  if (error instanceof RefusedSetting)
+    return { severity: 'FATAL', sqlstate: sqlstates.unsupported, message: error.message };
+  if (error instanceof IdentityError)
+    return { severity: 'FATAL', sqlstate: sqlstates.identity, message: error.message };
+  return failure(error, 'FATAL');
+}
+
+/** `application_name=prompt:ID`: the one place of a start-up packet where an agent can name its prompt. */
+function promptOf(application: string | undefined) {
+  const id = /(?:^|\s)prompt:([\w.:-]{1,64})/.exec(application ?? '')?.[1];
+  return id === undefined ? undefined : { id };
+}

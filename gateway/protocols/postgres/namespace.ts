@@ -1,0 +1,292 @@
+import { errorResponse } from './codec.js';
+import { failureResponse, sqlstates } from './enforce.js';
+import { AskFailed, type Exchange, type Mode } from './exchange.js';
+import { Names, type Portal, type Prepared } from './names.js';
+import { StatementError, type Interpreter, type Statement, type Template } from './statement.js';
+
+const names_max = 10_000;
+
+const refused = Symbol('refused');
+
+/** Kinds of statements after which the server may read text in another way. A transaction's end undoes SET LOCAL. */
+const settings = new Set(['set', 'reset', 'discard', 'commit', 'rollback', 'rollback_to']);
+
+/**
+ * What the names of one session mean: looked up, and refused in the client's own words where they mean nothing.
+ *
+ * After an operation whose effects are not known, a name may mean something else than the gateway has seen: a function
+ * can prepare statements and open cursors. From then on the server's own list is asked before a name is believed.
+ */
+export class Namespace {
+  readonly #exchange: Exchange;
+  readonly #interpreter: () => Interpreter;
+  readonly #statements = new Names<Prepared>(names_max);
+  readonly #portals = new Names<Portal>(names_max);
+  #suspect = false;
+  readonly #verified = new Set<string>();
+  /** Something ran since the last ReadyForQuery after which names may be others. */
+  #moved = false;
+
+  constructor(exchange: Exchange, interpreter: () => Interpreter) {
+    this.#exchange = exchange;
+    this.#interpreter = interpreter;
+  }
+
+  /** Undefined: it was refused. */
+  statement(name: string, mode: Mode): Prepared | undefined | Promise<Prepared | undefined> {
+    const known = this.#statements.lookup(name);
+    if (known === 'unanswered') return this.#whenAnswered(() => this.statement(name, mode));
+    if (this.#suspect && name !== '' && !this.#verified.has(`s${name}`))
+      return this.#verifyStatement(name, known, mode);
+    if (known !== undefined) return known;
+    const message =
+      name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`;
+    this.#exchange.refuse(errorResponse({ severity: 'ERROR', sqlstate: sqlstates.noStatement, message }), mode);
+    return undefined;
+  }
+
+  /** Undefined: it was refused. */
+  portal(name: string, mode: Mode): Portal | undefined | Promise<Portal | undefined> {
+    const known = this.#portals.lookup(name);
+    if (known === 'unanswered') return this.#whenAnswered(() => this.portal(name, mode));
+    if (this.#suspect && name !== '' && !this.#verified.has(`p${name}`)) return this.#verifyPortal(name, known, mode);
+    if (known !== undefined) return known;
+    const message = `${mode === 'query' ? 'cursor' : 'portal'} "${name}" does not exist`;
+    this.#exchange.refuse(errorResponse({ severity: 'ERROR', sqlstate: sqlstates.noPortal, message }), mode);
+    return undefined;
+  }
+
+  async #whenAnswered<T>(again: () => T | undefined | Promise<T | undefined>): Promise<T | undefined> {
+    await this.#exchange.drained();
+    return this.#exchange.over || this.#exchange.skipping ? undefined : again();
+  }
+
+  get full(): boolean {
+    return this.#statements.full || this.#portals.full;
+  }
+
+  statementSent(name: string, prepared: Prepared): void {
+    this.#statements.sent(name, prepared);
+  }
+
+  statementMade(name: string, prepared: Prepared | undefined): void {
+    this.#statements.set(name, prepared);
+  }
+
+  portalSent(name: string, portal: Portal): void {
+    this.#portals.sent(name, portal);
+  }
+
+  portalMade(name: string, portal: Portal): void {
+    this.#portals.set(name, portal);
+  }
+
+  unnamedGone(): void {
+    this.#statements.sent('', undefined);
+    this.#statements.set('', undefined);
+  }
+
+  /** A query takes the unnamed statement and the unnamed portal away. */
+  querySent(): void {
+    this.#statements.sent('', undefined);
+    this.#portals.sent('', undefined);
+  }
+
+  queryAnswered(): void {
+    this.#statements.set('', undefined);
+    this.#portals.set('', undefined);
+  }
+
+  closeSent(what: 'S' | 'P', name: string): void {
+    (what === 'S' ? this.#statements : this.#portals).sent(name, undefined);
+  }
+
+  closed(what: 'S' | 'P', name: string): void {
+    (what === 'S' ? this.#statements : this.#portals).set(name, undefined);
+  }
+
+  endBatch(): (() => void) | undefined {
+    // Outside of a transaction block the batch's own transaction ends here, and takes with it what it made.
+    if (this.#exchange.transaction !== 'T') this.#interpreter().transactionEnding();
+    const statements = this.#statements.endBatch();
+    const portals = this.#portals.endBatch();
+    if (statements === undefined || portals === undefined) return statements ?? portals;
+    return () => {
+      statements();
+      portals();
+    };
+  }
+
+  /** The statements have been sent: from now on names are read as if they had run. */
+  announce({ text, statements }: Template): void {
+    for (const statement of statements) {
+      const { control, facts, moves } = statement;
+      switch (control.kind) {
+        case 'prepare':
+          this.#statements.sent(control.name, made(control.inner, text, control.types));
+          break;
+        case 'declare':
+          this.#portals.sent(control.name, opened(control.inner, text));
+          break;
+        case 'deallocate':
+          if (control.name === undefined) this.#statements.sentClear();
+          else this.#statements.sent(control.name, undefined);
+          break;
+        case 'close':
+          if (control.name === undefined) this.#portals.sentClear();
+          else this.#portals.sent(control.name, undefined);
+          break;
+        case 'discard':
+          if (control.what !== 'all') break;
+          this.#statements.sentClear();
+          this.#portals.sentClear();
+          break;
+        case 'commit':
+        case 'rollback':
+        case 'rollback_to':
+        case 'prepare_transaction':
+          this.#interpreter().transactionEnding();
+          break;
+        default:
+      }
+      if (moves.anything || settings.has(facts.kind)) this.#exchange.unsettled = true;
+      if (moves.anything) {
+        this.#suspect = true;
+        this.#verified.clear();
+      }
+      if (moves.path || moves.catalog || moves.anything) {
+        this.#moved = true;
+        this.#interpreter().ran(statement);
+      }
+    }
+  }
+
+  /** The server says that the statement has run. `text` is the string that it stood in. */
+  ran(statement: Statement | undefined, text: string): void {
+    if (statement === undefined) return;
+    const { control, moves } = statement;
+    switch (control.kind) {
+      case 'prepare':
+        this.#statements.set(control.name, made(control.inner, text, control.types));
+        break;
+      case 'declare':
+        this.#portals.set(control.name, opened(control.inner, text));
+        break;
+      case 'deallocate':
+        if (control.name === undefined) this.#statements.clear();
+        else this.#statements.set(control.name, undefined);
+        break;
+      case 'close':
+        if (control.name === undefined) this.#portals.clear();
+        else this.#portals.set(control.name, undefined);
+        break;
+      case 'discard':
+        if (control.what !== 'all') break;
+        this.#statements.clear();
+        this.#portals.clear();
+        break;
+      case 'rollback_to':
+        // What the transaction made before the savepoint is still its own.
+        this.#interpreter().transactionEnding();
+        break;
+      case 'rollback':
+      case 'commit':
+      case 'prepare_transaction':
+        this.#interpreter().transactionEnded();
+        break;
+      default:
+    }
+    if (moves.path || moves.catalog || moves.anything) this.#interpreter().ran(statement);
+  }
+
+  /** The server is idle: a transaction, implicit or not, is over. */
+  idle(): void {
+    if (!this.#moved) return;
+    this.#moved = false;
+    this.#interpreter().transactionEnded();
+  }
+
+  async #verifyStatement(name: string, known: Prepared | undefined, mode: Mode): Promise<Prepared | undefined> {
+    const sql = 'select p.statement from pg_catalog.pg_prepared_statements p where p.name operator(pg_catalog.=) $1';
+    const text = await this.#serverText(sql, name, mode);
+    if (text === refused) return undefined;
+    let prepared = known;
+    if (text === undefined) prepared = undefined;
+    else if (text !== known?.origin) {
+      const template = await this.#adopt(text, 'prepare', mode);
+      if (template === undefined) return undefined;
+      prepared = made(template, text, unknownTypes);
+    }
+    if (prepared?.kept === undefined) {
+      this.#statements.sent(name, prepared);
+      this.#statements.set(name, prepared);
+    }
+    this.#verified.add(`s${name}`);
+    return this.statement(name, mode);
+  }
+
+  async #verifyPortal(name: string, known: Portal | undefined, mode: Mode): Promise<Portal | undefined> {
+    const sql = 'select c.statement from pg_catalog.pg_cursors c where c.name operator(pg_catalog.=) $1';
+    const text = await this.#serverText(sql, name, mode);
+    if (text === refused) return undefined;
+    let portal = known;
+    if (text === undefined) portal = undefined;
+    else if (text !== known?.prepared.origin) {
+      const template = await this.#adopt(text, 'declare', mode);
+      if (template === undefined) return undefined;
+      portal = opened(template, text);
+    }
+    this.#portals.sent(name, portal);
+    this.#portals.set(name, portal);
+    this.#verified.add(`p${name}`);
+    return this.portal(name, mode);
+  }
+
+  async #serverText(sql: string, name: string, mode: Mode): Promise<string | undefined | typeof refused> {
+    try {
+      const rows = await this.#exchange.ask(sql, [name]);
+      return rows[0]?.[0] ?? undefined;
+    } catch (error) {
+      if (!(error instanceof AskFailed)) throw error;
+      this.#exchange.askFailed(error, mode);
+      return refused;
+    }
+  }
+
+  /** A name that came into being out of the gateway's sight: judged as the text that the server has for it. */
+  async #adopt(text: string, made: 'prepare' | 'declare', mode: Mode): Promise<Template | undefined> {
+    try {
+      const template = await this.#interpreter().interpret(text);
+      const [only] = template.statements;
+      if (template.statements.length !== 1 || only === undefined) {
+        throw new StatementError(sqlstates.unsupported, 'what this name stands for cannot be told');
+      }
+      return only.control.kind === made ? only.control.inner : template;
+    } catch (error) {
+      if (error instanceof AskFailed) this.#exchange.askFailed(error, mode);
+      else if (error instanceof StatementError) this.#exchange.refuse(failureResponse(error), mode);
+      else throw error;
+      return undefined;
+    }
+  }
+}
+
+/** Of a statement that was prepared out of sight nothing is known of its parameters: as good as any type. */
+const unknownTypes: readonly number[] = [Number.MAX_SAFE_INTEGER];
+
+/** What SQL's PREPARE makes. `origin` is the whole string that it stood in, as the server keeps it. */
+const made = (template: Template, origin: string, types: readonly number[]): Prepared => ({
+  template,
+  origin,
+  types,
+  kept: undefined,
+  recorded: true,
+});
+
+/** What DECLARE makes. */
+const opened = (template: Template, origin: string): Portal => ({
+  prepared: made(template, origin, []),
+  template,
+  values: [],
+  formats: [],
+});

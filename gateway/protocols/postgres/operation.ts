@@ -1,0 +1,145 @@
+import { hash as hashOf } from 'node:crypto';
+import { actions, type Action, type Operation, type Resource } from '#engine';
+import type { DecodedParameters } from './parameters.js';
+import type { PostgresOperation } from './schema.js';
+import type { StatementFacts, Template } from './statement.js';
+
+/**
+ * Templates to operations. What a template alone determines is made once and frozen: the engine recognises it by
+ * identity, so that judging a statement again costs a look-up.
+ */
+export interface Place {
+  readonly database: string;
+  /** The upstream's role. */
+  readonly user: string;
+}
+
+interface Fixed {
+  readonly prepare: Operation;
+  readonly execute: Operation;
+  readonly statements: PostgresOperation['statements'];
+}
+
+const fixed = new WeakMap<Template, Fixed>();
+
+function fix(template: Template, place: Place): Fixed {
+  const known = fixed.get(template);
+  if (known !== undefined) return known;
+  const statements = factsOf(template);
+  const operation = (stage: 'prepare' | 'execute', parameters?: readonly (string | null)[]): Operation =>
+    Object.freeze({
+      stage,
+      action: template.action,
+      resources: deepFreeze(template.resources),
+      opaque: template.opaque,
+      hash: template.hash,
+      postgres: Object.freeze({
+        statement: template.recorded,
+        statements,
+        ...(parameters === undefined ? {} : { parameters }),
+        database: place.database,
+        user: place.user,
+      }),
+    });
+  const made = { prepare: operation('prepare'), execute: operation('execute', Object.freeze([])), statements };
+  fixed.set(template, made);
+  return made;
+}
+
+const facts = new WeakMap<Template['statements'], PostgresOperation['statements']>();
+
+/** Templates that differ in literals alone share their statements: so they share what policy sees of them. */
+function factsOf({ statements }: Template): PostgresOperation['statements'] {
+  const known = facts.get(statements);
+  if (known !== undefined) return known;
+  const made = deepFreeze(statements.map((statement) => statement.facts)) as unknown as PostgresOperation['statements'];
+  facts.set(statements, made);
+  return made;
+}
+
+/** What is judged at Parse: everything but the parameters. */
+export function prepareOperation(template: Template, place: Place): Operation {
+  return fix(template, place).prepare;
+}
+
+/** What is judged at Execute. */
+export function executeOperation(template: Template, place: Place, parameters: DecodedParameters): Operation {
+  const made = fix(template, place);
+  if (parameters.values.length === 0) return made.execute;
+  return {
+    stage: 'execute',
+    action: template.action,
+    resources: template.resources,
+    opaque: template.opaque || parameters.undecoded,
+    hash: hashOf('sha256', template.hash + JSON.stringify(parameters.values)),
+    postgres: {
+      statement: template.recorded,
+      statements: made.statements,
+      parameters: parameters.values,
+      database: place.database,
+      user: place.user,
+    },
+  };
+}
+
+/** The first operation of every session: judged before the upstream sees a byte. */
+export function connectOperation(place: Place, settings: ReadonlyMap<string, string>): Operation {
+  const resources: Resource[] = [
+    { type: 'database', name: place.database, access: 'use' },
+    ...[...settings.keys()].map((name): Resource => ({ type: 'setting', name, access: 'use' })),
+  ];
+  return {
+    stage: 'execute',
+    action: 'connect',
+    resources,
+    opaque: false,
+    hash: hashOf('sha256', JSON.stringify(['connect', place.database, place.user, ...settings])),
+    postgres: { statement: '', statements: [], parameters: [], database: place.database, user: place.user },
+  };
+}
+
+/**
+ * A template whose EXECUTEs stand for what they run: the outer statement, judged as the ones inside. `inner` are the
+ * templates that it refers to, in order.
+ */
+export function withInner(outer: Template, inner: readonly Template[]): Template {
+  if (inner.length === 0) return outer;
+  const facts: StatementFacts[] = inner.flatMap((template) => template.statements.map((statement) => statement.facts));
+  const resources = new Map<string, Resource>();
+  for (const resource of [...inner.flatMap((template) => template.resources), ...outer.resources]) {
+    resources.set(
+      JSON.stringify([resource.type, resource.name, resource.access, resource.use, resource.via]),
+      resource,
+    );
+  }
+  return {
+    ...outer,
+    statements: [
+      // An EXECUTE says nothing that the statement inside doesn't; whatever else stands in the string stays.
+      ...outer.statements.filter((statement) => statement.facts.kind !== 'execute'),
+      ...facts.map((fact) => ({
+        facts: fact,
+        control: { kind: 'none' } as const,
+        moves: { path: false, catalog: false, anything: false },
+      })),
+    ],
+    action: strongest([outer.action, ...inner.map((template) => template.action)]),
+    resources: [...resources.values()],
+    opaque: outer.opaque || inner.some((template) => template.opaque),
+    hash: hashOf('sha256', JSON.stringify([outer.hash, ...inner.map((template) => template.hash)])),
+  };
+}
+
+/** What the engine may recognise by identity is what nobody can change: down to the last value. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  Object.freeze(value);
+  for (const part of Object.values(value)) deepFreeze(part);
+  return value;
+}
+
+const strength = new Map<Action, number>(actions.map((action, index) => [action, index]));
+
+export function strongest(candidates: readonly Action[]): Action {
+  return candidates.reduce((best, action) => (strength.get(action)! > strength.get(best)! ? action : best));
+}

@@ -1,0 +1,67 @@
+import type { Socket } from 'node:net';
+
+/**
+ * What is to be written to one socket. Slices that lie side by side in one buffer go out as one, so that a chunk from
+ * which nothing was taken leaves as the buffer it came in; a batch is one write.
+ */
+export class Outbox {
+  readonly #socket: Socket;
+  #slices: Buffer[] = [];
+  #buffer: Buffer | undefined;
+  #start = 0;
+  #end = 0;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  get empty(): boolean {
+    return this.#buffer === undefined && this.#slices.length === 0;
+  }
+
+  /** Passes on `buffer[start..end)` as it is. The buffer must not change afterwards. */
+  pass(buffer: Buffer, start: number, end: number): void {
+    if (this.#buffer === buffer && this.#end === start) {
+      this.#end = end;
+      return;
+    }
+    this.#seal();
+    this.#buffer = buffer;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  push(message: Buffer): void {
+    this.#seal();
+    this.#slices.push(message);
+  }
+
+  /** Hands everything to the socket. False: it has enough for now, and 'drain' will say when it wants more. */
+  flush(): boolean {
+    if (this.#slices.length === 0) {
+      if (this.#buffer === undefined) return !this.#socket.writableNeedDrain;
+      const only = this.#whole();
+      this.#buffer = undefined;
+      return this.#socket.write(only);
+    }
+    this.#seal();
+    const slices = this.#slices;
+    this.#slices = [];
+    this.#socket.cork();
+    let wants = true;
+    for (const slice of slices) wants = this.#socket.write(slice);
+    this.#socket.uncork();
+    return wants;
+  }
+
+  #whole(): Buffer {
+    const buffer = this.#buffer!;
+    return this.#start === 0 && this.#end === buffer.length ? buffer : buffer.subarray(this.#start, this.#end);
+  }
+
+  #seal(): void {
+    if (this.#buffer === undefined) return;
+    this.#slices.push(this.#whole());
+    this.#buffer = undefined;
+  }
+}

@@ -1,0 +1,306 @@
+import { ProtocolError } from '../../errors.js';
+import {
+  backend,
+  decodeFields,
+  decodeParameterDescription,
+  decodeParameterStatus,
+  decodeTag,
+  decodeTextRow,
+  describeType,
+} from './codec.js';
+import type { FrameReader } from './frames.js';
+import type { Outbox } from './outbox.js';
+
+/**
+ * What the server still has to answer, in order, and what becomes of each answer on its way to the client.
+ *
+ * Every message that goes upstream and is answered puts an expectation here. The server answers in order, so the first
+ * expectation owns whatever comes next; an error in the extended protocol also ends every expectation up to the next
+ * Sync, whose messages the server has skipped. Answers to the gateway's own messages are swallowed; answers that the
+ * gateway gives itself wait for their turn among the server's.
+ */
+export type ExpectationKind = 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'local';
+
+export interface ServerError {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Expectation {
+  readonly kind: ExpectationKind;
+  /** The client knows nothing of it. */
+  readonly hidden?: boolean;
+  /** Hidden where it goes well: its error is the client's. */
+  readonly tells?: boolean;
+  /** Another ReadyForQuery follows, which is the client's: this one is not shown. */
+  readonly quiet?: boolean;
+  /** What the client gets in place of the error that this was made to provoke; or a local answer. */
+  readonly replacement?: Buffer;
+  /** Rows of a hidden read. */
+  row?(values: (string | null)[]): void;
+  parameterTypes?(types: number[]): void;
+  /** The n-th statement of a query string, or the execution, is through. The tag is empty for an empty statement. */
+  completed?(index: number, tag: string, suspended: boolean): void;
+  /** Copy-in mode began: the server now reads CopyData. */
+  copyIn?(): void;
+  /** Everything was answered. `error` is set where the server refused; `skipped` where it never looked at it. */
+  ended?(end: ExpectationEnd): void;
+}
+
+export interface ExpectationEnd {
+  readonly error?: ServerError | undefined;
+  readonly skipped?: true | undefined;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly tag: string;
+}
+
+export type TransactionStatus = 'I' | 'T' | 'E';
+
+export interface ResponseEvents {
+  /** ReadyForQuery; `hidden` where it answers the gateway itself. */
+  ready(status: TransactionStatus, hidden: boolean): void;
+  /** The server skips everything up to a Sync that has not been sent yet. */
+  batchFailed(error: ServerError): void;
+  parameterStatus(name: string, value: string): void;
+  /** Nothing is expected any more. */
+  drained(): void;
+}
+
+/** How far a client may run ahead of the server. */
+export const expectations_max = 10_000;
+
+const plainSync: Expectation = { kind: 'sync' };
+const nothing: Partial<ExpectationEnd> = {};
+
+export class Responses {
+  readonly #queue: Expectation[] = [];
+  #head = 0;
+  // Of the first expectation:
+  #rows = 0;
+  #bytes = 0;
+  #index = 0;
+  #tag = '';
+  #error: ServerError | undefined;
+  #fatal = false;
+
+  readonly #client: Outbox;
+  readonly #events: ResponseEvents;
+
+  constructor(client: Outbox, events: ResponseEvents) {
+    this.#client = client;
+    this.#events = events;
+  }
+
+  /** The server has said its last words. */
+  get fatal(): boolean {
+    return this.#fatal;
+  }
+
+  get length(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  get empty(): boolean {
+    return this.length === 0;
+  }
+
+  get full(): boolean {
+    return this.length >= expectations_max;
+  }
+
+  /** Frames that may pass in parts. Rows of a hidden read are wanted whole. */
+  streams(type: number): boolean {
+    return (type === backend.dataRow || type === backend.copyData) && this.#queue[this.#head]?.hidden !== true;
+  }
+
+  expect(expectation: Expectation): void {
+    this.#queue.push(expectation);
+  }
+
+  expectSync(ended: (() => void) | undefined): void {
+    this.#queue.push(ended === undefined ? plainSync : { kind: 'sync', ended });
+  }
+
+  /** The gateway's own answer, in its turn. */
+  answer(message: Buffer): void {
+    if (this.empty) this.#client.push(message);
+    else this.#queue.push({ kind: 'local', replacement: message });
+  }
+
+  /** The connection is gone: nothing that is still expected will come. */
+  abandon(error: ServerError): void {
+    while (!this.empty) this.#finish({ error: this.#error ?? error });
+  }
+
+  /** One frame (or part of one) from the server. Throws ProtocolError for what no expectation explains. */
+  frame(reader: FrameReader): void {
+    const { type, buffer, start, end } = reader;
+    const head = this.#queue[this.#head];
+    switch (type) {
+      case backend.dataRow:
+        if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(type);
+        if (head.hidden === true) {
+          head.row?.(decodeTextRow(reader));
+          return;
+        }
+        if (reader.first) this.#rows++;
+        this.#bytes += end - start;
+        this.#client.pass(buffer, start, end);
+        return;
+      case backend.copyData:
+        if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(type);
+        this.#bytes += end - start;
+        this.#client.pass(buffer, start, end);
+        return;
+      case backend.commandComplete:
+      case backend.emptyQueryResponse:
+      case backend.portalSuspended:
+        this.#completed(reader, head);
+        return;
+      case backend.parseComplete:
+        return this.#simple(reader, head, 'parse');
+      case backend.bindComplete:
+        return this.#simple(reader, head, 'bind');
+      case backend.closeComplete:
+        return this.#simple(reader, head, 'close');
+      case backend.parameterDescription:
+        if (head?.kind !== 'describe') this.#unexpected(type);
+        head.parameterTypes?.(decodeParameterDescription(reader));
+        this.#show(reader, head);
+        return;
+      case backend.rowDescription:
+      case backend.noData:
+        if (head?.kind === 'describe') return this.#simple(reader, head, 'describe');
+        if (head?.kind !== 'query') this.#unexpected(type);
+        this.#show(reader, head);
+        return;
+      case backend.copyInResponse:
+        if (head?.kind !== 'query' && head?.kind !== 'execute') this.#unexpected(type);
+        this.#show(reader, head);
+        head.copyIn?.();
+        return;
+      case backend.copyOutResponse:
+      case backend.copyDone:
+        if (head?.kind !== 'query' && head?.kind !== 'execute') this.#unexpected(type);
+        this.#show(reader, head);
+        return;
+      case backend.readyForQuery:
+        this.#ready(reader, head);
+        return;
+      case backend.errorResponse:
+        this.#failed(reader, head);
+        return;
+      case backend.noticeResponse:
+      case backend.notificationResponse:
+        this.#client.pass(buffer, start, end);
+        return;
+      case backend.parameterStatus: {
+        const { name, value } = decodeParameterStatus(reader);
+        this.#client.pass(buffer, start, end);
+        this.#events.parameterStatus(name, value);
+        return;
+      }
+      default:
+        this.#unexpected(type);
+    }
+  }
+
+  #unexpected(type: number): never {
+    throw new ProtocolError(`the server sent ${describeType(type)}, which nothing asked for`);
+  }
+
+  #show(reader: FrameReader, head: Expectation): void {
+    if (head.hidden !== true) this.#client.pass(reader.buffer, reader.start, reader.end);
+  }
+
+  /** One message is the whole answer. */
+  #simple(reader: FrameReader, head: Expectation | undefined, kind: ExpectationKind): void {
+    if (head?.kind !== kind) this.#unexpected(reader.type);
+    this.#show(reader, head);
+    this.#finish(nothing);
+  }
+
+  #completed(reader: FrameReader, head: Expectation | undefined): void {
+    if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(reader.type);
+    this.#show(reader, head);
+    const suspended = reader.type === backend.portalSuspended;
+    this.#tag = reader.type === backend.commandComplete ? decodeTag(reader) : '';
+    head.completed?.(this.#index++, this.#tag, suspended);
+    if (head.kind === 'execute') this.#finish(nothing);
+  }
+
+  #ready(reader: FrameReader, head: Expectation | undefined): void {
+    if (head?.kind !== 'query' && head?.kind !== 'sync') this.#unexpected(reader.type);
+    const status = String.fromCharCode(reader.buffer[reader.start + 5] ?? 0);
+    if (status !== 'I' && status !== 'T' && status !== 'E') {
+      throw new ProtocolError(`the server is ready in a state that is none: ${JSON.stringify(status)}`);
+    }
+    if (head.quiet !== true) this.#show(reader, head);
+    this.#events.ready(status, head.hidden === true || head.quiet === true);
+    this.#finish(this.#error === undefined ? nothing : { error: this.#error });
+  }
+
+  #failed(reader: FrameReader, head: Expectation | undefined): void {
+    const fields = decodeFields(reader);
+    const error = { code: fields.get('C') ?? 'XX000', message: fields.get('M') ?? '' };
+    const fatal = (fields.get('V') ?? fields.get('S')) !== 'ERROR';
+    // The server's last words reach the client whoever they were for.
+    if (fatal || head === undefined) {
+      this.#client.pass(reader.buffer, reader.start, reader.end);
+      this.#error = error;
+      this.#fatal ||= fatal;
+      return;
+    }
+    if (head.replacement !== undefined) this.#client.push(head.replacement);
+    else if (head.tells === true) this.#client.pass(reader.buffer, reader.start, reader.end);
+    else this.#show(reader, head);
+    if (head.kind === 'query' || head.kind === 'sync') {
+      this.#error = error;
+      return;
+    }
+    this.#finish({ error }, false);
+    for (;;) {
+      const next = this.#queue[this.#head];
+      if (next === undefined) {
+        this.#events.batchFailed(error);
+        return;
+      }
+      if (next.kind === 'sync') return;
+      // A local answer among skipped messages belongs to one of them.
+      this.#finish({ skipped: true }, false);
+    }
+  }
+
+  #finish(end: Partial<ExpectationEnd>, locals = true): void {
+    const expectation = this.#queue[this.#head]!;
+    this.#queue[this.#head] = undefined as never;
+    this.#head++;
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 1_000) {
+      this.#queue.splice(0, this.#head);
+      this.#head = 0;
+    }
+    const whole = expectation.ended !== undefined && {
+      error: end.error,
+      skipped: end.skipped,
+      rows: this.#rows,
+      bytes: this.#bytes,
+      tag: this.#tag,
+    };
+    this.#rows = 0;
+    this.#bytes = 0;
+    this.#index = 0;
+    this.#tag = '';
+    this.#error = undefined;
+    // Called on the expectation, which may be more than a literal.
+    if (whole !== false) expectation.ended?.(whole);
+    while (locals && this.#queue[this.#head]?.kind === 'local') {
+      this.#client.push(this.#queue[this.#head]!.replacement!);
+      this.#queue.splice(this.#head, 1);
+    }
+    if (this.empty) this.#events.drained();
+  }
+}

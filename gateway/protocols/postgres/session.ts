@@ -1,0 +1,454 @@
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import { ProtocolError } from '../../errors.js';
+import type { Session as GatewaySession, SessionEnd } from '../../protocol.js';
+import * as codec from './codec.js';
+import { frontend, type FrameReader } from './codec.js';
+import { ended, failureResponse, sqlstates } from './enforce.js';
+import { Exchange, then, type Awaitable } from './exchange.js';
+import { ExtendedProtocol } from './extended.js';
+import { Judge } from './judge.js';
+import { Namespace } from './namespace.js';
+import type { Place } from './operation.js';
+import { unsafeSetting } from './startup.js';
+import type { Ask, Interpreter } from './statement.js';
+import type { Upstream } from './upstream.js';
+
+/**
+ * One signed-in client and its connection to the server: every message judged, and nothing else forwarded.
+ *
+ *     client ──frames──▶ message ──interpret──▶ template ──submit──▶ decision ──▶ upstream     (judge.ts)
+ *     client ◀──────────────────── responses ◀──frames───────────────────────────── upstream   (responses.ts)
+ *
+ * Messages are handled one at a time and in order. What needs no waiting (a template that is known, a decision, a record
+ * that need not be durable) is handled at once; while something has to be waited for, the client is not read.
+ */
+
+/** Encodings whose bytes the server reads as the gateway does. */
+const readAsUtf8 = new Set(['UTF8', 'SQL_ASCII']);
+
+/** How long a closed connection may take to deliver its last bytes. */
+const linger_ms_max = 2_000;
+
+export interface SessionParts {
+  readonly client: Socket;
+  readonly upstream: Upstream;
+  readonly session: GatewaySession;
+  readonly place: Place;
+  readonly log: Logger;
+  makeInterpreter(ask: Ask): Interpreter;
+  /** Stops what the server runs for this session. */
+  cancel(): void;
+  /** The connection is gone, on both sides. */
+  closed(): void;
+}
+
+export class PostgresSession {
+  readonly #parts: SessionParts;
+  readonly #client: Socket;
+  readonly #upstream: Socket;
+  readonly #exchange: Exchange;
+  readonly #names: Namespace;
+  readonly #judge: Judge;
+  readonly #extended: ExtendedProtocol;
+  readonly #interpreter: Interpreter;
+  readonly #fromClient = new codec.FrameReader((type) => type === frontend.copyData);
+  readonly #fromUpstream: FrameReader;
+
+  /** The client's text is only sure to be the server's where it is ASCII. */
+  #ascii = false;
+  /** The server is in copy-in mode. */
+  #copying = false;
+  /** A CopyData frame has been sent in part: the rest of it follows, whatever becomes of the COPY. */
+  #copyDataCut = false;
+  #copyIsClear: (() => void) | undefined;
+  /** A message waits for something: what comes behind it stays unread. */
+  #busy = false;
+  readonly #chunks: Buffer[] = [];
+  #clientEnded = false;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.#client = parts.client;
+    this.#upstream = parts.upstream.socket;
+    const interpreter = () => this.#interpreter;
+    const exchange: Exchange = new Exchange(this.#client, this.#upstream, {
+      ready: (status, hidden) => {
+        if (status === 'I' && !hidden) this.#names.idle();
+      },
+      parameterStatus: (name, value) => this.#parameterStatus(name, value),
+      batchEnded: () => this.#names.endBatch(),
+    });
+    this.#exchange = exchange;
+    this.#names = new Namespace(exchange, interpreter);
+    this.#judge = new Judge(exchange, this.#names, parts.session, parts.place, interpreter, (text) =>
+      this.#readable(text),
+    );
+    this.#extended = new ExtendedProtocol({
+      exchange,
+      names: this.#names,
+      judge: this.#judge,
+      copyIn: () => this.#copyIn(),
+      untilCopyIsClear: () => this.#untilCopyIsClear(),
+      executed: () => this.#clearCopy(),
+    });
+    this.#fromUpstream = new codec.FrameReader((type) => exchange.responses.streams(type));
+    this.#interpreter = parts.makeInterpreter((sql, parameters) => exchange.ask(sql, parameters));
+  }
+
+  /** Takes over both sockets; what was read of either before stands in the two buffers. */
+  start(fromClient: Buffer, fromUpstream: Buffer): void {
+    this.#client.on('data', (chunk: Buffer) => this.#clientData(chunk));
+    this.#client.on('drain', () => this.#upstream.resume());
+    this.#client.on('error', () => this.end('client_error'));
+    this.#client.on('close', () => this.end('client_gone'));
+    this.#client.on('end', () => {
+      this.#clientEnded = true;
+      if (!this.#busy) this.end('client_gone');
+    });
+    this.#upstream.on('data', (chunk: Buffer) => this.#upstreamData(chunk));
+    this.#upstream.on('drain', () => {
+      if (!this.#busy) this.#client.resume();
+    });
+    this.#upstream.on('error', (error) => this.#upstreamGone(error));
+    this.#upstream.on('close', () => this.#upstreamGone());
+    this.#parts.session.onEnd((end) => this.#endedFromOutside(end));
+    for (const [name, value] of this.#parts.upstream.parameters) this.#parameterStatus(name, value);
+    if (!this.#exchange.over && fromUpstream.length > 0) this.#upstreamData(fromUpstream);
+    if (!this.#exchange.over && fromClient.length > 0) this.#clientData(fromClient);
+    if (this.#exchange.over) return;
+    if (!this.#busy) this.#client.resume();
+    this.#upstream.resume();
+  }
+
+  // ── from the client ────────────────────────────────────────────────────────────────────────────────────────────
+
+  #clientData(chunk: Buffer): void {
+    if (this.#exchange.over) return;
+    if (this.#busy) {
+      this.#chunks.push(chunk);
+      return;
+    }
+    this.#fromClient.push(chunk);
+    this.#work();
+  }
+
+  /** Handles messages until there are none, or one has to wait. */
+  #work(): void {
+    try {
+      for (;;) {
+        while (this.#fromClient.next()) {
+          const waiting = this.#message(this.#fromClient);
+          if (this.#exchange.over) return;
+          if (waiting !== undefined) {
+            this.#wait(waiting);
+            return;
+          }
+        }
+        const chunk = this.#chunks.shift();
+        if (chunk === undefined) break;
+        this.#fromClient.push(chunk);
+      }
+      this.#exchange.flush();
+      if (this.#clientEnded) this.end('client_gone');
+    } catch (error) {
+      this.#violated(error);
+    }
+  }
+
+  #wait(waiting: Promise<void>): void {
+    this.#busy = true;
+    this.#client.pause();
+    this.#exchange.flush();
+    waiting.then(
+      () => {
+        this.#busy = false;
+        if (this.#exchange.over) return;
+        this.#client.resume();
+        this.#work();
+      },
+      (error: unknown) => {
+        this.#busy = false;
+        this.#violated(error);
+      },
+    );
+  }
+
+  #message(frame: FrameReader): Awaitable {
+    if (this.#copying) return this.#copyMessage(frame);
+    const exchange = this.#exchange;
+    switch (frame.type) {
+      case frontend.sync:
+        return this.#extended.sync(frame);
+      case frontend.terminate:
+        this.end('client_left');
+        return;
+      case frontend.copyData:
+      case frontend.copyDone:
+      case frontend.copyFail:
+        // Left over from a COPY that failed: the server would ignore them too. But a frame whose beginning has been sent
+        // is sent whole, or the server would take its rest out of the next message.
+        if (this.#copyDataCut && !frame.first) this.#passCopyData(frame);
+        return;
+      case frontend.query:
+        return this.#query(frame);
+      case frontend.functionCall:
+        if (!exchange.skipping) exchange.refuse(functionCall, 'query');
+        return;
+      case frontend.parse:
+      case frontend.bind:
+      case frontend.describe:
+      case frontend.execute:
+      case frontend.close:
+      case frontend.flush:
+        if (exchange.skipping) return;
+        if (!exchange.responses.full) return this.#extended.message(frame);
+        return exchange
+          .drained()
+          .then(() => (exchange.skipping || exchange.over ? undefined : this.#extended.message(frame)));
+      default:
+        throw new ProtocolError(`invalid frontend message type ${frame.type}`);
+    }
+  }
+
+  /** A query string: judged whole before any of it leaves. */
+  #query(frame: FrameReader): Awaitable {
+    const exchange = this.#exchange;
+    if (exchange.skipping) return;
+    const { buffer, start, end } = frame;
+    if (!exchange.batchSent && !exchange.responses.full) return this.#judgeQuery(buffer, start, end);
+    // Behind messages of a batch without its Sync: whether the server will look at it depends on how they end.
+    return exchange.drained().then(async () => {
+      if (exchange.skipping || exchange.over) return;
+      if (exchange.batchSent && !exchange.batchExecuted) {
+        // Nothing has run in the batch, so nothing is committed by ending it here, and the gateway's own reads for the
+        // query stand in no transaction of the client's.
+        exchange.toUpstream.push(codec.sync);
+        const ended = exchange.endBatch();
+        exchange.responses.expect({ kind: 'sync', hidden: true, ...(ended === undefined ? {} : { ended }) });
+        await exchange.drained();
+        if (exchange.over) return;
+      }
+      return this.#judgeQuery(buffer, start, end);
+    });
+  }
+
+  #judgeQuery(buffer: Buffer, start: number, end: number): Awaitable {
+    const exchange = this.#exchange;
+    let text: string;
+    try {
+      text = codec.decodeQuery({ buffer, start, end });
+    } catch (error) {
+      if (!(error instanceof codec.InvalidEncoding)) throw error;
+      exchange.refuse(failureResponse(error), 'query');
+      return;
+    }
+    return this.#judge.read(text, 'query', (template) =>
+      then(this.#judge.inner(template, 'query'), (judged) => {
+        if (judged === undefined) return;
+        return this.#judge.submit(judged, undefined, 'query', (submission) => {
+          const { statements } = template;
+          exchange.toUpstream.pass(buffer, start, end);
+          this.#names.querySent();
+          this.#names.announce(template);
+          // The gateway's own reads have made a block of the batch's implicit transaction, which a query alone does not
+          // end: a Sync does, and its ReadyForQuery is the client's.
+          const quiet = exchange.askedInBatch;
+          const copies = statements.some(({ control }) => control.kind === 'copy_in');
+          const answered = exchange.endBatch();
+          exchange.responses.expect({
+            kind: 'query',
+            quiet,
+            completed: (index) => this.#names.ran(statements[index], text),
+            copyIn: () => this.#copyIn(),
+            ended: (result) => {
+              answered?.();
+              this.#names.queryAnswered();
+              this.#judge.settle(submission, result);
+              // In copy-in mode the server would ignore a Sync: it is sent when that is over.
+              if (quiet && copies) this.#endQuietly();
+              this.#clearCopy();
+            },
+          });
+          if (quiet && !copies) this.#endQuietly();
+          if (copies) return this.#untilCopyIsClear();
+        });
+      }),
+    );
+  }
+
+  /** A Sync behind a query: its ReadyForQuery is the one that the client gets. */
+  #endQuietly(): void {
+    this.#exchange.toUpstream.push(codec.sync);
+    this.#exchange.responses.expectSync(undefined);
+    this.#exchange.toUpstream.flush();
+  }
+
+  /** The parser reads UTF-8. Under another encoding only ASCII is sure to be the same text for the server. */
+  #readable(text: string): boolean {
+    return !this.#ascii || !/[^\x00-\x7f]/.test(text);
+  }
+
+  // ── COPY FROM STDIN ────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** In copy-in mode only COPY's own messages mean anything; the server ignores Flush and Sync then. */
+  #copyMessage(frame: FrameReader): Awaitable {
+    switch (frame.type) {
+      case frontend.copyData:
+        this.#passCopyData(frame);
+        return;
+      case frontend.copyDone:
+      case frontend.copyFail:
+        this.#copying = false;
+        this.#exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
+        // Of a COPY that an Execute began the server would keep the answer until a Sync, which is not read before it.
+        this.#exchange.toUpstream.push(codec.flush);
+        return this.#untilCopyIsClear();
+      case frontend.flush:
+      case frontend.sync:
+        return;
+      case frontend.terminate:
+        this.end('client_left');
+        return;
+      default:
+        throw new ProtocolError(`unexpected message type ${codec.describeType(frame.type)} during COPY from stdin`);
+    }
+  }
+
+  #passCopyData(frame: FrameReader): void {
+    this.#exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
+    this.#copyDataCut = !frame.last;
+  }
+
+  /** Whether the server is in copy-in mode decides what the next message means: nothing is read until it has said so. */
+  #untilCopyIsClear(): Promise<void> {
+    this.#exchange.flush();
+    return new Promise((resolve) => {
+      this.#copyIsClear = resolve;
+    });
+  }
+
+  #copyIn(): void {
+    this.#copying = true;
+    this.#resumeAfterCopy();
+  }
+
+  #clearCopy(): void {
+    this.#copying = false;
+    this.#resumeAfterCopy();
+  }
+
+  #resumeAfterCopy(): void {
+    const resume = this.#copyIsClear;
+    this.#copyIsClear = undefined;
+    resume?.();
+  }
+
+  // ── from the server ────────────────────────────────────────────────────────────────────────────────────────────
+
+  #upstreamData(chunk: Buffer): void {
+    const exchange = this.#exchange;
+    if (exchange.over) return;
+    try {
+      this.#fromUpstream.push(chunk);
+      while (this.#fromUpstream.next()) {
+        exchange.responses.frame(this.#fromUpstream);
+        if (exchange.over) return;
+      }
+      if (!exchange.toClient.flush()) this.#upstream.pause();
+    } catch (error) {
+      this.#parts.log.error({ err: error }, 'the upstream broke the protocol');
+      this.#fail(failureResponse(error, 'FATAL'), 'upstream_protocol');
+    }
+  }
+
+  #parameterStatus(name: string, value: string): void {
+    const unsafe = unsafeSetting(name, value);
+    if (unsafe !== undefined) {
+      const error = { severity: 'FATAL', sqlstate: sqlstates.unsupported, message: unsafe } as const;
+      this.#fail(codec.errorResponse(error), 'unsafe_setting');
+      return;
+    }
+    if (name === 'client_encoding') this.#ascii = !readAsUtf8.has(value);
+    this.#interpreter.parameterStatus(name, value);
+  }
+
+  // ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The gateway stops. */
+  shutDown(): void {
+    this.#endedFromOutside({ code: 'shutdown', message: 'terminating connection: the gateway shuts down' });
+  }
+
+  #endedFromOutside(end: SessionEnd): void {
+    if (!this.#exchange.responses.empty) this.#parts.cancel();
+    this.#fail(ended(end), end.code);
+  }
+
+  #violated(error: unknown): void {
+    if (this.#exchange.over) return;
+    const violated = error instanceof ProtocolError;
+    if (!violated) this.#parts.log.error({ err: error }, 'the session broke');
+    this.#fail(failureResponse(error, 'FATAL'), violated ? 'protocol_violation' : 'internal_error');
+  }
+
+  #upstreamGone(error?: Error): void {
+    if (this.#exchange.over) return;
+    if (error !== undefined) this.#parts.log.warn({ err: error }, 'the upstream connection failed');
+    if (this.#exchange.responses.fatal) {
+      this.end('upstream_gone');
+      return;
+    }
+    this.#fail(
+      codec.errorResponse({
+        severity: 'FATAL',
+        sqlstate: sqlstates.upstream,
+        message: `target "${this.#parts.session.target.input.name}" closed the connection`,
+      }),
+      'upstream_gone',
+    );
+  }
+
+  #fail(lastWords: Buffer, reason: string): void {
+    if (this.#exchange.over) return;
+    this.#exchange.toClient.push(lastWords);
+    this.#exchange.toClient.flush();
+    this.end(reason);
+  }
+
+  /** Ends both connections. What was under way has no known outcome. */
+  end(reason: string): void {
+    const exchange = this.#exchange;
+    if (exchange.over) return;
+    exchange.over = true;
+    this.#judge.abandon();
+    exchange.responses.abandon({ code: sqlstates.upstream, message: reason });
+    this.#resumeAfterCopy();
+    exchange.wake();
+    this.#client.end();
+    this.#client.resume();
+    destroyLater(this.#client);
+    // What was sent before is still the server's to finish: it reads the Terminate after it.
+    if (this.#upstream.writable) {
+      exchange.toUpstream.flush();
+      this.#upstream.end(codec.terminate);
+    }
+    this.#upstream.resume();
+    destroyLater(this.#upstream);
+    this.#parts.session.close(reason);
+    this.#parts.closed();
+  }
+}
+
+function destroyLater(socket: Socket): void {
+  const timer = setTimeout(() => socket.destroy(), linger_ms_max);
+  timer.unref();
+  socket.once('close', () => clearTimeout(timer));
+}
+
+const functionCall = codec.errorResponse({
+  severity: 'ERROR',
+  sqlstate: sqlstates.unsupported,
+  message: 'function-call messages are refused: they name a function by number alone',
+  hint: 'Call the function in a SELECT.',
+});

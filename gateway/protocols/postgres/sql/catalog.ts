@@ -1,0 +1,332 @@
+import { StatementError, type Ask } from '../statement.js';
+import { catalogQuery, heirs_max } from './queries.js';
+
+/** What the server's catalog says of names, read in the client's own session and remembered for a short while. */
+
+export interface CatalogColumn {
+  readonly name: string;
+  /** attnum */
+  readonly number: number;
+  /** The type's OID, and its name as schema.name. */
+  readonly type: number;
+  readonly typeName: string;
+  readonly notNull: boolean;
+}
+
+/** What a view, a policy, a toast table or an inheritance tree reaches. */
+export interface Reached {
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly via: string;
+  /** How: v a view's query, q a row-level policy, p an inheritance parent or partition root, t the owner of a toast table. */
+  readonly how: 'v' | 'q' | 'p' | 't';
+  readonly columns: readonly string[];
+}
+
+/** A table that inherits, or a partition: where its parent is named without ONLY, its rows are reached as well. */
+export interface Heir {
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: string;
+  /** The parent. */
+  readonly via: string;
+  /** True where only a row-level policy reads it. */
+  readonly policy: boolean;
+  readonly partition: boolean;
+}
+
+export interface Relation {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** pg_class.relkind; 'n' for one that an earlier statement of the same string makes. */
+  readonly kind: string;
+  readonly columns: readonly CatalogColumn[];
+  /** False where only the relation itself was asked for: what stands below is empty then. */
+  readonly full: boolean;
+  /** True where reading it reaches more than itself, and that was not asked for. */
+  readonly deep: boolean;
+  readonly reads: readonly Reached[];
+  readonly heirs: readonly Heir[];
+  /** There are more than are listed. */
+  readonly moreHeirs: boolean;
+  /** Functions that reading it runs: of a view's query, of policies. */
+  readonly readFunctions: readonly string[];
+  /** Functions that writing it runs: defaults, checks, generated columns, indexes. */
+  readonly writeFunctions: readonly string[];
+  readonly triggers: readonly Trigger[];
+  readonly rules: readonly { readonly event: string; readonly name: string; readonly relation: string }[];
+  /** Tables that ON DELETE and ON UPDATE of foreign keys write. */
+  readonly cascades: readonly {
+    readonly relation: string;
+    readonly kind: string;
+    readonly onDelete: boolean;
+    readonly onUpdate: boolean;
+  }[];
+}
+
+export interface Trigger {
+  readonly name: string;
+  /** pg_trigger.tgtype */
+  readonly type: number;
+  readonly function: string;
+  readonly relation: string;
+}
+
+export interface Routine {
+  readonly schema: string;
+  readonly name: string;
+  /** f function, a aggregate, w window function, p procedure */
+  readonly kind: string;
+  readonly arguments_min: number;
+  readonly arguments_max: number;
+  /** The result's type, as an OID. */
+  readonly result: number;
+}
+
+export interface Operator {
+  readonly schema: string;
+  readonly left: number;
+  readonly right: number;
+  readonly function: string;
+}
+
+export interface NamedType {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** pg_type.typtype: b base, c composite, d domain, e enum, p pseudo, r range, m multirange */
+  readonly kind: string;
+  /** Functions that a cast to it may run: a domain's checks, casts that somebody made. */
+  readonly functions: readonly string[];
+}
+
+const nameKinds = ['relation', 'function', 'operator', 'type'] as const;
+export type NameKind = (typeof nameKinds)[number];
+
+export interface Wanted {
+  readonly kind: NameKind;
+  /** Undefined: looked for along search_path. */
+  readonly schema: string | undefined;
+  readonly name: string;
+  /** Of a relation: all that writing it reaches is wanted as well. */
+  readonly full?: boolean;
+}
+
+/** One name's answer. A new object whenever the answer is another: its identity says "nothing has changed". */
+export interface Named {
+  readonly raw: string;
+  readonly value: Relation | readonly Routine[] | readonly Operator[] | NamedType | undefined;
+  /** performance.now() of the last read. */
+  read_ms: number;
+}
+
+/** Where names are looked for, as the session stood when it was asked. */
+export interface Path {
+  /** Equal for sessions in which all names mean the same. */
+  readonly key: string;
+  readonly setting: string;
+  readonly user: string;
+  /** The schemas that are searched, in order, pg_temp and pg_catalog included. */
+  readonly schemas: readonly string[];
+  /** Where a new relation goes; undefined where nothing can be made. */
+  readonly creation: string | undefined;
+  /** True where the session has a schema of temporary objects. */
+  readonly temporary: boolean;
+  readonly version: number;
+}
+
+export const wantedKey = (wanted: Wanted): string =>
+  wanted.schema === undefined ? `${wanted.kind} ${wanted.name}` : `${wanted.kind} ${wanted.schema}\0${wanted.name}`;
+
+/** Names remembered at once; beyond it the oldest go. */
+export const names_max = 20_000;
+
+/** The names of one search path, the oldest dropped beyond the bound. */
+export class NameCache {
+  readonly #names = new Map<string, Named>();
+
+  get(key: string): Named | undefined {
+    return this.#names.get(key);
+  }
+
+  /** Keeps the object that stands where the answer is still the same. */
+  put(key: string, raw: string, value: () => Named['value'], now_ms: number): Named {
+    const known = this.#names.get(key);
+    if (known !== undefined && known.raw === raw) {
+      known.read_ms = now_ms;
+      return known;
+    }
+    const named = { raw, value: value(), read_ms: now_ms };
+    this.#names.delete(key);
+    this.#names.set(key, named);
+    if (this.#names.size > names_max) {
+      for (const oldest of this.#names.keys()) {
+        this.#names.delete(oldest);
+        break;
+      }
+    }
+    return named;
+  }
+}
+
+export interface Reading {
+  readonly path: Path;
+  /** By wantedKey: raw answers, "" where nothing is. */
+  readonly answers: ReadonlyMap<string, string>;
+}
+
+/** One round trip: where names are looked for now, and what these names are. */
+export async function readCatalog(ask: Ask, wanted: readonly Wanted[]): Promise<Reading> {
+  const kinds = nameKinds.filter((kind) => wanted.some((w) => w.kind === kind));
+  const lists = kinds.map((kind) => wanted.filter((w) => w.kind === kind));
+  const parameters = lists.flatMap((list) => [array(list.map((w) => w.schema)), array(list.map((w) => w.name))]);
+  const rows = await ask(
+    catalogQuery(
+      kinds,
+      wanted.some((w) => w.full === true),
+    ),
+    parameters,
+  );
+  const answers = new Map<string, string>(wanted.map((w) => [wantedKey(w), '']));
+  let path: Path | undefined;
+  for (const [kind, index, data] of rows) {
+    if (data === null || data === undefined) continue;
+    if (kind === 'path') {
+      path = readPath(data);
+      continue;
+    }
+    const list = lists[kinds.indexOf(kind as NameKind)];
+    const asked = list?.[Number(index) - 1];
+    if (asked !== undefined) answers.set(wantedKey(asked), data);
+  }
+  if (path === undefined) throw new StatementError('XX000', 'the server did not say where it looks for names');
+  return { path, answers };
+}
+
+/** A text[] in its text form; undefined is NULL. */
+export function array(values: readonly (string | undefined)[]): string {
+  return `{${values.map((value) => (value === undefined ? 'NULL' : `"${value.replace(/[\\"]/g, '\\$&')}"`)).join(',')}}`;
+}
+
+function readPath(data: string): Path {
+  const row = JSON.parse(data) as {
+    setting: string;
+    user: string;
+    schemas: string[];
+    creation: string | null;
+    temporary: boolean;
+    version: string;
+  };
+  return {
+    key: JSON.stringify([row.user, row.schemas, row.creation]),
+    setting: row.setting,
+    user: row.user,
+    schemas: row.schemas,
+    creation: row.creation ?? undefined,
+    temporary: row.temporary,
+    version: Number(row.version),
+  };
+}
+
+/** Whether an answer says less of a relation than the statement needs. */
+export function isShort(want: Wanted, value: Named['value']): boolean {
+  if (want.kind !== 'relation' || value === undefined) return false;
+  const relation = value as Relation;
+  return !relation.full && (relation.deep || want.full === true);
+}
+
+/** From the server's JSON to the shapes above; an empty text is a name that is not there. */
+export function readAnswer(kind: NameKind, raw: string): Named['value'] {
+  if (raw === '') return kind === 'function' || kind === 'operator' ? [] : undefined;
+  const data = JSON.parse(raw) as unknown;
+  switch (kind) {
+    case 'relation':
+      return readRelation(data as RawRelation);
+    case 'function':
+      return (data as [string, string, string, number, number, boolean, number][]).map(
+        ([schema, name, routine, count, defaults, variadic, result]) => ({
+          schema,
+          name,
+          kind: routine,
+          arguments_min: count - defaults - (variadic ? 1 : 0),
+          arguments_max: variadic ? Infinity : count,
+          result,
+        }),
+      );
+    case 'operator':
+      return (data as [string, number, number, string][]).map(([schema, left, right, fn]) => ({
+        schema,
+        left,
+        right,
+        function: fn,
+      }));
+    case 'type': {
+      const [schema, name, typeKind, oid, functions] = data as [string, string, string, number, string[] | null];
+      return { oid, schema, name, kind: typeKind, functions: functions ?? [] };
+    }
+  }
+}
+
+interface RawRelation {
+  oid: number;
+  schema: string;
+  name: string;
+  kind: string;
+  full: boolean;
+  deep: boolean;
+  columns: [string, number, number, string, boolean][] | null;
+  reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
+  heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
+  readFunctions?: string[] | null;
+  writeFunctions?: string[] | null;
+  triggers?: [string, number, string, string][] | null;
+  rules?: [string, string, string][] | null;
+  cascades?: [string, string, string, string][] | null;
+}
+
+function readRelation(row: RawRelation): Relation {
+  return {
+    oid: row.oid,
+    schema: row.schema,
+    name: row.name,
+    kind: row.kind,
+    full: row.full,
+    deep: row.deep,
+    columns: (row.columns ?? []).map(([name, number, type, typeName, notNull]) => ({
+      name,
+      number,
+      type,
+      typeName,
+      notNull,
+    })),
+    reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
+      schema,
+      name,
+      kind,
+      via,
+      how,
+      columns: columns ?? [],
+    })),
+    heirs: (row.heirs ?? []).slice(0, heirs_max).map(([schema, name, kind, via, how, partition]) => ({
+      schema,
+      name,
+      kind,
+      via,
+      policy: how === 'q',
+      partition,
+    })),
+    moreHeirs: (row.heirs ?? []).length > heirs_max,
+    readFunctions: row.readFunctions ?? [],
+    writeFunctions: row.writeFunctions ?? [],
+    triggers: (row.triggers ?? []).map(([name, type, fn, relation]) => ({ name, type, function: fn, relation })),
+    rules: (row.rules ?? []).map(([event, name, relation]) => ({ event, name, relation })),
+    cascades: (row.cascades ?? []).map(([relation, kind, onDelete, onUpdate]) => ({
+      relation,
+      kind,
+      onDelete: onDelete !== 'a' && onDelete !== 'r',
+      onUpdate: onUpdate !== 'a' && onUpdate !== 'r',
+    })),
+  };
+}

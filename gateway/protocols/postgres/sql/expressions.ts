@@ -1,0 +1,456 @@
+import type {
+  A_Expr,
+  A_Indirection,
+  CaseExpr,
+  CaseWhen,
+  ColumnRef,
+  FuncCall,
+  JsonFuncExpr,
+  ParamRef,
+  ResTarget,
+  SelectStmt,
+  SortBy,
+  SubLink,
+  TypeCast,
+  TypeName,
+  WindowDef,
+} from 'libpg-query';
+import { as, open, strings, walk, type Wrapped } from './ast.js';
+import { fieldCall } from './fields.js';
+import { isKnown, mayMoveNames, special } from './functions.js';
+import { impliedOperators, split } from './names.js';
+import {
+  columnOf,
+  nothing,
+  used,
+  wholeRow,
+  type Context,
+  type Flow,
+  type Origin,
+  type Scope,
+  type Value,
+} from './scope.js';
+import { specialCall } from './special.js';
+
+/** Expressions: which columns they read, which functions they run, and what their value is made of. */
+
+const oid = { bool: 16, int4: 23, int8: 20, text: 25, numeric: 1700, unknown: 705 } as const;
+
+export function expression(context: Context, node: Wrapped | undefined, scope: Scope, use: Flow): Value {
+  if (node === undefined) return nothing;
+  const { kind, body } = open(node);
+  const on = (child: Wrapped | undefined, other: Flow = use): Value => expression(context, child, scope, other);
+  const all = (children: readonly Wrapped[] | undefined): Value => merge((children ?? []).map((child) => on(child)));
+
+  switch (kind) {
+    case 'ColumnRef':
+      return used(context, columnRef(context, body, scope), use);
+    case 'A_Const':
+      return { origins: [], type: constantType(body) };
+    case 'ParamRef':
+      return { origins: [], type: (body as ParamRef).number === undefined ? undefined : oid.unknown };
+    case 'A_Expr':
+      return operator(context, body, scope, use);
+    case 'BoolExpr':
+      return { ...all((body as { args?: Wrapped[] }).args), type: oid.bool };
+    case 'NullTest':
+    case 'BooleanTest':
+      return { ...on((body as { arg?: Wrapped }).arg), type: oid.bool };
+    case 'TypeCast':
+      return cast(context, body, scope, use);
+    case 'CollateClause':
+      return on((body as { arg?: Wrapped }).arg);
+    case 'FuncCall':
+      return call(context, body, scope, use);
+    case 'SubLink':
+      return subLink(context, body, scope, use);
+    case 'CaseExpr': {
+      const { arg, args, defresult } = body as CaseExpr;
+      if (arg !== undefined) implied(context, ['=']);
+      return merge([on(arg), all(args), on(defresult)]);
+    }
+    case 'CaseWhen':
+      return merge([on((body as CaseWhen).expr), on((body as CaseWhen).result)]);
+    case 'A_Indirection': {
+      const { arg, indirection } = body as A_Indirection;
+      for (const field of strings(indirection)) fieldCall(context, field);
+      return merge([on(arg), all(indirection)]);
+    }
+    case 'A_Indices':
+      return merge([on((body as { lidx?: Wrapped }).lidx), on((body as { uidx?: Wrapped }).uidx)]);
+    case 'ResTarget':
+      return on((body as ResTarget).val);
+    case 'SortBy': {
+      const sort = body as SortBy;
+      if (sort.useOp !== undefined) operators(context, strings(sort.useOp), undefined, undefined);
+      return on(sort.node);
+    }
+    case 'List':
+      return all((body as { items?: Wrapped[] }).items);
+    case 'MultiAssignRef':
+      return on((body as { source?: Wrapped }).source);
+    case 'NamedArgExpr':
+      return on((body as { arg?: Wrapped }).arg);
+    case 'CurrentOfExpr':
+      context.facts.other({
+        type: 'cursor',
+        name: (body as { cursor_name?: string }).cursor_name ?? 'a parameter',
+        access: 'use',
+      });
+      return nothing;
+    case 'SQLValueFunction':
+    case 'SetToDefault':
+    case 'A_Star':
+    case 'String':
+    case 'Integer':
+    case 'MergeSupportFunc':
+    case 'JsonBehavior':
+    case 'JsonFormat':
+      return nothing;
+    default:
+      if (structural.has(kind)) return nested(context, body, scope, use);
+      context.facts.opaque(`the gateway does not know the construct ${kind}`);
+      return nested(context, body, scope, use);
+  }
+}
+
+/** Constructs that are the sum of their parts, however these are arranged. */
+const structural: ReadonlySet<string> = new Set([
+  'A_ArrayExpr',
+  'RowExpr',
+  'CoalesceExpr',
+  'MinMaxExpr',
+  'GroupingFunc',
+  'GroupingSet',
+  'XmlExpr',
+  'XmlSerialize',
+  'JsonFuncExpr',
+  'JsonValueExpr',
+  'JsonOutput',
+  'JsonArgument',
+  'JsonKeyValue',
+  'JsonParseExpr',
+  'JsonScalarExpr',
+  'JsonSerializeExpr',
+  'JsonObjectConstructor',
+  'JsonArrayConstructor',
+  'JsonArrayQueryConstructor',
+  'JsonObjectAgg',
+  'JsonArrayAgg',
+  'JsonAggConstructor',
+  'JsonIsPredicate',
+  'JsonReturning',
+  'JsonTablePathSpec',
+  'JsonTableColumn',
+  'WindowDef',
+  'Boolean',
+  'Float',
+  'BitString',
+  'IndexElem',
+  'TypeName',
+]);
+
+/** The wrapped nodes below a body whose own fields need no attention. */
+function nested(context: Context, body: object, scope: Scope, use: Flow): Value {
+  const values: Value[] = [];
+  const visit = (tree: unknown): void => {
+    if (Array.isArray(tree)) {
+      tree.forEach(visit);
+      return;
+    }
+    if (tree === null || typeof tree !== 'object') return;
+    const keys = Object.keys(tree);
+    if (keys.length === 1 && /^[A-Z]/.test(keys[0] ?? '')) {
+      const inner = open(tree as Wrapped);
+      if (inner.kind === 'SelectStmt') values.push(wholeRow(context.select(inner.body, scope, use)));
+      else values.push(expression(context, tree as Wrapped, scope, use));
+      return;
+    }
+    if (Array.isArray((tree as TypeName).names)) typeUse(context, tree);
+    for (const key of keys) visit((tree as Record<string, unknown>)[key]);
+  };
+  visit(Object.values(body));
+  if ((body as JsonFuncExpr).output !== undefined || (body as { typeName?: TypeName }).typeName !== undefined)
+    return { origins: merge(values).origins };
+  return merge(values);
+}
+
+export function merge(values: readonly Value[]): Value {
+  const origins = new Set<Origin>();
+  for (const value of values) for (const origin of value.origins) origins.add(origin);
+  return { origins: [...origins] };
+}
+
+function constantType(body: object): number | undefined {
+  if ('ival' in body) return oid.int4;
+  if ('boolval' in body) return oid.bool;
+  if ('fval' in body) return undefined;
+  return 'bsval' in body ? undefined : oid.unknown;
+}
+
+/** a, t.a, s.t.a, t.*, or the whole row t. A name that is not there is unresolved. */
+export function columnRef(context: Context, ref: ColumnRef, scope: Scope): Value {
+  const fields = ref.fields ?? [];
+  const parts = strings(fields);
+  const star = as(fields[fields.length - 1], 'A_Star') !== undefined;
+  const [first = ''] = parts;
+  if (star) {
+    if (parts.length === 0) return merge(scope.sources.map(wholeRow));
+    const source = scope.source(parts[parts.length - 1] ?? '', parts[parts.length - 2]);
+    return source === undefined ? missing(context, `${parts.join('.')}.*`, scope) : wholeRow(source);
+  }
+  if (parts.length === 1) {
+    const value = scope.column(first);
+    if (value !== undefined) return value;
+    const row = scope.source(first);
+    if (row !== undefined) return wholeRow(row);
+    return missing(context, first, scope);
+  }
+  // t.a, s.t.a or d.s.t.a; else a field of a composite column: a.field is written (a).field, so it can't be that.
+  for (const [schema, relation, column] of readings(parts)) {
+    const source = scope.source(relation, schema);
+    if (source === undefined) continue;
+    const value = columnOf(source, column);
+    if (value !== undefined) return value;
+    if (source.open) {
+      fieldCall(context, column);
+      return { origins: source.pool };
+    }
+    // t.f may be f(t): a function over the whole row.
+    context.facts.movesAnything = true;
+    return merge([missing(context, parts.join('.'), undefined), wholeRow(source)]);
+  }
+  return missing(context, parts.join('.'), scope);
+}
+
+function readings(parts: readonly string[]): [string | undefined, string, string][] {
+  const column = parts[parts.length - 1] ?? '';
+  return [[parts.length > 2 ? parts[parts.length - 3] : undefined, parts[parts.length - 2] ?? '', column]];
+}
+
+/** A column that is nowhere. All that is in sight may be behind it: noted, so that nothing is read unseen. */
+function missing(context: Context, name: string, scope: Scope | undefined): Value {
+  context.facts.unresolved('column', name);
+  const origins: Origin[] = [];
+  for (let at = scope; at !== undefined; at = at.parent)
+    for (const source of at.sources) if (source.open) origins.push(...source.pool);
+  return { origins };
+}
+
+function operator(context: Context, body: A_Expr, scope: Scope, use: Flow): Value {
+  const left = expression(context, body.lexpr, scope, use);
+  const right = expression(context, body.rexpr, scope, use);
+  const names = strings(body.name);
+  const kind = body.kind ?? 'AEXPR_OP';
+  const known =
+    kind === 'AEXPR_OP' || kind === 'AEXPR_DISTINCT' || kind === 'AEXPR_NOT_DISTINCT' || kind === 'AEXPR_NULLIF';
+  if (!kind.includes('BETWEEN'))
+    operators(
+      context,
+      names,
+      known && body.lexpr !== undefined ? left.type : undefined,
+      known ? right.type : undefined,
+      body.lexpr === undefined,
+    );
+  implied(context, impliedOperators(kind, names));
+  const name = names[names.length - 1] ?? '';
+  const comparison =
+    kind !== 'AEXPR_NULLIF' && (kind !== 'AEXPR_OP' || /^(=|<>|!=|<|>|<=|>=|~~?\*?|!~~?\*?)$/.test(name));
+  const origins = merge([left, right]).origins;
+  if (comparison) return { origins, type: oid.bool };
+  const arithmetic =
+    /^[-+*/%]$/.test(name) && left.type !== undefined && left.type === right.type && numbers.has(left.type);
+  return { origins, type: arithmetic ? left.type : undefined };
+}
+
+const numbers: ReadonlySet<number> = new Set([20, 21, 23, 700, 701, 1700]);
+/** Types that somebody made have OIDs from here on. */
+export const first_user_oid = 16_384;
+
+const implied = (context: Context, names: readonly string[]): void => {
+  for (const name of names) operators(context, [name], undefined, undefined);
+};
+
+/**
+ * Notes the functions of operators from outside pg_catalog that may stand behind a name. None does where the server is
+ * certain to take its own: the operands' types are known (a literal takes its neighbour's), pg_catalog comes first on
+ * the path and has the operator for exactly these types.
+ */
+export function operators(
+  context: Context,
+  parts: readonly string[],
+  left: number | undefined,
+  right: number | undefined,
+  prefix = false,
+): void {
+  if (parts.length === 0) return;
+  const { schema, name } = split(parts);
+  const { facts, names } = context;
+  const candidates = names.operators(schema, name).filter((candidate) => prefix === (candidate.left === 0));
+  const others = candidates.filter((candidate) => candidate.schema !== 'pg_catalog');
+  if (others.length === 0) {
+    if (candidates.length === 0) facts.unresolved('operator', parts.join('.'));
+    return;
+  }
+  if (schema === undefined && names.path?.schemas.find((s) => !s.startsWith('pg_temp')) === 'pg_catalog') {
+    const [l, r] = settled(prefix ? 0 : left, right);
+    const exact = (candidate: { readonly left: number; readonly right: number }): boolean =>
+      candidate.left === l && candidate.right === r;
+    if (
+      l !== undefined &&
+      r !== undefined &&
+      candidates.some((candidate) => candidate.schema === 'pg_catalog' && exact(candidate))
+    )
+      return;
+  }
+  for (const candidate of others) {
+    facts.function(candidate.function);
+    if (isKnown(candidate.function)) continue;
+    facts.opaque(`operator ${candidate.schema}.${name} runs ${candidate.function}(), whose body is not known`);
+    facts.movesAnything = true;
+  }
+}
+
+/** The operands' types as the server looks for an exact match: a literal takes its neighbour's, two literals are text. */
+function settled(left: number | undefined, right: number | undefined): [number | undefined, number | undefined] {
+  const l = left === oid.unknown ? (right === 0 ? oid.text : right) : left;
+  const r = right === oid.unknown ? (left === 0 ? oid.text : left) : right;
+  return [l === oid.unknown ? oid.text : l, r === oid.unknown ? oid.text : r];
+}
+
+function cast(context: Context, body: TypeCast, scope: Scope, use: Flow): Value {
+  const value = expression(context, body.arg, scope, use);
+  const type = body.typeName === undefined ? undefined : typeUse(context, body.typeName);
+  return { origins: value.origins, type };
+}
+
+/** Notes what a cast to the type may run; answers its OID where it is certain. */
+export function typeUse(context: Context, type: TypeName): number | undefined {
+  const parts = strings(type.names);
+  if (parts.length === 0 || type.pct_type) return undefined;
+  const { schema, name } = split(parts);
+  const found = context.names.type(schema, name);
+  if (found === undefined) {
+    context.facts.unresolved('type', parts.join('.'));
+    return undefined;
+  }
+  const label = `${found.schema}.${found.name}`;
+  for (const fn of found.functions)
+    context.facts.hidden(fn, `type ${label} runs ${fn}(), whose body is not known`, label);
+  if (found.kind === 'b' && found.oid >= first_user_oid && !found.name.startsWith('_')) {
+    context.facts.opaque(`type ${label} reads its values with functions that are not known`);
+  }
+  return (type.arrayBounds?.length ?? 0) > 0 || found.kind === 'd' ? undefined : found.oid;
+}
+
+function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value {
+  const { facts, names } = context;
+  const parts = strings(body.funcname);
+  const { schema, name } = split(parts);
+  const args = body.args ?? [];
+  const count = args.length + (body.agg_within_group ? (body.agg_order?.length ?? 0) : 0);
+  const all = names.functions(schema, name).filter((routine) => routine.kind !== 'p');
+  const fitting = all.filter((routine) => count >= routine.arguments_min && count <= routine.arguments_max);
+  const candidates = fitting.length > 0 ? fitting : all;
+  const labels = [...new Set(candidates.map((routine) => `${routine.schema}.${routine.name}`))];
+  const unknown = labels.filter((label) => !isKnown(label) && !(label.startsWith('pg_catalog.') && special.has(name)));
+  const parameterUse: Flow = unknown.length > 0 || labels.length === 0 ? 'argument' : use;
+  const values = args.map((arg) => {
+    const value = expression(context, arg, scope, use);
+    return parameterUse === use ? value : used(context, value, parameterUse);
+  });
+  const rest: Value[] = [];
+  for (const sort of body.agg_order ?? [])
+    rest.push(expression(context, sort, scope, body.agg_within_group ? use : use === 'flow' ? 'order' : use));
+  rest.push(expression(context, body.agg_filter, scope, 'predicate'));
+  if (body.over !== undefined) rest.push(window(context, body.over, scope));
+  const origins = merge([...values, ...rest.slice(0, body.agg_within_group ? undefined : 0)]).origins;
+
+  for (const label of labels) facts.function(label);
+  for (const label of unknown) {
+    facts.opaque(`the body of function ${label} is not known`);
+    if (mayMoveNames(label)) facts.movesAnything = true;
+  }
+  if (labels.length === 0) {
+    // f(x) where f is no function may be a cast to the type f, or the column f of the row x: not told apart.
+    facts.function(parts.join('.'));
+    facts.unresolved('function', parts.join('.'));
+    facts.movesAnything = true;
+  } else if (labels.some((label) => label === `pg_catalog.${name}`) && special.has(name)) {
+    specialCall(context, name, args);
+  }
+  // The row's type says what making it runs; only a cast names it.
+  if (populates.test(name) && as(args[0], 'TypeCast') === undefined) {
+    facts.opaque(`${name}() makes a row of a type that the statement does not name`);
+    facts.movesAnything = true;
+  }
+  const results = new Set(candidates.map((routine) => routine.result));
+  const [result] = results;
+  return { origins, type: results.size === 1 && result !== undefined && !polymorphic.has(result) ? result : undefined };
+}
+
+const populates = /^jsonb?_populate_record(set|_valid)?$/;
+
+/** anyelement, anyarray, record and their kin: the result's type depends on the call. */
+const polymorphic: ReadonlySet<number> = new Set([
+  2249, 2276, 2277, 2283, 2776, 3500, 3831, 4537, 5077, 5078, 5079, 5080,
+]);
+
+export function window(context: Context, over: WindowDef, scope: Scope): Value {
+  return merge([
+    ...(over.partitionClause ?? []).map((node) => expression(context, node, scope, 'group')),
+    ...(over.orderClause ?? []).map((node) => expression(context, node, scope, 'order')),
+    expression(context, over.startOffset, scope, 'order'),
+    expression(context, over.endOffset, scope, 'order'),
+  ]);
+}
+
+function subLink(context: Context, body: SubLink, scope: Scope, use: Flow): Value {
+  const test = expression(context, body.testexpr, scope, use);
+  const query = as<SelectStmt>(body.subselect, 'SelectStmt');
+  if (query === undefined) return test;
+  const exists = body.subLinkType === 'EXISTS_SUBLINK';
+  const inner = context.select(query, scope, exists ? 'predicate' : use);
+  if (body.testexpr !== undefined)
+    operators(context, strings(body.operName).length === 0 ? ['='] : strings(body.operName), undefined, undefined);
+  if (exists || body.testexpr !== undefined) return { origins: merge([test, wholeRow(inner)]).origins, type: oid.bool };
+  const [column] = inner.columns;
+  return {
+    origins: wholeRow(inner).origins,
+    type: body.subLinkType === 'EXPR_SUBLINK' && inner.columns.length === 1 ? column?.type : undefined,
+  };
+}
+
+/** The functions, types and sub-queries of a tree that is no query's part: what DDL stores or runs. */
+export function looseExpressions(context: Context, tree: unknown, scope: Scope, use: Flow): void {
+  walk(tree, (value) => {
+    const keys = Object.keys(value);
+    if (keys.length === 1 && expressionKinds.has(keys[0] ?? '')) {
+      expression(context, value as unknown as Wrapped, scope, use);
+      return false;
+    }
+    return true;
+  });
+}
+
+const expressionKinds: ReadonlySet<string> = new Set([
+  'ColumnRef',
+  'A_Expr',
+  'BoolExpr',
+  'NullTest',
+  'BooleanTest',
+  'TypeCast',
+  'FuncCall',
+  'SubLink',
+  'CaseExpr',
+  'CollateClause',
+  'A_Indirection',
+  'CoalesceExpr',
+  'MinMaxExpr',
+  'RowExpr',
+  'A_ArrayExpr',
+  'XmlExpr',
+  'JsonFuncExpr',
+  'JsonObjectConstructor',
+  'JsonArrayConstructor',
+]);

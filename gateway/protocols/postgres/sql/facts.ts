@@ -1,0 +1,242 @@
+import { actions, type Action, type Resource, type Use } from '#engine';
+import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../statement.js';
+import type { Reached, Relation } from './catalog.js';
+import { isHarmlessHidden, mayMoveNames } from './functions.js';
+
+/** Gathers what one statement touches, and turns it into what policy sees. */
+
+/** More than this of one statement is refused: policy has to look at each. */
+export const resources_max = 20_000;
+
+export type Access = Resource['access'];
+
+const kinds: Readonly<Record<string, string>> = {
+  r: 'table',
+  v: 'view',
+  m: 'materialized_view',
+  f: 'foreign_table',
+  p: 'partitioned_table',
+  S: 'sequence',
+  i: 'index',
+  I: 'index',
+  c: 'composite_type',
+  t: 'toast_table',
+  n: 'table',
+  '?': 'unresolved',
+};
+
+const tableKinds: ReadonlySet<string> = new Set(['r', 'p', 'f']);
+
+export const qualified = (relation: { readonly schema: string; readonly name: string }): string =>
+  relation.schema === '' ? relation.name : `${relation.schema}.${relation.name}`;
+
+export class Facts {
+  kind = 'unknown';
+  action: Action = 'session';
+  bounded = true;
+  limit: number | undefined;
+  /** What the statement's effects on names are, as far as they are not the statement's kind alone. */
+  movesPath = false;
+  movesAnything = false;
+  readonly #relations = new Map<string, RelationFact>();
+  readonly #columns = new Map<string, ColumnFact>();
+  readonly #functions = new Set<string>();
+  readonly #settings = new Set<string>();
+  readonly #others = new Map<string, Resource>();
+  readonly #because = new Set<string>();
+  readonly #unresolved = new Set<string>();
+  /** Columns that flowed into a sub-query's output: listed as output where nothing else used them. */
+  readonly #flowed = new Map<string, string>();
+  readonly #used = new Set<string>();
+
+  /** The action is the strongest of the parts'. */
+  act(action: Action): void {
+    if (actions.indexOf(action) > actions.indexOf(this.action)) this.action = action;
+  }
+
+  opaque(because: string): void {
+    if (this.#because.size < 20) this.#because.add(because);
+  }
+
+  get isOpaque(): boolean {
+    return this.#because.size > 0;
+  }
+
+  relation(name: string, kind: string, access: Access, via?: string): void {
+    const key = `${access}\0${name}\0${via ?? ''}`;
+    if (this.#relations.has(key)) return;
+    this.#relations.set(key, { name, access, type: kinds[kind] ?? 'table', ...(via === undefined ? {} : { via }) });
+    this.#bound();
+  }
+
+  column(name: string, use: Use, access: Access, via?: string): void {
+    this.#used.add(name);
+    const key = `${use}\0${access}\0${name}\0${via ?? ''}`;
+    if (this.#columns.has(key)) return;
+    this.#columns.set(key, { name, use, access, ...(via === undefined ? {} : { via }) });
+    this.#bound();
+  }
+
+  /** A column that a sub-query hands out: what uses it is found where it is used. */
+  flow(name: string): void {
+    this.#flowed.set(name, name);
+  }
+
+  function(name: string): void {
+    this.#functions.add(name);
+  }
+
+  /** A function that runs without being named: by a trigger, a default, a view. */
+  hidden(name: string, because: string, via: string): void {
+    if (isHarmlessHidden(name)) return;
+    this.other({ type: 'function', name, access: 'execute', via });
+    this.#functions.add(name);
+    this.opaque(because);
+    if (mayMoveNames(name)) this.movesAnything = true;
+  }
+
+  setting(name: string, access: 'use' | 'administer' | 'read'): void {
+    this.#settings.add(name);
+    this.other({ type: 'setting', name, access });
+  }
+
+  other(resource: Resource): void {
+    this.#others.set(`${resource.type}\0${resource.name}\0${resource.access}\0${resource.via ?? ''}`, resource);
+    this.#bound();
+  }
+
+  unresolved(what: string, name: string): void {
+    this.#unresolved.add(name);
+    this.opaque(`there is no ${what} ${name} where the server would look for it`);
+  }
+
+  /** Reading a relation, and what is read behind it. `only`: without its children. */
+  read(relation: Relation, only = false): void {
+    const name = qualified(relation);
+    this.relation(name, relation.kind, 'read');
+    this.#behind(relation, name, 'read', only);
+  }
+
+  /** Writing a relation: triggers, rules, defaults and cascades are part of it. */
+  write(relation: Relation, access: 'insert' | 'update' | 'delete' | 'truncate', only = false): void {
+    const name = qualified(relation);
+    this.relation(name, relation.kind, access);
+    this.#behind(relation, name, access, only);
+    // pg_trigger.tgtype: 4 insert, 8 delete, 16 update, 32 truncate.
+    const bit = { insert: 4, delete: 8, update: 16, truncate: 32 }[access];
+    for (const trigger of relation.triggers) {
+      if ((trigger.type & bit) === 0) continue;
+      this.hidden(
+        trigger.function,
+        `trigger ${trigger.name} of ${trigger.relation} runs ${trigger.function}(), whose body is not known`,
+        trigger.relation,
+      );
+    }
+    // pg_rewrite.ev_type: 2 update, 3 insert, 4 delete.
+    const event = { insert: '3', delete: '4', update: '2', truncate: '' }[access];
+    for (const rule of relation.rules) {
+      if (rule.event === event) this.opaque(`rule ${rule.name} of ${rule.relation} does more than the statement says`);
+    }
+    if (access === 'insert' || access === 'update') {
+      for (const fn of relation.writeFunctions)
+        this.hidden(fn, `writing ${name} runs ${fn}(), whose body is not known`, name);
+    }
+    for (const cascade of relation.cascades) {
+      if (access === 'delete' && cascade.onDelete) this.relation(cascade.relation, cascade.kind, 'delete', name);
+      if (access === 'update' && cascade.onUpdate) this.relation(cascade.relation, cascade.kind, 'update', name);
+    }
+  }
+
+  /**
+   * A table's children, whose rows are its own: the server asks for rights on the parent alone, policy may have something to
+   * say about each. ONLY means nothing to a view. What is inserted goes to a table itself, or to one of its partitions.
+   */
+  heirs(relation: Relation, access: Access, only = false): void {
+    if (only && tableKinds.has(relation.kind)) return;
+    for (const heir of relation.heirs) {
+      if (access === 'insert' && !heir.partition && !heir.policy) continue;
+      this.relation(qualified(heir), heir.kind, heir.policy ? 'read' : access, heir.via);
+    }
+    if (relation.moreHeirs) this.opaque(`${qualified(relation)} has more children than the gateway tells apart`);
+  }
+
+  #behind(relation: Relation, name: string, access: Access, only: boolean): void {
+    for (const reached of relation.reads)
+      this.#reached(reached, reached.how === 'q' || reached.how === 't' ? 'read' : access);
+    this.heirs(relation, access, only);
+    for (const fn of relation.readFunctions)
+      this.hidden(fn, `reading ${name} runs ${fn}(), whose body is not known`, name);
+  }
+
+  #reached(reached: Reached, access: Access): void {
+    const name = qualified(reached);
+    this.relation(name, reached.kind, access, reached.via);
+    if (reached.how === 'p') return;
+    if (access !== 'read') this.relation(name, reached.kind, 'read', reached.via);
+    for (const column of reached.columns)
+      this.column(`${name}.${column}`, reached.how === 'q' ? 'predicate' : 'output', 'read', reached.via);
+  }
+
+  #bound(): void {
+    if (this.#relations.size + this.#columns.size + this.#others.size > resources_max) {
+      throw new StatementError(
+        '54000',
+        `the statement touches more than ${resources_max} things`,
+        undefined,
+        'Split it.',
+      );
+    }
+  }
+
+  /** `database` stands in where nothing else is touched. */
+  finish(fingerprint: string, database: string): { facts: StatementFacts; resources: Resource[] } {
+    for (const name of this.#flowed.keys()) if (!this.#used.has(name)) this.column(name, 'output', 'read');
+    const unresolved = [...this.#unresolved];
+    const resources: Resource[] = [];
+    for (const { name, access, via, type } of this.#relations.values()) {
+      resources.push({
+        type: 'relation',
+        name,
+        access,
+        ...(via === undefined ? {} : { via }),
+        ...(type === 'unresolved' ? { unresolved: true } : {}),
+      });
+    }
+    for (const { name, access, use, via } of this.#columns.values()) {
+      resources.push({ type: 'column', name, access, use, ...(via === undefined ? {} : { via }) });
+    }
+    resources.push(...this.#others.values());
+    for (const name of this.#functions) {
+      if (!resources.some((r) => r.type === 'function' && r.name === name)) {
+        resources.push({
+          type: 'function',
+          name,
+          access: 'execute',
+          ...(this.#unresolved.has(name) ? { unresolved: true } : {}),
+        });
+      }
+    }
+    if (resources.length === 0) {
+      resources.push(
+        this.action === 'session' || this.action === 'connect'
+          ? { type: 'session', name: 'session', access: 'use' }
+          : { type: 'database', name: database, access: this.action === 'read' ? 'read' : 'use' },
+      );
+    }
+    const facts: StatementFacts = {
+      kind: this.kind,
+      action: this.action,
+      opaque: this.isOpaque,
+      bounded: this.bounded,
+      fingerprint,
+      relations: [...this.#relations.values()],
+      columns: [...this.#columns.values()],
+      functions: [...this.#functions],
+      settings: [...this.#settings],
+      ...(this.limit === undefined ? {} : { limit: this.limit }),
+      unresolved,
+      ...(this.isOpaque ? { because: [...this.#because] } : {}),
+    };
+    return { facts, resources };
+  }
+}

@@ -1,0 +1,228 @@
+import type { FuncCall, RangeVar, TypeName } from 'libpg-query';
+import { constant, strings, walk, type Wrapped } from './ast.js';
+import {
+  wantedKey,
+  type Named,
+  type NameKind,
+  type NamedType,
+  type Operator,
+  type Path,
+  type Relation,
+  type Routine,
+  type Wanted,
+} from './catalog.js';
+
+/** Which names a statement says, before anything is known of them, and their lookup once the catalog has answered. */
+
+/** What the analysis asks: each answer stands in a catalog that was read beforehand. */
+export interface Names {
+  relation(schema: string | undefined, name: string): Relation | undefined;
+  functions(schema: string | undefined, name: string): readonly Routine[];
+  operators(schema: string | undefined, name: string): readonly Operator[];
+  type(schema: string | undefined, name: string): NamedType | undefined;
+  readonly path: Path | undefined;
+}
+
+/** A dotted name as the server reads it: catalog.schema.name, schema.name or name. */
+export function split(parts: readonly string[]): { schema: string | undefined; name: string } {
+  return { schema: parts.length > 1 ? parts[parts.length - 2] : undefined, name: parts[parts.length - 1] ?? '' };
+}
+
+/**
+ * All names of a tree that may stand for something in the catalog. More than is needed does no harm (a CTE's name is
+ * asked for like a table's); what is missing here is unresolved later.
+ */
+export function collect(tree: unknown): Wanted[] {
+  const writes = has(tree, writing);
+  // Where a row's columns may not be known, row.name may be a call of a function of that name.
+  const rows = has(tree, openRows);
+  const found = new Map<string, Wanted>();
+  const add = (kind: NameKind, parts: readonly string[]): void => {
+    if (parts.length === 0) return;
+    const { schema, name } = split(parts);
+    if (name === '') return;
+    const wanted = kind === 'relation' && writes ? { kind, schema, name, full: true } : { kind, schema, name };
+    found.set(wantedKey(wanted), wanted);
+  };
+  walk(tree, (value) => {
+    if (typeof value.relname === 'string') {
+      const range = value as unknown as RangeVar;
+      add('relation', range.schemaname === undefined ? [range.relname ?? ''] : [range.schemaname, range.relname ?? '']);
+    } else if (Array.isArray(value.funcname) && value.funcformat !== undefined) {
+      const call = value as unknown as FuncCall;
+      const parts = strings(call.funcname);
+      add('function', parts);
+      const name = parts[parts.length - 1] ?? '';
+      if (/^(nextval|currval|setval)$/.test(name)) {
+        const argument = constant(call.args?.[0]);
+        if (typeof argument === 'string') add('relation', identifiers(argument) ?? []);
+      }
+    } else if (Array.isArray(value.names) && value.typemod !== undefined) {
+      const type = value as unknown as TypeName;
+      const parts = strings(type.names);
+      if (type.pct_type) add('relation', parts.slice(0, -1));
+      else add('type', parts);
+    } else if (typeof value.kind === 'string' && value.kind.startsWith('AEXPR_') && Array.isArray(value.name)) {
+      if (!value.kind.includes('BETWEEN')) add('operator', strings(value.name as Wrapped[]));
+      for (const name of impliedOperators(value.kind, strings(value.name as Wrapped[]))) add('operator', [name]);
+    } else if (typeof value.subLinkType === 'string') {
+      const parts = strings(value.operName as Wrapped[] | undefined);
+      add('operator', parts.length === 0 ? ['='] : parts);
+    } else if (
+      value.usingClause !== undefined ||
+      value.isNatural === true ||
+      ((value.defresult !== undefined || value.arg !== undefined) && Array.isArray(value.args))
+    ) {
+      // JOIN … USING, NATURAL JOIN and CASE x WHEN compare with the operator = of the path.
+      add('operator', ['=']);
+    } else if (Array.isArray(value.useOp)) {
+      add('operator', strings(value.useOp as Wrapped[]));
+    } else if (Array.isArray(value.method) && value.relation !== undefined) {
+      add('function', strings(value.method as Wrapped[]));
+    }
+    if (rows && Array.isArray(value.fields) && value.fields.length > 1)
+      add('function', strings(value.fields as Wrapped[]).slice(-1));
+    if (Array.isArray(value.indirection))
+      for (const field of strings(value.indirection as Wrapped[])) add('function', [field]);
+    // Things that are made or changed: where the path leads is wanted for these too.
+    if (Array.isArray(value.objname)) add('function', strings(value.objname as Wrapped[]));
+    if (Array.isArray(value.funcname) && value.funcformat === undefined)
+      add('function', strings(value.funcname as Wrapped[]));
+    if (Array.isArray(value.defnames)) add('type', strings(value.defnames as Wrapped[]));
+    if (Array.isArray(value.typeName)) add('type', strings(value.typeName as Wrapped[]));
+    if (Array.isArray(value.domainname)) add('type', strings(value.domainname as Wrapped[]));
+    if (typeof value.removeType === 'string') dropped(value, add);
+    if (typeof value.objtype === 'string' && value.object !== undefined) objectOf(value, add);
+    return true;
+  });
+  return [...found.values()];
+}
+
+const writing: ReadonlySet<string> = new Set([
+  'InsertStmt',
+  'UpdateStmt',
+  'DeleteStmt',
+  'MergeStmt',
+  'TruncateStmt',
+  'CopyStmt',
+  'RefreshMatViewStmt',
+]);
+
+/** What hands out rows, or is about a relation, whose columns are not all known from the text and the tables' definitions. */
+const openRows: ReadonlySet<string> = new Set([
+  'RangeFunction',
+  'RangeTableFunc',
+  'JsonTable',
+  'A_Indirection',
+  'recursive',
+  'IndexStmt',
+  'CreateStmt',
+  'AlterTableStmt',
+  'CreatePolicyStmt',
+  'CreateTrigStmt',
+  'CreateStatsStmt',
+]);
+
+function has(tree: unknown, kinds: ReadonlySet<string>): boolean {
+  let found = false;
+  walk(tree, (value) => {
+    for (const key in value) if (kinds.has(key)) found = true;
+    return !found;
+  });
+  return found;
+}
+
+/** Operators that a construct uses without naming them as its own. */
+export function impliedOperators(kind: string, names: readonly string[]): string[] {
+  if (kind.includes('BETWEEN')) return ['>=', '<=', '>', '<'];
+  if (kind === 'AEXPR_SIMILAR') return ['~'];
+  if (names.length === 0) return ['='];
+  return [];
+}
+
+const relationTypes: ReadonlySet<string> = new Set([
+  'OBJECT_TABLE',
+  'OBJECT_VIEW',
+  'OBJECT_MATVIEW',
+  'OBJECT_INDEX',
+  'OBJECT_SEQUENCE',
+  'OBJECT_FOREIGN_TABLE',
+]);
+const memberTypes: ReadonlySet<string> = new Set([
+  'OBJECT_COLUMN',
+  'OBJECT_TABCONSTRAINT',
+  'OBJECT_TRIGGER',
+  'OBJECT_RULE',
+  'OBJECT_POLICY',
+]);
+
+/** How many of a dotted name's parts are the relation's; 0 where the object is no relation's. */
+export function relationParts(objtype: string, parts: readonly string[]): string[] {
+  if (relationTypes.has(objtype)) return [...parts];
+  return memberTypes.has(objtype) ? parts.slice(0, -1) : [];
+}
+
+export function objectNames(node: unknown): string[] {
+  const list = (node as { List?: { items?: Wrapped[] } } | undefined)?.List;
+  return list === undefined ? [] : strings(list.items);
+}
+
+function dropped(value: Record<string, unknown>, add: (kind: NameKind, parts: readonly string[]) => void): void {
+  for (const object of (value.objects as unknown[] | undefined) ?? []) {
+    add('relation', relationParts(value.removeType as string, objectNames(object)));
+  }
+}
+
+function objectOf(value: Record<string, unknown>, add: (kind: NameKind, parts: readonly string[]) => void): void {
+  add('relation', relationParts(value.objtype as string, objectNames(value.object)));
+}
+
+/**
+ * A name in a string, as the input functions of regclass read it ("a.b", quoted or not); undefined where it is none.
+ * An OID in digits is none.
+ */
+export function identifiers(text: string): string[] | undefined {
+  const parts: string[] = [];
+  const pattern = /\s*(?:"((?:[^"]|"")+)"|([^\s".]+))\s*(\.|$)/y;
+  for (;;) {
+    const match = pattern.exec(text);
+    if (match === null) return undefined;
+    if (match[1] === undefined && /^[0-9]/.test(match[2] ?? '')) return undefined;
+    parts.push(match[1]?.replace(/""/g, '"') ?? foldCase(match[2] ?? ''));
+    if (match[3] === '') return parts.length <= 3 ? parts : undefined;
+  }
+}
+
+/** The server folds ASCII letters only. */
+const foldCase = (word: string): string => word.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+
+/** Lookup in answers that were read: a name that was not asked for is not there. */
+export class Answers implements Names {
+  readonly #named: ReadonlyMap<string, Named>;
+  readonly path: Path | undefined;
+
+  constructor(named: ReadonlyMap<string, Named>, path: Path | undefined) {
+    this.#named = named;
+    this.path = path;
+  }
+
+  #get(kind: NameKind, schema: string | undefined, name: string): Named['value'] {
+    return this.#named.get(wantedKey({ kind, schema, name }))?.value;
+  }
+
+  relation(schema: string | undefined, name: string): Relation | undefined {
+    return this.#get('relation', schema, name) as Relation | undefined;
+  }
+
+  functions(schema: string | undefined, name: string): readonly Routine[] {
+    return (this.#get('function', schema, name) as readonly Routine[] | undefined) ?? [];
+  }
+
+  operators(schema: string | undefined, name: string): readonly Operator[] {
+    return (this.#get('operator', schema, name) as readonly Operator[] | undefined) ?? [];
+  }
+
+  type(schema: string | undefined, name: string): NamedType | undefined {
+    return this.#get('type', schema, name) as NamedType | undefined;
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * The one read of the catalog, sent in the client's own session. Everything in it is qualified, operators included, so
+ * that no search_path can put something else in its place; names come as parameters; nothing in it can fail on what they
+ * say (no regclass, no casts of what a client wrote but to `name`, which cuts as the server cuts identifiers).
+ *
+ * Parameters: a pair of text[] (schemas, NULL for "along search_path", and names) for each kind of name that is wanted: the
+ * server plans what it is sent, so what nobody asks for is left out. Rows: kind, index from 1, JSON. Names that are not there have no row.
+ *
+ * What views, policies and expressions reach is read from their stored trees (pg_node_tree), since pg_depend leaves out
+ * what the server pins: the built-in functions and the system catalogs. Which columns of a pinned catalog a view reads is
+ * not told apart: all of them stand for it.
+ */
+
+const eq = 'OPERATOR(pg_catalog.=)';
+
+/** Children and partitions that are told one by one; a statement that reaches more is opaque. */
+export const heirs_max = 1_000;
+
+/** Rows of (i, s, n) out of a pair of array parameters. */
+const wanted = (first: number): string =>
+  `select w.i, w.s, w.n::pg_catalog.name as n from ROWS FROM (pg_catalog.unnest($${first}::pg_catalog.text[]), pg_catalog.unnest($${first + 1}::pg_catalog.text[])) with ordinality as w(s, n, i)`;
+
+/** Whether a schema is where the name is looked for; `p` is the outer-joined path. */
+const looked = `case when w.s is null then p.ord is not null
+    when w.s ${eq} 'pg_temp' then n.oid ${eq} pg_catalog.pg_my_temp_schema()
+    else n.nspname ${eq} w.s::pg_catalog.name end`;
+
+/** OIDs that stand behind a field of a stored tree. */
+const oids = (tree: string, fields: string): string =>
+  `(select distinct m.m[1]::pg_catalog.oid as oid from pg_catalog.regexp_matches(${tree}::pg_catalog.text, ':(?:${fields}) ([1-9][0-9]*)', 'g') as m(m))`;
+
+const functionFields = 'funcid|opfuncid|aggfnoid|winfnoid|tsmhandler';
+
+/** schema.name of the functions in a set of trees, as a JSON array. */
+const functionsIn = (
+  trees: string,
+): string => `(select pg_catalog.json_agg(distinct pg_catalog.concat(fn.nspname, '.', f.proname))
+   from (${trees}) as t(tree), lateral ${oids('t.tree', functionFields)} o
+   join pg_catalog.pg_proc f on f.oid ${eq} o.oid join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace)`;
+
+const functionName = (fn: string, namespace: string): string =>
+  `pg_catalog.concat(${namespace}.nspname, '.', ${fn}.proname)`;
+
+/** All types that values of the seed's types are made of: attributes, elements, what domains and ranges stand on. */
+const partsOf = (seed: string): string => `with recursive part(oid) as (
+      ${seed}
+      union
+      select x.oid from part y join pg_catalog.pg_type z on z.oid ${eq} y.oid, lateral (
+        select a.atttypid from pg_catalog.pg_attribute a where z.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+          and a.attrelid ${eq} z.typrelid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped
+        union all select z.typelem where z.typelem OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+        union all select z.typbasetype where z.typbasetype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+        union all select g.rngsubtype from pg_catalog.pg_range g where g.rngtypid ${eq} z.oid
+        union all select g.rngtypid from pg_catalog.pg_range g where g.rngmultitypid ${eq} z.oid) as x(oid))`;
+
+/** Trees of what runs where a value of one of these types is made: checks of domains, casts, input of types that somebody made. */
+const partTrees = (casts: string): string => `
+      select k.conbin::pg_catalog.text from part join pg_catalog.pg_constraint k on k.contypid ${eq} part.oid and k.conbin is not null
+      union all
+      select pg_catalog.concat(':funcid ', x.castfunc::pg_catalog.oid) from part join pg_catalog.pg_cast x
+        on part.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and x.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid and (${casts})
+      union all
+      select pg_catalog.concat(':funcid ', g.rngcanonical::pg_catalog.oid) from part join pg_catalog.pg_range g on g.rngtypid ${eq} part.oid
+        where g.rngcanonical::pg_catalog.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`;
+
+const path = `path as materialized (
+  select p.name, p.ord from pg_catalog.unnest(pg_catalog.current_schemas(true)) with ordinality as p(name, ord))`;
+
+/** The relations themselves. */
+const foundTable = (first: number): string => `found as materialized (
+  select distinct on (w.i) w.i, c.oid
+  from (${wanted(first)}) w
+  join pg_catalog.pg_class c on c.relname ${eq} w.n
+  join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace
+  left join path p on p.name ${eq} n.nspname
+  where ${looked}
+  order by w.i, p.ord)`;
+
+/** And what reading them reaches, and what writing them reaches. */
+const relationTables = (first: number): string => `,
+${foundTable(first)},
+reach(i, oid, via, how) as (
+  select f.i, f.oid, null::pg_catalog.oid, ''::pg_catalog.text from found f
+  union
+  select r.i, x.oid, r.oid, x.how from reach r, lateral (
+    select o.oid, 'v'::pg_catalog.text as how from pg_catalog.pg_rewrite w, lateral ${oids('w.ev_action', 'relid')} o
+      where w.ev_class ${eq} r.oid and w.ev_type ${eq} '1'
+    union all
+    select o.oid, 'q' from pg_catalog.pg_policy q, lateral ${oids("pg_catalog.concat(q.polqual::pg_catalog.text, ' ', q.polwithcheck::pg_catalog.text)", 'relid')} o
+      where q.polrelid ${eq} r.oid
+    union all
+    select o.oid, 't' from pg_catalog.pg_class o where o.reltoastrelid ${eq} r.oid and r.how ${eq} ''
+    union all
+    select h.inhparent, 'p' from pg_catalog.pg_inherits h where h.inhrelid ${eq} r.oid and h.inhparent OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+  ) x where x.oid OPERATOR(pg_catalog.<>) r.oid),
+down(i, oid) as (
+  select distinct r.i, r.oid from reach r where r.how ${eq} '' or r.how ${eq} 'v'
+  union
+  select d.i, h.inhrelid from down d join pg_catalog.pg_inherits h on h.inhparent ${eq} d.oid),
+heirs(i, oid, via, how) as (
+  select distinct r.i, r.oid, null::pg_catalog.oid, case when r.how ${eq} 'q' then 'q' else 'v' end from reach r where r.how ${eq} '' or r.how ${eq} 'v' or r.how ${eq} 'q'
+  union
+  select d.i, h.inhrelid, d.oid, d.how from heirs d join pg_catalog.pg_inherits h on h.inhparent ${eq} d.oid)`;
+
+const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object(
+  'setting', pg_catalog.current_setting('search_path'), 'user', current_user,
+  'schemas', pg_catalog.to_json(pg_catalog.current_schemas(true)), 'creation', pg_catalog.current_schema(),
+  'temporary', pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
+  'version', pg_catalog.current_setting('server_version_num'))::pg_catalog.text`;
+
+/** Only what reading a plain table needs: the server plans it in a tenth of the time. `deep`: it has more to it than that. */
+const plainRelationTables = (first: number): string => `,
+${foundTable(first)}`;
+
+const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::pg_catalog.int8,
+      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull) order by a.attnum)
+    from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid ${eq} a.atttypid
+    join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
+    where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
+
+const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(
+  'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'full', false,
+  'deep', c.relkind ${eq} 'v' or c.relkind ${eq} 'm' or c.relkind ${eq} 't' or c.relrowsecurity
+    or exists (select from pg_catalog.pg_inherits h where h.inhrelid ${eq} c.oid or h.inhparent ${eq} c.oid),
+  'columns', ${columnsOf})::pg_catalog.text
+from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
+
+const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
+  'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'full', true, 'deep', false,
+  'columns', ${columnsOf},
+  'reads', (select pg_catalog.json_agg(pg_catalog.json_build_array(bn.nspname, b.relname, b.relkind,
+      pg_catalog.concat(vn.nspname, '.', v.relname), r.how,
+      case when r.how ${eq} 'p' or r.how ${eq} 't' or (b.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid and b.relkind ${eq} 'r' and r.via OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) then (
+        select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a
+        where a.attrelid ${eq} r.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)
+      when b.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid and (b.relkind OPERATOR(pg_catalog.<>) 'r' or r.via OPERATOR(pg_catalog.<) 16384::pg_catalog.oid) then null
+      else (
+        select pg_catalog.json_agg(distinct a.attname) from pg_catalog.pg_depend d
+        join pg_catalog.pg_attribute a on a.attrelid ${eq} d.refobjid and a.attnum ${eq} d.refobjsubid
+        where d.refclassid ${eq} 1259::pg_catalog.oid and d.refobjid ${eq} r.oid and d.refobjsubid OPERATOR(pg_catalog.>) 0 and (
+          (d.classid ${eq} 2618::pg_catalog.oid and exists (select from pg_catalog.pg_rewrite w where w.oid ${eq} d.objid and w.ev_class ${eq} r.via)) or
+          (d.classid ${eq} 3256::pg_catalog.oid and exists (select from pg_catalog.pg_policy q where q.oid ${eq} d.objid and q.polrelid ${eq} r.via)))) end)
+      order by bn.nspname, b.relname, v.relname)
+    from reach r join pg_catalog.pg_class b on b.oid ${eq} r.oid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace
+    join pg_catalog.pg_class v on v.oid ${eq} r.via join pg_catalog.pg_namespace vn on vn.oid ${eq} v.relnamespace
+    where r.i ${eq} f.i),
+  'heirs', (select pg_catalog.json_agg(pg_catalog.json_build_array(x.nspname, x.relname, x.relkind, x.via, x.how, x.relispartition) order by x.nspname, x.relname)
+    from (select hn.nspname, b.relname, b.relkind, pg_catalog.concat(vn.nspname, '.', v.relname) as via, h.how, b.relispartition
+      from heirs h join pg_catalog.pg_class b on b.oid ${eq} h.oid join pg_catalog.pg_namespace hn on hn.oid ${eq} b.relnamespace
+      join pg_catalog.pg_class v on v.oid ${eq} h.via join pg_catalog.pg_namespace vn on vn.oid ${eq} v.relnamespace
+      where h.i ${eq} f.i and b.relkind OPERATOR(pg_catalog.<>) 'i' and b.relkind OPERATOR(pg_catalog.<>) 'I' limit ${heirs_max + 1}) as x),
+  'readFunctions', ${functionsIn(`
+    select w.ev_action::pg_catalog.text from reach r join pg_catalog.pg_rewrite w on w.ev_class ${eq} r.oid and w.ev_type ${eq} '1'
+      join pg_catalog.pg_class v on v.oid ${eq} r.oid and v.relkind ${eq} 'v' where r.i ${eq} f.i and r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+    union all
+    select pg_catalog.concat(q.polqual::pg_catalog.text, ' ', q.polwithcheck::pg_catalog.text) from reach r
+      join pg_catalog.pg_policy q on q.polrelid ${eq} r.oid where r.i ${eq} f.i`)},
+  'writeFunctions', ${functionsIn(`
+    select d.adbin::pg_catalog.text from down r join pg_catalog.pg_attrdef d on d.adrelid ${eq} r.oid where r.i ${eq} f.i
+    union all
+    select k.conbin::pg_catalog.text from down r join pg_catalog.pg_constraint k on k.conrelid ${eq} r.oid and k.conbin is not null where r.i ${eq} f.i
+    union all
+    select tree from (
+      ${partsOf(`select a.atttypid from down r join pg_catalog.pg_attribute a on a.attrelid ${eq} r.oid
+        and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped where r.i ${eq} f.i`)}
+      ${partTrees(`x.casttarget ${eq} part.oid and x.castcontext OPERATOR(pg_catalog.<>) 'e'`)}) as written(tree)
+    union all
+    select p.partexprs::pg_catalog.text from down r join pg_catalog.pg_partitioned_table p on p.partrelid ${eq} r.oid where r.i ${eq} f.i
+    union all
+    select pg_catalog.concat(x.indexprs::pg_catalog.text, ' ', x.indpred::pg_catalog.text) from down r
+      join pg_catalog.pg_index x on x.indrelid ${eq} r.oid where r.i ${eq} f.i
+    union all
+    select g.tgqual::pg_catalog.text from down r join pg_catalog.pg_trigger g on g.tgrelid ${eq} r.oid and g.tgqual is not null where r.i ${eq} f.i`)},
+  'triggers', (select pg_catalog.json_agg(distinct pg_catalog.jsonb_build_array(g.tgname, g.tgtype, ${functionName('gf', 'gn')},
+      pg_catalog.concat(bn.nspname, '.', b.relname)))
+    from down r join pg_catalog.pg_trigger g on g.tgrelid ${eq} r.oid and not g.tgisinternal and g.tgenabled OPERATOR(pg_catalog.<>) 'D'
+    join pg_catalog.pg_proc gf on gf.oid ${eq} g.tgfoid join pg_catalog.pg_namespace gn on gn.oid ${eq} gf.pronamespace
+    join pg_catalog.pg_class b on b.oid ${eq} r.oid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace where r.i ${eq} f.i),
+  'rules', (select pg_catalog.json_agg(pg_catalog.json_build_array(w.ev_type, w.rulename, pg_catalog.concat(bn.nspname, '.', b.relname)) order by w.rulename)
+    from down r join pg_catalog.pg_rewrite w on w.ev_class ${eq} r.oid and w.ev_type OPERATOR(pg_catalog.<>) '1' and w.ev_enabled OPERATOR(pg_catalog.<>) 'D'
+    join pg_catalog.pg_class b on b.oid ${eq} r.oid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace where r.i ${eq} f.i),
+  'cascades', (select pg_catalog.json_agg(distinct pg_catalog.jsonb_build_array(pg_catalog.concat(bn.nspname, '.', b.relname), b.relkind, k.confdeltype, k.confupdtype))
+    from down r join pg_catalog.pg_constraint k on k.confrelid ${eq} r.oid and k.contype ${eq} 'f'
+    join pg_catalog.pg_class b on b.oid ${eq} k.conrelid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace where r.i ${eq} f.i)
+  )::pg_catalog.text
+from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
+
+const functionRows = (
+  first: number,
+): string => `select 'function', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, f.proname, f.prokind, f.pronargs, f.pronargdefaults,
+    f.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, f.prorettype::pg_catalog.int8, f.proretset) order by p.ord, f.oid)::pg_catalog.text
+  from (${wanted(first)}) w
+  join pg_catalog.pg_proc f on f.proname ${eq} w.n
+  join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
+  left join path p on p.name ${eq} n.nspname
+  where ${looked} group by w.i`;
+
+const operatorRows = (
+  first: number,
+): string => `select 'operator', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, o.oprleft::pg_catalog.int8, o.oprright::pg_catalog.int8,
+    ${functionName('f', 'fn')}) order by p.ord, o.oid)::pg_catalog.text
+  from (${wanted(first)}) w
+  join pg_catalog.pg_operator o on o.oprname ${eq} w.n
+  join pg_catalog.pg_namespace n on n.oid ${eq} o.oprnamespace
+  join pg_catalog.pg_proc f on f.oid ${eq} o.oprcode::pg_catalog.oid
+  join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace
+  left join path p on p.name ${eq} n.nspname
+  where ${looked} group by w.i`;
+
+const typeRows = (
+  first: number,
+): string => `select 'type', t.i, pg_catalog.json_build_array(t.nspname, t.typname, t.typtype, t.oid::pg_catalog.int8, ${functionsIn(`
+      ${partsOf('select t.oid')}
+      ${partTrees(`x.castsource ${eq} part.oid or x.casttarget ${eq} part.oid`)}
+      union all
+      select pg_catalog.concat(':funcid ', z.typinput::pg_catalog.oid) from part join pg_catalog.pg_type z on z.oid ${eq} part.oid
+        where z.oid OPERATOR(pg_catalog.<>) t.oid and z.typinput::pg_catalog.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`)})::pg_catalog.text
+  from (select distinct on (w.i) w.i, t.oid, t.typname, t.typtype, n.nspname
+    from (${wanted(first)}) w
+    join pg_catalog.pg_type t on t.typname ${eq} w.n
+    join pg_catalog.pg_namespace n on n.oid ${eq} t.typnamespace
+    left join path p on p.name ${eq} n.nspname
+    where ${looked} order by w.i, p.ord) t`;
+
+const built = new Map<string, string>();
+
+/** The read for these kinds of names, each with a pair of parameters in this order; the path always comes with it. `full`: of relations, all that
+ * reading and writing them reaches. */
+export function catalogQuery(kinds: readonly ('relation' | 'function' | 'operator' | 'type')[], full: boolean): string {
+  const key = `${kinds.join()} ${full}`;
+  let query = built.get(key);
+  if (query === undefined) {
+    let tables = path;
+    const rows = [pathRow];
+    kinds.forEach((kind, index) => {
+      const first = index * 2 + 1;
+      if (kind === 'relation') {
+        tables += full ? relationTables(first) : plainRelationTables(first);
+        rows.push(full ? relationRows : plainRelationRows);
+      } else if (kind === 'function') rows.push(functionRows(first));
+      else if (kind === 'operator') rows.push(operatorRows(first));
+      else rows.push(typeRows(first));
+    });
+    query = `with recursive ${tables}\n${rows.join('\nunion all\n')}`;
+    built.set(key, query);
+  }
+  return query;
+}

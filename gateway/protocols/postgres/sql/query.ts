@@ -1,0 +1,453 @@
+import type {
+  Alias,
+  JoinExpr,
+  JsonTable,
+  LockingClause,
+  RangeFunction,
+  RangeSubselect,
+  RangeTableFunc,
+  RangeTableSample,
+  RangeVar,
+  ResTarget,
+  SelectStmt,
+  WithClause,
+} from 'libpg-query';
+import { as, integer, items, open, strings, walk, type Wrapped } from './ast.js';
+import { expression, looseExpressions, merge, operators, typeUse, window } from './expressions.js';
+import { split } from './names.js';
+import { outputName } from './output-names.js';
+import {
+  columnOf,
+  nothing,
+  openDerived,
+  relationSource,
+  renamed,
+  Scope,
+  used,
+  wholeRow,
+  type Context,
+  type Derived,
+  type Flow,
+  type OutColumn,
+  type Source,
+  type Value,
+} from './scope.js';
+
+/** SELECT, VALUES and TABLE, and what stands in FROM. */
+
+export function select(context: Context, statement: SelectStmt, parent: Scope | undefined, use: Flow): Derived {
+  const scope = new Scope(parent);
+  withClause(context, statement.withClause, scope);
+  const result = body(context, statement, scope, use);
+  for (const clause of statement.lockingClause ?? []) locking(context, clause, scope, statement);
+  return result;
+}
+
+function body(context: Context, statement: SelectStmt, scope: Scope, use: Flow): Derived {
+  if (statement.op !== undefined && statement.op !== 'SETOP_NONE') return setOperation(context, statement, scope, use);
+  if (statement.valuesLists !== undefined) return values(context, statement, scope, use);
+  for (const item of statement.fromClause ?? [])
+    for (const source of from(context, item, scope)) scope.sources.push(source);
+  expression(context, statement.whereClause, scope, 'predicate');
+  const targets = statement.targetList ?? [];
+  const output = targetList(context, targets, scope, use);
+  for (const node of statement.groupClause ?? []) grouped(context, node, scope, targets, 'group');
+  for (const node of statement.distinctClause ?? []) {
+    // A plain DISTINCT is a list of one empty node, and groups by the whole output.
+    if (Object.keys(node).length === 0) for (const column of output.columns) used(context, column, 'group');
+    else grouped(context, node, scope, targets, 'group');
+  }
+  expression(context, statement.havingClause, scope, 'predicate');
+  for (const node of statement.windowClause ?? []) window(context, open(node).body, scope);
+  sorted(context, statement, scope, targets);
+  return output;
+}
+
+/** ORDER BY and LIMIT, which set operations have as well. */
+function sorted(
+  context: Context,
+  statement: SelectStmt,
+  scope: Scope,
+  targets: readonly Wrapped[],
+  output?: Derived,
+): void {
+  for (const node of statement.sortClause ?? []) {
+    const sort = as<{ node?: Wrapped; useOp?: Wrapped[] }>(node, 'SortBy');
+    if (sort?.useOp !== undefined) operators(context, strings(sort.useOp), undefined, undefined);
+    if (output === undefined) grouped(context, sort?.node ?? node, scope, targets, 'order');
+    else orderedOutput(context, sort?.node ?? node, scope, output);
+  }
+  expression(context, statement.limitCount, scope, 'predicate');
+  expression(context, statement.limitOffset, scope, 'predicate');
+}
+
+/** ORDER BY of a set operation names output columns only. */
+function orderedOutput(context: Context, node: Wrapped, scope: Scope, output: Derived): void {
+  const position = integer(node);
+  const name = columnName(node);
+  const column = position !== undefined ? output.columns[position - 1] : output.columns.find((c) => c.name === name);
+  if (column !== undefined) used(context, column, 'order');
+  else expression(context, node, scope, 'order');
+}
+
+/**
+ * An item of GROUP BY, DISTINCT ON or ORDER BY: a position or an output's name stands for that output. GROUP BY takes an
+ * input column before an output's name; the uses of both are noted where both are there.
+ */
+function grouped(
+  context: Context,
+  node: Wrapped,
+  scope: Scope,
+  targets: readonly Wrapped[],
+  use: 'group' | 'order',
+): void {
+  const set = as<{ content?: Wrapped[] }>(node, 'GroupingSet');
+  if (set !== undefined) {
+    for (const item of set.content ?? []) grouped(context, item, scope, targets, use);
+    return;
+  }
+  const position = integer(node);
+  const name = columnName(node);
+  let target = position === undefined ? undefined : as<ResTarget>(targets[position - 1], 'ResTarget');
+  if (position !== undefined && targets.some((t) => isStar(t))) {
+    // Positions count what stars stand for.
+    for (const other of targets) expression(context, as<ResTarget>(other, 'ResTarget')?.val, scope, use);
+    return;
+  }
+  if (name !== undefined) {
+    target = targets
+      .map((t) => as<ResTarget>(t, 'ResTarget'))
+      .find((t) => t !== undefined && (t.name ?? columnName(t.val)) === name);
+    if (target !== undefined && target.name === undefined) target = undefined;
+    if (target !== undefined && scope.column(name) !== undefined) expression(context, node, scope, use);
+  }
+  expression(context, target?.val ?? node, scope, use);
+}
+
+const isStar = (node: Wrapped): boolean => {
+  const ref = as<{ fields?: Wrapped[] }>(as<ResTarget>(node, 'ResTarget')?.val, 'ColumnRef');
+  const fields = ref?.fields ?? [];
+  return as(fields[fields.length - 1], 'A_Star') !== undefined;
+};
+
+/** The name where the node is a bare column name. */
+function columnName(node: Wrapped | undefined): string | undefined {
+  const fields = as<{ fields?: Wrapped[] }>(node, 'ColumnRef')?.fields;
+  return fields?.length === 1 ? strings(fields)[0] : undefined;
+}
+
+/** The output columns of a select list or of RETURNING. */
+export function targetList(context: Context, targets: readonly Wrapped[], scope: Scope, use: Flow): Derived {
+  const columns: OutColumn[] = [];
+  const pool: string[] = [];
+  let isOpen = false;
+  for (const node of targets) {
+    const target = as<ResTarget>(node, 'ResTarget');
+    if (target === undefined) continue;
+    if (isStar(node)) {
+      const parts = strings(as<{ fields?: Wrapped[] }>(target.val, 'ColumnRef')?.fields);
+      const source =
+        parts.length === 0 ? undefined : scope.source(parts[parts.length - 1] ?? '', parts[parts.length - 2]);
+      const sources =
+        parts.length === 0
+          ? scope.sources.filter((s) => !scope.qualifiedOnly.has(s))
+          : source === undefined
+            ? []
+            : [source];
+      if (parts.length > 0 && source === undefined) expression(context, target.val, scope, use);
+      for (const each of sources) {
+        used(context, wholeRow(each), use);
+        columns.push(...each.columns);
+        pool.push(...each.pool);
+        isOpen ||= each.open;
+      }
+      continue;
+    }
+    const value = expression(context, target.val, scope, use);
+    if (
+      as<{ indirection?: Wrapped[] }>(target.val, 'A_Indirection')?.indirection?.some(
+        (i) => as(i, 'A_Star') !== undefined,
+      )
+    ) {
+      // (f(x)).*: the columns of a composite value.
+      isOpen = true;
+      pool.push(...value.origins);
+      continue;
+    }
+    columns.push({ name: target.name ?? outputName(target.val), origins: value.origins, type: value.type });
+  }
+  return { columns, open: isOpen, pool };
+}
+
+function setOperation(context: Context, statement: SelectStmt, scope: Scope, use: Flow): Derived {
+  const left = statement.larg === undefined ? openDerived([]) : select(context, statement.larg, scope, use);
+  const right = statement.rarg === undefined ? openDerived([]) : select(context, statement.rarg, scope, use);
+  const result = united(left, right);
+  // All but UNION ALL compare the rows of both sides.
+  if (!(statement.op === 'SETOP_UNION' && statement.all))
+    for (const column of result.columns) used(context, column, 'group');
+  sorted(context, statement, scope, [], result);
+  return result;
+}
+
+function united(left: Derived, right: Derived): Derived {
+  const pool = [...left.pool, ...right.pool];
+  return {
+    open: left.open || right.open,
+    pool,
+    columns: left.columns.map((column, index) => {
+      const other = right.columns[index];
+      const origins = merge([column, other ?? { origins: right.open ? right.pool : [] }]).origins;
+      return { name: column.name, origins, type: column.type === other?.type ? column.type : undefined };
+    }),
+  };
+}
+
+function values(context: Context, statement: SelectStmt, scope: Scope, use: Flow): Derived {
+  const columns: Value[] = [];
+  for (const row of statement.valuesLists ?? []) {
+    items(row).forEach((node, index) => {
+      const value = expression(context, node, scope, use);
+      const before = columns[index];
+      columns[index] =
+        before === undefined
+          ? value
+          : { origins: merge([before, value]).origins, type: before.type === value.type ? value.type : undefined };
+    });
+  }
+  sorted(context, statement, scope, [], {
+    columns: columns.map((c, i) => ({ ...c, name: `column${i + 1}` })),
+    open: false,
+    pool: [],
+  });
+  return {
+    columns: columns.map((column, index) => ({ ...column, name: `column${index + 1}` })),
+    open: false,
+    pool: [],
+  };
+}
+
+interface Cte {
+  ctename?: string;
+  aliascolnames?: Wrapped[];
+  ctequery?: Wrapped;
+  search_clause?: { search_seq_column?: string };
+  cycle_clause?: { cycle_mark_column?: string; cycle_path_column?: string };
+}
+
+/** Makes the CTEs known in the scope. Each sees those before it; a recursive one sees itself, WITH RECURSIVE all of them. */
+export function withClause(context: Context, clause: WithClause | undefined, scope: Scope): void {
+  const ctes = (clause?.ctes ?? []).map((node) => as<Cte>(node, 'CommonTableExpr')).filter((cte) => cte !== undefined);
+  if (clause?.recursive) for (const cte of ctes) scope.ctes.set(cte.ctename ?? '', openDerived([]));
+  for (const cte of ctes) {
+    const name = cte.ctename ?? '';
+    const columns = strings(cte.aliascolnames);
+    const query = as<SelectStmt>(cte.ctequery, 'SelectStmt');
+    const extra = [
+      cte.search_clause?.search_seq_column,
+      cte.cycle_clause?.cycle_mark_column,
+      cte.cycle_clause?.cycle_path_column,
+    ].filter((c) => c !== undefined);
+    const finish = (derived: Derived): Derived => {
+      const named = renamed(derived, columns);
+      const all = wholeRow(named).origins;
+      return { ...named, columns: [...named.columns, ...extra.map((column) => ({ name: column, origins: all }))] };
+    };
+    if (clause?.recursive && query?.larg !== undefined) recursive(context, name, query, scope, finish);
+    else if (cte.ctequery !== undefined) scope.ctes.set(name, finish(context.query(cte.ctequery, scope, 'flow')));
+  }
+}
+
+/** What flows from one column to another on each turn is found by turning until nothing is new. */
+function recursive(
+  context: Context,
+  name: string,
+  query: SelectStmt,
+  scope: Scope,
+  finish: (derived: Derived) => Derived,
+): void {
+  const inner = new Scope(scope);
+  withClause(context, query.withClause, inner);
+  let derived = query.larg === undefined ? openDerived([]) : select(context, query.larg, inner, 'flow');
+  const turns_max = derived.columns.length + 2;
+  for (let turn = 0, size = -1; turn < turns_max; turn++) {
+    scope.ctes.set(name, finish(derived));
+    derived = united(derived, select(context, query, scope, 'flow'));
+    const now = wholeRow(derived).origins.length;
+    if (now === size) break;
+    size = now;
+  }
+  scope.ctes.set(name, finish(derived));
+}
+
+const alias = (node: Alias | undefined): { name: string | undefined; columns: string[] } => ({
+  name: node?.aliasname,
+  columns: strings(node?.colnames),
+});
+
+/** The sources of one item of FROM; what it reads is noted. Items to its left stand in the scope already. */
+export function from(context: Context, node: Wrapped, scope: Scope): Source[] {
+  const { kind, body: inner } = open(node);
+  switch (kind) {
+    case 'RangeVar':
+      return [rangeVar(context, inner, scope)];
+    case 'JoinExpr':
+      return join(context, inner, scope);
+    case 'RangeSubselect': {
+      const sub = inner as RangeSubselect;
+      const { name, columns } = alias(sub.alias);
+      const around = sub.lateral ? scope : outside(scope);
+      const derived = sub.subquery === undefined ? openDerived([]) : context.query(sub.subquery, around, 'flow');
+      return [{ ...renamed(derived, columns), alias: name }];
+    }
+    case 'RangeFunction':
+      return [rangeFunction(context, inner, scope)];
+    case 'RangeTableSample': {
+      const sample = inner as RangeTableSample;
+      const { schema, name } = split(strings(sample.method));
+      const labels = context.names.functions(schema, name).map((routine) => `${routine.schema}.${routine.name}`);
+      for (const label of labels.length === 0 ? [name] : labels) {
+        if (label !== 'pg_catalog.system' && label !== 'pg_catalog.bernoulli')
+          context.facts.opaque(`the sampling method ${label} is not known`);
+      }
+      for (const arg of sample.args ?? []) expression(context, arg, scope, 'predicate');
+      expression(context, sample.repeatable, scope, 'predicate');
+      return sample.relation === undefined ? [] : from(context, sample.relation, scope);
+    }
+    case 'RangeTableFunc': {
+      const table = inner as RangeTableFunc;
+      const { name, columns } = alias(table.alias);
+      const pool = merge([
+        expression(context, table.docexpr, scope, 'argument'),
+        expression(context, table.rowexpr, scope, 'argument'),
+      ]).origins;
+      looseExpressions(context, table.columns, scope, 'argument');
+      columnTypes(context, table.columns);
+      return [{ ...renamed(openDerived(pool), columns), alias: name }];
+    }
+    case 'JsonTable': {
+      const table = inner as JsonTable;
+      const { name, columns } = alias(table.alias);
+      const pool = expression(context, { JsonValueExpr: table.context_item ?? {} }, scope, 'argument').origins;
+      looseExpressions(context, [table.passing, table.columns], scope, 'argument');
+      columnTypes(context, table.columns);
+      return [{ ...renamed(openDerived(pool), columns), alias: name }];
+    }
+    default:
+      context.facts.opaque(`the gateway does not know ${kind} in FROM`);
+      return [{ ...openDerived([]), alias: undefined }];
+  }
+}
+
+/** A sub-query that is not LATERAL sees what is around the query, its CTEs included, not its neighbours. */
+function outside(scope: Scope): Scope {
+  const around = new Scope(scope.parent);
+  for (const [name, derived] of scope.ctes) around.ctes.set(name, derived);
+  return around;
+}
+
+export function rangeVar(context: Context, range: RangeVar, scope: Scope): Source {
+  const { name, columns } = alias(range.alias);
+  const relname = range.relname ?? '';
+  const cte = range.schemaname === undefined ? scope.cte(relname) : undefined;
+  if (cte !== undefined) return { ...renamed(cte, columns), alias: name ?? relname };
+  const relation = context.relation(range.schemaname, relname);
+  if (relation === undefined) return { ...openDerived([]), alias: name ?? relname, schema: range.schemaname };
+  const only = range.inh !== true;
+  context.facts.read(relation, only);
+  return relationSource(relation, name, columns, only);
+}
+
+function join(context: Context, node: JoinExpr, scope: Scope): Source[] {
+  const before = scope.sources.length;
+  const left = node.larg === undefined ? [] : from(context, node.larg, scope);
+  // LATERAL on the right sees what is on the left.
+  scope.sources.push(...left);
+  const right = node.rarg === undefined ? [] : from(context, node.rarg, scope);
+  scope.sources.push(...right);
+  const both = [...left, ...right];
+  const quals = new Scope(scope.parent);
+  for (const [name, cte] of scope.ctes) quals.ctes.set(name, cte);
+  quals.sources.push(...both);
+  expression(context, node.quals, quals, 'join');
+  let shared = strings(node.usingClause);
+  if (node.isNatural) {
+    const names = new Set(right.flatMap((source) => source.columns.map((column) => column.name)));
+    shared = [...new Set(left.flatMap((source) => source.columns.map((column) => column.name)))].filter((name) =>
+      names.has(name),
+    );
+    if (both.some((source) => source.open)) for (const source of both) used(context, wholeRow(source), 'join');
+  }
+  if (shared.length > 0 || node.isNatural) operators(context, ['='], undefined, undefined);
+  for (const name of shared) {
+    for (const source of both)
+      used(context, columnOf(source, name) ?? (source.open ? { origins: source.pool } : nothing), 'join');
+  }
+  scope.sources.length = before;
+  const named = alias(node.alias);
+  const merged = node.join_using_alias?.aliasname;
+  if (named.name === undefined) {
+    if (merged === undefined) return both;
+    const columns = shared.map((name) => ({
+      name,
+      origins: merge(both.map((source) => columnOf(source, name) ?? nothing)).origins,
+    }));
+    return [...both, { alias: merged, columns, open: false, pool: [] }];
+  }
+  const columns = [
+    ...shared.map((name) => ({
+      name,
+      origins: merge(both.map((source) => columnOf(source, name) ?? nothing)).origins,
+    })),
+    ...both.flatMap((source) => source.columns).filter((column) => !shared.includes(column.name)),
+  ];
+  const whole: Derived = {
+    columns,
+    open: both.some((source) => source.open),
+    pool: both.flatMap((source) => source.pool),
+  };
+  return [{ ...renamed(whole, named.columns), alias: named.name }];
+}
+
+function rangeFunction(context: Context, node: RangeFunction, scope: Scope): Source {
+  const { name, columns } = alias(node.alias);
+  const pool: string[] = [];
+  let fallback: string | undefined;
+  for (const item of node.functions ?? []) {
+    const [fn, definitions] = items(item);
+    if (fn === undefined) continue;
+    const call = as<{ funcname?: Wrapped[] }>(fn, 'FuncCall');
+    fallback ??= strings(call?.funcname).at(-1);
+    // Its arguments go into rows that are not the arguments themselves.
+    pool.push(...expression(context, fn, scope, 'argument').origins);
+    looseTypes(context, definitions);
+  }
+  for (const definition of node.coldeflist ?? []) looseTypes(context, definition);
+  return { ...renamed(openDerived(pool), columns), alias: name ?? fallback };
+}
+
+/** The types of XMLTABLE's and JSON_TABLE's columns, nested ones included. */
+function columnTypes(context: Context, columns: unknown): void {
+  walk(columns, (value) => {
+    if (Array.isArray(value.names) && value.typemod !== undefined) typeUse(context, value);
+    return true;
+  });
+}
+
+function looseTypes(context: Context, tree: Wrapped | undefined): void {
+  for (const definition of items(tree)) {
+    const type = as<{ typeName?: Parameters<typeof typeUse>[1] }>(definition, 'ColumnDef')?.typeName;
+    if (type !== undefined) typeUse(context, type);
+  }
+}
+
+/** FOR UPDATE and its kin change nothing but lock rows, which others notice: access "use" beside "read". */
+function locking(context: Context, node: Wrapped, scope: Scope, statement: SelectStmt): void {
+  const clause = as<LockingClause>(node, 'LockingClause');
+  const names = (clause?.lockedRels ?? []).map((rel) => as<RangeVar>(rel, 'RangeVar')?.relname);
+  if (statement.op !== 'SETOP_NONE') return;
+  for (const source of scope.sources) {
+    if (source.relation === undefined || (names.length > 0 && !names.includes(source.alias))) continue;
+    context.facts.relation(`${source.relation.schema}.${source.relation.name}`, source.relation.kind, 'use');
+  }
+}

@@ -1,0 +1,205 @@
+import type { Use } from '#engine';
+import type { SelectStmt } from 'libpg-query';
+import type { Wrapped } from './ast.js';
+import type { Relation } from './catalog.js';
+import { qualified, type Access, type Facts } from './facts.js';
+import type { Names } from './names.js';
+
+/**
+ * What names mean inside a query. Each column that a source of rows hands out knows its origins: the columns of relations
+ * whose values it is made of. Uses are noted where a value is used, for all its origins; a lineage from outputs to base
+ * columns is the `origins` of the outermost query's columns.
+ */
+
+/** "schema.relation.column" */
+export type Origin = string;
+
+export interface Value {
+  readonly origins: readonly Origin[];
+  /** The type's OID where it is certain; 705 (unknown) for a literal that takes its neighbour's type. */
+  readonly type?: number | undefined;
+}
+
+export const nothing: Value = { origins: [] };
+
+export interface OutColumn extends Value {
+  readonly name: string;
+}
+
+/** Rows that a query, a CTE, VALUES or a function hands out. */
+export interface Derived {
+  readonly columns: readonly OutColumn[];
+  /** True where there may be columns that are not listed; `pool` is what they may be made of. */
+  readonly open: boolean;
+  readonly pool: readonly Origin[];
+}
+
+export interface Source extends Derived {
+  /** What columns are qualified with; undefined for a join without an alias. */
+  readonly alias: string | undefined;
+  /** schema.alias is understood where a relation has no alias of its own. */
+  readonly schema?: string | undefined;
+  readonly relation?: Relation | undefined;
+  /** The relation without its children. */
+  readonly only?: boolean;
+}
+
+/** System columns, which every table has and `*` leaves out. */
+export const systemColumns: ReadonlySet<string> = new Set(['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid']);
+
+export class Scope {
+  readonly parent: Scope | undefined;
+  readonly sources: Source[] = [];
+  readonly ctes = new Map<string, Derived>();
+  /** Sources that a qualified name finds and an unqualified one doesn't (excluded, old, new). */
+  readonly qualifiedOnly = new Set<Source>();
+
+  constructor(parent: Scope | undefined) {
+    this.parent = parent;
+  }
+
+  cte(name: string): Derived | undefined {
+    return this.ctes.get(name) ?? this.parent?.cte(name);
+  }
+
+  /** The source of that name, in this query or one around it. */
+  source(alias: string, schema?: string): Source | undefined {
+    const found = this.sources.find((s) => s.alias === alias && (schema === undefined || s.schema === schema));
+    return found ?? this.parent?.source(alias, schema);
+  }
+
+  /**
+   * An unqualified column: all sources of the innermost query that has the name (a merged column of USING stands in
+   * several). Sources with columns that are not known may have it as well, so the search goes on outwards behind them.
+   */
+  column(name: string): Value | undefined {
+    const origins: Origin[] = [];
+    let found = false;
+    let type: number | undefined;
+    let types = 0;
+    let open = false;
+    for (const source of this.sources) {
+      if (this.qualifiedOnly.has(source)) continue;
+      const value = columnOf(source, name);
+      if (value !== undefined) {
+        found = true;
+        origins.push(...value.origins);
+        type = value.type;
+        types++;
+      } else if (source.open) {
+        open = true;
+        origins.push(...source.pool);
+      }
+    }
+    if (found && !open) return { origins, type: types === 1 ? type : undefined };
+    const outer = this.parent?.column(name);
+    if (outer !== undefined) origins.push(...outer.origins);
+    return found || open || outer !== undefined ? { origins, type: open ? undefined : outer?.type } : undefined;
+  }
+}
+
+/** A column of a source by name; undefined where it has none of that name that is certain. */
+export function columnOf(source: Source, name: string): Value | undefined {
+  const found = source.columns.filter((column) => column.name === name);
+  const [first] = found;
+  if (first !== undefined) return found.length === 1 ? first : { origins: found.flatMap((column) => column.origins) };
+  if (source.relation !== undefined && systemColumns.has(name)) {
+    return { origins: [`${qualified(source.relation)}.${name}`] };
+  }
+  return undefined;
+}
+
+/** Everything that a row of the source is made of. */
+export function wholeRow(source: Derived): Value {
+  return { origins: [...source.columns.flatMap((column) => column.origins), ...source.pool] };
+}
+
+/** Children whose columns are told one by one, as their parent's are; beyond, the children stand for their columns. */
+export const heirs_with_columns_max = 32;
+
+interface Relative {
+  readonly prefix: string;
+  readonly via: string;
+  has(column: string): boolean;
+}
+
+/** The relations whose columns are one with the relation's own: its parents, and the children that are reached with it. */
+export function relatives(relation: Relation, only: boolean): readonly Relative[] {
+  const parents = relation.reads
+    .filter((reached) => reached.how === 'p')
+    .map((parent) => ({
+      prefix: qualified(parent),
+      via: parent.via,
+      has: (column: string) => parent.columns.includes(column),
+    }));
+  if (only || relation.kind === 'v' || relation.kind === 'm' || relation.heirs.length > heirs_with_columns_max)
+    return parents;
+  const heirs = relation.heirs.filter((heir) => !heir.policy);
+  return [...parents, ...heirs.map((heir) => ({ prefix: qualified(heir), via: heir.via, has: () => true }))];
+}
+
+/** `only`: without the relation's children. */
+export function relationSource(
+  relation: Relation,
+  alias: string | undefined,
+  names: readonly string[] = [],
+  only = false,
+): Source {
+  const prefix = qualified(relation);
+  // A partition's or child's columns are its parent's: what policy says of the parent holds for them.
+  const others = relatives(relation, only);
+  return {
+    alias: alias ?? relation.name,
+    schema: alias === undefined ? relation.schema : undefined,
+    relation,
+    only,
+    open: false,
+    pool: [],
+    columns: relation.columns.map((column, index) => ({
+      name: names[index] ?? column.name,
+      origins: [
+        `${prefix}.${column.name}`,
+        ...others.filter((other) => other.has(column.name)).map((other) => `${other.prefix}.${column.name}`),
+      ],
+      type: column.type,
+    })),
+  };
+}
+
+/** Renames the first columns, as an alias with a column list does. */
+export function renamed(derived: Derived, names: readonly string[]): Derived {
+  if (names.length === 0) return derived;
+  const columns = derived.columns.map((column, index) =>
+    names[index] === undefined ? column : { ...column, name: names[index] },
+  );
+  if (derived.open) {
+    for (const name of names.slice(columns.length)) columns.push({ name, origins: derived.pool });
+  }
+  return { ...derived, columns };
+}
+
+export const openDerived = (pool: readonly Origin[]): Derived => ({ columns: [], open: true, pool });
+
+/** How a value is used: noted at once, or (flow) left to whoever uses the column that it becomes. */
+export type Flow = Use | 'flow';
+
+/** What the parts of the analysis share. */
+export interface Context {
+  readonly facts: Facts;
+  readonly names: Names;
+  /** The relation of a name in FROM or as a target; unresolved ones are noted. Understands what earlier statements made. */
+  relation(schema: string | undefined, name: string, access?: Access): Relation | undefined;
+  /** A query inside an expression or FROM. */
+  select(statement: SelectStmt, scope: Scope | undefined, use: Flow): Derived;
+  /** SELECT, INSERT, UPDATE, DELETE or MERGE: a CTE's query, or a whole statement. */
+  query(node: Wrapped, scope: Scope | undefined, use: Flow): Derived;
+}
+
+/** Notes a use of all origins. */
+export function used(context: Context, value: Value, use: Flow): Value {
+  for (const origin of value.origins) {
+    if (use === 'flow') context.facts.flow(origin);
+    else context.facts.column(origin, use, 'read');
+  }
+  return value;
+}

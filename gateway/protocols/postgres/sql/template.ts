@@ -1,0 +1,244 @@
+import { createHash } from 'node:crypto';
+import { actions, type Action, type Resource } from '#engine';
+import type { CreateStmt, RawStmt, TransactionStmt } from 'libpg-query';
+import { StatementError, type Statement, type Template } from '../statement.js';
+import { as, open, strings, walk, type Wrapped } from './ast.js';
+import type { Relation } from './catalog.js';
+import { comment } from './comment.js';
+import { Facts } from './facts.js';
+import { collect, type Names } from './names.js';
+import { fingerprint, innerText, tooDeep, type Parsed } from './parse.js';
+import { select } from './query.js';
+import { openDerived, type Context, type Derived, type Flow, type Scope } from './scope.js';
+import { recorded } from './secrets.js';
+import { statement } from './statements.js';
+import { insert, mergeInto, remove, update } from './writes.js';
+
+/** From a parsed text and the catalog's answers to a template. Pure: the same answers give the same template. */
+
+export interface Place {
+  readonly database: string;
+  readonly user: string;
+}
+
+/**
+ * Throws StatementError where the text cannot be judged; never anything else. `unsettled`: the session's transaction has
+ * made names or moved the path, which its end takes back.
+ */
+export function template(parsed: Parsed, names: Names, place: Place, unsettled = false): Template {
+  try {
+    return build(parsed, names, place, parsed.statements, parsed.text, unsettled);
+  } catch (error) {
+    if (error instanceof StatementError) throw error;
+    if (error instanceof RangeError) throw tooDeep();
+    throw error;
+  }
+}
+
+/** Whether a statement that ends a transaction, or rolls back a part of it, stands before others. */
+export function endsMidway(parsed: Parsed): boolean {
+  return parsed.statements.slice(0, -1).some(({ stmt }) => ending(stmt) !== undefined);
+}
+
+/** How a statement ends a transaction or a part of it; undefined where it does not. */
+function ending(node: Wrapped | undefined): 'commits' | 'undoes' | undefined {
+  switch (as<TransactionStmt>(node, 'TransactionStmt')?.kind) {
+    case 'TRANS_STMT_COMMIT':
+      return 'commits';
+    case 'TRANS_STMT_ROLLBACK':
+    case 'TRANS_STMT_ROLLBACK_TO':
+    case 'TRANS_STMT_PREPARE':
+      return 'undoes';
+    default:
+      return undefined;
+  }
+}
+
+function build(
+  parsed: Parsed,
+  names: Names,
+  place: Place,
+  raws: readonly RawStmt[],
+  text: string,
+  unsettled: boolean,
+): Template {
+  const made = new Overlay(unsettled);
+  const statements: Statement[] = [];
+  const resources = new Map<string, Resource>();
+  let action: Action = 'session';
+  let parameters = 0;
+  const print = fingerprint(text) ?? '';
+  for (const raw of raws) {
+    if (raw.stmt === undefined) continue;
+    const facts = new Facts();
+    const context = contextOf(facts, names, made);
+    if (made.uncertain && collect(raw.stmt).length > 0)
+      facts.opaque('an earlier statement of the same string may have changed what its names mean');
+    const meaning = statement(context, raw.stmt, (node, after) =>
+      build(parsed, names, place, [{ stmt: node }], innerText(slice(parsed, raw), after), false),
+    );
+    const own = raws.length === 1 ? print : (fingerprint(slice(parsed, raw)) ?? '');
+    const finished = facts.finish(own, place.database);
+    statements.push({ facts: finished.facts, ...meaning });
+    if (actions.indexOf(finished.facts.action) > actions.indexOf(action)) action = finished.facts.action;
+    for (const resource of finished.resources) {
+      resources.set(
+        `${resource.type}\0${resource.name}\0${resource.access}\0${resource.use ?? ''}\0${resource.via ?? ''}`,
+        resource,
+      );
+    }
+    if (raws.length > 1) made.ran(raw.stmt, meaning.moves.path || meaning.moves.anything, meaning.moves.catalog, names);
+    walk(raw.stmt, (value) => {
+      const number = (value.ParamRef as { number?: number } | undefined)?.number;
+      if (number !== undefined && number > parameters) parameters = number;
+      return true;
+    });
+  }
+  const all =
+    resources.size === 0 ? [{ type: 'session', name: 'session', access: 'use' } as const] : [...resources.values()];
+  const claims = comment(text);
+  return {
+    text,
+    statements,
+    action,
+    resources: all,
+    opaque: statements.some((each) => each.facts.opaque),
+    hash: createHash('sha256')
+      .update(JSON.stringify([place.database, place.user, text, all]))
+      .digest('hex'),
+    recorded: text === parsed.text ? recorded(parsed) : text,
+    parameters,
+    ...(claims === undefined ? {} : { comment: claims }),
+  };
+}
+
+const slice = (parsed: Parsed, raw: RawStmt): string => {
+  const start = raw.stmt_location ?? 0;
+  return parsed.slice(start, raw.stmt_len === undefined ? undefined : start + raw.stmt_len);
+};
+
+/** What earlier statements of the same string did to names. */
+class Overlay {
+  /** Something may mean something else than the catalog said before the string ran. */
+  uncertain = false;
+  readonly #made = new Map<string, Relation>();
+  readonly #unsettled: boolean;
+  /** A temporary table of the string is gone with the next commit. */
+  #dropsOnCommit = false;
+
+  constructor(unsettled: boolean) {
+    this.#unsettled = unsettled;
+  }
+
+  get(schema: string | undefined, name: string): Relation | undefined {
+    return this.#made.get(`${schema ?? ''}\0${name}`);
+  }
+
+  ran(node: Wrapped, moved: boolean, catalog: boolean, names: Names): void {
+    if (moved) this.uncertain = true;
+    const ends = ending(node);
+    if (ends !== undefined && (this.#unsettled || (ends === 'undoes' ? this.#made.size > 0 : this.#dropsOnCommit))) {
+      this.uncertain = true;
+      this.#made.clear();
+    }
+    if (!catalog) return;
+    const create = as<CreateStmt>(node, 'CreateStmt');
+    const range = create?.relation;
+    const plain = create?.tableElts?.every(
+      (element) => as(element, 'ColumnDef') !== undefined || as(element, 'Constraint') !== undefined,
+    );
+    if (
+      range?.relname === undefined ||
+      !plain ||
+      create?.inhRelations !== undefined ||
+      create?.ofTypename !== undefined ||
+      create?.if_not_exists
+    ) {
+      this.uncertain = true;
+      return;
+    }
+    const schema = range.relpersistence === 't' ? 'pg_temp' : (range.schemaname ?? names.path?.creation ?? '');
+    if (create?.oncommit === 'ONCOMMIT_DROP') this.#dropsOnCommit = true;
+    const relation: Relation = {
+      oid: 0,
+      schema,
+      name: range.relname,
+      kind: 'n',
+      columns: (create?.tableElts ?? []).flatMap((element, index) => {
+        const column = as<{ colname?: string; typeName?: { names?: Wrapped[] } }>(element, 'ColumnDef');
+        return column?.colname === undefined
+          ? []
+          : [
+              {
+                name: column.colname,
+                number: index + 1,
+                type: 0,
+                typeName: strings(column.typeName?.names).join('.'),
+                notNull: false,
+              },
+            ];
+      }),
+      full: true,
+      deep: false,
+      reads: [],
+      heirs: [],
+      moreHeirs: false,
+      readFunctions: [],
+      writeFunctions: [],
+      triggers: [],
+      rules: [],
+      cascades: [],
+    };
+    this.#made.set(`${schema}\0${range.relname}`, relation);
+    // Unqualified, the new table is found unless one of an earlier schema hides it.
+    const known = names.relation(undefined, range.relname);
+    if (schema === 'pg_temp' || known === undefined || known.schema === schema)
+      this.#made.set(`\0${range.relname}`, relation);
+    // Defaults and checks with functions run when the table is written.
+    let calls = false;
+    walk(create, (value) => {
+      calls ||= value.funcname !== undefined;
+      return true;
+    });
+    if (calls) this.uncertain = true;
+  }
+}
+
+function contextOf(facts: Facts, names: Names, made: Overlay): Context {
+  const context: Context = {
+    facts,
+    names,
+    relation(schema, name, access = 'read') {
+      const found = made.get(schema, name) ?? names.relation(schema, name);
+      if (found === undefined) {
+        const label = schema === undefined ? name : `${schema}.${name}`;
+        facts.unresolved('relation', label);
+        facts.relation(label, '?', access);
+      }
+      return found;
+    },
+    select: (body, scope, use) => select(context, body, scope, use),
+    query: (node, scope, use) => query(context, node, scope, use),
+  };
+  return context;
+}
+
+function query(context: Context, node: Wrapped, scope: Scope | undefined, use: Flow): Derived {
+  const { kind, body } = open(node);
+  const output = use === 'flow' ? 'flow' : 'output';
+  switch (kind) {
+    case 'SelectStmt':
+      return select(context, body, scope, use);
+    case 'InsertStmt':
+      return insert(context, body, scope, output);
+    case 'UpdateStmt':
+      return update(context, body, scope, output);
+    case 'DeleteStmt':
+      return remove(context, body, scope, output);
+    case 'MergeStmt':
+      return mergeInto(context, body, scope, output);
+    default:
+      context.facts.opaque(`the gateway does not know ${kind} as a query`);
+      return openDerived([]);
+  }
+}

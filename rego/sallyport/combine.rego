@@ -1,0 +1,127 @@
+package sallyport
+
+# METADATA
+# title: What the sets come to
+# description: |
+#   A deny beats everything, a hold needs an allow as well, and nothing is allowed that no rule allows. Arrays are sorted:
+#   equal policy and input give equal bytes.
+combined := {
+	"outcome": "deny",
+	"reasons": sort(_refusals),
+	"masks": [],
+	"filters": [],
+	"approvals": [],
+	"limits": {},
+} if {
+	count(_refusals) > 0
+} else := {
+	"outcome": "deny",
+	"reasons": [{"code": "not_allowed"}],
+	"masks": [],
+	"filters": [],
+	"approvals": [],
+	"limits": {},
+} if {
+	not _allowed
+} else := {
+	"outcome": "hold",
+	"reasons": sort(_questions),
+	"masks": _masks,
+	"filters": sort(_filters),
+	"approvals": sort(_approvals),
+	"limits": _limits,
+} if {
+	count(_approvals) > 0
+} else := {
+	"outcome": "allow",
+	"reasons": sort(_permissions),
+	"masks": _masks,
+	"filters": sort(_filters),
+	"approvals": [],
+	"limits": _limits,
+}
+
+_refusals := _faults | _reasons("deny")
+
+_permissions := _reasons("allow")
+
+# An operation touches something. One that says it touches nothing would satisfy every `every`.
+_allowed if {
+	count(_permissions) > 0
+	count(input.operation.resources) > 0
+	_package
+}
+
+_reasons(set) := {reason |
+	some owner, sets in _documents
+	is_set(sets[set])
+	some element in sets[set]
+	_shaped(set, element)
+	reason := object.union({"code": _code(owner, set), "rule": owner}, element)
+}
+
+# The elements of one set, with the code that each falls back to. Read only where there are no faults.
+_elements(set) := {object.union({"code": _code(owner, set)}, element) |
+	some owner, sets in _documents
+	some element in sets[set]
+}
+
+_code(owner, set) := concat(".", [owner, set])
+
+_questions := {reason |
+	some owner, sets in _documents
+	some element in sets.approval
+	reason := object.union(
+		{"code": object.get(element, "code", _code(owner, "approval")), "rule": owner},
+		{"message": text | text := element.reason},
+	)
+}
+
+_approvals := {object.union({"quorum": 1, "expires": "15m"}, question) |
+	some element in _elements("approval")
+	question := object.union(element, {"groups": sort(element.groups)})
+}
+
+_filters := _elements("filter")
+
+_limits := {kind: amount |
+	some kind in ["rows", "bytes", "seconds"]
+	amounts := {element[kind] | some element in _limit_elements}
+	count(amounts) > 0
+	amount := min(amounts)
+}
+
+_limit_elements := _elements("limit")
+
+_masks := [mask |
+	some resource in sort(object.keys(_masks_by_resource))
+	mask := _strictest(_masks_by_resource[resource])
+]
+
+_masks_by_resource[mask.resource] contains mask if {
+	some element in _elements("mask")
+	element["with"] != "none"
+	mask := object.union({"scope": "source"}, element)
+}
+
+_strictest(masks) := mask if {
+	count(masks) == 1
+	some mask in masks
+} else := mask if {
+	least := min({_weight(mask) | some mask in masks})
+	equals := sort([mask | some mask in masks; _weight(mask) == least])
+	parameters := {object.get(mask, "parameters", {}) | some mask in equals}
+	mask := _agreed(equals[0], count(parameters))
+}
+
+# Function before scope: the strictest function at either scope comes before a weaker function at the source.
+_weight(mask) := (_functions[mask["with"]] * 2) + _scopes[mask.scope]
+
+_agreed(mask, 1) := mask
+
+# Which of two `partial` with different parameters shows less can't be told; `redact` shows less than either.
+_agreed(mask, variants) := object.union(object.remove(mask, ["parameters"]), {"with": _total(mask["with"])}) if variants > 1
+
+_total("null") := "null"
+
+_total(function) := "redact" if function != "null"

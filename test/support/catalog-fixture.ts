@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+import type { Ask } from '../../gateway/protocols/postgres/statement.js';
+
+/** For tests: a catalog out of a file, in the place of a server. It holds what a server answered for gateway/protocols/postgres/sql/cases/schema.sql. */
+
+interface Recorded {
+  readonly path: unknown;
+  /** By "kind schema.name", the schema "*" for names without one; of relations also "full relation …". */
+  readonly names: Readonly<Record<string, unknown>>;
+}
+
+const kinds = ['relation', 'function', 'operator', 'type'] as const;
+
+export function readFixture(file: string): Recorded {
+  return JSON.parse(readFileSync(file, 'utf8')) as Recorded;
+}
+
+/** Answers the catalog's one query as a server does; counts how often it was asked. */
+export function fixtureAsk(recorded: Recorded): Ask & { asked: number } {
+  const ask = (sql: string, parameters: readonly (string | null)[]): Promise<(string | null)[][]> => {
+    answer.asked++;
+    const rows: (string | null)[][] = [['path', '0', JSON.stringify(recorded.path)]];
+    const full = sql.includes("'full', true");
+    kinds
+      .filter((kind) => sql.includes(`select '${kind}'`))
+      .forEach((kind, index) => {
+        const schemas = elements(parameters[index * 2] ?? '{}');
+        elements(parameters[index * 2 + 1] ?? '{}').forEach((name, at) => {
+          const key = `${kind === 'relation' && full ? 'full ' : ''}${kind} ${schemas[at] ?? '*'}.${name ?? ''}`;
+          const found = recorded.names[key];
+          if (found === undefined) throw new Error(`the fixture has no ${key}: record it`);
+          if (found !== null) rows.push([kind, String(at + 1), JSON.stringify(found)]);
+        });
+      });
+    return Promise.resolve(rows);
+  };
+  const answer = Object.assign(ask, { asked: 0 });
+  return answer;
+}
+
+/** The elements of a text[] in its text form. */
+export function elements(text: string): (string | undefined)[] {
+  return [...text.slice(1, -1).matchAll(/NULL|"((?:[^"\\]|\\.)*)"/g)].map((match) =>
+    match[0] === 'NULL' ? undefined : match[1]?.replace(/\\(.)/g, '$1'),
+  );
+}

@@ -1,0 +1,4 @@
+/** Undoes global-setup.mjs. */
+export default async function tearDown() {
+  await globalThis.sallyportTestTearDown?.();
+}
