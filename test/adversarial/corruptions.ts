@@ -53,7 +53,7 @@ const corruptions: Record<string, Corrupt> = {
   'a length that is nearly right': (frames, from, lengthAt) =>
     changed(frames, anywhere(frames, from), (frame) => {
       if (frame.length >= lengthAt + 4)
-        frame.writeInt32BE(frame.readInt32BE(lengthAt) + from.pick([-3, -2, -1, 1, 2, 3]), lengthAt);
+        frame.writeInt32BE((frame.readInt32BE(lengthAt) + from.pick([-3, -2, -1, 1, 2, 3])) | 0, lengthAt);
       return frame;
     }),
   'flipped bits': (frames, from) =>
