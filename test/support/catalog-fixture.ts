@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { readCatalog, type NameKind, type Wanted } from '../../gateway/protocols/postgres/sql/catalog.js';
 import type { Ask } from '../../gateway/protocols/postgres/statement.js';
 
 /** For tests: a catalog out of a file, in the place of a server. It holds what a server answered for gateway/protocols/postgres/sql/cases/schema.sql. */
@@ -43,4 +44,50 @@ export function elements(text: string): (string | undefined)[] {
   return [...text.slice(1, -1).matchAll(/NULL|"((?:[^"\\]|\\.)*)"/g)].map((match) =>
     match[0] === 'NULL' ? undefined : match[1]?.replace(/\\(.)/g, '$1'),
   );
+}
+
+/** Passes questions on, and remembers which names were asked for. */
+export function recording(ask: Ask): Ask & { readonly asked: Map<string, Wanted> } {
+  const asked = new Map<string, Wanted>();
+  const answer: Ask = (sql, parameters) => {
+    kinds
+      .filter((kind) => sql.includes(`select '${kind}'`))
+      .forEach((kind, index) => {
+        const schemas = elements(parameters[index * 2] ?? '{}');
+        elements(parameters[index * 2 + 1] ?? '{}').forEach((name, at) => {
+          const wanted = { kind, schema: schemas[at], name: name ?? '' };
+          asked.set(keyOf(wanted), wanted);
+        });
+      });
+    return ask(sql, parameters);
+  };
+  return Object.assign(answer, { asked });
+}
+
+const keyOf = ({ kind, schema, name }: { kind: NameKind; schema: string | undefined; name: string }): string =>
+  `${kind} ${schema ?? '*'}.${name}`;
+
+/** Writes all that was asked for as the server answers it now; of relations both what a read and what a write needs. */
+export async function recordCatalog(
+  ask: Ask & { readonly asked: ReadonlyMap<string, Wanted> },
+  file: string,
+): Promise<void> {
+  const names = new Map<string, string>();
+  let path: unknown;
+  for (const [key, wanted] of [...ask.asked]) {
+    for (const full of wanted.kind === 'relation' ? [false, true] : [false]) {
+      const { answers } = await readCatalog(
+        (sql, parameters) =>
+          ask(sql, parameters).then((rows) => {
+            path = JSON.parse(rows.find(([kind]) => kind === 'path')?.[2] ?? 'null');
+            return rows;
+          }),
+        [{ ...wanted, full }],
+      );
+      const [raw = ''] = answers.values();
+      names.set(`${full ? 'full ' : ''}${key}`, raw === '' ? 'null' : JSON.stringify(JSON.parse(raw)));
+    }
+  }
+  const lines = [...names].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, raw]) => `${JSON.stringify(key)}:${raw}`);
+  writeFileSync(file, `{"path":${JSON.stringify(path)},\n"names":{\n${lines.join(',\n')}\n}}\n`);
 }

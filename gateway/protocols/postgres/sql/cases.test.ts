@@ -6,9 +6,12 @@ import { parse as parseYaml } from 'yaml';
 import { createDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { createInterpreter, loadParser, SharedCatalog } from '../interpreter.js';
 import { StatementError, type Ask, type Interpreter, type Template } from '../statement.js';
-import { fixtureAsk, readFixture } from '../../../../test/support/catalog-fixture.js';
+import { fixtureAsk, readFixture, recordCatalog, recording } from '../../../../test/support/catalog-fixture.js';
 
-/** `cases/*.yaml`: a statement and what policy sees of it, over a catalog in a file and over a real server's. */
+/**
+ * `cases/*.yaml`: a statement and what policy sees of it, over a catalog in a file and over a real server's. With
+ * RECORD_CATALOG=1 in the environment the file is written anew out of what the server says.
+ */
 
 interface Case {
   readonly statement: string;
@@ -107,12 +110,13 @@ describe('over a server', () => {
   let database: TestDatabase;
   let client: pg.Client;
   let interpreter: Interpreter;
+  let ask: ReturnType<typeof recording>;
   beforeAll(async () => {
     database = await createDatabase({ sql: readFileSync(join(folder, 'schema.sql'), 'utf8') });
     client = new pg.Client(database.url);
     await client.connect();
     await client.query('set search_path = app, public');
-    interpreter = interpreterOver(
+    ask = recording(
       async (text, values) =>
         (
           await client.query<(string | null)[]>({
@@ -123,8 +127,10 @@ describe('over a server', () => {
           })
         ).rows,
     );
+    interpreter = interpreterOver(ask);
   });
   afterAll(async () => {
+    if (process.env['RECORD_CATALOG'] === '1') await recordCatalog(ask, join(folder, 'catalog.json'));
     await client.end();
     await database.drop();
   });

@@ -11,6 +11,17 @@ export interface CatalogColumn {
   readonly type: number;
   readonly typeName: string;
   readonly notNull: boolean;
+  /** atttypmod; -1 where the type has no modifier. */
+  readonly typmod: number;
+  /** The type with its modifier, as SQL that means it under any search_path. */
+  readonly typeText: string;
+  /** What a domain stands on, with its modifier; of other types the type itself. */
+  readonly baseType: number;
+  readonly baseTypmod: number;
+  /** Computed by the server from other columns of the row. */
+  readonly generated: 'stored' | 'virtual' | undefined;
+  /** As SQL, where it is not the type's own. */
+  readonly collation: string | undefined;
 }
 
 /** What a view, a policy, a toast table or an inheritance tree reaches. */
@@ -42,6 +53,8 @@ export interface Relation {
   readonly name: string;
   /** pg_class.relkind; 'n' for one that an earlier statement of the same string makes. */
   readonly kind: string;
+  /** Row-level policies are in force on it. */
+  readonly rowSecurity: boolean;
   readonly columns: readonly CatalogColumn[];
   /** False where only the relation itself was asked for: what stands below is empty then. */
   readonly full: boolean;
@@ -269,14 +282,48 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
   }
 }
 
+type RawColumn = [
+  name: string,
+  number: number,
+  type: number,
+  typeName: string,
+  notNull: boolean,
+  typmod: number,
+  typeText: string,
+  base: [type: number, typmod: number] | null,
+  generated: '' | 's' | 'v',
+  collation: string | null,
+];
+
+const generation = { '': undefined, s: 'stored', v: 'virtual' } as const;
+
+function readColumn(row: RawColumn): CatalogColumn {
+  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation] = row;
+  const [baseType, baseTypmod] = base ?? [type, typmod];
+  return {
+    name,
+    number,
+    type,
+    typeName,
+    notNull,
+    typmod,
+    typeText,
+    baseType,
+    baseTypmod,
+    generated: generation[generated],
+    collation: collation ?? undefined,
+  };
+}
+
 interface RawRelation {
   oid: number;
   schema: string;
   name: string;
   kind: string;
+  rowSecurity: boolean;
   full: boolean;
   deep: boolean;
-  columns: [string, number, number, string, boolean][] | null;
+  columns: RawColumn[] | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: string[] | null;
@@ -292,15 +339,10 @@ function readRelation(row: RawRelation): Relation {
     schema: row.schema,
     name: row.name,
     kind: row.kind,
+    rowSecurity: row.rowSecurity,
     full: row.full,
     deep: row.deep,
-    columns: (row.columns ?? []).map(([name, number, type, typeName, notNull]) => ({
-      name,
-      number,
-      type,
-      typeName,
-      notNull,
-    })),
+    columns: (row.columns ?? []).map(readColumn),
     reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
       schema,
       name,

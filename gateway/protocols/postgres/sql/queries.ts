@@ -112,21 +112,42 @@ const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object
 const plainRelationTables = (first: number): string => `,
 ${foundTable(first)}`;
 
+/**
+ * A column's type as it may be written anywhere: what the server's own grammar knows as format_type has it, others by their
+ * schema, whatever the path. Its modifier stands in parentheses there as well.
+ */
+const typeText = `case when tn.nspname ${eq} 'pg_catalog' then pg_catalog.format_type(a.atttypid, a.atttypmod)
+      else pg_catalog.concat(pg_catalog.quote_ident(tn.nspname), '.', pg_catalog.quote_ident(t.typname),
+        pg_catalog.substring(pg_catalog.format_type(a.atttypid, a.atttypmod), '[^"](\\([^()"]*\\))(?:\\[\\])*$')) end`;
+
+/** [type, modifier] below a domain. */
+const baseOf = `case when t.typtype ${eq} 'd' then (with recursive b(oid, typmod) as (
+        select t.typbasetype, t.typtypmod
+        union all
+        select z.typbasetype, z.typtypmod from b join pg_catalog.pg_type z on z.oid ${eq} b.oid and z.typtype ${eq} 'd')
+      select pg_catalog.json_build_array(b.oid::pg_catalog.int8, b.typmod)
+      from b join pg_catalog.pg_type z on z.oid ${eq} b.oid and z.typtype OPERATOR(pg_catalog.<>) 'd') end`;
+
+/** The collation where it is not the type's own. */
+const collationOf = `case when a.attcollation OPERATOR(pg_catalog.<>) t.typcollation then (
+        select pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(l.collname))
+        from pg_catalog.pg_collation l join pg_catalog.pg_namespace n on n.oid ${eq} l.collnamespace where l.oid ${eq} a.attcollation) end`;
+
 const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::pg_catalog.int8,
-      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull) order by a.attnum)
+      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}) order by a.attnum)
     from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid ${eq} a.atttypid
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
 
 const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(
-  'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'full', false,
+  'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', false,
   'deep', c.relkind ${eq} 'v' or c.relkind ${eq} 'm' or c.relkind ${eq} 't' or c.relrowsecurity
     or exists (select from pg_catalog.pg_inherits h where h.inhrelid ${eq} c.oid or h.inhparent ${eq} c.oid),
   'columns', ${columnsOf})::pg_catalog.text
 from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 
 const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
-  'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'full', true, 'deep', false,
+  'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', true, 'deep', false,
   'columns', ${columnsOf},
   'reads', (select pg_catalog.json_agg(pg_catalog.json_build_array(bn.nspname, b.relname, b.relkind,
       pg_catalog.concat(vn.nspname, '.', v.relname), r.how,

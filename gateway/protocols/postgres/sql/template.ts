@@ -164,6 +164,7 @@ class Overlay {
       schema,
       name: range.relname,
       kind: 'n',
+      rowSecurity: false,
       columns: (create?.tableElts ?? []).flatMap((element, index) => {
         const column = as<{ colname?: string; typeName?: { names?: Wrapped[] } }>(element, 'ColumnDef');
         return column?.colname === undefined
@@ -175,6 +176,12 @@ class Overlay {
                 type: 0,
                 typeName: strings(column.typeName?.names).join('.'),
                 notNull: false,
+                typmod: -1,
+                typeText: '',
+                baseType: 0,
+                baseTypmod: -1,
+                generated: undefined,
+                collation: undefined,
               },
             ];
       }),
