@@ -11,6 +11,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { readTar } from '../bundles/tar.js';
 import { createEngine, engineDefaults, type Input, type Layer } from '#engine';
 
 const rounds = 15;
@@ -57,8 +59,9 @@ function compile(sources: readonly string[]): Uint8Array {
       bundle,
       ...sources,
     ]);
-    execFileSync('tar', ['-xzf', bundle, '-C', folder, '/policy.wasm']);
-    return readFileSync(join(folder, 'policy.wasm'));
+    const wasm = readTar(gunzipSync(readFileSync(bundle))).get('policy.wasm');
+    if (wasm === undefined) throw new Error('the compiler wrote no policy.wasm');
+    return wasm;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
