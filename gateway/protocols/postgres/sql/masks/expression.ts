@@ -1,0 +1,54 @@
+import type { Mask } from '#engine';
+import {
+  cast,
+  castText,
+  isDomain,
+  isText,
+  literal,
+  MaskError,
+  nullOf,
+  oids,
+  textLength,
+  type MaskColumn,
+} from './column.js';
+import { hash } from './hash.js';
+import { partial, type PartialParameters } from './partial.js';
+
+/**
+ * A mask as SQL over a reference to the column, of the column's own type, modifier and collation.
+ *
+ * Whatever the value, the expression gives no error (an error's text could show it), and nothing in it depends on
+ * search_path or on what a client can set: functions and operators are the server's own, by their full names. `redact` and
+ * `null` do not read the column at all. No expression needs more than a single line.
+ */
+
+const stars = '***';
+
+/** @param sql A reference to the column: `c.email`. It may stand in the result several times, or not at all. */
+export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, column: MaskColumn, sql: string): string {
+  const parameters: Readonly<Record<string, unknown>> = mask.parameters ?? {};
+  switch (mask.with) {
+    case 'null':
+      return nullOf(column);
+    case 'redact':
+      return redact(column);
+    case 'partial':
+      return partial(column, sql, parameters);
+    case 'hash':
+      return hash(column, sql);
+    default:
+      throw new MaskError('mask_unfit', `${mask.with} cannot be applied to ${column.name}`);
+  }
+}
+
+/** Total: '***' where the type holds it, else NULL. Neither depends on the value, NULL or not. */
+function redact(column: MaskColumn): string {
+  if (isText(column) && textLength(column) >= stars.length) {
+    return column.collation === undefined && column.typeOid !== oids.name
+      ? cast(column, literal(stars))
+      : castText(column, literal(stars));
+  }
+  if (!isDomain(column) && (column.typeOid === oids.json || column.typeOid === oids.jsonb))
+    return cast(column, literal(`"${stars}"`));
+  return nullOf(column);
+}
