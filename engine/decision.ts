@@ -75,5 +75,13 @@ export const engineCodes = {
   token_expired: 'The token has expired.',
   audit_failed: 'The operation could not be recorded.',
   obligation_unsupported: 'The policy asks for something that this protocol cannot do.',
+  mask_unenforceable: 'A masked column is used in a way that cannot be masked.',
+  mask_unfit: 'A mask does not fit the type of its column.',
+  mask_unknown_column: 'A mask names a column that its relation does not have.',
+  masked_write: 'A masked value would be written.',
+  filter_invalid: 'A filter is not a predicate over its relation.',
+  filter_unenforceable: 'A filtered relation is used in a way that cannot be filtered.',
+  limit_exceeded: 'The operation exceeded a limit.',
+  policy_changed: 'Masks or filters are others than when this was prepared.',
 } as const;
 export type EngineCode = keyof typeof engineCodes;

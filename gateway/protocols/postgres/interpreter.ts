@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { Ask, Interpreter, Statement, Template } from './statement.js';
+import { RewriteRefusal, type Obligations, type Plan } from './rewriting.js';
 import { open } from './sql/ast.js';
 import {
   isShort,
@@ -260,6 +261,10 @@ class SessionInterpreter implements Interpreter {
     if (watched !== undefined && retelling !== undefined) memory.forms.keep(watched, { retelling, names, until_ms });
     if (!unsettled) memory.keep(text, { template: made, names, endsMidway: midway, until_ms });
     return made;
+  }
+
+  rewrite(_template: Template, _obligations: Obligations): Plan | Promise<Plan> {
+    throw new RewriteRefusal('mask_unenforceable', 'masks and filters cannot be put into statements yet');
   }
 
   endsTransaction(text: string): boolean {

@@ -1,11 +1,12 @@
 import type { Action, Resource, Use } from '#engine';
+import type { Obligations, Plan } from './rewriting.js';
 
 /**
  * What is known of one query string without its parameters: made once per text and catalog by `interpreter.ts`, shared
  * by everything that executes it, and never changed afterwards.
  */
 export interface Template {
-  /** Exactly what the client sent, and exactly what will leave. */
+  /** Exactly what the client sent; what leaves is this, or what `Interpreter.rewrite` makes of it. */
   readonly text: string;
   /** One entry per statement of the string; none for an empty one. */
   readonly statements: readonly Statement[];
@@ -135,6 +136,11 @@ export interface Interpreter {
    * the statement opaque.
    */
   interpret(text: string): Template | Promise<Template>;
+  /**
+   * What leaves in place of the template's text under these obligations. The template is one that this interpreter made.
+   * Throws (or rejects with) RewriteRefusal where they cannot be put into it.
+   */
+  rewrite(template: Template, obligations: Obligations): Plan | Promise<Plan>;
   /** Parses only. True where the server would look at the string in a failed transaction: its first statement ends it, or there is none. */
   endsTransaction(text: string): boolean;
   /** A statement ran (or may have run in part): what it moves is looked at anew before the next one is interpreted. */
