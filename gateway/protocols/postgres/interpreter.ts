@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { Ask, Interpreter, Statement, Template } from './statement.js';
+import { StatementError, type Ask, type Interpreter, type Statement, type Template } from './statement.js';
 import { RewriteRefusal, type Obligations, type Plan } from './rewriting.js';
 import { open } from './sql/ast.js';
 import {
@@ -10,10 +10,11 @@ import {
   wantedKey,
   type Named,
   type Path,
-  type Reading,
+  type Relation,
   type Wanted,
 } from './sql/catalog.js';
-import { Answers, collect } from './sql/names.js';
+import { namesIn } from './sql/lineage.js';
+import { Answers, wantedOf } from './sql/names.js';
 import { Forms, Retelling } from './sql/forms.js';
 import { formOf } from './sql/literals.js';
 import { parse, type Parsed } from './sql/parse.js';
@@ -43,6 +44,20 @@ interface Entry {
   readonly endsMidway: boolean;
   until_ms: number;
 }
+
+/** Names of one statement that are looked for in the queries of views. */
+export const names_in_views_max = 20_000;
+/** Views over views: each turn asks for what the last one's definitions name, and then for what these reach. */
+const rounds_max = 64;
+const attempts_max = 3;
+
+interface Known {
+  readonly names: Map<string, Named>;
+  readonly missing: readonly Wanted[];
+  readonly all: readonly Wanted[];
+}
+
+const none: ReadonlySet<string> = new Set();
 
 /** What was learned of one text of a form, for the others. */
 interface FormEntry {
@@ -173,10 +188,10 @@ class SessionInterpreter implements Interpreter {
       this.#nameless.keep(text, { template: made, names: new Map(), endsMidway: false, until_ms: Infinity });
       return made;
     }
-    const fresh = memory === undefined ? undefined : this.#fresh(memory, wanted, now);
-    if (memory !== undefined && fresh?.missing.length === 0)
-      return this.#finish(memory, text, parsed, fresh.names, known);
-    return this.#ask(text, parsed, wanted, known);
+    if (memory === undefined) return this.#ask(text, parsed, wanted, wanted, known);
+    const { names, missing, all } = this.#known(memory, wanted, now);
+    if (missing.length === 0) return this.#finish(memory, text, parsed, names, known);
+    return this.#ask(text, parsed, wanted, all, known);
   }
 
   /** Where this session's names are remembered; undefined where its path must be read first. */
@@ -189,44 +204,78 @@ class SessionInterpreter implements Interpreter {
     return this.#options.shared.memory(shared.path);
   }
 
-  #fresh(memory: Memory, wanted: readonly Wanted[], now: number): { names: Map<string, Named>; missing: Wanted[] } {
+  /**
+   * What is remembered of these names, and of those in the queries of the views among them. `all` also has what is
+   * missing: it is no longer certain, was never asked for, or says too little. `asked`: certain however old.
+   */
+  #known(memory: Memory, wanted: readonly Wanted[], now: number, asked: ReadonlySet<string> = none): Known {
     const names = new Map<string, Named>();
     const missing: Wanted[] = [];
-    for (const want of wanted) {
+    const all: Wanted[] = [];
+    const seen = new Set<string>();
+    const queue = [...wanted];
+    for (const want of queue) {
       const key = wantedKey(want);
+      if (seen.has(key)) continue;
+      seen.add(key);
       const named = memory.names.get(key);
-      if (named === undefined || named.read_ms + this.#options.shared.catalog_ms <= now || isShort(want, named.value))
-        missing.push(want);
+      const full = fully(want, named);
+      all.push(full);
+      if (
+        named === undefined ||
+        (named.read_ms + this.#options.shared.catalog_ms <= now && !asked.has(key)) ||
+        isShort(want, named.value)
+      )
+        missing.push(full);
       else names.set(key, named);
+      if (queue.length < names_in_views_max) queue.push(...inside(want, named));
     }
-    return { names, missing };
+    return { names, missing, all };
   }
 
-  async #ask(text: string, parsed: Parsed, wanted: readonly Wanted[], known: Entry | undefined): Promise<Template> {
+  /** `first`: what is asked for at once; what its answers name goes into further round trips. */
+  async #ask(
+    text: string,
+    parsed: Parsed,
+    wanted: readonly Wanted[],
+    first: readonly Wanted[],
+    known: Entry | undefined,
+    attempt = 1,
+  ): Promise<Template> {
     const { shared, ask } = this.#options;
     const { generation } = shared;
-    const reading = await read(ask, wanted);
-    const now = this.#now();
-    const { path } = reading;
-    this.#path = path;
-    this.#identity = `${path.user}\0${path.setting}`;
-    // Temporary objects, or DDL that is not committed, are seen by this session alone.
-    const isPrivate = path.temporary || this.#alone;
-    if (isPrivate) this.#own ??= new Memory();
-    else this.#own = undefined;
-    // DDL of another session of ours ran meanwhile: the answer is this statement's, and nobody else's.
-    const memory = this.#own ?? (shared.generation === generation ? shared.memory(path) : new Memory());
-    if (!isPrivate && shared.generation === generation) shared.learn(this.#identity, path, now);
-    const names = new Map<string, Named>();
-    for (const want of wanted) {
-      const key = wantedKey(want);
-      const raw = reading.answers.get(key) ?? '';
-      names.set(
-        key,
-        memory.names.put(key, raw, () => readAnswer(want.kind, raw), now),
-      );
+    const asked = new Set<string>();
+    let memory: Memory | undefined;
+    let path: Path | undefined;
+    for (let missing = first, round = 1; ; round++) {
+      const reading = await readCatalog(ask, missing);
+      const now = this.#now();
+      if (path !== undefined && reading.path.key !== path.key) {
+        if (attempt === attempts_max)
+          throw new StatementError('XX000', 'where names are looked for changes faster than it can be read');
+        return this.#ask(text, parsed, wanted, wanted, known, attempt + 1);
+      }
+      path = reading.path;
+      this.#path = path;
+      this.#identity = `${path.user}\0${path.setting}`;
+      // Temporary objects, or DDL that is not committed, are seen by this session alone.
+      const isPrivate = path.temporary || this.#alone;
+      if (isPrivate) this.#own ??= new Memory();
+      else this.#own = undefined;
+      // DDL of another session of ours ran meanwhile: the answer is this statement's, and nobody else's.
+      memory ??= this.#own ?? (shared.generation === generation ? shared.memory(path) : new Memory());
+      if (!isPrivate && shared.generation === generation) shared.learn(this.#identity, path, now);
+      for (const want of missing) {
+        const key = wantedKey(want);
+        asked.add(key);
+        const raw = reading.answers.get(key) ?? '';
+        memory.names.put(key, raw, () => readAnswer(want.kind, raw), now);
+      }
+      const now_known = this.#known(memory, wanted, now, asked);
+      if (now_known.missing.length === 0 || round === rounds_max)
+        return this.#finish(memory, text, parsed, now_known.names, known ?? memory.templates.get(text));
+      ({ missing } = now_known);
     }
-    return this.#finish(memory, text, parsed, names, known ?? memory.templates.get(text));
   }
 
   /** The end of the transaction takes away names, or a path, that the session has now. */
@@ -321,21 +370,6 @@ class SessionInterpreter implements Interpreter {
   }
 }
 
-/** One round trip, and a second where a relation turns out to be a view, a partition, or under row-level policies. */
-async function read(ask: Ask, wanted: readonly Wanted[]): Promise<Reading> {
-  const reading = await readCatalog(ask, wanted);
-  const short = wanted.filter(
-    (want) =>
-      want.kind === 'relation' && isShort(want, readAnswer('relation', reading.answers.get(wantedKey(want)) ?? '')),
-  );
-  if (short.length === 0) return reading;
-  const more = await readCatalog(
-    ask,
-    short.map((want) => ({ ...want, full: true })),
-  );
-  return { path: more.path, answers: new Map([...reading.answers, ...more.answers]) };
-}
-
 function unchanged(before: ReadonlyMap<string, Named>, now: ReadonlyMap<string, Named>): boolean {
   if (before.size !== now.size) return false;
   for (const [key, named] of now) if (before.get(key) !== named) return false;
@@ -353,14 +387,16 @@ function ends({ kind, body }: { readonly kind: string; readonly body: object }):
   );
 }
 
-/** Names of parsed texts, which are kept by the parser's own cache. */
-const wantedByText = new WeakMap<Parsed, readonly Wanted[]>();
+/** The names in a view's query. */
+function inside(want: Wanted, named: Named | undefined): readonly Wanted[] {
+  if (want.kind !== 'relation' || named?.value === undefined) return [];
+  const { definition } = named.value as Relation;
+  return definition === undefined ? [] : namesIn(definition);
+}
 
-function wantedOf(parsed: Parsed): readonly Wanted[] {
-  let wanted = wantedByText.get(parsed);
-  if (wanted === undefined) {
-    wanted = collect(parsed.statements);
-    wantedByText.set(parsed, wanted);
-  }
-  return wanted;
+/** All there is to a relation, where that was needed before. */
+function fully(want: Wanted, named: Named | undefined): Wanted {
+  if (want.kind !== 'relation' || named?.value === undefined) return want;
+  const { full, deep } = named.value as Relation;
+  return full || deep ? { ...want, full: true } : want;
 }

@@ -24,6 +24,15 @@ export interface CatalogColumn {
   readonly collation: string | undefined;
 }
 
+/** A view's or materialized view's query, and what tells that it is still the same. */
+export interface Definition {
+  /** As the server prints it where names mean what they mean in this session. */
+  readonly text: string;
+  /** The OID and xmin of its row in pg_rewrite: another xmin is another query. */
+  readonly rule: number;
+  readonly version: string;
+}
+
 /** What a view, a policy, a toast table or an inheritance tree reaches. */
 export interface Reached {
   readonly schema: string;
@@ -60,6 +69,8 @@ export interface Relation {
   readonly full: boolean;
   /** True where reading it reaches more than itself, and that was not asked for. */
   readonly deep: boolean;
+  /** Of a view that somebody made; undefined also where it is too long. */
+  readonly definition: Definition | undefined;
   readonly reads: readonly Reached[];
   readonly heirs: readonly Heir[];
   /** There are more than are listed. */
@@ -324,6 +335,7 @@ interface RawRelation {
   full: boolean;
   deep: boolean;
   columns: RawColumn[] | null;
+  definition?: [text: string | null, rule: number, version: string] | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: string[] | null;
@@ -334,6 +346,7 @@ interface RawRelation {
 }
 
 function readRelation(row: RawRelation): Relation {
+  const [text, rule = 0, version = ''] = row.definition ?? [];
   return {
     oid: row.oid,
     schema: row.schema,
@@ -343,6 +356,7 @@ function readRelation(row: RawRelation): Relation {
     full: row.full,
     deep: row.deep,
     columns: (row.columns ?? []).map(readColumn),
+    definition: typeof text === 'string' ? { text, rule, version } : undefined,
     reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
       schema,
       name,

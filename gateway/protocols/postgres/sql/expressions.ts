@@ -28,6 +28,7 @@ import {
   type Flow,
   type Origin,
   type Scope,
+  type Source,
   type Value,
 } from './scope.js';
 import { specialCall } from './special.js';
@@ -58,8 +59,10 @@ export function expression(context: Context, node: Wrapped | undefined, scope: S
       return { ...on((body as { arg?: Wrapped }).arg), type: oid.bool };
     case 'TypeCast':
       return cast(context, body, scope, use);
-    case 'CollateClause':
-      return on((body as { arg?: Wrapped }).arg);
+    case 'CollateClause': {
+      const { origins, type } = on((body as { arg?: Wrapped }).arg);
+      return { origins, type };
+    }
     case 'FuncCall':
       return call(context, body, scope, use);
     case 'SubLink':
@@ -73,6 +76,11 @@ export function expression(context: Context, node: Wrapped | undefined, scope: S
       return merge([on((body as CaseWhen).expr), on((body as CaseWhen).result)]);
     case 'A_Indirection': {
       const { arg, indirection } = body as A_Indirection;
+      const field = fieldOfRow(body, scope);
+      if (field !== undefined) {
+        const { origins, type, copyOf } = used(context, field, use);
+        return indirection?.length === 1 ? { origins, type, copyOf } : { origins };
+      }
       for (const field of strings(indirection)) fieldCall(context, field);
       return merge([on(arg), all(indirection)]);
     }
@@ -221,6 +229,24 @@ export function columnRef(context: Context, ref: ColumnRef, scope: Scope): Value
     return merge([missing(context, parts.join('.'), undefined), wholeRow(source)]);
   }
   return missing(context, parts.join('.'), scope);
+}
+
+/** The row that a bare name stands for where it is no column's. */
+export function wholeRowSource(node: Wrapped | undefined, scope: Scope): Source | undefined {
+  const fields = as<ColumnRef>(node, 'ColumnRef')?.fields ?? [];
+  const parts = strings(fields);
+  const [name = ''] = parts;
+  if (parts.length !== 1) return undefined;
+  // (t.*) is the row as well.
+  if (fields.length === 2) return scope.source(name);
+  return scope.column(name) === undefined ? scope.source(name) : undefined;
+}
+
+/** (t).column, where t is a row whose columns are known: nothing else of it is read. */
+function fieldOfRow({ arg, indirection }: A_Indirection, scope: Scope): Value | undefined {
+  const [name] = strings(indirection?.slice(0, 1));
+  const row = name === undefined ? undefined : wholeRowSource(arg, scope);
+  return row === undefined || row.open ? undefined : columnOf(row, name ?? '');
 }
 
 function readings(parts: readonly string[]): [string | undefined, string, string][] {
@@ -417,7 +443,9 @@ function subLink(context: Context, body: SubLink, scope: Scope, use: Flow): Valu
   const [column] = inner.columns;
   return {
     origins: wholeRow(inner).origins,
-    type: body.subLinkType === 'EXPR_SUBLINK' && inner.columns.length === 1 ? column?.type : undefined,
+    ...(body.subLinkType === 'EXPR_SUBLINK' && inner.columns.length === 1 && !inner.open
+      ? { type: column?.type, copyOf: column?.copyOf }
+      : {}),
   };
 }
 

@@ -2,6 +2,7 @@ import { actions, type Action, type Resource, type Use } from '#engine';
 import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../statement.js';
 import type { Reached, Relation } from './catalog.js';
 import { isHarmlessHidden, mayMoveNames } from './functions.js';
+import type { ViewColumn, ViewLineage } from './lineage.js';
 
 /** Gathers what one statement touches, and turns it into what policy sees. */
 
@@ -48,6 +49,13 @@ export class Facts {
   /** Columns that flowed into a sub-query's output: listed as output where nothing else used them. */
   readonly #flowed = new Map<string, string>();
   readonly #used = new Set<string>();
+  /** Columns of the views that are read, by their full names: what uses them uses what they are made of. */
+  readonly #through = new Map<string, ViewColumn>();
+  readonly #lineage: (relation: Relation) => ViewLineage | undefined;
+
+  constructor(lineage: (relation: Relation) => ViewLineage | undefined) {
+    this.#lineage = lineage;
+  }
 
   /** The action is the strongest of the parts'. */
   act(action: Action): void {
@@ -62,6 +70,16 @@ export class Facts {
     return this.#because.size > 0;
   }
 
+  /** Every name was found. */
+  get isResolved(): boolean {
+    return this.#unresolved.size === 0;
+  }
+
+  /** The uses of columns that were noted so far. */
+  get columns(): readonly ColumnFact[] {
+    return [...this.#columns.values()];
+  }
+
   relation(name: string, kind: string, access: Access, via?: string): void {
     const key = `${access}\0${name}\0${via ?? ''}`;
     if (this.#relations.has(key)) return;
@@ -71,6 +89,15 @@ export class Facts {
 
   column(name: string, use: Use, access: Access, via?: string): void {
     this.#used.add(name);
+    this.#column(name, use, access, via);
+    const below = this.#through.get(name);
+    if (below === undefined) return;
+    for (const each of below.copies) this.#column(each.name, use, access, each.via);
+    // What is made of columns can't be written.
+    if (access === 'read') for (const each of below.derived) this.#column(each.name, use, access, each.via);
+  }
+
+  #column(name: string, use: Use, access: Access, via?: string): void {
     const key = `${use}\0${access}\0${name}\0${via ?? ''}`;
     if (this.#columns.has(key)) return;
     this.#columns.set(key, { name, use, access, ...(via === undefined ? {} : { via }) });
@@ -117,6 +144,11 @@ export class Facts {
     this.#behind(relation, name, 'read', only);
   }
 
+  /** All columns of a relation that is read, for a use that names none of them. */
+  columnsOf(relation: Relation, use: Use): void {
+    for (const { name } of relation.columns) this.column(`${qualified(relation)}.${name}`, use, 'read');
+  }
+
   /** Writing a relation: triggers, rules, defaults and cascades are part of it. */
   write(relation: Relation, access: 'insert' | 'update' | 'delete' | 'truncate', only = false): void {
     const name = qualified(relation);
@@ -161,20 +193,25 @@ export class Facts {
   }
 
   #behind(relation: Relation, name: string, access: Access, only: boolean): void {
+    const lineage = this.#lineage(relation);
+    for (const [column, below] of lineage?.columns ?? []) this.#through.set(`${name}.${column}`, below);
+    for (const { name: column, use, via } of lineage?.uses ?? []) this.#column(column, use, 'read', via);
     for (const reached of relation.reads)
-      this.#reached(reached, reached.how === 'q' || reached.how === 't' ? 'read' : access);
+      this.#reached(reached, reached.how === 'q' || reached.how === 't' ? 'read' : access, lineage);
     this.heirs(relation, access, only);
     for (const fn of relation.readFunctions)
       this.hidden(fn, `reading ${name} runs ${fn}(), whose body is not known`, name);
   }
 
-  #reached(reached: Reached, access: Access): void {
+  #reached(reached: Reached, access: Access, lineage: ViewLineage | undefined): void {
     const name = qualified(reached);
     this.relation(name, reached.kind, access, reached.via);
     if (reached.how === 'p') return;
     if (access !== 'read') this.relation(name, reached.kind, 'read', reached.via);
+    // What a view of known lineage does with its columns is told by whoever uses the view's own.
+    if (reached.how === 'v' && lineage?.views.has(reached.via)) return;
     for (const column of reached.columns)
-      this.column(`${name}.${column}`, reached.how === 'q' ? 'predicate' : 'output', 'read', reached.via);
+      this.#column(`${name}.${column}`, reached.how === 'q' ? 'predicate' : 'output', 'read', reached.via);
   }
 
   #bound(): void {

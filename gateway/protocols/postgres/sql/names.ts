@@ -11,6 +11,7 @@ import {
   type Routine,
   type Wanted,
 } from './catalog.js';
+import type { Parsed } from './parse.js';
 
 /** Which names a statement says, before anything is known of them, and their lookup once the catalog has answered. */
 
@@ -21,6 +22,8 @@ export interface Names {
   operators(schema: string | undefined, name: string): readonly Operator[];
   type(schema: string | undefined, name: string): NamedType | undefined;
   readonly path: Path | undefined;
+  /** The answer itself; undefined where it was not asked for. As long as nothing has changed it is the same object. */
+  named(wanted: Wanted): Named | undefined;
 }
 
 /** A dotted name as the server reads it: catalog.schema.name, schema.name or name. */
@@ -96,6 +99,18 @@ export function collect(tree: unknown): Wanted[] {
     return true;
   });
   return [...found.values()];
+}
+
+/** Names of parsed texts, which are kept by the parser's own cache. */
+const wantedByText = new WeakMap<Parsed, readonly Wanted[]>();
+
+export function wantedOf(parsed: Parsed): readonly Wanted[] {
+  let wanted = wantedByText.get(parsed);
+  if (wanted === undefined) {
+    wanted = collect(parsed.statements);
+    wantedByText.set(parsed, wanted);
+  }
+  return wanted;
 }
 
 const writing: ReadonlySet<string> = new Set([
@@ -204,6 +219,10 @@ export class Answers implements Names {
   constructor(named: ReadonlyMap<string, Named>, path: Path | undefined) {
     this.#named = named;
     this.path = path;
+  }
+
+  named(wanted: Wanted): Named | undefined {
+    return this.#named.get(wantedKey(wanted));
   }
 
   #get(kind: NameKind, schema: string | undefined, name: string): Named['value'] {

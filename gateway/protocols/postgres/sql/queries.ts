@@ -16,6 +16,9 @@ const eq = 'OPERATOR(pg_catalog.=)';
 /** Children and partitions that are told one by one; a statement that reaches more is opaque. */
 export const heirs_max = 1_000;
 
+/** A view's definition is read up to this length; what a longer one does with its columns is not known. */
+export const definition_chars_max = 65_536;
+
 /** Rows of (i, s, n) out of a pair of array parameters. */
 const wanted = (first: number): string =>
   `select w.i, w.s, w.n::pg_catalog.name as n from ROWS FROM (pg_catalog.unnest($${first}::pg_catalog.text[]), pg_catalog.unnest($${first + 1}::pg_catalog.text[])) with ordinality as w(s, n, i)`;
@@ -149,6 +152,11 @@ from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_
 const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', true, 'deep', false,
   'columns', ${columnsOf},
+  'definition', case when (c.relkind ${eq} 'v' or c.relkind ${eq} 'm') and c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
+    select pg_catalog.json_build_array(case when pg_catalog.length(d.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then d.text end,
+      w.oid::pg_catalog.int8, w.xmin::pg_catalog.text)
+    from pg_catalog.pg_rewrite w, lateral (select pg_catalog.pg_get_viewdef(c.oid)) as d(text)
+    where w.ev_class ${eq} c.oid and w.ev_type ${eq} '1') end,
   'reads', (select pg_catalog.json_agg(pg_catalog.json_build_array(bn.nspname, b.relname, b.relkind,
       pg_catalog.concat(vn.nspname, '.', v.relname), r.how,
       case when r.how ${eq} 'p' or r.how ${eq} 't' or (b.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid and b.relkind ${eq} 'r' and r.via OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) then (

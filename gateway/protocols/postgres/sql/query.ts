@@ -1,4 +1,5 @@
 import type {
+  A_Indirection,
   Alias,
   JoinExpr,
   JsonTable,
@@ -13,11 +14,12 @@ import type {
   WithClause,
 } from 'libpg-query';
 import { as, integer, items, open, strings, walk, type Wrapped } from './ast.js';
-import { expression, looseExpressions, merge, operators, typeUse, window } from './expressions.js';
+import { expression, looseExpressions, merge, operators, typeUse, wholeRowSource, window } from './expressions.js';
 import { split } from './names.js';
 import { outputName } from './output-names.js';
 import {
   columnOf,
+  itemOf,
   nothing,
   openDerived,
   relationSource,
@@ -28,6 +30,7 @@ import {
   type Context,
   type Derived,
   type Flow,
+  type Item,
   type OutColumn,
   type Source,
   type Value,
@@ -46,8 +49,7 @@ export function select(context: Context, statement: SelectStmt, parent: Scope | 
 function body(context: Context, statement: SelectStmt, scope: Scope, use: Flow): Derived {
   if (statement.op !== undefined && statement.op !== 'SETOP_NONE') return setOperation(context, statement, scope, use);
   if (statement.valuesLists !== undefined) return values(context, statement, scope, use);
-  for (const item of statement.fromClause ?? [])
-    for (const source of from(context, item, scope)) scope.sources.push(source);
+  for (const item of statement.fromClause ?? []) scope.push(from(context, item, scope));
   expression(context, statement.whereClause, scope, 'predicate');
   const targets = statement.targetList ?? [];
   const output = targetList(context, targets, scope, use);
@@ -141,40 +143,37 @@ export function targetList(context: Context, targets: readonly Wrapped[], scope:
   const columns: OutColumn[] = [];
   const pool: string[] = [];
   let isOpen = false;
+  const add = (row: Derived): void => {
+    used(context, wholeRow(row), use);
+    columns.push(...row.columns);
+    pool.push(...row.pool);
+    isOpen ||= row.open;
+  };
   for (const node of targets) {
     const target = as<ResTarget>(node, 'ResTarget');
     if (target === undefined) continue;
     if (isStar(node)) {
       const parts = strings(as<{ fields?: Wrapped[] }>(target.val, 'ColumnRef')?.fields);
-      const source =
-        parts.length === 0 ? undefined : scope.source(parts[parts.length - 1] ?? '', parts[parts.length - 2]);
-      const sources =
-        parts.length === 0
-          ? scope.sources.filter((s) => !scope.qualifiedOnly.has(s))
-          : source === undefined
-            ? []
-            : [source];
+      const source = scope.source(parts[parts.length - 1] ?? '', parts[parts.length - 2]);
       if (parts.length > 0 && source === undefined) expression(context, target.val, scope, use);
-      for (const each of sources) {
-        used(context, wholeRow(each), use);
-        columns.push(...each.columns);
-        pool.push(...each.pool);
-        isOpen ||= each.open;
-      }
+      for (const each of parts.length === 0 ? scope.stars : source === undefined ? [] : [source]) add(each);
+      continue;
+    }
+    const { arg, indirection = [] } = as<A_Indirection>(target.val, 'A_Indirection') ?? {};
+    const isRow = as(indirection.at(-1), 'A_Star') !== undefined;
+    const row = isRow && indirection.length === 1 ? wholeRowSource(arg, scope) : undefined;
+    if (row !== undefined) {
+      add(row);
       continue;
     }
     const value = expression(context, target.val, scope, use);
-    if (
-      as<{ indirection?: Wrapped[] }>(target.val, 'A_Indirection')?.indirection?.some(
-        (i) => as(i, 'A_Star') !== undefined,
-      )
-    ) {
+    if (isRow) {
       // (f(x)).*: the columns of a composite value.
       isOpen = true;
       pool.push(...value.origins);
       continue;
     }
-    columns.push({ name: target.name ?? outputName(target.val), origins: value.origins, type: value.type });
+    columns.push({ ...value, name: target.name ?? outputName(target.val) });
   }
   return { columns, open: isOpen, pool };
 }
@@ -197,11 +196,17 @@ function united(left: Derived, right: Derived): Derived {
     pool,
     columns: left.columns.map((column, index) => {
       const other = right.columns[index];
-      const origins = merge([column, other ?? { origins: right.open ? right.pool : [] }]).origins;
-      return { name: column.name, origins, type: column.type === other?.type ? column.type : undefined };
+      return { ...either(column, other ?? { origins: right.open ? right.pool : [] }), name: column.name };
     }),
   };
 }
+
+/** A value that is the one or the other. */
+const either = (one: Value, other: Value): Value => ({
+  origins: merge([one, other]).origins,
+  type: one.type === other.type ? one.type : undefined,
+  copyOf: one.copyOf === other.copyOf ? one.copyOf : undefined,
+});
 
 function values(context: Context, statement: SelectStmt, scope: Scope, use: Flow): Derived {
   const columns: Value[] = [];
@@ -209,10 +214,7 @@ function values(context: Context, statement: SelectStmt, scope: Scope, use: Flow
     items(row).forEach((node, index) => {
       const value = expression(context, node, scope, use);
       const before = columns[index];
-      columns[index] =
-        before === undefined
-          ? value
-          : { origins: merge([before, value]).origins, type: before.type === value.type ? value.type : undefined };
+      columns[index] = before === undefined ? value : either(before, value);
     });
   }
   sorted(context, statement, scope, [], {
@@ -286,11 +288,11 @@ const alias = (node: Alias | undefined): { name: string | undefined; columns: st
 });
 
 /** The sources of one item of FROM; what it reads is noted. Items to its left stand in the scope already. */
-export function from(context: Context, node: Wrapped, scope: Scope): Source[] {
+export function from(context: Context, node: Wrapped, scope: Scope): Item {
   const { kind, body: inner } = open(node);
   switch (kind) {
     case 'RangeVar':
-      return [rangeVar(context, inner, scope)];
+      return itemOf(rangeVar(context, inner, scope));
     case 'JoinExpr':
       return join(context, inner, scope);
     case 'RangeSubselect': {
@@ -298,10 +300,10 @@ export function from(context: Context, node: Wrapped, scope: Scope): Source[] {
       const { name, columns } = alias(sub.alias);
       const around = sub.lateral ? scope : outside(scope);
       const derived = sub.subquery === undefined ? openDerived([]) : context.query(sub.subquery, around, 'flow');
-      return [{ ...renamed(derived, columns), alias: name }];
+      return itemOf({ ...renamed(derived, columns), alias: name });
     }
     case 'RangeFunction':
-      return [rangeFunction(context, inner, scope)];
+      return itemOf(rangeFunction(context, inner, scope));
     case 'RangeTableSample': {
       const sample = inner as RangeTableSample;
       const { schema, name } = split(strings(sample.method));
@@ -312,7 +314,7 @@ export function from(context: Context, node: Wrapped, scope: Scope): Source[] {
       }
       for (const arg of sample.args ?? []) expression(context, arg, scope, 'predicate');
       expression(context, sample.repeatable, scope, 'predicate');
-      return sample.relation === undefined ? [] : from(context, sample.relation, scope);
+      return sample.relation === undefined ? nowhere : from(context, sample.relation, scope);
     }
     case 'RangeTableFunc': {
       const table = inner as RangeTableFunc;
@@ -323,7 +325,7 @@ export function from(context: Context, node: Wrapped, scope: Scope): Source[] {
       ]).origins;
       looseExpressions(context, table.columns, scope, 'argument');
       columnTypes(context, table.columns);
-      return [{ ...renamed(openDerived(pool), columns), alias: name }];
+      return itemOf({ ...renamed(openDerived(pool), columns), alias: name });
     }
     case 'JsonTable': {
       const table = inner as JsonTable;
@@ -331,11 +333,11 @@ export function from(context: Context, node: Wrapped, scope: Scope): Source[] {
       const pool = expression(context, { JsonValueExpr: table.context_item ?? {} }, scope, 'argument').origins;
       looseExpressions(context, [table.passing, table.columns], scope, 'argument');
       columnTypes(context, table.columns);
-      return [{ ...renamed(openDerived(pool), columns), alias: name }];
+      return itemOf({ ...renamed(openDerived(pool), columns), alias: name });
     }
     default:
       context.facts.opaque(`the gateway does not know ${kind} in FROM`);
-      return [{ ...openDerived([]), alias: undefined }];
+      return itemOf({ ...openDerived([]), alias: undefined });
   }
 }
 
@@ -358,24 +360,24 @@ export function rangeVar(context: Context, range: RangeVar, scope: Scope): Sourc
   return relationSource(relation, name, columns, only);
 }
 
-function join(context: Context, node: JoinExpr, scope: Scope): Source[] {
-  const before = scope.sources.length;
-  const left = node.larg === undefined ? [] : from(context, node.larg, scope);
+const nowhere: Item = { sources: [], star: { columns: [], open: false, pool: [] } };
+
+function join(context: Context, node: JoinExpr, scope: Scope): Item {
+  const before = [scope.sources.length, scope.stars.length] as const;
+  const left = node.larg === undefined ? nowhere : from(context, node.larg, scope);
   // LATERAL on the right sees what is on the left.
-  scope.sources.push(...left);
-  const right = node.rarg === undefined ? [] : from(context, node.rarg, scope);
-  scope.sources.push(...right);
-  const both = [...left, ...right];
+  scope.push(left);
+  const right = node.rarg === undefined ? nowhere : from(context, node.rarg, scope);
+  [scope.sources.length, scope.stars.length] = before;
+  const both = [...left.sources, ...right.sources];
   const quals = new Scope(scope.parent);
   for (const [name, cte] of scope.ctes) quals.ctes.set(name, cte);
-  quals.sources.push(...both);
+  quals.push(left, right);
   expression(context, node.quals, quals, 'join');
   let shared = strings(node.usingClause);
   if (node.isNatural) {
-    const names = new Set(right.flatMap((source) => source.columns.map((column) => column.name)));
-    shared = [...new Set(left.flatMap((source) => source.columns.map((column) => column.name)))].filter((name) =>
-      names.has(name),
-    );
+    const names = new Set(right.star.columns.map((column) => column.name));
+    shared = [...new Set(left.star.columns.map((column) => column.name))].filter((name) => names.has(name));
     if (both.some((source) => source.open)) for (const source of both) used(context, wholeRow(source), 'join');
   }
   if (shared.length > 0 || node.isNatural) operators(context, ['='], undefined, undefined);
@@ -383,30 +385,31 @@ function join(context: Context, node: JoinExpr, scope: Scope): Source[] {
     for (const source of both)
       used(context, columnOf(source, name) ?? (source.open ? { origins: source.pool } : nothing), 'join');
   }
-  scope.sources.length = before;
-  const named = alias(node.alias);
-  const merged = node.join_using_alias?.aliasname;
-  if (named.name === undefined) {
-    if (merged === undefined) return both;
-    const columns = shared.map((name) => ({
-      name,
-      origins: merge(both.map((source) => columnOf(source, name) ?? nothing)).origins,
-    }));
-    return [...both, { alias: merged, columns, open: false, pool: [] }];
-  }
-  const columns = [
-    ...shared.map((name) => ({
-      name,
-      origins: merge(both.map((source) => columnOf(source, name) ?? nothing)).origins,
-    })),
-    ...both.flatMap((source) => source.columns).filter((column) => !shared.includes(column.name)),
-  ];
-  const whole: Derived = {
-    columns,
-    open: both.some((source) => source.open),
-    pool: both.flatMap((source) => source.pool),
+  const merged = shared.map((name) => mergedColumn(name, left.star, right.star, node.jointype));
+  const star: Derived = {
+    columns: [
+      ...merged,
+      ...[...left.star.columns, ...right.star.columns].filter((column) => !shared.includes(column.name)),
+    ],
+    open: left.star.open || right.star.open,
+    pool: [...left.star.pool, ...right.star.pool],
   };
-  return [{ ...renamed(whole, named.columns), alias: named.name }];
+  const named = alias(node.alias);
+  if (named.name !== undefined) return itemOf({ ...renamed(star, named.columns), alias: named.name });
+  const using = node.join_using_alias?.aliasname;
+  return {
+    sources: using === undefined ? both : [...both, { alias: using, columns: merged, open: false, pool: [] }],
+    star,
+  };
+}
+
+/** What USING makes of two columns: the left one's value, of a RIGHT JOIN the right one's, of a FULL JOIN that which is there. */
+function mergedColumn(name: string, left: Derived, right: Derived, type: string | undefined): OutColumn {
+  const of = (side: Derived): Value =>
+    side.columns.find((column) => column.name === name) ?? { origins: side.open ? side.pool : [] };
+  const [l, r] = [of(left), of(right)];
+  const kept = type === 'JOIN_FULL' || l.type !== r.type ? undefined : type === 'JOIN_RIGHT' ? r : l;
+  return { ...either(l, r), name, ...(kept === undefined ? {} : { copyOf: kept.copyOf }) };
 }
 
 function rangeFunction(context: Context, node: RangeFunction, scope: Scope): Source {

@@ -18,6 +18,8 @@ export interface Value {
   readonly origins: readonly Origin[];
   /** The type's OID where it is certain; 705 (unknown) for a literal that takes its neighbour's type. */
   readonly type?: number | undefined;
+  /** The column whose very value it is, where it is nothing else: not cast, not computed, not one of several. */
+  readonly copyOf?: Origin | undefined;
 }
 
 export const nothing: Value = { origins: [] };
@@ -44,18 +46,35 @@ export interface Source extends Derived {
   readonly only?: boolean;
 }
 
+/** What an item of FROM brings. */
+export interface Item {
+  /** What names are looked up in. */
+  readonly sources: readonly Source[];
+  /** What * stands for: USING and NATURAL merge columns, and put them first. */
+  readonly star: Derived;
+}
+
 /** System columns, which every table has and `*` leaves out. */
 export const systemColumns: ReadonlySet<string> = new Set(['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid']);
 
 export class Scope {
   readonly parent: Scope | undefined;
   readonly sources: Source[] = [];
+  /** What * stands for, item by item. */
+  readonly stars: Derived[] = [];
   readonly ctes = new Map<string, Derived>();
   /** Sources that a qualified name finds and an unqualified one doesn't (excluded, old, new). */
   readonly qualifiedOnly = new Set<Source>();
 
   constructor(parent: Scope | undefined) {
     this.parent = parent;
+  }
+
+  push(...items: readonly Item[]): void {
+    for (const { sources, star } of items) {
+      this.sources.push(...sources);
+      this.stars.push(star);
+    }
   }
 
   cte(name: string): Derived | undefined {
@@ -70,31 +89,37 @@ export class Scope {
 
   /**
    * An unqualified column: all sources of the innermost query that has the name (a merged column of USING stands in
-   * several). Sources with columns that are not known may have it as well, so the search goes on outwards behind them.
+   * several). Where none is known to have it, those whose columns are not known may, so the search goes on outwards
+   * behind them; where one is, another that has it as well makes the server refuse it as ambiguous.
    */
   column(name: string): Value | undefined {
     const origins: Origin[] = [];
-    let found = false;
-    let type: number | undefined;
-    let types = 0;
+    const pool: Origin[] = [];
+    let first: Value | undefined;
+    let count = 0;
     let open = false;
     for (const source of this.sources) {
       if (this.qualifiedOnly.has(source)) continue;
       const value = columnOf(source, name);
       if (value !== undefined) {
-        found = true;
+        first ??= value;
         origins.push(...value.origins);
-        type = value.type;
-        types++;
+        count++;
       } else if (source.open) {
         open = true;
-        origins.push(...source.pool);
+        pool.push(...source.pool);
       }
     }
-    if (found && !open) return { origins, type: types === 1 ? type : undefined };
+    if (first !== undefined) return count === 1 ? first : { origins, copyOf: this.#merged(name)?.copyOf };
     const outer = this.parent?.column(name);
-    if (outer !== undefined) origins.push(...outer.origins);
-    return found || open || outer !== undefined ? { origins, type: open ? undefined : outer?.type } : undefined;
+    if (!open) return outer;
+    return { origins: [...pool, ...(outer?.origins ?? [])] };
+  }
+
+  /** A column that USING or NATURAL made of several. */
+  #merged(name: string): OutColumn | undefined {
+    const found = this.stars.flatMap((star) => star.columns.filter((column) => column.name === name));
+    return found.length === 1 ? found[0] : undefined;
   }
 }
 
@@ -104,7 +129,8 @@ export function columnOf(source: Source, name: string): Value | undefined {
   const [first] = found;
   if (first !== undefined) return found.length === 1 ? first : { origins: found.flatMap((column) => column.origins) };
   if (source.relation !== undefined && systemColumns.has(name)) {
-    return { origins: [`${qualified(source.relation)}.${name}`] };
+    const origin = `${qualified(source.relation)}.${name}`;
+    return { origins: [origin], copyOf: origin };
   }
   return undefined;
 }
@@ -162,9 +188,13 @@ export function relationSource(
         ...others.filter((other) => other.has(column.name)).map((other) => `${other.prefix}.${column.name}`),
       ],
       type: column.type,
+      copyOf: `${prefix}.${column.name}`,
     })),
   };
 }
+
+/** An item of one source. */
+export const itemOf = (source: Source): Item => ({ sources: [source], star: source });
 
 /** Renames the first columns, as an alias with a column list does. */
 export function renamed(derived: Derived, names: readonly string[]): Derived {

@@ -82,6 +82,7 @@ function understand(context: Context, node: Wrapped, inner: InnerTemplate): Mean
       if (view !== undefined) {
         facts.relation(qualified(view), view.kind, 'define');
         facts.read(view);
+        facts.columnsOf(view, 'output');
       }
       return { control: { kind: 'none' }, moves: facts.isOpaque ? anything : still };
     }

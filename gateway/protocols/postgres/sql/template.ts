@@ -2,17 +2,16 @@ import { createHash } from 'node:crypto';
 import { actions, type Action, type Resource } from '#engine';
 import type { CreateStmt, RawStmt, TransactionStmt } from 'libpg-query';
 import { StatementError, type Statement, type Template } from '../statement.js';
-import { as, open, strings, walk, type Wrapped } from './ast.js';
+import { as, strings, walk, type Wrapped } from './ast.js';
 import type { Relation } from './catalog.js';
 import { comment } from './comment.js';
+import { contextOf } from './context.js';
 import { Facts } from './facts.js';
+import { viewLineage } from './lineage.js';
 import { collect, type Names } from './names.js';
 import { fingerprint, innerText, tooDeep, type Parsed } from './parse.js';
-import { select } from './query.js';
-import { openDerived, type Context, type Derived, type Flow, type Scope } from './scope.js';
 import { recorded } from './secrets.js';
 import { statement } from './statements.js';
-import { insert, mergeInto, remove, update } from './writes.js';
 
 /** From a parsed text and the catalog's answers to a template. Pure: the same answers give the same template. */
 
@@ -70,8 +69,8 @@ function build(
   const print = fingerprint(text) ?? '';
   for (const raw of raws) {
     if (raw.stmt === undefined) continue;
-    const facts = new Facts();
-    const context = contextOf(facts, names, made);
+    const facts = new Facts((relation) => viewLineage(relation, names));
+    const context = contextOf(facts, names, (schema, name) => made.get(schema, name));
     if (made.uncertain && collect(raw.stmt).length > 0)
       facts.opaque('an earlier statement of the same string may have changed what its names mean');
     const meaning = statement(context, raw.stmt, (node, after) =>
@@ -187,6 +186,7 @@ class Overlay {
       }),
       full: true,
       deep: false,
+      definition: undefined,
       reads: [],
       heirs: [],
       moreHeirs: false,
@@ -208,44 +208,5 @@ class Overlay {
       return true;
     });
     if (calls) this.uncertain = true;
-  }
-}
-
-function contextOf(facts: Facts, names: Names, made: Overlay): Context {
-  const context: Context = {
-    facts,
-    names,
-    relation(schema, name, access = 'read') {
-      const found = made.get(schema, name) ?? names.relation(schema, name);
-      if (found === undefined) {
-        const label = schema === undefined ? name : `${schema}.${name}`;
-        facts.unresolved('relation', label);
-        facts.relation(label, '?', access);
-      }
-      return found;
-    },
-    select: (body, scope, use) => select(context, body, scope, use),
-    query: (node, scope, use) => query(context, node, scope, use),
-  };
-  return context;
-}
-
-function query(context: Context, node: Wrapped, scope: Scope | undefined, use: Flow): Derived {
-  const { kind, body } = open(node);
-  const output = use === 'flow' ? 'flow' : 'output';
-  switch (kind) {
-    case 'SelectStmt':
-      return select(context, body, scope, use);
-    case 'InsertStmt':
-      return insert(context, body, scope, output);
-    case 'UpdateStmt':
-      return update(context, body, scope, output);
-    case 'DeleteStmt':
-      return remove(context, body, scope, output);
-    case 'MergeStmt':
-      return mergeInto(context, body, scope, output);
-    default:
-      context.facts.opaque(`the gateway does not know ${kind} as a query`);
-      return openDerived([]);
   }
 }

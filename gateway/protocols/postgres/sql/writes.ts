@@ -18,6 +18,7 @@ import { expression, looseExpressions } from './expressions.js';
 import { qualified, type Access } from './facts.js';
 import { from, targetList, withClause } from './query.js';
 import {
+  itemOf,
   openDerived,
   relationSource,
   relatives,
@@ -82,7 +83,7 @@ export function insert(
     listed.length > 0 ? listed : given.open || given.columns.length === 0 ? all : all.slice(0, given.columns.length),
     'insert',
   );
-  scope.sources.push(into);
+  scope.push(itemOf(into));
   if (statement.onConflictClause !== undefined) conflict(context, statement.onConflictClause, into, scope);
   return returning(context, statement.returningClause, into, scope, use);
 }
@@ -106,7 +107,7 @@ function conflict(context: Context, clause: OnConflictClause, into: Source, scop
   };
   const inner = new Scope(scope.parent);
   for (const [name, cte] of scope.ctes) inner.ctes.set(name, cte);
-  inner.sources.push(into, excluded);
+  inner.push(itemOf(into), itemOf(excluded));
   inner.qualifiedOnly.add(excluded);
   assignments(context, clause.targetList, into, inner);
   expression(context, clause.whereClause, inner, 'predicate');
@@ -134,8 +135,8 @@ export function update(
   withClause(context, statement.withClause, scope);
   const into = target(context, statement.relation, 'update');
   if (into.relation !== undefined) facts.write(into.relation, 'update', into.only);
-  scope.sources.push(into);
-  for (const node of statement.fromClause ?? []) scope.sources.push(...from(context, node, scope));
+  scope.push(itemOf(into));
+  for (const node of statement.fromClause ?? []) scope.push(from(context, node, scope));
   assignments(context, statement.targetList, into, scope);
   expression(context, statement.whereClause, scope, 'predicate');
   if (!isBounded(statement.whereClause, into)) facts.bounded = false;
@@ -154,8 +155,8 @@ export function remove(
   withClause(context, statement.withClause, scope);
   const into = target(context, statement.relation, 'delete');
   if (into.relation !== undefined) facts.write(into.relation, 'delete', into.only);
-  scope.sources.push(into);
-  for (const node of statement.usingClause ?? []) scope.sources.push(...from(context, node, scope));
+  scope.push(itemOf(into));
+  for (const node of statement.usingClause ?? []) scope.push(from(context, node, scope));
   expression(context, statement.whereClause, scope, 'predicate');
   if (!isBounded(statement.whereClause, into)) facts.bounded = false;
   return returning(context, statement.returningClause, into, scope, use);
@@ -173,8 +174,8 @@ export function mergeInto(
   withClause(context, statement.withClause, scope);
   const into = target(context, statement.relation, 'update');
   if (into.relation !== undefined) targetRead(context, into.relation, into.only);
-  scope.sources.push(into);
-  if (statement.sourceRelation !== undefined) scope.sources.push(...from(context, statement.sourceRelation, scope));
+  scope.push(itemOf(into));
+  if (statement.sourceRelation !== undefined) scope.push(from(context, statement.sourceRelation, scope));
   expression(context, statement.joinCondition, scope, 'join');
   for (const node of statement.mergeWhenClauses ?? []) {
     const clause = as<MergeWhenClause>(node, 'MergeWhenClause');
@@ -266,7 +267,7 @@ export function copy(context: Context, statement: CopyStmt, query: (node: Wrappe
   // COPY … TO of a table that others inherit from leaves these out.
   const source = target(context, statement.relation, statement.is_from ? 'insert' : 'read');
   const scope = new Scope(undefined);
-  scope.sources.push(source);
+  scope.push(itemOf(source));
   if (source.relation !== undefined) {
     const listed = strings(statement.attlist);
     const names = listed.length > 0 ? listed : source.columns.map((column) => column.name);
