@@ -16,6 +16,7 @@ Examples:
   sallyport test ./policy                     run its tests
   sallyport explain d-4f1c09a2b7de-17         why was this refused, and what asked for it?
   sallyport policy status                     which commit is in force
+  sallyport classify orders -o proposal.yaml  which columns hold personal data?
 
 Exit codes: 0 done, 1 the answer is no, 2 wrong use or configuration, 3 something failed.
 In a checkout, each of these is \`npm run -s sallyport -- …\`.`;
@@ -132,6 +133,9 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
         await explain({ id, config: options.config, audit: options.audit ?? [], json: options.json === true }, around),
       );
     });
+
+  const { registerClassify } = await import('./classify.js');
+  registerClassify(program, around, finish);
 
   inherit(program);
   return program;
