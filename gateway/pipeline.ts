@@ -4,7 +4,16 @@ import type { Logger } from 'pino';
 import { mustBeOnDisk, type Audit } from './audit/index.js';
 import type { Durability } from './config/index.js';
 import { AuditError } from './errors.js';
-import type { Circumstances, Obligation, Opening, Result, Session, SessionEnd, Submission } from './protocol.js';
+import type {
+  Circumstances,
+  Enforced,
+  Obligation,
+  Opening,
+  Result,
+  Session,
+  SessionEnd,
+  Submission,
+} from './protocol.js';
 import { Timestamps } from './timestamp.js';
 import { UsageCounters, type UsageCounter } from './usage.js';
 
@@ -92,6 +101,16 @@ class PipelineSession implements Session {
     return this.#parts.engine.current?.reads(this.target.input.protocol, path) ?? false;
   }
 
+  masks(): boolean {
+    const { protocol } = this.target.input;
+    return (
+      this.#parts.engine.current?.rules.some(
+        ({ set, package: owner }) =>
+          (set === 'mask' || set === 'filter') && (owner === 'policy.all' || owner === `policy.${protocol}`),
+      ) ?? false
+    );
+  }
+
   onEnd(listener: (reason: SessionEnd) => void): void {
     if (this.#ended !== undefined) listener(this.#ended);
     else this.#ends.push(listener);
@@ -101,14 +120,38 @@ class PipelineSession implements Session {
     return this.#judge(this.#input(operation, circumstances));
   }
 
-  submit(operation: Operation, circumstances: Circumstances = {}): Submission {
+  submit(operation: Operation, circumstances?: Circumstances): Submission;
+  submit(
+    operation: Operation,
+    circumstances: Circumstances,
+    enforce: (decision: Decision) => Enforced | Promise<Enforced>,
+  ): Submission | Promise<Submission>;
+  submit(
+    operation: Operation,
+    circumstances: Circumstances = {},
+    enforce?: (decision: Decision) => Enforced | Promise<Enforced>,
+  ): Submission | Promise<Submission> {
     const input = this.#input(operation, circumstances);
     const decision = this.#judge(input);
     this.#usage.operation();
+    if (enforce === undefined || decision.outcome !== 'allow') return this.#submit(input, decision);
+    const enforced = enforce(decision);
+    return enforced instanceof Promise
+      ? enforced.then((known) => this.#enforced(input, decision, known))
+      : this.#enforced(input, decision, enforced);
+  }
+
+  #enforced(input: Input, decision: Decision, { refusal, sent }: Enforced): Submission {
+    return refusal === undefined
+      ? this.#submit(input, decision, sent)
+      : this.#submit(input, deny(refusal.code, decision.revision, refusal.message));
+  }
+
+  #submit(input: Input, decision: Decision, sent?: string): Submission {
     const submitted_ms = this.#parts.now();
     let recorded: Promise<void> | undefined;
     try {
-      recorded = this.#recordIntent(input, decision);
+      recorded = this.#recordIntent(input, decision, sent);
     } catch (error) {
       // No record, no operation.
       this.#parts.log.error(
@@ -211,7 +254,7 @@ class PipelineSession implements Session {
     );
   }
 
-  #recordIntent(input: Input, decision: Decision): Promise<void> | undefined {
+  #recordIntent(input: Input, decision: Decision, sent?: string): Promise<void> | undefined {
     const { operation } = input;
     const { protocol, name } = input.target;
     const entry = {
@@ -232,6 +275,10 @@ class PipelineSession implements Session {
           outcome: decision.outcome,
           reasons: decision.reasons,
           ...(decision.approvals.length === 0 ? {} : { approvals: decision.approvals }),
+          ...(decision.masks.length === 0 ? {} : { masks: decision.masks }),
+          ...(decision.filters.length === 0 ? {} : { filters: decision.filters }),
+          ...(isEmpty(decision.limits) ? {} : { limits: decision.limits }),
+          ...(sent === undefined ? {} : { sent }),
         },
         purpose: this.principal.purpose,
       },
@@ -288,6 +335,11 @@ class PipelineSession implements Session {
       this.#parts.log.error({ err: error, session: this.id, kind }, 'a record could not be written');
     }
   }
+}
+
+function isEmpty(fields: object): boolean {
+  for (const key in fields) if (Object.hasOwn(fields, key)) return false;
+  return true;
 }
 
 const noTaint: string[] = [];

@@ -1,4 +1,4 @@
-import type { Decision, Input, Operation, Principal, Prompt, TargetInput } from '#engine';
+import type { Decision, EngineCode, Input, Operation, Principal, Prompt, TargetInput } from '#engine';
 import type { Logger } from 'pino';
 
 /**
@@ -63,6 +63,13 @@ export interface Submission {
   settle(result: Result): void;
 }
 
+/** What the protocol makes of an allow, before it is recorded: a refusal, or what is to leave. */
+export interface Enforced {
+  readonly refusal?: { readonly code: EngineCode; readonly message: string } | undefined;
+  /** SHA-256 of what leaves in place of what the client sent; absent where that leaves as it came. */
+  readonly sent?: string | undefined;
+}
+
 export interface Circumstances {
   readonly transaction?: 'idle' | 'open' | 'failed';
   /** The prompt that the operation itself names; else the session's. */
@@ -78,6 +85,14 @@ export interface Session {
   decide(operation: Operation, circumstances?: Circumstances): Decision;
   /** Decides the operation and records the intent. Never throws: what goes wrong is a deny. */
   submit(operation: Operation, circumstances?: Circumstances): Submission;
+  /** The same, where masks and filters have to be put into the operation: `enforce` is asked of every allow. */
+  submit(
+    operation: Operation,
+    circumstances: Circumstances,
+    enforce: (decision: Decision) => Enforced | Promise<Enforced>,
+  ): Submission | Promise<Submission>;
+  /** Whether the policy in force has rules that mask or filter. */
+  masks(): boolean;
   /** Whether a decision of the policy in force may depend on this path of the input ("operation.postgres.parameters"). */
   policyReads(path: string): boolean;
   /** Called once when the session has to end (its token expired, it was killed, the gateway stops); at once if it had to already. */
