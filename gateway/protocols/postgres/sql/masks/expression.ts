@@ -1,18 +1,10 @@
 import type { Mask } from '#engine';
-import {
-  cast,
-  castText,
-  isDomain,
-  isText,
-  literal,
-  MaskError,
-  nullOf,
-  oids,
-  textLength,
-  type MaskColumn,
-} from './column.js';
+import { cast, castText, isDomain, isText, literal, nullOf, oids, textLength, type MaskColumn } from './column.js';
 import { hash } from './hash.js';
-import { partial, type PartialParameters } from './partial.js';
+import { partial } from './partial.js';
+import { pattern } from './pattern.js';
+import { tokenize } from './tokenize.js';
+import { truncate } from './truncate.js';
 
 /**
  * A mask as SQL over a reference to the column, of the column's own type, modifier and collation.
@@ -36,8 +28,12 @@ export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, column: 
       return partial(column, sql, parameters);
     case 'hash':
       return hash(column, sql);
-    default:
-      throw new MaskError('mask_unfit', `${mask.with} cannot be applied to ${column.name}`);
+    case 'tokenize':
+      return tokenize(column, sql);
+    case 'truncate':
+      return truncate(column, sql, parameters);
+    case 'pattern':
+      return pattern(column, sql, parameters);
   }
 }
 
