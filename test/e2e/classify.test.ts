@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { Compiler, findOpa, openSource } from '../../bundles/index.js';
 import { runCommandLine } from '../../gateway/cli/index.js';
+import { connect } from '../../gateway/classify/connect.js';
+import { createAuthority } from '../support/certificates.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
 
@@ -223,5 +225,46 @@ describe('classify', () => {
     expect((await classify('orders', ...running(), '--sample', 'many')).code).toBe(2);
     expect((await classify('orders', ...running(), '--token', '')).code).toBe(2);
     expect((await classify('orders', '--gateway', '127.0.0.1:1')).code).toBe(3);
+  });
+});
+
+describe('over TLS', () => {
+  const authority = createAuthority();
+  const leaf = authority.issue({ names: ['gateway.example'] });
+  let encrypted: TestGateway;
+
+  beforeAll(async () => {
+    encrypted = await startTestGateway({ database, policy, tls: leaf });
+  });
+  afterAll(() => encrypted.close());
+
+  const attempt = async (address: { certificate?: string; tls?: boolean }) => {
+    const { host, port } = encrypted;
+    const client = await connect({ host, port, ...address }, 'orders', await encrypted.token());
+    const { rows } = await client.query('select 1');
+    await client.close();
+    return rows;
+  };
+
+  test.each([
+    ['alone', leaf.certificate],
+    ['with its authority', leaf.certificate + authority.certificate],
+  ])('the certificate of the configuration is believed, %s', async (_, certificate) => {
+    expect(await attempt({ certificate })).toEqual([['1']]);
+  });
+
+  test('another is not, not even one of the same authority; nor is one that nobody knows', async () => {
+    const other = authority.issue({ names: ['gateway.example'] }).certificate;
+    const sent = async () => (await encrypted.records()).length;
+    const before = await sent();
+    await expect(attempt({ certificate: createAuthority().issue().certificate })).rejects.toThrow(/cannot connect/);
+    await expect(attempt({ certificate: other })).rejects.toThrow(/cannot connect/);
+    await expect(attempt({ certificate: other + authority.certificate })).rejects.toThrow(/another certificate/);
+    await expect(attempt({ tls: true })).rejects.toThrow(/cannot connect/);
+    expect(await sent()).toBe(before);
+  });
+
+  test('a token is not sent in clear to another machine', async () => {
+    await expect(connect({ host: 'gateway.example', port: 5432 }, 'orders', 'token')).rejects.toThrow(/in clear/);
   });
 });
