@@ -3,7 +3,13 @@ import type { Socket } from 'node:net';
 import * as codec from './codec.js';
 import { failureResponse, sqlstates } from './enforce.js';
 import { Outbox } from './outbox.js';
-import { Responses, type ResponseEvents, type ServerError, type TransactionStatus } from './responses.js';
+import {
+  Responses,
+  type ExpectationEnd,
+  type ResponseEvents,
+  type ServerError,
+  type TransactionStatus,
+} from './responses.js';
 import { StatementError } from './statement.js';
 
 /** Which of the two sub-protocols a message belongs to: an error ends a query, and skips the rest of a batch. */
@@ -19,6 +25,8 @@ export function then<T>(value: T | Promise<T>, go: (value: T) => Awaitable): Awa
 export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'parameterStatus'> {
   /** The end of a batch has been sent; what is returned is called when the server has answered it. */
   batchEnded(): (() => void) | undefined;
+  /** What takes the unnamed statement away has been sent; what is returned is called when the server has done so. */
+  unnamedDropped(): () => void;
 }
 
 /**
@@ -27,8 +35,8 @@ export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'paramete
  *
  * A statement that is refused while the server stands in a transaction, or while earlier messages of the same batch are
  * under way, must fail there too, or the session would commit a half of what its client thinks was undone. The gateway
- * then sends a message of its own that must fail (a Bind of a statement that does not exist) and puts the refusal where
- * the server's error arrives: order, skipping and transaction status stay the server's own. Where nothing is under way,
+ * then sends a message of its own that must fail (a Bind of a statement that does not exist; in place of what takes the
+ * unnamed statement away, a Parse of what does not parse) and puts the refusal where the server's error arrives: order, skipping and transaction status stay the server's own. Where nothing is under way,
  * the server hears nothing.
  */
 export class Exchange {
@@ -45,6 +53,8 @@ export class Exchange {
   batchExecuted = false;
   /** The gateway has read something inside the present batch. */
   askedInBatch = false;
+  /** The message at hand takes the unnamed statement away, also where it fails. */
+  dropsUnnamed = false;
   /** What was sent may change how the server reads text: its answer is waited for before another text is read. */
   unsettled = false;
   over = false;
@@ -92,19 +102,40 @@ export class Exchange {
     if (!this.toUpstream.flush()) this.#client.pause();
   }
 
-  /** Answers with an error, as if the server had. */
-  refuse(error: Buffer, mode: Mode): void {
+  /** Answers with an error, as if the server had; with `inFailed` where the transaction turns out to have failed before. */
+  refuse(error: Buffer, mode: Mode, inFailed = error): void {
     // The batch has its error already.
     if (mode === 'extended' && this.skipping) return;
     if (this.responses.empty && !this.batchSent && this.transaction !== 'T') {
+      if (this.dropsUnnamed) this.#events.unnamedDropped()();
       this.toClient.push(error);
       if (mode === 'query') this.toClient.push(codec.readyForQuery(this.transaction));
       else this.skipping = true;
       return;
     }
-    this.toUpstream.push(codec.bind('', `${this.own}: refused by policy`, []));
+    const words = `${this.own}: refused by policy`;
     this.batchSent = true;
-    this.responses.expect({ kind: 'bind', replacement: error });
+    const state = () => this.transaction;
+    const answer = {
+      get replacement() {
+        return state() === 'E' ? inFailed : error;
+      },
+    };
+    if (this.dropsUnnamed) {
+      this.toUpstream.push(codec.parse('', words));
+      const dropped = this.#events.unnamedDropped();
+      this.responses.expect(
+        Object.assign(answer, {
+          kind: 'parse' as const,
+          ended: ({ skipped }: ExpectationEnd) => {
+            if (skipped === undefined) dropped();
+          },
+        }),
+      );
+    } else {
+      this.toUpstream.push(codec.bind('', words, []));
+      this.responses.expect(Object.assign(answer, { kind: 'bind' as const }));
+    }
     if (mode === 'extended') {
       this.skipping = true;
       return;

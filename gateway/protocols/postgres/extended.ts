@@ -77,13 +77,11 @@ export class ExtendedProtocol {
     const message = codec.decodeParse(frame);
     const { text } = message;
     if (!this.#acceptable(message.name)) return;
+    // A Parse without a name takes the one before away, whatever comes of it.
+    this.#exchange.dropsUnnamed = message.name === '';
     return this.#judge.read(text, 'extended', (template) => {
       const verdict = this.#judge.prepare(template, message.types);
-      if (verdict === undefined) {
-        // A Parse without a name takes the one before away, whatever comes of it.
-        if (message.name === '') this.#names.unnamedGone();
-        return;
-      }
+      if (verdict === undefined) return;
       const prepared: Prepared = {
         template,
         origin: text,

@@ -8,7 +8,7 @@ import type { Namespace } from './namespace.js';
 import { executeOperation, prepareOperation, withInner, type Place } from './operation.js';
 import { decodeParameters, type DecodedParameters } from './parameters.js';
 import type { ExpectationEnd } from './responses.js';
-import { StatementError, type Interpreter, type Template } from './statement.js';
+import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
 
 export const noParameters: DecodedParameters = { values: [], undecoded: false };
 
@@ -257,7 +257,10 @@ export class Judge {
       because: [...new Set(facts.flatMap((fact) => fact.because ?? []))],
     };
     const target = this.#session.target.input.name;
-    this.#exchange.refuse(codec.errorResponse(denial(decision, target, 'ERROR', unclear)), mode);
+    const response = codec.errorResponse(denial(decision, target, 'ERROR', unclear));
+    const [first] = template.statements;
+    const looked = first === undefined || endings.has(first.control.kind);
+    this.#exchange.refuse(response, mode, looked ? response : failedTransaction);
   }
 
   executeOf(template: Template, portal: Portal | undefined): Operation {
@@ -303,6 +306,9 @@ const cannotTell = (name: string) =>
 
 /** In the words that drivers know: they prepare the statement again. */
 const plannedOtherwise = new StatementError('0A000', 'cached plan must not change result type');
+
+/** What the server looks at in a failed transaction. */
+const endings: ReadonlySet<Control['kind']> = new Set(['commit', 'rollback', 'rollback_to', 'prepare_transaction']);
 
 /** Operators and casts of types that are no part of the server run what is not known. */
 const opaque = (template: Template): Template => ({ ...template, opaque: true });

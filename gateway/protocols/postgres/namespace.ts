@@ -81,9 +81,10 @@ export class Namespace {
     this.#portals.set(name, portal);
   }
 
-  unnamedGone(): void {
+  /** A Parse without a name, or a query, was refused: the unnamed statement goes with it once the result is called. */
+  unnamedDropped(): () => void {
     this.#statements.sent('', undefined);
-    this.#statements.set('', undefined);
+    return () => this.#statements.set('', undefined);
   }
 
   /** A query takes the unnamed statement and the unnamed portal away. */

@@ -78,6 +78,7 @@ export class PostgresSession {
       },
       parameterStatus: (name, value) => this.#parameterStatus(name, value),
       batchEnded: () => this.#names.endBatch(),
+      unnamedDropped: () => this.#names.unnamedDropped(),
     });
     this.#exchange = exchange;
     this.#names = new Namespace(exchange, interpreter);
@@ -177,6 +178,7 @@ export class PostgresSession {
   #message(frame: FrameReader): Awaitable {
     if (this.#copying) return this.#copyMessage(frame);
     const exchange = this.#exchange;
+    exchange.dropsUnnamed = false;
     switch (frame.type) {
       case frontend.sync:
         return this.#extended.sync(frame);
@@ -243,6 +245,7 @@ export class PostgresSession {
       exchange.refuse(failureResponse(error), 'query');
       return;
     }
+    exchange.dropsUnnamed = true;
     return this.#judge.read(text, 'query', (template) =>
       then(this.#judge.inner(template, 'query'), (judged) => {
         if (judged === undefined) return;
