@@ -31,14 +31,14 @@ describe('the command line', () => {
   test('says how it is used, with every command', async () => {
     const { code, stdout } = await sallyport(['--help']);
     expect(code).toBe(0);
-    for (const command of ['demo', 'run', 'check', 'test', 'build', 'explain', 'policy']) {
+    for (const command of ['demo', 'run', 'check', 'test', 'build', 'classify', 'explain', 'policy']) {
       expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
     }
     expect(stdout).toContain('Examples:');
     expect(stdout).toContain('Exit codes:');
   });
 
-  test.each(['run', 'explain', 'check'])('says how %s is used, with an example', async (command) => {
+  test.each(['run', 'explain', 'check', 'classify'])('says how %s is used, with an example', async (command) => {
     const { code, stdout } = await sallyport([command, '--help']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/Examples?:/);
