@@ -1,30 +1,144 @@
 import { randomBytes } from 'node:crypto';
-import { readCorpus } from './corpus.js';
+import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres, throwawaySettings } from '../../../gateway/state/embedded.js';
-import { Runner, lines } from './run.js';
-import { makeWorld } from './world.js';
+import { WireClient } from '../../support/wire.js';
+import { readCorpus, type Case } from './corpus.js';
+import { makeData, schema } from './data.js';
+import { families, printable, type Report } from './report.js';
+import { Runner, type Side, type Verdict } from './run.js';
+import { compareBoth, readUtility, type Comparison } from './utility.js';
+import { makeWorld, policyFiles, type Subject, type Upstream, type World } from './world.js';
 
-const server = await startEmbeddedPostgres({ password: randomBytes(8).toString('hex'), settings: { ...throwawaySettings, max_connections: 100, autovacuum: 'off' } });
-const t0 = Date.now();
-const world = await makeWorld({ host: server.host, port: server.port, user: server.user, password: server.password });
-console.log('world', Date.now() - t0);
-try {
-  const direct = process.argv.includes('--direct');
-  const fam = process.argv[process.argv.indexOf('--family') + 1];
-  const sides = direct ? [world.direct(world.a), world.direct(world.b)] : [await world.gateway(world.a, 'superuser'), await world.gateway(world.b, 'superuser')];
-  const runner = new Runner({ a: { filled: world.a, subject: sides[0]! }, b: { filled: world.b, subject: sides[1]! }, canaries: { a: world.a.data.canaries, b: world.b.data.canaries }, said: [world.words['guess'] ?? '', world.words['hashed'] ?? ''] });
-  const verdicts = [];
-  for (const given of readCorpus(world.words)) {
-    if (process.argv.includes('--family') && !given.family.includes(fam!)) continue;
-    const t = Date.now();
-    const v = await runner.run(given);
-    verdicts.push(v);
-    const slow = Date.now() - t > 1500 ? `SLOW ${Date.now() - t}` : '';
-    const bad = direct ? (given.kind === 'read' && !given.silent ? v.outcome !== 'leaked' : given.kind === 'write' && !given.silent ? v.outcome !== 'leaked' && v.outcome !== 'executed' : v.outcome === 'leaked') : v.outcome === 'leaked' || v.outcome === 'executed' || (v.outcome === 'refused' && given.expect === 'masked') || v.outcome === 'error';
-    if (bad || slow) console.log(`${v.outcome} | ${given.silent ? 'SILENT ' : ''}${given.family} | ${given.name} | ${v.why} ${slow}`);
+/**
+ * npm run leakcheck: the corpus against the gateway of this checkout, over a Postgres of its own; with --direct against that
+ * Postgres itself; with --host against whatever stands there. docs/leakcheck.md says what the options mean.
+ */
+const { values: options } = parseArgs({
+  options: {
+    direct: { type: 'boolean', default: false },
+    host: { type: 'string' },
+    port: { type: 'string', default: '5432' },
+    user: { type: 'string', default: 'postgres' },
+    password: { type: 'string', default: process.env['PGPASSWORD'] ?? '' },
+    database: { type: 'string', default: 'postgres' },
+    // The same server's other database, filled with the variant b: then inference is measured there as well.
+    other: { type: 'string' },
+    upstream: { type: 'string' },
+    family: { type: 'string' },
+    fixture: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const remark = (line: string) => process.stderr.write(`${line}\n`);
+
+if (options.fixture !== undefined) {
+  say(options.fixture === 'policy' ? policyFiles() : fixture(options.fixture));
+} else {
+  const reports = options.host === undefined ? await here() : [await there(options.host)];
+  if (options.json) say(JSON.stringify(reports, undefined, 2));
+  else for (const report of reports) say(printable(report, options.verbose));
+  // Without a gateway there is nothing that could hold.
+  if (!options.direct && reports.some((report) => report.failures.length > 0)) process.exitCode = 1;
+}
+
+function fixture(variant: string): string {
+  if (variant !== 'a' && variant !== 'b') throw new Error('--fixture is a, b or policy');
+  return `${schema()};\n${makeData(variant).sql};\nanalyze;`;
+}
+
+function chosen(words: Readonly<Record<string, string>>): Case[] {
+  const { family } = options;
+  return readCorpus(words).filter((given) => family === undefined || given.family.includes(family));
+}
+
+async function here(): Promise<Report[]> {
+  const server = await startEmbeddedPostgres({
+    password: randomBytes(12).toString('hex'),
+    settings: { ...throwawaySettings, max_connections: 100, autovacuum: 'off' },
+  });
+  let world: World | undefined;
+  try {
+    const { host, port, user, password } = server;
+    world = await makeWorld({ host, port, user, password });
+    if (options.direct) return [await attack(world, 'direct')];
+    const reports: Report[] = [];
+    for (const upstream of ['superuser', 'least privileged'] as const)
+      if (options.upstream === undefined || upstream.startsWith(options.upstream)) reports.push(await attack(world, upstream));
+    return reports;
+  } finally {
+    await world?.close();
+    await server.stop();
   }
-  console.table(lines(verdicts).map((l) => ({ family: l.family, cases: l.cases, ...l.counts })));
-  console.log('took', Date.now() - t0);
-  runner.close();
-  for (const s of sides) await s.close();
-} finally { await world.close(); await server.stop(); }
+}
+
+async function attack(world: World, through: Upstream | 'direct'): Promise<Report> {
+  const started = Date.now();
+  const open = (filled: World['a']): Promise<Subject> | Subject =>
+    through === 'direct' ? world.direct(filled) : world.gateway(filled, through);
+  const a: Side = { filled: world.a, subject: await open(world.a) };
+  const b: Side = { filled: world.b, subject: await open(world.b) };
+  const { data: own } = world.a;
+  const runner = new Runner({
+    a,
+    b,
+    canaries: { a: own.canaries, b: world.b.data.canaries },
+    said: [world.words['guess'] ?? '', world.words['hashed'] ?? ''],
+    newest: world.newest,
+  });
+  try {
+    const verdicts = await run(runner, chosen(world.words));
+    const useful: Comparison[] = [];
+    if (options.family === undefined || options.family === 'utility') {
+      const direct = world.direct(world.a);
+      for (const each of readUtility())
+        useful.push(await compareBoth(each, direct.open(each.as), a.subject.open(each.as), world.columns));
+    }
+    return families(through, verdicts, useful, Date.now() - started);
+  } finally {
+    runner.close();
+    await a.subject.close();
+    await b.subject.close();
+  }
+}
+
+async function there(host: string): Promise<Report> {
+  const started = Date.now();
+  const subject = (database: string): Subject => ({
+    open: () => (parameters) =>
+      WireClient.open({
+        host,
+        port: Number(options.port),
+        user: options.user,
+        password: options.password,
+        database,
+        parameters,
+      }),
+    close: async () => undefined,
+  });
+  const a = makeData('a');
+  const ssn = /values\n\(1, 'Customer 1', '[^']*', '[^']*', '(.)/.exec(a.sql)?.[1] ?? 'G';
+  const words = { guess: [...a.canaries][2] ?? '', hashed: [...a.canaries][0] ?? '', first: ssn, toast: 'pg_toast.pg_toast_1' };
+  const runner = new Runner({
+    a: { filled: undefined, subject: subject(options.database) },
+    b: options.other === undefined ? undefined : { filled: undefined, subject: subject(options.other) },
+    canaries: { a: a.canaries, b: makeData('b').canaries },
+    said: [words.guess, words.hashed],
+    newest: Number.MAX_SAFE_INTEGER,
+  });
+  try {
+    return families(`${host}:${options.port}`, await run(runner, chosen(words)), [], Date.now() - started);
+  } finally {
+    runner.close();
+  }
+}
+
+async function run(runner: Runner, cases: readonly Case[]): Promise<Verdict[]> {
+  const verdicts: Verdict[] = [];
+  for (const [index, given] of cases.entries()) {
+    if (process.stderr.isTTY && index % 20 === 0) remark(`${index} of ${cases.length}: ${given.family}`);
+    verdicts.push(await runner.run(given));
+  }
+  return verdicts;
+}

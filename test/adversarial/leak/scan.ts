@@ -96,7 +96,6 @@ const decoders: readonly (readonly [string, (text: string) => string | undefined
   ['XML, decimal', escapes(/&#(\d{2,4});/g, 10)],
   ['codes', (text) => runs(text, /(?:\b\d{2,3}\b[^\w\n]{1,3}){5,}\b\d{2,3}\b/g, codes)],
   ['spread', (text) => runs(text, /(?:[A-Za-z0-9][^A-Za-z0-9\n]{1,3}){5,}[A-Za-z0-9]/g, (run) => [run.replace(/[^A-Za-z0-9]/g, '')])],
-  ['shifted', (text) => runs(text, /[ -~]{6,}/g, shifted)],
 ];
 
 function runs(text: string, pattern: RegExp, decode: (run: string) => readonly string[]): string | undefined {
@@ -131,12 +130,4 @@ const bits = (run: string): string[] =>
 
 const codes = (run: string): string[] => [
   String.fromCharCode(...(run.match(/\d{2,3}/g) ?? []).map(Number)),
-];
-
-/** ROT13 of letters: the shift that people think of. */
-const shifted = (run: string): string[] => [
-  run.replace(/[a-z]/gi, (letter) => {
-    const first = letter <= 'Z' ? 65 : 97;
-    return String.fromCharCode(((letter.charCodeAt(0) - first + 13) % 26) + first);
-  }),
 ];

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
+import { parse } from 'yaml';
 import { startTestGateway, type TestGateway } from '../../support/gateway.js';
 import type { TestDatabase, TestServer } from '../../support/postgres.js';
 import { WireClient } from '../../support/wire.js';
@@ -28,6 +29,9 @@ export interface World {
   readonly b: Filled;
   /** Words that the corpus leaves open. */
   readonly words: Readonly<Record<string, string>>;
+  readonly newest: number;
+  /** Columns that the policy masks, as RowDescription has them. */
+  readonly columns: ReadonlySet<string>;
   /** To the server itself. */
   direct(filled: Filled): Subject;
   /** Through a gateway of this process, which signs in to the server as `upstream`. */
@@ -43,6 +47,9 @@ export interface Subject {
 }
 
 const policy = (name: string): string => readFileSync(new URL(`./policy/${name}`, import.meta.url), 'utf8');
+/** Both files of the policy, for whoever wants to run another gateway under it. */
+export const policyFiles = (): string => ['data.yaml', 'postgres.rego'].map((name) => `# ${name}\n${policy(name)}`).join('\n');
+
 const roles: Readonly<Record<Role, readonly string[]>> = {
   reader: ['readonly'],
   writer: ['readonly', 'writer'],
@@ -94,7 +101,7 @@ export async function makeWorld(server: TestServer): Promise<World> {
         await owner?.end().catch(() => undefined);
         await overheard?.end().catch(() => undefined);
         await run('postgres', `drop database if exists ${database} with (force)`);
-        await run('postgres', `create database ${database} template ${kept} strategy file_copy`);
+        await run('postgres', `create database ${database} template ${kept}`);
         await listen();
       };
       await recreate();
@@ -130,9 +137,15 @@ export async function makeWorld(server: TestServer): Promise<World> {
     const [known] = await a.sql(`select (select ssn from app.customers where id = 3) as guess,
       (select tax_code from app.customers where id = 3) as hashed, (select left(ssn, 1) from app.customers where id = 1) as first,
       (select 'pg_toast.' || t.relname from pg_class c join pg_class t on t.oid = c.reltoastrelid where c.oid = 'app.customers'::regclass) as toast`);
+    const masked = Object.keys((parse(policy('data.yaml')) as { classification: { orders: object } }).classification.orders);
+    const found = await a.sql(`select a.attrelid || '.' || a.attnum as key from pg_attribute a join pg_class c on c.oid = a.attrelid
+      where concat(c.relnamespace::regnamespace, '.', c.relname, '.', a.attname) in (${masked.map((name) => `'${name}'`).join(', ')})`);
+    const [last] = await a.sql(`select greatest((select max(oid) from pg_class), (select max(oid) from pg_type))::bigint::int as newest`);
     return {
       a,
       b,
+      newest: Number(last?.['newest']),
+      columns: new Set(found.map(({ key }) => String(key))),
       words: known as Record<string, string>,
       direct: ({ database }) => ({
         open: () => (parameters) => WireClient.open({ ...server, database, parameters }),
