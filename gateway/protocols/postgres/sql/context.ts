@@ -3,6 +3,7 @@ import type { Relation } from './catalog.js';
 import type { Facts } from './facts.js';
 import type { Names } from './names.js';
 import { select } from './query.js';
+import type { Recorder } from './recorder.js';
 import { openDerived, type Context, type Derived, type Flow, type Scope } from './scope.js';
 import { insert, mergeInto, remove, update } from './writes.js';
 
@@ -11,10 +12,12 @@ export function contextOf(
   facts: Facts,
   names: Names,
   made: (schema: string | undefined, name: string) => Relation | undefined = () => undefined,
+  recorder?: Recorder,
 ): Context {
   const context: Context = {
     facts,
     names,
+    recorder,
     relation(schema, name, access = 'read') {
       const found = made(schema, name) ?? names.relation(schema, name);
       if (found === undefined) {

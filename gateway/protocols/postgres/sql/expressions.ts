@@ -56,7 +56,7 @@ export function expression(context: Context, node: Wrapped | undefined, scope: S
       return { ...all((body as { args?: Wrapped[] }).args), type: oid.bool };
     case 'NullTest':
     case 'BooleanTest':
-      return { ...on((body as { arg?: Wrapped }).arg), type: oid.bool };
+      return { origins: on((body as { arg?: Wrapped }).arg).origins, type: oid.bool };
     case 'TypeCast':
       return cast(context, body, scope, use);
     case 'CollateClause': {
@@ -76,7 +76,7 @@ export function expression(context: Context, node: Wrapped | undefined, scope: S
       return merge([on((body as CaseWhen).expr), on((body as CaseWhen).result)]);
     case 'A_Indirection': {
       const { arg, indirection } = body as A_Indirection;
-      const field = fieldOfRow(body, scope);
+      const field = fieldOfRow(context, body, scope);
       if (field !== undefined) {
         const { origins, type, copyOf } = used(context, field, use);
         return indirection?.length === 1 ? { origins, type, copyOf } : { origins };
@@ -203,29 +203,45 @@ export function columnRef(context: Context, ref: ColumnRef, scope: Scope): Value
   const star = as(fields[fields.length - 1], 'A_Star') !== undefined;
   const [first = ''] = parts;
   if (star) {
-    if (parts.length === 0) return merge(scope.sources.map(wholeRow));
+    if (parts.length === 0) {
+      for (const source of scope.sources) context.recorder?.row(ref, source, false);
+      return merge(scope.sources.map(wholeRow));
+    }
     const source = scope.source(parts[parts.length - 1] ?? '', parts[parts.length - 2]);
+    if (source !== undefined) context.recorder?.row(ref, source, true);
     return source === undefined ? missing(context, `${parts.join('.')}.*`, scope) : wholeRow(source);
   }
   if (parts.length === 1) {
     const value = scope.column(first);
-    if (value !== undefined) return value;
     const row = scope.source(first);
-    if (row !== undefined) return wholeRow(row);
-    return missing(context, first, scope);
+    const { sources, isCertain } = scope.sourcesOf(first);
+    if (value !== undefined) {
+      context.recorder?.column(ref, sources, first, isCertain);
+      if (isCertain || row === undefined) return value;
+      // No column of that name is certain, so that it may as well be the row.
+      context.recorder?.row(ref, row, false);
+      return merge([value, wholeRow(row)]);
+    }
+    if (row === undefined) return missing(context, first, scope);
+    context.recorder?.row(ref, row, true);
+    return wholeRow(row);
   }
   // t.a, s.t.a or d.s.t.a; else a field of a composite column: a.field is written (a).field, so it can't be that.
   for (const [schema, relation, column] of readings(parts)) {
     const source = scope.source(relation, schema);
     if (source === undefined) continue;
     const value = columnOf(source, column);
-    if (value !== undefined) return value;
+    if (value !== undefined) {
+      context.recorder?.column(ref, [source], column, true);
+      return value;
+    }
     if (source.open) {
       fieldCall(context, column);
       return { origins: source.pool };
     }
     // t.f may be f(t): a function over the whole row.
     context.facts.movesAnything = true;
+    context.recorder?.row(ref, source, false);
     return merge([missing(context, parts.join('.'), undefined), wholeRow(source)]);
   }
   return missing(context, parts.join('.'), scope);
@@ -242,11 +258,19 @@ export function wholeRowSource(node: Wrapped | undefined, scope: Scope): Source 
   return scope.column(name) === undefined ? scope.source(name) : undefined;
 }
 
+/** Tells of a row that `wholeRowSource` found. */
+export function toldRow(context: Context, node: Wrapped | undefined, row: Source): void {
+  const ref = as<ColumnRef>(node, 'ColumnRef');
+  if (ref !== undefined) context.recorder?.row(ref, row, true);
+}
+
 /** (t).column, where t is a row whose columns are known: nothing else of it is read. */
-function fieldOfRow({ arg, indirection }: A_Indirection, scope: Scope): Value | undefined {
+function fieldOfRow(context: Context, { arg, indirection }: A_Indirection, scope: Scope): Value | undefined {
   const [name] = strings(indirection?.slice(0, 1));
   const row = name === undefined ? undefined : wholeRowSource(arg, scope);
-  return row === undefined || row.open ? undefined : columnOf(row, name ?? '');
+  if (row === undefined || row.open) return undefined;
+  toldRow(context, arg, row);
+  return columnOf(row, name ?? '');
 }
 
 function readings(parts: readonly string[]): [string | undefined, string, string][] {
@@ -347,7 +371,9 @@ function settled(left: number | undefined, right: number | undefined): [number |
 function cast(context: Context, body: TypeCast, scope: Scope, use: Flow): Value {
   const value = expression(context, body.arg, scope, use);
   const type = body.typeName === undefined ? undefined : typeUse(context, body.typeName);
-  return { origins: value.origins, type };
+  // A cast to the type that it has.
+  const copyOf = type !== undefined && type === value.type && !body.typeName?.typmods ? value.copyOf : undefined;
+  return { origins: value.origins, type, copyOf };
 }
 
 /** Notes what a cast to the type may run; answers its OID where it is certain. */

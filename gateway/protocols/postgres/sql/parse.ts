@@ -51,7 +51,10 @@ export function parse(text: string): Parsed {
   return parsed;
 }
 
-function parseAnew(text: string): Parsed {
+/** A tree of one's own, which nobody else has and nothing watches. */
+export const parseAlone = (text: string): Parsed => parseAnew(text, false);
+
+function parseAnew(text: string, watching = true): Parsed {
   if (text.length > text_bytes_max || Buffer.byteLength(text) > text_bytes_max) {
     throw new StatementError(
       '54000',
@@ -69,7 +72,7 @@ function parseAnew(text: string): Parsed {
   return {
     text,
     statements,
-    watched: watch(text, statements),
+    watched: watching ? watch(text, statements) : undefined,
     slice(start, end) {
       if (ascii) return text.slice(start, end);
       bytes ??= Buffer.from(text);

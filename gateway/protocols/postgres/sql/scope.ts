@@ -1,9 +1,10 @@
 import type { Use } from '#engine';
-import type { SelectStmt } from 'libpg-query';
+import type { RangeVar, SelectStmt } from 'libpg-query';
 import type { Wrapped } from './ast.js';
 import type { Relation } from './catalog.js';
 import { qualified, type Access, type Facts } from './facts.js';
 import type { Names } from './names.js';
+import type { Recorder } from './recorder.js';
 
 /**
  * What names mean inside a query. Each column that a source of rows hands out knows its origins: the columns of relations
@@ -44,6 +45,8 @@ export interface Source extends Derived {
   readonly relation?: Relation | undefined;
   /** The relation without its children. */
   readonly only?: boolean;
+  /** The name in the text that brings the relation. */
+  readonly range?: RangeVar;
 }
 
 /** What an item of FROM brings. */
@@ -114,6 +117,15 @@ export class Scope {
     const outer = this.parent?.column(name);
     if (!open) return outer;
     return { origins: [...pool, ...(outer?.origins ?? [])] };
+  }
+
+  /** Whose column an unqualified name is. Not certain: it may be one of a source whose columns are not known. */
+  sourcesOf(name: string): { readonly sources: readonly Source[]; readonly isCertain: boolean } {
+    const asked = this.sources.filter((source) => !this.qualifiedOnly.has(source));
+    const sources = asked.filter((source) => columnOf(source, name) !== undefined);
+    if (sources.length > 0) return { sources, isCertain: true };
+    const outer = this.parent?.sourcesOf(name) ?? { sources: [], isCertain: true };
+    return asked.some((source) => source.open) ? { ...outer, isCertain: false } : outer;
   }
 
   /** A column that USING or NATURAL made of several. */
@@ -223,6 +235,7 @@ export interface Context {
   select(statement: SelectStmt, scope: Scope | undefined, use: Flow): Derived;
   /** SELECT, INSERT, UPDATE, DELETE or MERGE: a CTE's query, or a whole statement. */
   query(node: Wrapped, scope: Scope | undefined, use: Flow): Derived;
+  readonly recorder?: Recorder | undefined;
 }
 
 /** Notes a use of all origins. */

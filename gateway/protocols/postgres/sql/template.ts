@@ -10,6 +10,7 @@ import { Facts } from './facts.js';
 import { viewLineage } from './lineage.js';
 import { collect, type Names } from './names.js';
 import { fingerprint, innerText, tooDeep, type Parsed } from './parse.js';
+import type { Recorder } from './recorder.js';
 import { recorded } from './secrets.js';
 import { statement } from './statements.js';
 
@@ -33,6 +34,49 @@ export function template(parsed: Parsed, names: Names, place: Place, unsettled =
     throw error;
   }
 }
+
+/** The answers that a template's statements were judged with: forms share statements over texts. */
+const judged = new WeakMap<readonly Statement[], { readonly names: Names; readonly unsettled: boolean }>();
+
+/** What the template was judged with; undefined for one that is made elsewhere. */
+export const judgedWith = (template: Template): { readonly names: Names; readonly unsettled: boolean } | undefined =>
+  judged.get(template.statements);
+
+/**
+ * Analyses the statements of a text once more, as `template` did, and tells the recorder what their names mean. The
+ * result is what each statement touches.
+ */
+export function analyse(
+  parsed: Parsed,
+  names: Names,
+  unsettled: boolean,
+  recorder: (raw: RawStmt) => Recorder,
+): readonly Facts[] {
+  const made = new Overlay(unsettled);
+  const all: Facts[] = [];
+  for (const raw of parsed.statements) {
+    if (raw.stmt === undefined) continue;
+    const facts = new Facts((relation) => viewLineage(relation, names));
+    const lookUp = (schema: string | undefined, name: string): Relation | undefined => made.get(schema, name);
+    const meaning = statement(contextOf(facts, names, lookUp, recorder(raw)), raw.stmt, () => nothing);
+    facts.finish('', '');
+    all.push(facts);
+    if (parsed.statements.length > 1)
+      made.ran(raw.stmt, meaning.moves.path || meaning.moves.anything, meaning.moves.catalog, names);
+  }
+  return all;
+}
+
+const nothing: Template = {
+  text: '',
+  statements: [],
+  action: 'session',
+  resources: [],
+  opaque: false,
+  hash: '',
+  recorded: '',
+  parameters: 0,
+};
 
 /** Whether a statement that ends a transaction, or rolls back a part of it, stands before others. */
 export function endsMidway(parsed: Parsed): boolean {
@@ -96,6 +140,7 @@ function build(
   const all =
     resources.size === 0 ? [{ type: 'session', name: 'session', access: 'use' } as const] : [...resources.values()];
   const claims = comment(text);
+  judged.set(statements, { names, unsettled });
   return {
     text,
     statements,
