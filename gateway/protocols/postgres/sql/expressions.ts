@@ -21,6 +21,7 @@ import { isKnown, mayMoveNames, special } from './functions.js';
 import { impliedOperators, split } from './names.js';
 import {
   columnOf,
+  merge,
   nothing,
   used,
   wholeRow,
@@ -181,12 +182,6 @@ function nested(context: Context, body: object, scope: Scope, use: Flow): Value 
   if ((body as JsonFuncExpr).output !== undefined || (body as { typeName?: TypeName }).typeName !== undefined)
     return { origins: merge(values).origins };
   return merge(values);
-}
-
-export function merge(values: readonly Value[]): Value {
-  const origins = new Set<Origin>();
-  for (const value of values) for (const origin of value.origins) origins.add(origin);
-  return { origins: [...origins] };
 }
 
 function constantType(body: object): number | undefined {

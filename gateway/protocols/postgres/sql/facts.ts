@@ -3,6 +3,7 @@ import { StatementError, type ColumnFact, type RelationFact, type StatementFacts
 import type { Reached, Relation } from './catalog.js';
 import { isHarmlessHidden, mayMoveNames } from './functions.js';
 import type { ViewColumn, ViewLineage } from './lineage.js';
+import type { Derived, Origin } from './scope.js';
 
 /** Gathers what one statement touches, and turns it into what policy sees. */
 
@@ -26,6 +27,14 @@ const kinds: Readonly<Record<string, string>> = {
   '?': 'unresolved',
 };
 
+/** A column that is written, and what the new value is made of. */
+export interface Assignment {
+  /** All its names: its own, its parents' and its children's. */
+  readonly column: readonly Origin[];
+  readonly origins: readonly Origin[];
+  readonly access: 'insert' | 'update';
+}
+
 const tableKinds: ReadonlySet<string> = new Set(['r', 'p', 'f']);
 
 export const qualified = (relation: { readonly schema: string; readonly name: string }): string =>
@@ -39,6 +48,10 @@ export class Facts {
   /** What the statement's effects on names are, as far as they are not the statement's kind alone. */
   movesPath = false;
   movesAnything = false;
+  /** What the statement, or the query in it, hands out. */
+  outputs: Derived | undefined;
+  /** What is written where, apart from constants. */
+  readonly assigned: Assignment[] = [];
   readonly #relations = new Map<string, RelationFact>();
   readonly #columns = new Map<string, ColumnFact>();
   readonly #functions = new Set<string>();

@@ -11,20 +11,23 @@ import type {
   RangeVar,
   ResTarget,
   SelectStmt,
-  WithClause,
 } from 'libpg-query';
 import { as, integer, items, open, strings, walk, type Wrapped } from './ast.js';
-import { expression, looseExpressions, merge, operators, typeUse, wholeRowSource, window } from './expressions.js';
+import { expression, looseExpressions, operators, typeUse, toldRow, wholeRowSource, window } from './expressions.js';
+import { withClause } from './ctes.js';
 import { split } from './names.js';
 import { outputName } from './output-names.js';
 import {
   columnOf,
+  either,
   itemOf,
+  merge,
   nothing,
   openDerived,
   relationSource,
   renamed,
   Scope,
+  united,
   used,
   wholeRow,
   type Context,
@@ -156,6 +159,7 @@ export function targetList(context: Context, targets: readonly Wrapped[], scope:
       const parts = strings(as<{ fields?: Wrapped[] }>(target.val, 'ColumnRef')?.fields);
       const source = scope.source(parts[parts.length - 1] ?? '', parts[parts.length - 2]);
       if (parts.length > 0 && source === undefined) expression(context, target.val, scope, use);
+      context.recorder?.star(target, parts.length === 0 ? scope.sources : source === undefined ? [] : [source]);
       for (const each of parts.length === 0 ? scope.stars : source === undefined ? [] : [source]) add(each);
       continue;
     }
@@ -163,6 +167,7 @@ export function targetList(context: Context, targets: readonly Wrapped[], scope:
     const isRow = as(indirection.at(-1), 'A_Star') !== undefined;
     const row = isRow && indirection.length === 1 ? wholeRowSource(arg, scope) : undefined;
     if (row !== undefined) {
+      toldRow(context, arg, row);
       add(row);
       continue;
     }
@@ -189,25 +194,6 @@ function setOperation(context: Context, statement: SelectStmt, scope: Scope, use
   return result;
 }
 
-function united(left: Derived, right: Derived): Derived {
-  const pool = [...left.pool, ...right.pool];
-  return {
-    open: left.open || right.open,
-    pool,
-    columns: left.columns.map((column, index) => {
-      const other = right.columns[index];
-      return { ...either(column, other ?? { origins: right.open ? right.pool : [] }), name: column.name };
-    }),
-  };
-}
-
-/** A value that is the one or the other. */
-const either = (one: Value, other: Value): Value => ({
-  origins: merge([one, other]).origins,
-  type: one.type === other.type ? one.type : undefined,
-  copyOf: one.copyOf === other.copyOf ? one.copyOf : undefined,
-});
-
 function values(context: Context, statement: SelectStmt, scope: Scope, use: Flow): Derived {
   const columns: Value[] = [];
   for (const row of statement.valuesLists ?? []) {
@@ -227,59 +213,6 @@ function values(context: Context, statement: SelectStmt, scope: Scope, use: Flow
     open: false,
     pool: [],
   };
-}
-
-interface Cte {
-  ctename?: string;
-  aliascolnames?: Wrapped[];
-  ctequery?: Wrapped;
-  search_clause?: { search_seq_column?: string };
-  cycle_clause?: { cycle_mark_column?: string; cycle_path_column?: string };
-}
-
-/** Makes the CTEs known in the scope. Each sees those before it; a recursive one sees itself, WITH RECURSIVE all of them. */
-export function withClause(context: Context, clause: WithClause | undefined, scope: Scope): void {
-  const ctes = (clause?.ctes ?? []).map((node) => as<Cte>(node, 'CommonTableExpr')).filter((cte) => cte !== undefined);
-  if (clause?.recursive) for (const cte of ctes) scope.ctes.set(cte.ctename ?? '', openDerived([]));
-  for (const cte of ctes) {
-    const name = cte.ctename ?? '';
-    const columns = strings(cte.aliascolnames);
-    const query = as<SelectStmt>(cte.ctequery, 'SelectStmt');
-    const extra = [
-      cte.search_clause?.search_seq_column,
-      cte.cycle_clause?.cycle_mark_column,
-      cte.cycle_clause?.cycle_path_column,
-    ].filter((c) => c !== undefined);
-    const finish = (derived: Derived): Derived => {
-      const named = renamed(derived, columns);
-      const all = wholeRow(named).origins;
-      return { ...named, columns: [...named.columns, ...extra.map((column) => ({ name: column, origins: all }))] };
-    };
-    if (clause?.recursive && query?.larg !== undefined) recursive(context, name, query, scope, finish);
-    else if (cte.ctequery !== undefined) scope.ctes.set(name, finish(context.query(cte.ctequery, scope, 'flow')));
-  }
-}
-
-/** What flows from one column to another on each turn is found by turning until nothing is new. */
-function recursive(
-  context: Context,
-  name: string,
-  query: SelectStmt,
-  scope: Scope,
-  finish: (derived: Derived) => Derived,
-): void {
-  const inner = new Scope(scope);
-  withClause(context, query.withClause, inner);
-  let derived = query.larg === undefined ? openDerived([]) : select(context, query.larg, inner, 'flow');
-  const turns_max = derived.columns.length + 2;
-  for (let turn = 0, size = -1; turn < turns_max; turn++) {
-    scope.ctes.set(name, finish(derived));
-    derived = united(derived, select(context, query, scope, 'flow'));
-    const now = wholeRow(derived).origins.length;
-    if (now === size) break;
-    size = now;
-  }
-  scope.ctes.set(name, finish(derived));
 }
 
 const alias = (node: Alias | undefined): { name: string | undefined; columns: string[] } => ({
@@ -357,7 +290,9 @@ export function rangeVar(context: Context, range: RangeVar, scope: Scope): Sourc
   if (relation === undefined) return { ...openDerived([]), alias: name ?? relname, schema: range.schemaname };
   const only = range.inh !== true;
   context.facts.read(relation, only);
-  return relationSource(relation, name, columns, only);
+  const source = { ...relationSource(relation, name, columns, only), range };
+  context.recorder?.read(range, source);
+  return source;
 }
 
 const nowhere: Item = { sources: [], star: { columns: [], open: false, pool: [] } };

@@ -220,6 +220,33 @@ export function renamed(derived: Derived, names: readonly string[]): Derived {
   return { ...derived, columns };
 }
 
+/** A value that is made of several. */
+export function merge(values: readonly Value[]): Value {
+  const origins = new Set<Origin>();
+  for (const value of values) for (const origin of value.origins) origins.add(origin);
+  return { origins: [...origins] };
+}
+
+/** The rows of both. */
+export function united(left: Derived, right: Derived): Derived {
+  const pool = [...left.pool, ...right.pool];
+  return {
+    open: left.open || right.open,
+    pool,
+    columns: left.columns.map((column, index) => {
+      const other = right.columns[index];
+      return { ...either(column, other ?? { origins: right.open ? right.pool : [] }), name: column.name };
+    }),
+  };
+}
+
+/** A value that is the one or the other. */
+export const either = (one: Value, other: Value): Value => ({
+  origins: merge([one, other]).origins,
+  type: one.type === other.type ? one.type : undefined,
+  copyOf: one.copyOf === other.copyOf ? one.copyOf : undefined,
+});
+
 export const openDerived = (pool: readonly Origin[]): Derived => ({ columns: [], open: true, pool });
 
 /** How a value is used: noted at once, or (flow) left to whoever uses the column that it becomes. */

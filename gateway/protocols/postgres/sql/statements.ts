@@ -62,7 +62,7 @@ function understand(context: Context, node: Wrapped, inner: InnerTemplate): Mean
     case 'DeleteStmt':
     case 'MergeStmt':
       facts.kind = kind.slice(0, -4).toLowerCase();
-      context.query(node, undefined, 'output');
+      facts.outputs = context.query(node, undefined, 'output');
       return plain;
     case 'CopyStmt':
       facts.kind = 'copy';
@@ -215,7 +215,7 @@ function queryOf(context: Context, node: Wrapped): boolean {
   const { kind } = open(node);
   if (kind === 'SelectStmt') context.facts.act('read');
   if (!/^(Select|Insert|Update|Delete|Merge)Stmt$/.test(kind)) return false;
-  context.query(node, undefined, 'output');
+  context.facts.outputs = context.query(node, undefined, 'output');
   return true;
 }
 
@@ -225,7 +225,7 @@ function selected(context: Context, node: Wrapped, body: SelectStmt): Meaning {
   facts.act('read');
   const limit = integer(body.limitCount);
   if (limit !== undefined) facts.limit = limit;
-  context.query(node, undefined, 'output');
+  facts.outputs = context.query(node, undefined, 'output');
   const into = intoClause(body);
   if (into === undefined) return plain;
   facts.kind = 'create_table_as';

@@ -16,9 +16,12 @@ import { isBounded } from './bounded.js';
 import type { Relation } from './catalog.js';
 import { expression, looseExpressions } from './expressions.js';
 import { qualified, type Access } from './facts.js';
-import { from, targetList, withClause } from './query.js';
+import { withClause } from './ctes.js';
+import { from, targetList } from './query.js';
 import {
+  columnOf,
   itemOf,
+  nothing,
   openDerived,
   relationSource,
   relatives,
@@ -28,6 +31,7 @@ import {
   type Context,
   type Derived,
   type Source,
+  type Value,
 } from './scope.js';
 
 /** INSERT, UPDATE, DELETE, MERGE and COPY of a relation. What flows into a write has the use `write` with access `read`. */
@@ -38,25 +42,50 @@ const none: Derived = { columns: [], open: false, pool: [] };
 function target(context: Context, range: RangeVar | undefined, access: Access): Source {
   const alias = range?.alias?.aliasname;
   const relation = range?.relname === undefined ? undefined : context.relation(range.schemaname, range.relname, access);
-  return relation === undefined
-    ? { ...openDerived([]), alias: alias ?? range?.relname }
-    : relationSource(
-        relation,
-        alias,
-        [],
-        range?.inh !== true || (access !== 'update' && access !== 'delete' && relation.kind === 'r'),
-      );
+  if (range === undefined || relation === undefined) return { ...openDerived([]), alias: alias ?? range?.relname };
+  const only = range.inh !== true || (access !== 'update' && access !== 'delete' && relation.kind === 'r');
+  const source = { ...relationSource(relation, alias, [], only), range };
+  context.recorder?.target(range, source);
+  return source;
 }
 
-function written(context: Context, source: Source, names: readonly string[], access: 'insert' | 'update'): void {
+/** Notes a column as written, and what goes into it. */
+function written(
+  context: Context,
+  source: Source,
+  name: string,
+  access: 'insert' | 'update',
+  value: Value | undefined,
+): void {
   if (source.relation === undefined) return;
-  const prefix = qualified(source.relation);
-  for (const name of names) {
-    context.facts.column(`${prefix}.${name}`, 'write', access);
-    for (const other of relatives(source.relation, source.only === true)) {
-      if (other.has(name)) context.facts.column(`${other.prefix}.${name}`, 'write', access, other.via);
-    }
+  const { facts } = context;
+  const names = [`${qualified(source.relation)}.${name}`];
+  facts.column(names[0]!, 'write', access);
+  for (const other of relatives(source.relation, source.only === true)) {
+    if (!other.has(name)) continue;
+    names.push(`${other.prefix}.${name}`);
+    facts.column(`${other.prefix}.${name}`, 'write', access, other.via);
   }
+  if (value !== undefined && value.origins.length > 0)
+    facts.assigned.push({ column: names, origins: value.origins, access });
+}
+
+/** The values of an INSERT with the columns that they go to; the listed ones, or as many of all as there are values. */
+function inserted(
+  context: Context,
+  into: Source,
+  listed: readonly string[],
+  given: Derived,
+): readonly (readonly [string, Value])[] {
+  const all = into.columns.map((column) => column.name);
+  const names =
+    listed.length > 0 ? listed : given.open || given.columns.length === 0 ? all : all.slice(0, given.columns.length);
+  const values = names.map((name, index): [string, Value] => {
+    // Where the columns of the source are not all known, each value may be made of any of them.
+    return [name, given.open ? wholeRow(given) : (given.columns[index] ?? nothing)];
+  });
+  for (const [name, value] of values) written(context, into, name, 'insert', value);
+  return values;
 }
 
 export function insert(
@@ -76,19 +105,20 @@ export function insert(
   const listed = (statement.cols ?? []).map((col) => as<ResTarget>(col, 'ResTarget')?.name ?? '');
   for (const col of statement.cols ?? [])
     looseExpressions(context, as<ResTarget>(col, 'ResTarget')?.indirection, scope, 'write');
-  const all = into.columns.map((column) => column.name);
-  written(
-    context,
-    into,
-    listed.length > 0 ? listed : given.open || given.columns.length === 0 ? all : all.slice(0, given.columns.length),
-    'insert',
-  );
+  const values = inserted(context, into, listed, given);
   scope.push(itemOf(into));
-  if (statement.onConflictClause !== undefined) conflict(context, statement.onConflictClause, into, scope);
+  if (statement.onConflictClause !== undefined)
+    conflict(context, statement.onConflictClause, into, scope, new Map(values));
   return returning(context, statement.returningClause, into, scope, use);
 }
 
-function conflict(context: Context, clause: OnConflictClause, into: Source, scope: Scope): void {
+function conflict(
+  context: Context,
+  clause: OnConflictClause,
+  into: Source,
+  scope: Scope,
+  proposed: ReadonlyMap<string, Value>,
+): void {
   const { facts } = context;
   looseExpressions(context, clause.infer, scope, 'predicate');
   for (const node of clause.infer?.indexElems ?? []) {
@@ -98,10 +128,10 @@ function conflict(context: Context, clause: OnConflictClause, into: Source, scop
   }
   if (clause.action !== 'ONCONFLICT_UPDATE') return;
   if (into.relation !== undefined) facts.write(into.relation, 'update', into.only);
-  // What was proposed: the statement's own values, read from nowhere.
+  // What was proposed: the statement's own values, of which nothing is read from the target.
   const excluded: Source = {
     alias: 'excluded',
-    columns: into.columns.map((column) => ({ name: column.name, origins: [], type: column.type })),
+    columns: into.columns.map(({ name, type }) => ({ name, origins: proposed.get(name)?.origins ?? [], type })),
     open: into.open,
     pool: [],
   };
@@ -117,9 +147,9 @@ function assignments(context: Context, targets: readonly Wrapped[] | undefined, 
   for (const node of targets ?? []) {
     const assigned = as<ResTarget>(node, 'ResTarget');
     if (assigned === undefined) continue;
-    written(context, into, [assigned.name ?? ''], 'update');
     looseExpressions(context, assigned.indirection, scope, 'write');
-    expression(context, assigned.val, scope, 'write');
+    const value = expression(context, assigned.val, scope, 'write');
+    written(context, into, assigned.name ?? '', 'update', value);
   }
 }
 
@@ -176,6 +206,8 @@ export function mergeInto(
   if (into.relation !== undefined) targetRead(context, into.relation, into.only);
   scope.push(itemOf(into));
   if (statement.sourceRelation !== undefined) scope.push(from(context, statement.sourceRelation, scope));
+  // RETURNING * begins with the source's columns.
+  scope.stars.reverse();
   expression(context, statement.joinCondition, scope, 'join');
   for (const node of statement.mergeWhenClauses ?? []) {
     const clause = as<MergeWhenClause>(node, 'MergeWhenClause');
@@ -195,14 +227,11 @@ export function mergeInto(
       case 'CMD_INSERT': {
         if (into.relation !== undefined) facts.write(into.relation, 'insert', into.only);
         const listed = (clause.targetList ?? []).map((col) => as<ResTarget>(col, 'ResTarget')?.name ?? '');
-        const all = into.columns.map((column) => column.name);
-        written(
-          context,
-          into,
-          listed.length > 0 ? listed : all.slice(0, clause.values?.length ?? all.length),
-          'insert',
-        );
-        for (const value of clause.values ?? []) expression(context, value, scope, 'write');
+        const columns = (clause.values ?? []).map((value) => ({
+          ...expression(context, value, scope, 'write'),
+          name: '',
+        }));
+        inserted(context, into, listed, { columns, open: false, pool: [] });
         break;
       }
       case 'CMD_DELETE':
@@ -270,14 +299,18 @@ export function copy(context: Context, statement: CopyStmt, query: (node: Wrappe
   scope.push(itemOf(source));
   if (source.relation !== undefined) {
     const listed = strings(statement.attlist);
-    const names = listed.length > 0 ? listed : source.columns.map((column) => column.name);
+    // What the server computes itself is neither given nor handed out.
+    const own = source.relation.columns.filter((column) => column.generated === undefined);
+    const names = listed.length > 0 ? listed : own.map((column) => column.name);
     if (statement.is_from) {
       facts.write(source.relation, 'insert', source.only);
-      written(context, source, names, 'insert');
+      for (const name of names) written(context, source, name, 'insert', undefined);
     } else {
       facts.read(source.relation, source.only);
-      if (listed.length === 0) used(context, wholeRow(source), 'output');
-      for (const name of listed) facts.column(`${qualified(source.relation)}.${name}`, 'output', 'read');
+      const prefix = qualified(source.relation);
+      const read = (name: string): Value =>
+        used(context, columnOf(source, name) ?? { origins: [`${prefix}.${name}`] }, 'output');
+      facts.outputs = { columns: names.map((name) => ({ ...read(name), name })), open: false, pool: [] };
     }
   }
   expression(context, statement.whereClause, scope, 'predicate');
