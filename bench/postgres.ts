@@ -3,9 +3,12 @@
  * it is installed), and with a relay that only finds frames. All take turns in one run, so that a busy machine is busy for
  * all of them; what counts is the processor time of the proxy's process, and of that the ratio.
  *
- *   npm run bench [-- --quick] [--json] [--only simple,result,…]
+ *   npm run bench [-- --quick] [--json] [--only simple,result,…] [--against FOLDER]
+ *
+ * `--against` puts the gateway of another checkout (built) beside this one, to see what a change is worth.
  */
 import { cpus } from 'node:os';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   connect,
@@ -26,12 +29,13 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     only: { type: 'string' },
+    against: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 const kinds = [...modes, 'new', 'result', 'connect', 'idle'] as const;
 if (options.help) {
-  console.log(`npm run bench [-- --quick] [--json] [--only ${kinds.join(',')}]`);
+  console.log(`npm run bench [-- --quick] [--json] [--only ${kinds.join(',')}] [--against FOLDER]`);
   process.exit(0);
 }
 const wanted = new Set<string>(options.only?.split(',') ?? kinds);
@@ -56,11 +60,21 @@ const world = await makeWorld(size.idle + 100);
 try {
   if (world.pgbouncer === undefined) say('pgbouncer is not installed: left out.');
   const gateway = await world.gateway('gateway', 'by_action');
-  const others = [
-    await world.gateway('gateway, audit in memory', 'memory'),
-    await world.gateway('gateway, audit on disk', 'disk'),
+  const { against } = options;
+  const others =
+    against === undefined
+      ? [
+          await world.gateway('gateway, audit in memory', 'memory'),
+          await world.gateway('gateway, audit on disk', 'disk'),
+        ]
+      : [];
+  const subjects = [
+    world.direct,
+    ...(world.pgbouncer === undefined ? [] : [world.pgbouncer]),
+    world.relay,
+    gateway,
+    ...(against === undefined ? [] : [await world.gateway(`gateway of ${against}`, 'by_action', resolve(against))]),
   ];
-  const subjects = [world.direct, ...(world.pgbouncer === undefined ? [] : [world.pgbouncer]), world.relay, gateway];
   const rows: Row[] = [];
 
   /** Rounds in turns, each beginning with another subject; the first round warms and is not counted. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { deny, type Decision, type Engine, type Input, type Operation, type Prompt, type Revision } from '#engine';
 import type { Logger } from 'pino';
-import { mustBeOnDisk, type Audit } from './audit/index.js';
+import { mustBeOnDisk, type Audit, type Entry } from './audit/index.js';
 import type { Durability } from './config/index.js';
 import { AuditError } from './errors.js';
 import type {
@@ -14,6 +14,7 @@ import type {
   SessionEnd,
   Submission,
 } from './protocol.js';
+import { SessionRecords } from './records.js';
 import { Timestamps } from './timestamp.js';
 import { UsageCounters, type UsageCounter } from './usage.js';
 
@@ -74,8 +75,13 @@ class PipelineSession implements Session {
   readonly #usage: UsageCounter;
   readonly #started: string;
   readonly #client: Input['session']['client'];
+  readonly #records: SessionRecords;
   readonly #closed: () => void;
   #rows = 0;
+  #maskedBy: { readonly revision: Revision | undefined; readonly masks: boolean } = {
+    revision: undefined,
+    masks: false,
+  };
   #ends: ((end: SessionEnd) => void)[] = [];
   #ended: SessionEnd | undefined;
   #expiry: NodeJS.Timeout | undefined;
@@ -93,8 +99,9 @@ class PipelineSession implements Session {
       address: opening.client.address,
       ...(opening.application === undefined ? {} : { application: opening.application }),
     });
+    this.#records = new SessionRecords(this.id, this.target.input, this.principal, this.#client);
     this.#watchExpiry();
-    this.#note('session_open', {}, { client: this.#client });
+    this.#note(this.#records.opened());
   }
 
   policyReads(path: string): boolean {
@@ -102,13 +109,14 @@ class PipelineSession implements Session {
   }
 
   masks(): boolean {
-    const { protocol } = this.target.input;
-    return (
-      this.#parts.engine.current?.rules.some(
-        ({ set, package: owner }) =>
-          (set === 'mask' || set === 'filter') && (owner === 'policy.all' || owner === `policy.${protocol}`),
-      ) ?? false
-    );
+    const { current } = this.#parts.engine;
+    // Asked with every message: looked for once in each revision.
+    if (current !== this.#maskedBy.revision) {
+      const owners = ['policy.all', `policy.${this.target.input.protocol}`];
+      const masks = current?.rules.some((rule) => masking.has(rule.set) && owners.includes(rule.package)) ?? false;
+      this.#maskedBy = { revision: current, masks };
+    }
+    return this.#maskedBy.masks;
   }
 
   onEnd(listener: (reason: SessionEnd) => void): void {
@@ -161,16 +169,16 @@ class PipelineSession implements Session {
       const refused = decision.outcome === 'allow' ? deny('audit_failed', decision.revision) : decision;
       return { decision: refused, recorded: undefined, settle: () => undefined };
     }
-    let settled = false;
-    return {
-      decision,
-      recorded,
-      settle: (result) => {
-        if (settled) throw new Error(`operation ${decision.id} was settled twice`);
-        settled = true;
-        this.#settle(decision, result, this.#parts.now() - submitted_ms);
-      },
-    };
+    return new Submitted(decision, recorded, submitted_ms, this);
+  }
+
+  /** @internal An operation that was let through has ended. */
+  settle(decision: Decision, result: Result, submitted_ms: number): void {
+    if (result.rows !== undefined && result.rows > 0) {
+      this.#rows += result.rows;
+      this.#usage.rows(result.rows);
+    }
+    this.#note(this.#records.outcome(decision, result, this.#parts.now() - submitted_ms));
   }
 
   close(reason: string): void {
@@ -179,7 +187,7 @@ class PipelineSession implements Session {
     clearTimeout(this.#expiry);
     this.#ends = [];
     this.#closed();
-    this.#note('session_close', { reason, rows: this.#rows });
+    this.#note(this.#records.closed(reason, this.#rows));
   }
 
   /** Ends the session from outside: the protocol says why to its client, and closes. */
@@ -202,23 +210,22 @@ class PipelineSession implements Session {
 
   #input(operation: Operation, circumstances: Circumstances): Input {
     const prompt = mergePrompts(this.#opening.prompt ?? this.#opening.identity.prompt, circumstances.prompt);
-    return {
-      version: 1,
-      time: timestamps.at(this.#parts.now()),
-      principal: this.principal,
-      ...(prompt === undefined ? {} : { prompt }),
-      session: {
-        id: this.id,
-        started: this.#started,
-        client: this.#client,
-        ...(circumstances.transaction === undefined ? {} : { transaction: circumstances.transaction }),
-        rows: this.#rows,
-        taint: noTaint,
-      },
-      target: this.target.input,
-      operation,
-      usage: this.#usage.read(),
-    };
+    const { transaction } = circumstances;
+    const time = timestamps.at(this.#parts.now());
+    const { id, principal } = this;
+    const started = this.#started;
+    const client = this.#client;
+    const rows = this.#rows;
+    const target = this.target.input;
+    const usage = this.#usage.read();
+    // Written out, as every operation comes by: what is absent has no name in the document.
+    const session =
+      transaction === undefined
+        ? { id, started, client, rows, taint: noTaint }
+        : { id, started, client, transaction, rows, taint: noTaint };
+    return prompt === undefined
+      ? { version: 1, time, principal, session, target, operation, usage }
+      : { version: 1, time, principal, prompt, session, target, operation, usage };
   }
 
   #judge(input: Input): Decision {
@@ -255,41 +262,8 @@ class PipelineSession implements Session {
   }
 
   #recordIntent(input: Input, decision: Decision, sent?: string): Promise<void> | undefined {
-    const { operation } = input;
-    const { protocol, name } = input.target;
-    const entry = {
-      kind: 'intent',
-      fields: {
-        decision_id: decision.id,
-        session_id: this.id,
-        revision: decision.revision,
-        target: name,
-        protocol,
-        stage: operation.stage,
-        action: operation.action,
-        opaque: operation.opaque,
-        resources: operation.resources,
-        hash: operation.hash,
-        ...(input.session.transaction === undefined ? {} : { transaction: input.session.transaction }),
-        result: {
-          outcome: decision.outcome,
-          reasons: decision.reasons,
-          ...(decision.approvals.length === 0 ? {} : { approvals: decision.approvals }),
-          ...(decision.masks.length === 0 ? {} : { masks: decision.masks }),
-          ...(decision.filters.length === 0 ? {} : { filters: decision.filters }),
-          ...(isEmpty(decision.limits) ? {} : { limits: decision.limits }),
-          ...(sent === undefined ? {} : { sent }),
-        },
-        purpose: this.principal.purpose,
-      },
-      personal: {
-        principal: this.principal,
-        ...(input.prompt === undefined ? {} : { prompt: input.prompt }),
-        client: this.#client,
-        operation: operation[protocol],
-      },
-    } as const;
-    if (decision.outcome !== 'allow' || !this.#durable(operation)) {
+    const entry = this.#records.intent(input, decision, sent);
+    if (decision.outcome !== 'allow' || !this.#durable(input.operation)) {
       this.#parts.audit.write(entry);
       return undefined;
     }
@@ -305,45 +279,43 @@ class PipelineSession implements Session {
     );
   }
 
-  #settle(decision: Decision, result: Result, duration_ms: number): void {
-    if (result.rows !== undefined && result.rows > 0) {
-      this.#rows += result.rows;
-      this.#usage.rows(result.rows);
-    }
-    this.#note('outcome', { decision_id: decision.id, revision: decision.revision, result, metrics: { duration_ms } });
-  }
-
   /** Records what has happened already: if that cannot be written, the next intent will not be either. */
-  #note(
-    kind: 'session_open' | 'session_close' | 'outcome',
-    fields: Record<string, unknown>,
-    personal: Record<string, unknown> = {},
-  ): void {
+  #note(entry: Entry): void {
     try {
-      this.#parts.audit.write({
-        kind,
-        fields: {
-          session_id: this.id,
-          target: this.target.input.name,
-          protocol: this.target.input.protocol,
-          ...fields,
-        },
-        ...(kind === 'outcome' ? {} : { personal: { principal: this.principal, ...personal } }),
-      });
+      this.#parts.audit.write(entry);
     } catch (error) {
       if (!(error instanceof AuditError)) throw error;
-      this.#parts.log.error({ err: error, session: this.id, kind }, 'a record could not be written');
+      this.#parts.log.error({ err: error, session: this.id, kind: entry.kind }, 'a record could not be written');
     }
   }
 }
 
-function isEmpty(fields: object): boolean {
-  for (const key in fields) if (Object.hasOwn(fields, key)) return false;
-  return true;
-}
+const masking: ReadonlySet<string> = new Set(['mask', 'filter']);
 
 const noTaint: string[] = [];
 Object.freeze(noTaint);
+
+/** A class, as there is one for every operation: its methods are made once. */
+class Submitted implements Submission {
+  readonly decision: Decision;
+  readonly recorded: Promise<void> | undefined;
+  readonly #submitted_ms: number;
+  readonly #session: PipelineSession;
+  #settled = false;
+
+  constructor(decision: Decision, recorded: Promise<void> | undefined, submitted_ms: number, session: PipelineSession) {
+    this.decision = decision;
+    this.recorded = recorded;
+    this.#submitted_ms = submitted_ms;
+    this.#session = session;
+  }
+
+  settle(result: Result): void {
+    if (this.#settled) throw new Error(`operation ${this.decision.id} was settled twice`);
+    this.#settled = true;
+    this.#session.settle(this.decision, result, this.#submitted_ms);
+  }
+}
 
 /** What an operation says of its prompt goes before what its session said. */
 function mergePrompts(session: Prompt | undefined, operation: Prompt | undefined): Prompt | undefined {

@@ -24,8 +24,8 @@ export interface World {
   /** Undefined where pgbouncer isn't installed. */
   readonly pgbouncer: Subject | undefined;
   readonly relay: Subject;
-  /** One more gateway, with this `audit.durability`. */
-  gateway(name: string, durability: 'disk' | 'memory' | 'by_action'): Promise<Subject>;
+  /** One more gateway, with this `audit.durability`; of another checkout where one is named. */
+  gateway(name: string, durability: 'disk' | 'memory' | 'by_action', checkout?: string): Promise<Subject>;
   readonly versions: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
@@ -75,7 +75,7 @@ export async function makeWorld(connections_max: number): Promise<World> {
         pid: relay.pid,
         open: () => BenchClient.open({ host, port: relayPort, ...signIn }),
       },
-      gateway: (name, durability) => startGateway(environment, name, durability, gateways++),
+      gateway: (name, durability, checkout = root) => startGateway(environment, name, durability, checkout, gateways++),
       versions: { node: process.version, postgres: '18 (embedded)', pgbouncer: pgbouncerVersion() ?? 'not installed' },
       stop,
     };
@@ -157,10 +157,11 @@ async function startGateway(
   { folder, server, idp, processes }: Environment,
   name: string,
   durability: string,
+  checkout: string,
   index: number,
 ): Promise<Subject> {
   const home = await mkdtemp(join(folder, 'gateway-'));
-  await cp(join(root, 'rego/policy'), join(home, 'policy'), { recursive: true });
+  await cp(join(checkout, 'rego/policy'), join(home, 'policy'), { recursive: true });
   await idp.writeJwks(join(home, 'jwks.json'));
   await writeFile(
     join(home, 'sallyport.yaml'),
@@ -188,7 +189,7 @@ ${durability === 'by_action' ? '' : `  durability: ${durability}\n`}  sinks: [{f
   // For whoever looks for what costs: BENCH_PROFILE=folder has the first gateway leave a V8 profile there.
   const folderOfProfile = index === 0 ? process.env['BENCH_PROFILE'] : undefined;
   const flags = folderOfProfile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${folderOfProfile}`];
-  const program = [join(root, 'bin/sallyport.js'), 'run', '-c', join(home, 'sallyport.yaml')];
+  const program = [join(checkout, 'bin/sallyport.js'), 'run', '-c', join(home, 'sallyport.yaml')];
   const child = run(processes, process.execPath, [...flags, ...program], {
     env: { ...process.env, BENCH_PASSWORD: password },
   });

@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { AuditError } from '../errors.js';
 import { Timestamps } from '../timestamp.js';
-import { members, nameOf } from './json.js';
+import { Members, members, nameOf } from './json.js';
 import type { Entry } from './record.js';
 
 /** A record's own names, which fields of an entry must not take. */
@@ -21,15 +21,17 @@ function fieldName(name: string): string {
   return nameOf(name);
 }
 
-const salt_bytes = 16;
+/** In base64url: 132 bits. */
+const salt_chars = 22;
 /** Random bytes are drawn ahead for this many salts: one call for each would cost more than the rest of a record. */
 const salts = 256;
+const pool = Buffer.alloc((salt_chars * salts * 6) / 8);
 
 /** Turns entries into lines. Works on text, so that no field is copied once more for every record. */
 export class Formatter {
   readonly #head: string;
   readonly #labels: string;
-  readonly #pool = Buffer.alloc(salt_bytes * salts);
+  #salts = '';
   #drawn = salts;
   readonly #timestamps = new Timestamps();
 
@@ -42,8 +44,8 @@ export class Formatter {
   /** One line with its line end. Throws AuditError for what JSON cannot say. */
   line({ kind, fields, personal }: Entry, sequence: number, now_ms: number): string {
     try {
-      const own = members(fields, fieldName);
-      const rest = personal === undefined ? '' : `,"salt":"${this.#salt()}","personal":{${members(personal)}}`;
+      const own = fields instanceof Members ? fields.text : members(fields, fieldName);
+      const rest = personal === undefined ? '' : `,"salt":"${this.#salt()}","personal":{${inside(personal)}}`;
       return (
         `{"version":1,"kind":"${kind}"${this.#head}${sequence},"timestamp":"${this.#timestamps.at(now_ms)}","labels":${this.#labels}` +
         `${own === '' ? '' : `,${own}`}${rest}}\n`
@@ -55,11 +57,13 @@ export class Formatter {
 
   #salt(): string {
     if (this.#drawn === salts) {
-      randomFillSync(this.#pool);
+      this.#salts = randomFillSync(pool).toString('base64url');
       this.#drawn = 0;
     }
-    const start = this.#drawn * salt_bytes;
+    const start = this.#drawn * salt_chars;
     this.#drawn += 1;
-    return this.#pool.toString('base64url', start, start + salt_bytes);
+    return this.#salts.slice(start, start + salt_chars);
   }
 }
+
+const inside = (object: object) => (object instanceof Members ? object.text : members(object));

@@ -17,6 +17,11 @@ const depth_max = 3;
 const fragments = new WeakMap<object, string | false>();
 const names = new Map<string, string>();
 
+/** The inside of an object that was written already: "name":value,… For who writes many that are alike. */
+export class Members {
+  constructor(readonly text: string) {}
+}
+
 /** Undefined for what JSON leaves out. Throws TypeError for what it cannot say. */
 export function toJson(value: unknown, depth = 0): string | undefined {
   if (typeof value === 'string') return quote(value);
@@ -42,7 +47,7 @@ function hasPart(value: object): boolean {
 /** Nothing in it has to be escaped: most names, codes and hashes. */
 const plainText = /^[\x20\x21\x23-\x5b\x5d-\x7e]{0,128}$/;
 
-function quote(text: string): string {
+export function quote(text: string): string {
   return plainText.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
@@ -67,12 +72,11 @@ export function nameOf(name: string): string {
 
 /** An object of fields and nothing else, which JSON writes field by field. */
 function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return (prototype === Object.prototype || prototype === null) && (value as { toJSON?: unknown }).toJSON === undefined;
+  return value.constructor === Object && (value as { toJSON?: unknown }).toJSON === undefined;
 }
 
-/** Can never be anything else: frozen, made of plain objects, arrays and simple values, without accessors. */
-function isFixed(value: unknown): boolean {
+/** Whether it can never be anything else: frozen, made of plain objects, arrays and simple values, without accessors. */
+export function isFixed(value: unknown): boolean {
   if (typeof value === 'function') return false;
   if (typeof value !== 'object' || value === null) return true;
   if (typeof fragments.get(value) === 'string') return true;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Durability } from '../config/index.js';
 import { AuditError } from '../errors.js';
-import { Batch, type Line } from './batch.js';
+import { Batch, Spares, type Line } from './batch.js';
 import { openFileSink, type OpenSink, type SinkFile } from './file.js';
 import { Formatter } from './format.js';
 import type { Audit, Entry, RecordKind } from './record.js';
@@ -11,7 +11,7 @@ export const buffer_bytes_max = 67_108_864;
 /** A record that nobody waits for is written after this time at the latest, or with the next that somebody waits for. */
 const linger_ms = 10;
 /** So much is written without lingering. */
-const batch_bytes = 1_048_576;
+const batch_bytes = 262_144;
 const retry_first_ms = 100;
 const retry_last_ms = 5_000;
 
@@ -68,7 +68,8 @@ class AuditLog implements Audit {
   readonly #buffer_bytes_max: number;
   #files: SinkFile[] = [];
   #sequence = 0;
-  #batch = new Batch();
+  readonly #spares = new Spares();
+  #batch = new Batch(this.#spares);
   /** In `#batch` and in the batch being written. */
   #buffered_bytes = 0;
   #writing: Promise<void> | undefined;
@@ -114,17 +115,16 @@ class AuditLog implements Audit {
   #add(entry: Entry, durable: boolean): void {
     const sequence = this.#sequence + 1;
     const text = this.#formatter.line(entry, sequence, this.#now());
-    const bytes = text.length;
-    if (this.#buffered_bytes + bytes > this.#buffer_bytes_max) {
+    // In characters, which are bytes but for those beyond ASCII: the exact number is known when it is written.
+    if (this.#buffered_bytes + text.length > this.#buffer_bytes_max) {
       throw new AuditError('the audit log cannot keep up: too much waits to be written', { retryable: true });
     }
     this.#sequence = sequence;
-    this.#keep({ text, bytes, sequence, durable });
+    this.#buffered_bytes += this.#batch.add(text, sequence, durable);
   }
 
   #keep(line: Line): void {
-    this.#batch.add(line);
-    this.#buffered_bytes += line.bytes;
+    this.#buffered_bytes += this.#batch.addAgain(line);
   }
 
   /** Sees to it that the batch is written: now for whoever waits, soon for the rest. */
@@ -168,7 +168,7 @@ class AuditLog implements Audit {
 
   #take(): Batch {
     const batch = this.#batch;
-    this.#batch = new Batch();
+    this.#batch = new Batch(this.#spares);
     return batch;
   }
 

@@ -1,3 +1,5 @@
+import type { Members } from './json.js';
+
 /**
  * What is written down. Field names follow OPA's decision log where it has one (decision_id, labels, path, input, result,
  * metrics, timestamp), so that existing readers understand ours.
@@ -32,9 +34,9 @@ export interface AuditRecord {
 export interface Entry {
   readonly kind: RecordKind;
   /** Fields that never identify a person. */
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly fields: Readonly<Record<string, unknown>> | Members;
   /** Fields that may: statement text, parameters, subject, address, prompt. Absent where there are none. */
-  readonly personal?: Readonly<Record<string, unknown>>;
+  readonly personal?: Readonly<Record<string, unknown>> | Members;
 }
 
 export interface Audit {

@@ -5,45 +5,14 @@ import type { PostgresOperation } from './schema.js';
 import type { StatementFacts, Template } from './statement.js';
 
 /**
- * Templates to operations. What a template alone determines is made once and frozen: the engine recognises it by
- * identity, so that judging a statement again costs a look-up.
+ * Templates to operations. What templates share (resources, the facts of their statements) is frozen to the leaves: the
+ * engine and the audit recognise it by identity, so that judging and recording a statement again costs a look-up. What is
+ * left is small, and each operation's own.
  */
 export interface Place {
   readonly database: string;
   /** The upstream's role. */
   readonly user: string;
-}
-
-interface Fixed {
-  readonly prepare: Operation;
-  readonly execute: Operation;
-  readonly statements: PostgresOperation['statements'];
-}
-
-const fixed = new WeakMap<Template, Fixed>();
-
-function fix(template: Template, place: Place): Fixed {
-  const known = fixed.get(template);
-  if (known !== undefined) return known;
-  const statements = factsOf(template);
-  const operation = (stage: 'prepare' | 'execute', parameters?: readonly (string | null)[]): Operation =>
-    Object.freeze({
-      stage,
-      action: template.action,
-      resources: deepFreeze(template.resources),
-      opaque: template.opaque,
-      hash: template.hash,
-      postgres: Object.freeze({
-        statement: template.recorded,
-        statements,
-        ...(parameters === undefined ? {} : { parameters }),
-        database: place.database,
-        user: place.user,
-      }),
-    });
-  const made = { prepare: operation('prepare'), execute: operation('execute', Object.freeze([])), statements };
-  fixed.set(template, made);
-  return made;
 }
 
 const facts = new WeakMap<Template['statements'], PostgresOperation['statements']>();
@@ -58,29 +27,35 @@ function factsOf({ statements }: Template): PostgresOperation['statements'] {
 }
 
 /** What is judged at Parse: everything but the parameters. */
-export function prepareOperation(template: Template, place: Place): Operation {
-  return fix(template, place).prepare;
+export function prepareOperation(template: Template, { database, user }: Place): Operation {
+  const { action, opaque, hash, recorded } = template;
+  const postgres = { statement: recorded, statements: factsOf(template), database, user };
+  return { stage: 'prepare', action, resources: resourcesOf(template), opaque, hash, postgres };
 }
 
 /** What is judged at Execute. */
-export function executeOperation(template: Template, place: Place, parameters: DecodedParameters): Operation {
-  const made = fix(template, place);
-  if (parameters.values.length === 0) return made.execute;
+export function executeOperation(
+  template: Template,
+  place: Place,
+  { values, undecoded }: DecodedParameters,
+): Operation {
   return {
     stage: 'execute',
     action: template.action,
-    resources: template.resources,
-    opaque: template.opaque || parameters.undecoded,
-    hash: hashOf('sha256', template.hash + JSON.stringify(parameters.values)),
+    resources: resourcesOf(template),
+    opaque: template.opaque || undecoded,
+    hash: values.length === 0 ? template.hash : hashOf('sha256', template.hash + JSON.stringify(values)),
     postgres: {
       statement: template.recorded,
-      statements: made.statements,
-      parameters: parameters.values,
+      statements: factsOf(template),
+      parameters: values,
       database: place.database,
       user: place.user,
     },
   };
 }
+
+const resourcesOf = ({ resources }: Template) => (Object.isFrozen(resources) ? resources : deepFreeze(resources));
 
 /** The first operation of every session: judged before the upstream sees a byte. */
 export function connectOperation(place: Place, settings: ReadonlyMap<string, string>): Operation {

@@ -1,0 +1,113 @@
+import type { Decision, Input, Principal, Prompt, Reason, TargetInput } from '#engine';
+import { isFixed, members, Members, quote, toJson, type Entry } from './audit/index.js';
+import type { Result } from './protocol.js';
+
+/**
+ * What a session writes down. Every operation leaves two records, so what is the same in many of them (who, where, why) is
+ * written once, and what is left is put between.
+ */
+export class SessionRecords {
+  /** "session_id":…,"target":…,"protocol":… */
+  readonly #place: string;
+  readonly #purpose: string;
+  readonly #principal: string;
+  readonly #client: string;
+
+  /** Principal and client are immutable for the life of a session. */
+  constructor(id: string, target: TargetInput, principal: Principal, client: Input['session']['client']) {
+    this.#place = members({ session_id: id, target: target.name, protocol: target.protocol });
+    this.#purpose = principal.purpose === undefined ? '' : `,"purpose":${quote(principal.purpose)}`;
+    this.#principal = members({ principal });
+    this.#client = members({ client });
+  }
+
+  opened(): Entry {
+    return {
+      kind: 'session_open',
+      fields: new Members(this.#place),
+      personal: new Members(`${this.#principal},${this.#client}`),
+    };
+  }
+
+  closed(reason: string, rows: number): Entry {
+    return {
+      kind: 'session_close',
+      fields: new Members(`${this.#place},${members({ reason, rows })}`),
+      personal: new Members(this.#principal),
+    };
+  }
+
+  /** @param sent SHA-256 of what leaves in place of what the client sent. */
+  intent({ operation, session, target, prompt }: Input, decision: Decision, sent?: string): Entry {
+    const transaction = session.transaction === undefined ? '' : `,"transaction":"${session.transaction}"`;
+    const { stage, action, opaque, resources, hash } = operation;
+    return {
+      kind: 'intent',
+      fields: new Members(
+        `"decision_id":"${decision.id}",${this.#place},"stage":"${stage}","action":"${action}","opaque":${opaque ? 'true' : 'false'},` +
+          `"resources":${needed(resources)},"hash":${quote(hash)}${transaction},${verdictOf(decision)}${sent === undefined ? '' : `,"sent":${quote(sent)}`}}${this.#purpose}`,
+      ),
+      personal: new Members(
+        `${this.#principal}${promptOf(prompt)},${this.#client},"operation":${needed(operation[target.protocol])}`,
+      ),
+    };
+  }
+
+  outcome(decision: Decision, result: Result, duration_ms: number): Entry {
+    return {
+      kind: 'outcome',
+      fields: new Members(
+        `${this.#place},"decision_id":"${decision.id}","revision":${quote(decision.revision)},` +
+          `"result":{${members(result)}},"metrics":{"duration_ms":${numberOf(duration_ms)}}`,
+      ),
+    };
+  }
+}
+
+/** A field that a record must have. Throws TypeError where JSON has no word for it. */
+function needed(value: unknown): string {
+  const text = toJson(value);
+  if (text === undefined) throw new TypeError('a part of the operation cannot be written as JSON');
+  return text;
+}
+
+const numberOf = (value: number) => (Number.isFinite(value) ? String(value) : 'null');
+
+const promptOf = (prompt: Prompt | undefined) => (prompt === undefined ? '' : `,"prompt":${needed(prompt)}`);
+
+interface WrittenVerdict {
+  readonly decision: Decision;
+  readonly text: string;
+}
+
+/** Decisions share what was decided, frozen to the leaves: known by its reasons. */
+const verdicts = new WeakMap<readonly Reason[], WrittenVerdict>();
+
+/** "revision":…,"result":{… without its end. */
+function verdictOf(decision: Decision): string {
+  const { revision, outcome, reasons, approvals, masks, filters, limits } = decision;
+  const known = verdicts.get(reasons);
+  if (known !== undefined && isSame(known.decision, decision)) return known.text;
+  const result = {
+    outcome,
+    reasons,
+    ...(approvals.length === 0 ? {} : { approvals }),
+    ...(masks.length === 0 ? {} : { masks }),
+    ...(filters.length === 0 ? {} : { filters }),
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  };
+  const text = `${members({ revision })},"result":{${members(result)}`;
+  if ([reasons, approvals, masks, filters, limits].every(isFixed)) verdicts.set(reasons, { decision, text });
+  return text;
+}
+
+function isSame(one: Decision, other: Decision): boolean {
+  return (
+    one.outcome === other.outcome &&
+    one.revision === other.revision &&
+    one.approvals === other.approvals &&
+    one.masks === other.masks &&
+    one.filters === other.filters &&
+    one.limits === other.limits
+  );
+}
