@@ -10,7 +10,7 @@ import {
   type ServerError,
   type TransactionStatus,
 } from './responses.js';
-import { StatementError } from './statement.js';
+import { StatementError, type Control } from './statement.js';
 
 /** Which of the two sub-protocols a message belongs to: an error ends a query, and skips the rest of a batch. */
 export type Mode = 'query' | 'extended';
@@ -49,10 +49,11 @@ export class Exchange {
   batchSent = false;
   /** The batch has failed: the server skips what comes before the next Sync, and so does the gateway. */
   skipping = false;
-  /** An Execute of the present batch has been sent: its implicit transaction holds something. */
+  /**
+   * An Execute of the present batch has been sent whose statement neither begins nor ends a transaction: its implicit
+   * transaction holds something, and from version 18 (and the minor versions of its time) only a Sync ends it.
+   */
   batchExecuted = false;
-  /** The gateway has read something inside the present batch. */
-  askedInBatch = false;
   /** The message at hand takes the unnamed statement away, also where it fails. */
   dropsUnnamed = false;
   /** What was sent may change how the server reads text: its answer is waited for before another text is read. */
@@ -89,10 +90,14 @@ export class Exchange {
     this.batchSent = true;
   }
 
+  /** An Execute of such a statement has been sent; undefined is an empty one. */
+  executed(kind: Control['kind'] | undefined): void {
+    if (kind !== undefined) this.batchExecuted = !transactional.has(kind);
+  }
+
   /** The end of the batch (a Sync, or a query, which is a batch of its own) has been sent. */
   endBatch(): (() => void) | undefined {
     this.batchSent = false;
-    this.askedInBatch = false;
     this.batchExecuted = false;
     return this.#events.batchEnded();
   }
@@ -182,7 +187,6 @@ export class Exchange {
       };
       // Inside a batch a Sync would end the client's implicit transaction: a Flush brings the answer as well.
       const inBatch = this.batchSent;
-      if (inBatch) this.askedInBatch = true;
       const name = this.own;
       this.toUpstream.push(
         Buffer.concat([
@@ -229,6 +233,16 @@ export class Exchange {
     }
   }
 }
+
+const transactional: ReadonlySet<Control['kind']> = new Set([
+  'begin',
+  'commit',
+  'rollback',
+  'savepoint',
+  'release',
+  'rollback_to',
+  'prepare_transaction',
+]);
 
 const aborted = 'current transaction is aborted, commands ignored until end of transaction block';
 

@@ -204,7 +204,7 @@ export class ExtendedProtocol {
         return this.#judge.submit(judged, portal, 'extended', (submission) => {
           portal.prepared.recorded = true;
           this.#exchange.forward(buffer, start, end);
-          this.#exchange.batchExecuted = true;
+          this.#exchange.executed(template.statements[0]?.control.kind);
           this.#names.announce(template);
           this.#exchange.responses.expect(new Executing(submission, template, this.#parts));
           if (template.statements[0]?.control.kind === 'copy_in') return this.#parts.untilCopyIsClear();

@@ -223,8 +223,8 @@ export class PostgresSession {
     return exchange.drained().then(async () => {
       if (exchange.skipping || exchange.over) return;
       if (exchange.batchSent && !exchange.batchExecuted) {
-        // Nothing has run in the batch, so nothing is committed by ending it here, and the gateway's own reads for the
-        // query stand in no transaction of the client's.
+        // Nothing that has run in the batch waits for its end, so nothing is committed by ending it here, and the gateway's
+        // own reads for the query make no transaction that the client does not know of.
         exchange.toUpstream.push(codec.sync);
         const ended = exchange.endBatch();
         exchange.responses.expect({ kind: 'sync', hidden: true, ...(ended === undefined ? {} : { ended }) });
@@ -254,37 +254,27 @@ export class PostgresSession {
           exchange.toUpstream.pass(buffer, start, end);
           this.#names.querySent();
           this.#names.announce(template);
-          // The gateway's own reads have made a block of the batch's implicit transaction, which a query alone does not
-          // end: a Sync does, and its ReadyForQuery is the client's.
-          const quiet = exchange.askedInBatch;
+          // The transaction of a batch outlives a query in its midst, on servers that say so: it ends with the Sync.
+          const { batchExecuted } = exchange;
           const copies = statements.some(({ control }) => control.kind === 'copy_in');
           const answered = exchange.endBatch();
           exchange.responses.expect({
             kind: 'query',
-            quiet,
             completed: (index) => this.#names.ran(statements[index], text),
             copyIn: () => this.#copyIn(),
             ended: (result) => {
               answered?.();
               this.#names.queryAnswered();
               this.#judge.settle(submission, result);
-              // In copy-in mode the server would ignore a Sync: it is sent when that is over.
-              if (quiet && copies) this.#endQuietly();
+              if (batchExecuted) exchange.batchSent = exchange.batchExecuted = exchange.transaction === 'T';
               this.#clearCopy();
             },
           });
-          if (quiet && !copies) this.#endQuietly();
           if (copies) return this.#untilCopyIsClear();
+          if (batchExecuted) return exchange.drained();
         });
       }),
     );
-  }
-
-  /** A Sync behind a query: its ReadyForQuery is the one that the client gets. */
-  #endQuietly(): void {
-    this.#exchange.toUpstream.push(codec.sync);
-    this.#exchange.responses.expectSync(undefined);
-    this.#exchange.toUpstream.flush();
   }
 
   /** The parser reads UTF-8. Under another encoding only ASCII is sure to be the same text for the server. */
