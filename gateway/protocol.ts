@@ -112,6 +112,8 @@ export interface Services {
   identify(token: string, client: Client): Promise<Identity>;
   target(protocol: string, name: string): Target | undefined;
   openSession(opening: Opening): Session;
+  /** The key of a target's keyed masks, as 64 hexadecimal digits: for its upstream alone. */
+  maskKey?(target: string): string;
 }
 
 export interface ListenAddress {

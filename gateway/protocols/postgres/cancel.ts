@@ -18,7 +18,7 @@ interface Cancellable {
   readonly upstream: PostgresUpstream;
   readonly target: string;
   /** A cancel is on its way: further ones say nothing new. */
-  running: boolean;
+  running: Promise<void> | undefined;
 }
 
 export class CancelKeys {
@@ -34,7 +34,7 @@ export class CancelKeys {
     do processId = randomInt(1, 2 ** 31 - 1);
     while (this.#sessions.has(processId));
     const key = { processId, secret: randomInt(0, 2 ** 32) };
-    this.#sessions.set(processId, { key, upstreamKey, upstream, target, running: false });
+    this.#sessions.set(processId, { key, upstreamKey, upstream, target, running: undefined });
     return key;
   }
 
@@ -49,22 +49,22 @@ export class CancelKeys {
     if (session === undefined) return;
     const secret = Buffer.alloc(4);
     secret.writeInt32BE(session.key.secret | 0);
-    if (timingSafeEqual(secret, body.subarray(4))) this.#send(session);
+    if (timingSafeEqual(secret, body.subarray(4))) void this.#send(session);
   }
 
-  /** The gateway itself wants it: the session ends. */
-  cancelOne(key: CancelKey): void {
+  /** The gateway itself wants it. Resolves when the server has been told, or could not be. */
+  async cancelOne(key: CancelKey): Promise<void> {
     const session = this.#sessions.get(key.processId);
-    if (session !== undefined) this.#send(session);
+    if (session !== undefined) await this.#send(session);
   }
 
-  #send(session: Cancellable): void {
-    if (session.upstreamKey === undefined || session.running) return;
-    session.running = true;
-    cancelUpstream(session.upstream, session.target, session.upstreamKey)
+  #send(session: Cancellable): Promise<void> | undefined {
+    if (session.upstreamKey === undefined) return undefined;
+    session.running ??= cancelUpstream(session.upstream, session.target, session.upstreamKey)
       .catch((error: unknown) => this.#log.warn({ error, target: session.target }, 'a cancel request failed'))
       .finally(() => {
-        session.running = false;
+        session.running = undefined;
       });
+    return session.running;
   }
 }

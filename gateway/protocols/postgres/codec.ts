@@ -113,6 +113,12 @@ export class BodyReader {
     this.#offset = zero + 1;
     return decodeText(this.#buffer, at, zero);
   }
+  /** The same where nobody reads it, whatever its encoding. */
+  skipString(): void {
+    const zero = this.#buffer.indexOf(0, this.#offset);
+    if (zero < 0 || zero >= this.#end) throw new ProtocolError('invalid message format: invalid string in message');
+    this.#offset = zero + 1;
+  }
   remaining(): number {
     return this.#end - this.#offset;
   }
@@ -401,7 +407,18 @@ export const sync = message(frontend.sync);
 export const flush = message(frontend.flush);
 export const terminate = message(frontend.terminate);
 
-export const parse = (name: string, text: string) => message(frontend.parse, name, text, int16(0));
+export const query = (text: string) => message(frontend.query, text);
+export const parse = (name: string, text: string, types: readonly number[] = []) =>
+  message(frontend.parse, name, text, int16(types.length), ...types.map(int32));
+
+/** A client's Bind for another statement. */
+export function bindOther(frame: FrameView, portal: string, statement: string): Buffer {
+  const reader = body(frame);
+  reader.skipString();
+  reader.skipString();
+  return message(frontend.bind, portal, statement, reader.bytes(reader.remaining()));
+}
+export const describeStatement = (name: string) => message(frontend.describe, Buffer.from('S'), name);
 
 /** A Bind whose parameters and results are all text. */
 export const bind = (portal: string, statement: string, values: readonly (string | null)[]) =>

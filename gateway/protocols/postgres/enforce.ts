@@ -1,4 +1,4 @@
-import type { Decision } from '#engine';
+import { engineCodes, type Decision } from '#engine';
 import type { SessionEnd } from '../../protocol.js';
 import { AuditError, GatewayError, ProtocolError, UpstreamError } from '../../errors.js';
 import { errorResponse, InvalidEncoding, type ErrorFields } from './codec.js';
@@ -22,6 +22,7 @@ export const sqlstates = {
   noStatement: '26000', // invalid_sql_statement_name
   noPortal: '34000', // invalid_cursor_name
   encoding: '22021', // character_not_in_repertoire
+  limit: '54000', // program_limit_exceeded
   tooLong: '54000', // program_limit_exceeded
   nameTooLong: '42622', // name_too_long
   tooMany: '53300', // too_many_connections
@@ -43,10 +44,15 @@ export function denial(
   const { unresolved, because } = unclear;
   const said = decision.reasons.map((reason) => reason.message ?? reason.title ?? reason.code);
   const held = decision.outcome === 'hold';
+  const only = (name: string) => decision.reasons.every(({ code }) => code === name);
   return {
     severity,
     // Not policy's no: nothing runs without a record, and the record could not be written.
-    sqlstate: decision.reasons.every(({ code }) => code === 'audit_failed') ? sqlstates.audit : sqlstates.denied,
+    sqlstate: only('audit_failed')
+      ? sqlstates.audit
+      : only('policy_changed')
+        ? sqlstates.unsupported
+        : sqlstates.denied,
     message: `${held ? 'needs an approval' : 'denied by policy'}: ${[...new Set(said)].join('; ')}${
       unresolved.length === 0 ? '' : ` (not found in the database: ${unresolved.join(', ')})`
     }`,
@@ -67,6 +73,40 @@ export function denial(
           : because.length > 0
             ? 'Its effects cannot be known from what it says (see "opaque" in the detail): write it without that.'
             : 'Change the statement so that policy allows it, or ask the owners of the policy with the decision id.',
+      explain: `sallyport explain ${decision.id}`,
+    }),
+  };
+}
+
+const units = { rows: 'rows', bytes: 'bytes', seconds: 'seconds' } as const;
+
+/** A result that was cut: what came before this error is not all there is. DETAIL and HINT as in a denial. */
+export function limitExceeded(
+  decision: Decision,
+  target: string,
+  limit: keyof typeof units,
+  amount: number,
+): ErrorFields {
+  return {
+    severity: 'ERROR',
+    sqlstate: sqlstates.limit,
+    message: `stopped by policy: more than ${amount} ${units[limit]}${limit === 'seconds' ? '' : ' of result'}`,
+    detail: JSON.stringify({
+      decision: decision.id,
+      outcome: 'deny',
+      revision: decision.revision,
+      target,
+      reasons: [
+        {
+          code: 'limit_exceeded',
+          title: engineCodes.limit_exceeded,
+          message: `The limit is ${amount} ${units[limit]}; what was sent before it is not the whole result.`,
+        },
+      ],
+      limit: { [limit]: amount },
+    }),
+    hint: JSON.stringify({
+      next: 'Ask for less: a LIMIT, a narrower WHERE, fewer columns; or ask the owners of the policy.',
       explain: `sallyport explain ${decision.id}`,
     }),
   };
@@ -115,4 +155,19 @@ export const failedTransaction: Buffer = errorResponse({
   severity: 'ERROR',
   sqlstate: sqlstates.failedTransaction,
   message: 'current transaction is aborted, commands ignored until end of transaction block',
+});
+
+/** The second line has held where rewriting did not. */
+export const unmasked: Buffer = errorResponse({
+  severity: 'FATAL',
+  sqlstate: sqlstates.internal,
+  message: 'the answer would have shown a column that policy masks: nothing of it was passed on',
+  hint: "This is an error of the gateway's own. Please report it, with the gateway's log.",
+});
+
+export const functionCall: Buffer = errorResponse({
+  severity: 'ERROR',
+  sqlstate: sqlstates.unsupported,
+  message: 'function-call messages are refused: they name a function by number alone',
+  hint: 'Call the function in a SELECT.',
 });

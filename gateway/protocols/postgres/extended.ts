@@ -4,11 +4,15 @@ import { frontend, type FrameReader } from './codec.js';
 import { failureResponse, sqlstates } from './enforce.js';
 import type { Awaitable, Exchange } from './exchange.js';
 import type { Judge } from './judge.js';
-import type { Portal, Prepared } from './names.js';
+import type { Other, Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
 import type { Expectation, ExpectationEnd } from './responses.js';
 import type { Template } from './statement.js';
-import type { Submission } from '../../protocol.js';
+import type { Guard } from './guard.js';
+import { asItCame, type Leaving } from './leaving.js';
+import { unlimited, type Meter } from './limits.js';
+import type { Limiting } from './limiting.js';
+import type { Permit } from './permit.js';
 
 /**
  * The extended protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync. A Parse is judged for what is known then,
@@ -24,6 +28,8 @@ export interface ExtendedParts {
   copyIn(): void;
   /** What is returned resolves when the server has said whether it wants CopyData, or that the COPY is over. */
   untilCopyIsClear(): Promise<void>;
+  /** Measures an execution against its limits, and stops it. */
+  limit(permit: Permit): Limiting;
   /** Every Execute ends with this, whatever came of it. */
   executed(): void;
 }
@@ -33,6 +39,9 @@ const name_bytes_max = 63;
 
 const none: readonly Prepared[] = [];
 
+/** Statements that stand under a name of the gateway's own at once. */
+const others_max = 64;
+
 export class ExtendedProtocol {
   readonly #parts: ExtendedParts;
   readonly #exchange: Exchange;
@@ -40,6 +49,9 @@ export class ExtendedProtocol {
   readonly #judge: Judge;
   /** Parsed in this batch, without a name, and not executed so far. */
   #unexecuted: readonly Prepared[] = none;
+  /** Those that have been prepared again, in that order. */
+  readonly #others = new Set<Prepared>();
+  #otherCount = 0;
 
   constructor(parts: ExtendedParts) {
     this.#parts = parts;
@@ -79,47 +91,108 @@ export class ExtendedProtocol {
     if (!this.#acceptable(message.name)) return;
     // A Parse without a name takes the one before away, whatever comes of it.
     this.#exchange.dropsUnnamed = message.name === '';
-    return this.#judge.read(text, 'extended', (template) => {
-      const verdict = this.#judge.prepare(template, message.types);
-      if (verdict === undefined) return;
-      const prepared: Prepared = {
-        template,
-        origin: text,
-        types: message.types,
-        kept: undefined,
-        recorded: false,
-      };
-      if (verdict === 'keep') {
-        prepared.kept = Buffer.from(buffer.subarray(start, end));
-        this.#names.statementSent(message.name, prepared);
-        this.#names.statementMade(message.name, prepared);
-        this.#exchange.responses.answer(codec.parseComplete);
-        return;
-      }
-      if (message.name === '') {
-        this.#unexecuted = this.#unexecuted === none ? [prepared] : [...this.#unexecuted, prepared];
-        this.#sendParse('', prepared, buffer, start, end, false);
-        return;
-      }
-      return this.#then(this.#judge.record(prepared), (recorded) => {
-        if (recorded) this.#sendParse(message.name, prepared, buffer, start, end, false);
-      });
-    });
+    return this.#judge.read(text, 'extended', (template) =>
+      this.#then(this.#judge.prepare(template, message.types), (verdict) => {
+        if (verdict === undefined) return;
+        const kept = verdict === 'keep';
+        const leaving = kept ? asItCame : verdict;
+        const prepared: Prepared = {
+          template,
+          origin: leaving.text ?? text,
+          types: message.types,
+          declared: message.types,
+          kept: undefined,
+          recorded: false,
+          leaving,
+          other: undefined,
+        };
+        if (kept) {
+          prepared.kept = Buffer.from(buffer.subarray(start, end));
+          this.#names.statementSent(message.name, prepared);
+          this.#names.statementMade(message.name, prepared);
+          this.#exchange.responses.answer(codec.parseComplete);
+          return;
+        }
+        if (message.name === '') {
+          this.#unexecuted = this.#unexecuted === none ? [prepared] : [...this.#unexecuted, prepared];
+          this.#sendParse('', prepared, { buffer, start, end }, false);
+          return;
+        }
+        return this.#then(this.#judge.record(prepared), (recorded) => {
+          if (recorded) this.#sendParse(message.name, prepared, { buffer, start, end }, false);
+        });
+      }),
+    );
   }
 
-  #sendParse(name: string, prepared: Prepared, buffer: Buffer, start: number, end: number, hidden: boolean): void {
-    this.#exchange.forward(buffer, start, end);
+  #sendParse(name: string, prepared: Prepared, frame: Received, hidden: boolean): void {
+    const exchange = this.#exchange;
+    const { leaving } = prepared;
+    const { guard } = leaving;
+    if (name === '') this.#forgetOther(this.#names.peek(''));
+    if (leaving.text === undefined) exchange.forward(frame.buffer, frame.start, frame.end);
+    else this.#own(codec.parse(name, leaving.text, prepared.declared));
     this.#names.statementSent(name, prepared);
-    this.#exchange.responses.expect({
+    exchange.responses.expect({
       kind: 'parse',
       hidden,
       tells: true,
+      guard,
       ended: ({ error, skipped }) => {
         if (error === undefined && skipped === undefined) this.#names.statementMade(name, prepared);
         // The server forgets the unnamed statement before it looks at its successor.
         else if (error !== undefined && name === '') this.#names.statementMade(name, undefined);
       },
     });
+    this.#lookAt(name, guard);
+  }
+
+  /** A message of the gateway's own in the client's batch. */
+  #own(message: Buffer): void {
+    this.#exchange.toUpstream.push(message);
+    this.#exchange.batchSent = true;
+  }
+
+  /** Has the server describe what was rewritten, before anything of it runs: the guard reads it. */
+  #lookAt(statement: string, guard: Guard | undefined): void {
+    if (guard === undefined || guard.hidden.size === 0) return;
+    this.#own(codec.describeStatement(statement));
+    this.#exchange.responses.expect({ kind: 'describe', hidden: true, tells: true, guard });
+  }
+
+  /** The same statement under other masks or filters, under a name of the gateway's own. */
+  #prepareOther(prepared: Prepared, leaving: Leaving): Other {
+    this.#forgetOther(prepared);
+    const other: Other = { name: `${this.#exchange.own}_${++this.#otherCount}`, leaving };
+    prepared.other = other;
+    this.#own(codec.parse(other.name, leaving.text ?? prepared.template.text, prepared.declared));
+    this.#names.otherSent(prepared, other);
+    this.#exchange.responses.expect({
+      kind: 'parse',
+      hidden: true,
+      tells: true,
+      guard: leaving.guard,
+      ended: ({ error, skipped }) => {
+        if (error === undefined && skipped === undefined) this.#names.statementMade(other.name, prepared);
+      },
+    });
+    this.#lookAt(other.name, leaving.guard);
+    this.#others.add(prepared);
+    for (const oldest of this.#others) {
+      if (this.#others.size <= others_max) break;
+      this.#forgetOther(oldest);
+    }
+    return other;
+  }
+
+  #forgetOther(prepared: Prepared | undefined): void {
+    if (prepared?.other === undefined) return;
+    const { name } = prepared.other;
+    prepared.other = undefined;
+    this.#others.delete(prepared);
+    this.#own(codec.closeStatement(name));
+    this.#names.closeSent('S', name);
+    this.#exchange.responses.expect({ kind: 'close', hidden: true, ended: () => this.#names.closed('S', name) });
   }
 
   #bind(frame: FrameReader): Awaitable {
@@ -130,34 +203,76 @@ export class ExtendedProtocol {
       if (prepared === undefined) return;
       // Names are looked up by the server at Bind: what they mean by now is what will run.
       return this.#judge.understand(prepared.template.text, 'extended', (template) => {
-        const portal: Portal = { prepared, template, values: message.values, formats: message.formats };
         const { kept } = prepared;
+        const other = this.#otherOf(prepared);
+        const portal: Portal = {
+          prepared,
+          template,
+          values: message.values,
+          formats: message.formats,
+          leaving: other?.leaving ?? prepared.leaving,
+          bound: { buffer, start, end },
+          started: false,
+          used: { rows: 0, bytes: 0 },
+        };
         if (kept === undefined) {
           if (this.#judge.sameNames(prepared, template, 'extended')) {
-            this.#sendBind(message.portal, portal, buffer, start, end);
+            this.#sendBind(message.portal, portal, other?.name);
           }
           return;
         }
         return this.#then(this.#judge.inner(template, 'extended'), (judged) => {
-          if (judged === undefined || !this.#judge.wouldAllow(judged, portal)) return;
-          prepared.kept = undefined;
-          prepared.template = template;
-          this.#sendParse(message.statement, prepared, kept, 0, kept.length, true);
-          this.#sendBind(message.portal, portal, buffer, start, end);
+          if (judged === undefined) return;
+          return this.#then(this.#judge.wouldLeave(judged, portal), (leaving) => {
+            if (leaving === undefined) return;
+            prepared.kept = undefined;
+            prepared.template = template;
+            prepared.leaving = leaving;
+            prepared.origin = leaving.text ?? template.text;
+            portal.leaving = leaving;
+            this.#sendParse(message.statement, prepared, { buffer: kept, start: 0, end: kept.length }, true);
+            this.#sendBind(message.portal, portal, undefined);
+          });
         });
       });
     });
   }
 
-  #sendBind(name: string, portal: Portal, buffer: Buffer, start: number, end: number): void {
-    this.#exchange.forward(buffer, start, end);
+  /** What of the gateway's own making stands for the statement now. */
+  #otherOf(prepared: Prepared): Other | undefined {
+    const { other } = prepared;
+    return other !== undefined && this.#names.has(other) ? other : undefined;
+  }
+
+  /** @param statement Where it is not the one that the client named. */
+  #sendBind(name: string, portal: Portal, statement: string | undefined, hidden = false): void {
+    const bound = portal.bound!;
+    if (statement === undefined) this.#exchange.forward(bound.buffer, bound.start, bound.end);
+    else this.#own(codec.bindOther(bound, name, statement));
     this.#names.portalSent(name, portal);
     this.#exchange.responses.expect({
       kind: 'bind',
+      hidden,
+      tells: true,
+      guard: portal.leaving.guard,
       ended: ({ error, skipped }) => {
         if (error === undefined && skipped === undefined) this.#names.portalMade(name, portal);
+        else if (error !== undefined && hidden) this.#names.portalMade(name, undefined);
       },
     });
+  }
+
+  /** Masks or filters are others than at Bind, and nothing of the portal has been seen: it is made anew. */
+  #rebind(name: string, portal: Portal, leaving: Leaving): void {
+    const { prepared } = portal;
+    const known = this.#otherOf(prepared);
+    const other = known?.leaving.key === leaving.key ? known : this.#prepareOther(prepared, leaving);
+    if (name !== '') {
+      this.#own(codec.closePortal(name));
+      this.#exchange.responses.expect({ kind: 'close', hidden: true });
+    }
+    portal.leaving = leaving;
+    this.#sendBind(name, portal, other.name, true);
   }
 
   #describe(frame: FrameReader): Awaitable {
@@ -167,7 +282,7 @@ export class ExtendedProtocol {
       return this.#then(this.#names.portal(name, 'extended'), (portal) => {
         if (portal === undefined) return;
         this.#exchange.forward(buffer, start, end);
-        this.#exchange.responses.expect({ kind: 'describe' });
+        this.#exchange.responses.expect({ kind: 'describe', guard: portal.leaving.guard });
       });
     }
     return this.#then(this.#names.statement(name, 'extended'), (prepared) => {
@@ -184,6 +299,7 @@ export class ExtendedProtocol {
           this.#exchange.forward(buffer, start, end);
           this.#exchange.responses.expect({
             kind: 'describe',
+            guard: prepared.leaving.guard,
             parameterTypes: (types) => {
               prepared.types = types;
             },
@@ -201,21 +317,46 @@ export class ExtendedProtocol {
       const { template } = portal;
       return this.#then(this.#judge.inner(template, 'extended'), (judged) => {
         if (judged === undefined) return;
-        return this.#judge.submit(judged, portal, 'extended', (submission) => {
-          portal.prepared.recorded = true;
-          this.#exchange.forward(buffer, start, end);
-          this.#exchange.executed(template.statements[0]?.control.kind);
-          this.#names.announce(template);
-          this.#exchange.responses.expect(new Executing(submission, template, this.#parts));
-          if (template.statements[0]?.control.kind === 'copy_in') return this.#parts.untilCopyIsClear();
+        return this.#judge.submit(judged, portal, 'extended', (permit) => {
+          const limited = !unlimited(permit.limits);
+          // Its limits are on what it does alone: the server looks at nothing else meanwhile.
+          if (!limited || this.#exchange.responses.empty)
+            return this.#run(name, portal, permit, frameOf(buffer, start, end));
+          return this.#exchange.drained().then(() => {
+            if (!this.#exchange.over && !this.#exchange.skipping)
+              return this.#run(name, portal, permit, frameOf(buffer, start, end));
+            this.#judge.skip(permit.submission);
+          });
         });
       });
     });
   }
 
+  #run(name: string, portal: Portal, permit: Permit, { buffer, start, end }: Received): Awaitable {
+    const exchange = this.#exchange;
+    const { template } = portal;
+    if (permit.rebind) this.#rebind(name, portal, permit.leaving);
+    portal.prepared.recorded = true;
+    portal.started = true;
+    exchange.forward(buffer, start, end);
+    exchange.executed(template.statements[0]?.control.kind);
+    this.#names.announce(template, permit.leaving);
+    const copies = template.statements[0]?.control.kind === 'copy_in';
+    if (unlimited(permit.limits)) {
+      exchange.responses.expect(new Executing(permit, template, this.#parts, undefined));
+      if (copies) return this.#parts.untilCopyIsClear();
+      return;
+    }
+    const limiting = this.#parts.limit(permit);
+    exchange.responses.expect(new Executing(permit, template, this.#parts, limiting));
+    exchange.toUpstream.push(codec.flush);
+    return copies ? this.#parts.untilCopyIsClear() : limiting.over;
+  }
+
   #close(frame: FrameReader): Awaitable {
     const { what, name } = codec.decodeNamed(frame);
     if (!this.#acceptable(name)) return;
+    if (what === 'S') this.#forgetOther(this.#names.peek(name));
     this.#names.closeSent(what, name);
     this.#exchange.forward(frame.buffer, frame.start, frame.end);
     this.#exchange.responses.expect({
@@ -279,26 +420,41 @@ export class ExtendedProtocol {
 /** What an Execute is answered with. A class, as there is one for every statement: its methods are made once. */
 class Executing implements Expectation {
   readonly kind = 'execute';
-  readonly #submission: Submission;
+  readonly guard: Guard | undefined;
+  readonly meter: Meter | undefined;
+  readonly #permit: Permit;
   readonly #template: Template;
   readonly #parts: ExtendedParts;
+  readonly #limiting: Limiting | undefined;
 
-  constructor(submission: Submission, template: Template, parts: ExtendedParts) {
-    this.#submission = submission;
+  constructor(permit: Permit, template: Template, parts: ExtendedParts, limiting: Limiting | undefined) {
+    this.guard = permit.guard;
+    this.meter = limiting?.meter;
+    this.#permit = permit;
     this.#template = template;
     this.#parts = parts;
+    this.#limiting = limiting;
   }
 
   completed(_index: number, _tag: string, suspended: boolean): void {
-    if (!suspended) this.#parts.names.ran(this.#template.statements[0], this.#template.text);
+    if (!suspended) this.#parts.names.ran(this.#template.statements[0], this.#template.text, this.#permit.leaving);
   }
 
   copyIn(): void {
     this.#parts.copyIn();
   }
 
+  overrun(): Buffer {
+    return this.#limiting!.error();
+  }
+
   ended(end: ExpectationEnd): void {
-    this.#parts.judge.settle(this.#submission, end);
+    this.#parts.judge.settle(this.#permit.submission, end);
+    // The server has finished it: its transaction fails as it would have.
+    if (end.unanswered === true) this.#parts.exchange.refuse(this.#limiting!.error(), 'extended');
+    this.#limiting?.ended();
     this.#parts.executed();
   }
 }
+
+const frameOf = (buffer: Buffer, start: number, end: number): Received => ({ buffer, start, end });

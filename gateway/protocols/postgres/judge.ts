@@ -2,12 +2,24 @@ import type { Decision, Operation, Prompt } from '#engine';
 import type { Circumstances, Session as GatewaySession, Submission } from '../../protocol.js';
 import * as codec from './codec.js';
 import { denial, failedTransaction, failureResponse, sqlstates } from './enforce.js';
-import { AskFailed, type Awaitable, type Exchange, type Mode } from './exchange.js';
+import { AskFailed, then, type Awaitable, type Exchange, type Mode } from './exchange.js';
 import type { Portal, Prepared } from './names.js';
 import type { Namespace } from './namespace.js';
+import {
+  after,
+  Enforcer,
+  limitsOf,
+  plainly,
+  unrestrained,
+  type Enforcement,
+  type Judged,
+  type Permit,
+  type Reference,
+} from './permit.js';
+import { digest, type Leaving } from './leaving.js';
 import { executeOperation, prepareOperation, withInner, type Place } from './operation.js';
 import { decodeParameters, type DecodedParameters } from './parameters.js';
-import type { ExpectationEnd } from './responses.js';
+import { limitError, type ExpectationEnd } from './responses.js';
 import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
 
 export const noParameters: DecodedParameters = { values: [], undecoded: false };
@@ -23,6 +35,7 @@ export class Judge {
   readonly #place: Place;
   readonly #interpreter: () => Interpreter;
   readonly #readable: (text: string) => boolean;
+  readonly #enforcer: Enforcer;
   readonly #open = new Set<Submission>();
 
   constructor(
@@ -40,6 +53,7 @@ export class Judge {
     this.#place = place;
     this.#interpreter = interpreter;
     this.#readable = readable;
+    this.#enforcer = new Enforcer(session, place, interpreter, readable);
   }
 
   /** Goes on with the template of a string from the client; what cannot be interpreted is answered here. */
@@ -90,17 +104,18 @@ export class Judge {
    * The template as it is judged: an EXECUTE as the statements that it runs, a FETCH only if its cursor's statement would
    * still be allowed. Undefined where it was refused.
    */
-  inner(template: Template, mode: Mode): Template | undefined | Promise<Template | undefined> {
+  inner(template: Template, mode: Mode): Judged | undefined | Promise<Judged | undefined> {
     const refers = template.statements.some(({ control }) => control.kind === 'execute' || control.kind === 'fetch');
-    return refers ? this.#resolveInner(template, mode) : template;
+    return refers ? this.#resolveInner(template, mode) : plainly(template);
   }
 
-  async #resolveInner(template: Template, mode: Mode): Promise<Template | undefined> {
+  async #resolveInner(template: Template, mode: Mode): Promise<Judged | undefined> {
     const inner: Template[] = [];
+    const refers: Reference[] = [];
     for (const [index, { control }] of template.statements.entries()) {
-      const refers = control.kind === 'execute' || control.kind === 'fetch';
+      const names = control.kind === 'execute' || control.kind === 'fetch';
       if (
-        refers &&
+        names &&
         template.statements.slice(0, index).some(({ moves }) => moves.anything || moves.catalog || moves.path)
       ) {
         this.#exchange.refuse(failureResponse(cannotTell(control.name)), mode);
@@ -113,18 +128,21 @@ export class Judge {
         if (known === undefined) return undefined;
         if (!this.sameNames(prepared, known, mode)) return undefined;
         inner.push(hasForeignType(prepared.types) ? opaque(known) : known);
+        refers.push({ template: known, had: prepared.leaving });
       } else if (control.kind === 'fetch' && !madeEarlier(template, index, 'declare', control.name)) {
         const portal = await this.#names.portal(control.name, mode);
         if (portal === undefined) return undefined;
         const operation = this.executeOf(portal.template, portal);
         const circumstances = this.circumstances(portal.template);
-        if (this.#session.decide(operation, circumstances).outcome !== 'allow') {
+        const decision = this.#session.decide(operation, circumstances);
+        if (decision.outcome !== 'allow') {
           this.deny(this.#session.submit(operation, circumstances).decision, portal.template, mode);
           return undefined;
         }
+        refers.push({ template: portal.template, had: portal.leaving, cursor: { portal, decision } });
       }
     }
-    return withInner(template, inner);
+    return { template, whole: withInner(template, inner), refers };
   }
 
   /**
@@ -148,30 +166,42 @@ export class Judge {
   }
 
   /** Decides and records the execution; goes on once the bytes may leave. */
-  submit(
-    template: Template,
+  submit(judged: Judged, portal: Portal | undefined, mode: Mode, go: (permit: Permit) => Awaitable): Awaitable {
+    let enforcement: Enforcement = unrestrained;
+    const submission = this.#session.submit(
+      this.executeOf(judged.whole, portal),
+      this.circumstances(judged.whole),
+      (decision) => after(this.#enforcer.enforce(judged, portal, decision), (found) => (enforcement = found)),
+    );
+    return then(submission, (known) => this.#submitted(known, enforcement, judged, portal, mode, go));
+  }
+
+  #submitted(
+    submission: Submission,
+    { leaving, rebind, guard }: Enforcement,
+    judged: Judged,
     portal: Portal | undefined,
     mode: Mode,
-    go: (submission: Submission) => Awaitable,
+    go: (permit: Permit) => Awaitable,
   ): Awaitable {
-    const submission = this.#session.submit(this.executeOf(template, portal), this.circumstances(template));
-    if (submission.decision.outcome !== 'allow') {
-      this.deny(submission.decision, template, mode);
+    const { decision } = submission;
+    if (decision.outcome !== 'allow') {
+      if (!this.#exchange.over) this.deny(decision, judged.whole, mode);
       return;
     }
     this.#open.add(submission);
-    if (submission.recorded === undefined) return go(submission);
+    const used = portal?.used ?? judged.refers.find(({ cursor }) => cursor !== undefined)?.cursor?.portal.used;
+    const permit: Permit = {
+      submission,
+      leaving,
+      rebind,
+      guard,
+      limits: limitsOf(decision, judged.refers),
+      used: used ?? { rows: 0, bytes: 0 },
+    };
+    if (submission.recorded === undefined) return this.#goOn(permit, mode, go);
     return submission.recorded.then(
-      () => {
-        if (this.#exchange.over) return;
-        // Meanwhile an earlier message of the batch may have failed: the server would skip this one.
-        if (mode === 'extended' && this.#exchange.skipping) {
-          this.#open.delete(submission);
-          submission.settle({ status: 'cancelled' });
-          return;
-        }
-        return go(submission);
-      },
+      () => this.#goOn(permit, mode, go),
       (error: unknown) => {
         this.#open.delete(submission);
         if (!this.#exchange.over) this.#exchange.refuse(failureResponse(error), mode);
@@ -179,11 +209,26 @@ export class Judge {
     );
   }
 
+  #goOn(permit: Permit, mode: Mode, go: (permit: Permit) => Awaitable): Awaitable {
+    const { submission } = permit;
+    // Meanwhile an earlier message of the batch may have failed: the server would skip this one.
+    if (this.#exchange.over || (mode === 'extended' && this.#exchange.skipping)) {
+      this.skip(submission);
+      return;
+    }
+    return go(permit);
+  }
+
+  /** It was let through, and the batch has failed before it could be sent. */
+  skip(submission: Submission): void {
+    if (this.#open.delete(submission)) submission.settle({ status: this.#exchange.over ? 'lost' : 'cancelled' });
+  }
+
   /** The execution has been answered. */
   settle(submission: Submission, end: ExpectationEnd): void {
     if (!this.#open.delete(submission)) return;
     const { error, skipped, rows, bytes, tag } = end;
-    const cancelled = skipped === true || error?.code === '57014';
+    const cancelled = skipped === true || error?.code === '57014' || error === limitError;
     submission.settle({
       status: cancelled ? 'cancelled' : error === undefined ? 'ok' : 'error',
       rows,
@@ -203,23 +248,43 @@ export class Judge {
    * Judges a Parse. 'keep': policy may allow it once it sees the parameters; nothing is to be sent before. Undefined:
    * refused.
    */
-  prepare(template: Template, types: readonly number[]): 'send' | 'keep' | undefined {
+  prepare(template: Template, types: readonly number[]): Leaving | 'keep' | undefined | Promise<Leaving | undefined> {
     const operation = this.#prepareOf(template, types);
-    const circumstances = this.circumstances(template);
-    const decision = this.#session.decide(operation, circumstances);
-    if (decision.outcome !== 'deny') return 'send';
-    if (this.#parametersMayAllow(decision)) return 'keep';
-    this.deny(this.#session.submit(operation, circumstances).decision, template, 'extended');
-    return undefined;
+    const decision = this.#session.decide(operation, this.circumstances(template));
+    if (decision.outcome === 'deny' && this.#parametersMayAllow(decision)) return 'keep';
+    return this.#leave(operation, template, decision);
   }
 
-  /** Whether the execution would be allowed; if not, it is refused. Records nothing else: the Execute will. */
-  wouldAllow(template: Template, portal: Portal): boolean {
-    const operation = this.executeOf(template, portal);
+  /**
+   * What is to be sent where the execution would be allowed; undefined where not, and it was refused. Records nothing
+   * else: the Execute will.
+   */
+  wouldLeave(judged: Judged, portal: Portal): Leaving | undefined | Promise<Leaving | undefined> {
+    const operation = this.executeOf(judged.whole, portal);
+    const decision = this.#session.decide(operation, this.circumstances(judged.whole));
+    return this.#leave(operation, judged.template, decision);
+  }
+
+  #leave(
+    operation: Operation,
+    template: Template,
+    decision: Decision,
+  ): Leaving | undefined | Promise<Leaving | undefined> {
     const circumstances = this.circumstances(template);
-    if (this.#session.decide(operation, circumstances).outcome !== 'deny') return true;
-    this.deny(this.#session.submit(operation, circumstances).decision, template, 'extended');
-    return false;
+    if (decision.outcome === 'deny') {
+      this.deny(this.#session.submit(operation, circumstances).decision, template, 'extended');
+      return undefined;
+    }
+    return after(this.#enforcer.leave(template, decision), ({ leaving, refusal }) => {
+      if (refusal === undefined) return leaving;
+      return after(
+        this.#session.submit(operation, circumstances, () => ({ refusal })),
+        (submission) => {
+          if (!this.#exchange.over) this.deny(submission.decision, template, 'extended');
+          return undefined;
+        },
+      );
+    });
   }
 
   /**
@@ -229,7 +294,13 @@ export class Judge {
   record(prepared: Prepared): boolean | Promise<boolean> {
     prepared.recorded = true;
     const operation = this.#prepareOf(prepared.template, prepared.types);
-    const submission = this.#session.submit(operation, this.circumstances(prepared.template));
+    const recorded = this.#session.submit(operation, this.circumstances(prepared.template), () => ({
+      sent: digest(prepared.leaving),
+    }));
+    return after(recorded, (submission) => this.#recorded(submission, prepared));
+  }
+
+  #recorded(submission: Submission, prepared: Prepared): boolean | Promise<boolean> {
     if (submission.decision.outcome === 'deny') {
       this.deny(submission.decision, prepared.template, 'extended');
       return false;

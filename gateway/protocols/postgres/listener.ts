@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
 import { GatewayError, IdentityError, ProtocolError } from '../../errors.js';
-import type { Client, Identity, ListenAddress, Listener, Services, Target } from '../../protocol.js';
+import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
 import { CancelKeys } from './cancel.js';
 import * as codec from './codec.js';
 import { frontend, startupCode } from './codec.js';
@@ -23,6 +23,9 @@ import { connectUpstream, type Upstream } from './upstream.js';
 /** From the first byte to a session. */
 const greeting_ms_max = 60_000;
 const connections_max = 2_000;
+
+/** What policy may ask of a statement beside a yes or a no. */
+const obligations: ReadonlySet<Obligation> = new Set(['mask', 'filter', 'limit.rows', 'limit.bytes', 'limit.seconds']);
 
 export type MakeInterpreter = (target: string, place: Place, ask: Ask) => Interpreter;
 
@@ -218,7 +221,7 @@ class Greeting {
       client,
       ...(startup.application === undefined ? {} : { application: startup.application }),
       ...(prompt === undefined ? {} : { prompt }),
-      supports: new Set(),
+      supports: obligations,
     });
     let connection: Upstream | undefined;
     try {
@@ -235,6 +238,7 @@ class Greeting {
           target: target.input.name,
           database: place.database,
           settings: startup.settings,
+          maskKey: this.#services.maskKey?.(target.input.name),
           signal: this.#gone.signal,
         });
       } catch (error) {

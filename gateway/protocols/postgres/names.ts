@@ -1,3 +1,5 @@
+import type { Leaving } from './leaving.js';
+import type { Used } from './limits.js';
 import type { Template } from './statement.js';
 
 /**
@@ -70,14 +72,33 @@ const everything = '\0';
 export interface Prepared {
   /** With its names as they were when the server planned it. */
   template: Template;
-  /** The string that made it: what the server's own view of the name must say. */
-  readonly origin: string;
+  /** The string that made it, as it left: what the server's own view of the name must say. */
+  origin: string;
   /** Types of $1, $2, …: as the client named them, and from ParameterDescription once it was seen. */
   types: readonly number[];
+  /** As the client named them. */
+  readonly declared: readonly number[];
   /** A Parse that waits for parameters with which policy allows it; nothing of it was sent. */
   kept: Buffer | undefined;
   /** True once this Parse, or an execution of it, stands in the audit. */
   recorded: boolean;
+  /** What the server has under the client's own name for it. */
+  leaving: Leaving;
+  /** What it has under a name of the gateway's own, where masks or filters have become others since. */
+  other: Other | undefined;
+}
+
+/** A statement once more, under other masks or filters. */
+export interface Other {
+  readonly name: string;
+  readonly leaving: Leaving;
+}
+
+/** One frame inside of what was received. */
+export interface Received {
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
 }
 
 export interface Portal {
@@ -86,4 +107,12 @@ export interface Portal {
   readonly template: Template;
   readonly values: readonly (Buffer | null)[];
   readonly formats: readonly number[];
+  /** What it runs. */
+  leaving: Leaving;
+  /** The client's Bind; undefined for a cursor, which nobody can bind again. */
+  readonly bound: Received | undefined;
+  /** An Execute of it has been sent. */
+  started: boolean;
+  /** What has gone out of it: limits count over all of its fetches. */
+  readonly used: Used;
 }

@@ -1,7 +1,8 @@
 import { errorResponse } from './codec.js';
 import { failureResponse, sqlstates } from './enforce.js';
+import { asItCame, madeInside, type Leaving } from './leaving.js';
 import { AskFailed, type Exchange, type Mode } from './exchange.js';
-import { Names, type Portal, type Prepared } from './names.js';
+import { Names, type Other, type Portal, type Prepared } from './names.js';
 import { StatementError, type Interpreter, type Statement, type Template } from './statement.js';
 
 const names_max = 10_000;
@@ -24,6 +25,9 @@ export class Namespace {
   readonly #portals = new Names<Portal>(names_max);
   #suspect = false;
   readonly #verified = new Set<string>();
+  /** Rises with each statement whose effects are not known: what was prepared before is not believed to be there. */
+  #eras = 0;
+  readonly #era = new WeakMap<Other, number>();
   /** Something ran since the last ReadyForQuery after which names may be others. */
   #moved = false;
 
@@ -34,9 +38,10 @@ export class Namespace {
 
   /** Undefined: it was refused. */
   statement(name: string, mode: Mode): Prepared | undefined | Promise<Prepared | undefined> {
-    const known = this.#statements.lookup(name);
+    const own = name.startsWith(this.#exchange.own);
+    const known = own ? undefined : this.#statements.lookup(name);
     if (known === 'unanswered') return this.#whenAnswered(() => this.statement(name, mode));
-    if (this.#suspect && name !== '' && !this.#verified.has(`s${name}`))
+    if (this.#suspect && name !== '' && !own && !this.#verified.has(`s${name}`))
       return this.#verifyStatement(name, known, mode);
     if (known !== undefined) return known;
     const message =
@@ -61,6 +66,27 @@ export class Namespace {
     return this.#exchange.over || this.#exchange.skipping ? undefined : again();
   }
 
+  /**
+   * Whether the server has, under a name of the gateway's own, what the gateway put there. Not where an unanswered batch
+   * may have failed to, nor where anything may have happened since.
+   */
+  has(other: Other): boolean {
+    const known = this.#statements.lookup(other.name);
+    return typeof known === 'object' && known.other === other && this.#era.get(other) === this.#eras;
+  }
+
+  /** A statement of the gateway's own making is sent. */
+  otherSent(prepared: Prepared, other: Other): void {
+    this.#era.set(other, this.#eras);
+    this.#statements.sent(other.name, prepared);
+  }
+
+  /** What the name means by now; undefined also where that is not known. Nothing is refused. */
+  peek(name: string): Prepared | undefined {
+    const known = this.#statements.lookup(name);
+    return known === 'unanswered' ? undefined : known;
+  }
+
   get full(): boolean {
     return this.#statements.full || this.#portals.full;
   }
@@ -77,7 +103,7 @@ export class Namespace {
     this.#portals.sent(name, portal);
   }
 
-  portalMade(name: string, portal: Portal): void {
+  portalMade(name: string, portal: Portal | undefined): void {
     this.#portals.set(name, portal);
   }
 
@@ -119,15 +145,16 @@ export class Namespace {
   }
 
   /** The statements have been sent: from now on names are read as if they had run. */
-  announce({ text, statements }: Template): void {
+  announce({ text, statements }: Template, leaving: Leaving): void {
+    const sent = leaving.text ?? text;
     for (const statement of statements) {
       const { control, facts, moves } = statement;
       switch (control.kind) {
         case 'prepare':
-          this.#statements.sent(control.name, made(control.inner, text, control.types));
+          this.#statements.sent(control.name, made(control.inner, sent, control.types, leaving));
           break;
         case 'declare':
-          this.#portals.sent(control.name, opened(control.inner, text));
+          this.#portals.sent(control.name, opened(control.inner, sent, leaving));
           break;
         case 'deallocate':
           if (control.name === undefined) this.#statements.sentClear();
@@ -153,6 +180,7 @@ export class Namespace {
       if (moves.anything || settings.has(facts.kind)) this.#exchange.unsettled = true;
       if (moves.anything) {
         this.#suspect = true;
+        this.#eras++;
         this.#verified.clear();
       }
       if (moves.path || moves.catalog || moves.anything) {
@@ -162,16 +190,17 @@ export class Namespace {
     }
   }
 
-  /** The server says that the statement has run. `text` is the string that it stood in. */
-  ran(statement: Statement | undefined, text: string): void {
+  /** The server says that the statement has run. `text` is the string that it stood in, which left as `leaving` says. */
+  ran(statement: Statement | undefined, text: string, leaving: Leaving): void {
     if (statement === undefined) return;
+    const sent = leaving.text ?? text;
     const { control, moves } = statement;
     switch (control.kind) {
       case 'prepare':
-        this.#statements.set(control.name, made(control.inner, text, control.types));
+        this.#statements.set(control.name, made(control.inner, sent, control.types, leaving));
         break;
       case 'declare':
-        this.#portals.set(control.name, opened(control.inner, text));
+        this.#portals.set(control.name, opened(control.inner, sent, leaving));
         break;
       case 'deallocate':
         if (control.name === undefined) this.#statements.clear();
@@ -216,7 +245,7 @@ export class Namespace {
     else if (text !== known?.origin) {
       const template = await this.#adopt(text, 'prepare', mode);
       if (template === undefined) return undefined;
-      prepared = made(template, text, unknownTypes);
+      prepared = made(template, text, unknownTypes, asItCame);
     }
     if (prepared?.kept === undefined) {
       this.#statements.sent(name, prepared);
@@ -235,7 +264,7 @@ export class Namespace {
     else if (text !== known?.prepared.origin) {
       const template = await this.#adopt(text, 'declare', mode);
       if (template === undefined) return undefined;
-      portal = opened(template, text);
+      portal = opened(template, text, asItCame);
     }
     this.#portals.sent(name, portal);
     this.#portals.set(name, portal);
@@ -276,18 +305,28 @@ export class Namespace {
 const unknownTypes: readonly number[] = [Number.MAX_SAFE_INTEGER];
 
 /** What SQL's PREPARE makes. `origin` is the whole string that it stood in, as the server keeps it. */
-const made = (template: Template, origin: string, types: readonly number[]): Prepared => ({
+const made = (template: Template, origin: string, types: readonly number[], leaving: Leaving): Prepared => ({
   template,
   origin,
   types,
+  declared: types === unknownTypes ? [] : types,
   kept: undefined,
   recorded: true,
+  leaving: madeInside(leaving),
+  other: undefined,
 });
 
 /** What DECLARE makes. */
-const opened = (template: Template, origin: string): Portal => ({
-  prepared: made(template, origin, []),
-  template,
-  values: [],
-  formats: [],
-});
+const opened = (template: Template, origin: string, leaving: Leaving): Portal => {
+  const prepared = made(template, origin, [], leaving);
+  return {
+    prepared,
+    template,
+    values: [],
+    formats: [],
+    leaving: prepared.leaving,
+    bound: undefined,
+    started: true,
+    used: { rows: 0, bytes: 0 },
+  };
+};

@@ -9,6 +9,8 @@ import {
   describeType,
 } from './codec.js';
 import type { FrameReader } from './frames.js';
+import { checkDescription, scrub, stricter, type Guard } from './guard.js';
+import type { Meter } from './limits.js';
 import type { Outbox } from './outbox.js';
 
 /**
@@ -36,6 +38,12 @@ export interface Expectation {
   readonly quiet?: boolean;
   /** What the client gets in place of the error that this was made to provoke; or a local answer. */
   readonly replacement?: Buffer;
+  /** How what the server says is looked at before the client sees it. */
+  readonly guard?: Guard | undefined;
+  /** Limits on the result. */
+  readonly meter?: Meter | undefined;
+  /** What the client gets in place of the end, where a limit was exceeded. */
+  overrun?(): Buffer;
   /** Rows of a hidden read. */
   row?(values: (string | null)[]): void;
   parameterTypes?(types: number[]): void;
@@ -50,6 +58,8 @@ export interface Expectation {
 export interface ExpectationEnd {
   readonly error?: ServerError | undefined;
   readonly skipped?: true | undefined;
+  /** A limit was exceeded, and the server has finished before it could be stopped: the client has no answer yet. */
+  readonly unanswered?: true | undefined;
   readonly rows: number;
   readonly bytes: number;
   readonly tag: string;
@@ -72,6 +82,9 @@ export const expectations_max = 10_000;
 
 const plainSync: Expectation = { kind: 'sync' };
 const nothing: Partial<ExpectationEnd> = {};
+/** The error of an execution that was stopped at a limit. */
+export const limitError: ServerError = { code: '54000', message: 'a limit was exceeded' };
+const overrun: Partial<ExpectationEnd> = { error: limitError, unanswered: true };
 
 export class Responses {
   readonly #queue: Expectation[] = [];
@@ -83,6 +96,10 @@ export class Responses {
   #tag = '';
   #error: ServerError | undefined;
   #fatal = false;
+  /** The row at hand goes out. */
+  #passing = false;
+  /** Of what ran in the present transaction: its end may still say something of it. */
+  #transaction: Guard | undefined;
 
   readonly #client: Outbox;
   readonly #events: ResponseEvents;
@@ -144,12 +161,14 @@ export class Responses {
           head.row?.(decodeTextRow(reader));
           return;
         }
+        if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         if (reader.first) this.#rows++;
         this.#bytes += end - start;
         this.#client.pass(buffer, start, end);
         return;
       case backend.copyData:
         if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(type);
+        if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         this.#bytes += end - start;
         this.#client.pass(buffer, start, end);
         return;
@@ -171,6 +190,7 @@ export class Responses {
         return;
       case backend.rowDescription:
       case backend.noData:
+        if (head?.guard !== undefined && type === backend.rowDescription) checkDescription(reader, head.guard);
         if (head?.kind === 'describe') return this.#simple(reader, head, 'describe');
         if (head?.kind !== 'query') this.#unexpected(type);
         this.#show(reader, head);
@@ -192,6 +212,8 @@ export class Responses {
         this.#failed(reader, head);
         return;
       case backend.noticeResponse:
+        this.#say(reader, head);
+        return;
       case backend.notificationResponse:
         this.#client.pass(buffer, start, end);
         return;
@@ -211,7 +233,27 @@ export class Responses {
   }
 
   #show(reader: FrameReader, head: Expectation): void {
-    if (head.hidden !== true) this.#client.pass(reader.buffer, reader.start, reader.end);
+    if (head.hidden !== true && head.meter?.exceeded === undefined)
+      this.#client.pass(reader.buffer, reader.start, reader.end);
+  }
+
+  /** An error or a notice, without what may hold masked values. */
+  #say(reader: FrameReader, head: Expectation | undefined): void {
+    const guard = stricter(this.#transaction, head?.guard);
+    const scrubbed = guard === undefined ? undefined : scrub(reader, guard);
+    if (scrubbed === undefined) this.#client.pass(reader.buffer, reader.start, reader.end);
+    else this.#client.push(scrubbed);
+  }
+
+  /** Whether a row, or a further part of one, may go out. One that has begun is sent whole. */
+  #admitted(reader: FrameReader, meter: Meter): boolean {
+    const { buffer, start, type } = reader;
+    if (!reader.first) return this.#passing;
+    const length = buffer.readInt32BE(start + 1);
+    // The end of a binary COPY is no row: its count of fields is -1.
+    const trailer = type === backend.copyData && length === 6 && buffer.readInt16BE(start + 5) === -1;
+    this.#passing = meter.admits(length + 1, !trailer);
+    return this.#passing;
   }
 
   /** One message is the whole answer. */
@@ -227,7 +269,7 @@ export class Responses {
     const suspended = reader.type === backend.portalSuspended;
     this.#tag = reader.type === backend.commandComplete ? decodeTag(reader) : '';
     head.completed?.(this.#index++, this.#tag, suspended);
-    if (head.kind === 'execute') this.#finish(nothing);
+    if (head.kind === 'execute') this.#finish(head.meter?.exceeded === undefined ? nothing : overrun);
   }
 
   #ready(reader: FrameReader, head: Expectation | undefined): void {
@@ -236,9 +278,12 @@ export class Responses {
     if (status !== 'I' && status !== 'T' && status !== 'E') {
       throw new ProtocolError(`the server is ready in a state that is none: ${JSON.stringify(status)}`);
     }
-    if (head.quiet !== true) this.#show(reader, head);
-    this.#events.ready(status, head.hidden === true || head.quiet === true);
-    this.#finish(this.#error === undefined ? nothing : { error: this.#error });
+    const unanswered = head.meter?.exceeded !== undefined && this.#error === undefined;
+    if (head.quiet !== true && head.hidden !== true && !unanswered)
+      this.#client.pass(reader.buffer, reader.start, reader.end);
+    this.#events.ready(status, head.hidden === true || head.quiet === true || unanswered);
+    this.#finish(unanswered ? overrun : this.#error === undefined ? nothing : { error: this.#error });
+    if (status === 'I') this.#transaction = undefined;
   }
 
   #failed(reader: FrameReader, head: Expectation | undefined): void {
@@ -247,19 +292,20 @@ export class Responses {
     const fatal = (fields.get('V') ?? fields.get('S')) !== 'ERROR';
     // The server's last words reach the client whoever they were for.
     if (fatal || head === undefined) {
-      this.#client.pass(reader.buffer, reader.start, reader.end);
+      this.#say(reader, head);
       this.#error = error;
       this.#fatal ||= fatal;
       return;
     }
-    if (head.replacement !== undefined) this.#client.push(head.replacement);
-    else if (head.tells === true) this.#client.pass(reader.buffer, reader.start, reader.end);
-    else this.#show(reader, head);
+    const exceeded = head.meter?.exceeded !== undefined;
+    if (exceeded) this.#client.push(head.overrun!());
+    else if (head.replacement !== undefined) this.#client.push(head.replacement);
+    else if (head.tells === true || head.hidden !== true) this.#say(reader, head);
     if (head.kind === 'query' || head.kind === 'sync') {
-      this.#error = error;
+      this.#error = exceeded ? limitError : error;
       return;
     }
-    this.#finish({ error }, false);
+    this.#finish({ error: exceeded ? limitError : error }, false);
     for (;;) {
       const next = this.#queue[this.#head];
       if (next === undefined) {
@@ -286,6 +332,7 @@ export class Responses {
     const whole = expectation.ended !== undefined && {
       error: end.error,
       skipped: end.skipped,
+      unanswered: end.unanswered,
       rows: this.#rows,
       bytes: this.#bytes,
       tag: this.#tag,
@@ -295,6 +342,9 @@ export class Responses {
     this.#index = 0;
     this.#tag = '';
     this.#error = undefined;
+    const { guard } = expectation;
+    if (guard !== undefined && guard.details !== 'keep') this.#transaction = stricter(this.#transaction, guard);
+    expectation.meter?.end();
     // Called on the expectation, which may be more than a literal.
     if (whole !== false) expectation.ended?.(whole);
     while (locals && this.#queue[this.#head]?.kind === 'local') {

@@ -4,14 +4,19 @@ import { ProtocolError } from '../../errors.js';
 import type { Session as GatewaySession, SessionEnd } from '../../protocol.js';
 import * as codec from './codec.js';
 import { frontend, type FrameReader } from './codec.js';
-import { ended, failureResponse, sqlstates } from './enforce.js';
+import { ended, failureResponse, functionCall, sqlstates, unmasked } from './enforce.js';
 import { Exchange, then, type Awaitable } from './exchange.js';
 import { ExtendedProtocol } from './extended.js';
+import { Unmasked } from './guard.js';
 import { Judge } from './judge.js';
+import { Limiting } from './limiting.js';
+import { unlimited } from './limits.js';
+import type { Received } from './names.js';
 import { Namespace } from './namespace.js';
 import type { Place } from './operation.js';
+import type { Permit } from './permit.js';
 import { unsafeSetting } from './startup.js';
-import type { Ask, Interpreter } from './statement.js';
+import type { Ask, Interpreter, Template } from './statement.js';
 import type { Upstream } from './upstream.js';
 
 /**
@@ -37,8 +42,8 @@ export interface SessionParts {
   readonly place: Place;
   readonly log: Logger;
   makeInterpreter(ask: Ask): Interpreter;
-  /** Stops what the server runs for this session. */
-  cancel(): void;
+  /** Stops what the server runs for this session; resolves when the server has been told. */
+  cancel(): Promise<void>;
   /** The connection is gone, on both sides. */
   closed(): void;
 }
@@ -92,6 +97,7 @@ export class PostgresSession {
       copyIn: () => this.#copyIn(),
       untilCopyIsClear: () => this.#untilCopyIsClear(),
       executed: () => this.#clearCopy(),
+      limit: (permit) => this.#limit(permit),
     });
     this.#fromUpstream = new codec.FrameReader((type) => exchange.responses.streams(type));
     this.#interpreter = parts.makeInterpreter((sql, parameters) => exchange.ask(sql, parameters));
@@ -249,32 +255,60 @@ export class PostgresSession {
     return this.#judge.read(text, 'query', (template) =>
       then(this.#judge.inner(template, 'query'), (judged) => {
         if (judged === undefined) return;
-        return this.#judge.submit(judged, undefined, 'query', (submission) => {
-          const { statements } = template;
-          exchange.toUpstream.pass(buffer, start, end);
-          this.#names.querySent();
-          this.#names.announce(template);
-          // The transaction of a batch outlives a query in its midst, on servers that say so: it ends with the Sync.
-          const { batchExecuted } = exchange;
-          const copies = statements.some(({ control }) => control.kind === 'copy_in');
-          const answered = exchange.endBatch();
-          exchange.responses.expect({
-            kind: 'query',
-            completed: (index) => this.#names.ran(statements[index], text),
-            copyIn: () => this.#copyIn(),
-            ended: (result) => {
-              answered?.();
-              this.#names.queryAnswered();
-              this.#judge.settle(submission, result);
-              if (batchExecuted) exchange.batchSent = exchange.batchExecuted = exchange.transaction === 'T';
-              this.#clearCopy();
-            },
+        return this.#judge.submit(judged, undefined, 'query', (permit) => {
+          if (unlimited(permit.limits) || exchange.responses.empty)
+            return this.#sendQuery(template, permit, { buffer, start, end });
+          // Its limits are on what it does alone: the server looks at nothing else meanwhile.
+          return exchange.drained().then(() => {
+            if (exchange.over) this.#judge.skip(permit.submission);
+            else return this.#sendQuery(template, permit, { buffer, start, end });
           });
-          if (copies) return this.#untilCopyIsClear();
-          if (batchExecuted) return exchange.drained();
         });
       }),
     );
+  }
+
+  #sendQuery(template: Template, permit: Permit, frame: Received): Awaitable {
+    const exchange = this.#exchange;
+    const { statements, text } = template;
+    const { leaving } = permit;
+    if (leaving.text === undefined) exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
+    else exchange.toUpstream.push(codec.query(leaving.text));
+    this.#names.querySent();
+    this.#names.announce(template, leaving);
+    // The transaction of a batch outlives a query in its midst, on servers that say so: it ends with the Sync.
+    const { batchExecuted } = exchange;
+    const copies = statements.some(({ control }) => control.kind === 'copy_in');
+    const limiting = unlimited(permit.limits) ? undefined : this.#limit(permit);
+    const answered = exchange.endBatch();
+    exchange.responses.expect({
+      kind: 'query',
+      guard: permit.guard,
+      meter: limiting?.meter,
+      completed: (index) => this.#names.ran(statements[index], text, leaving),
+      copyIn: () => this.#copyIn(),
+      ...(limiting === undefined ? {} : { overrun: () => limiting.error() }),
+      ended: (result) => {
+        answered?.();
+        this.#names.queryAnswered();
+        this.#judge.settle(permit.submission, result);
+        if (batchExecuted) exchange.batchSent = exchange.batchExecuted = exchange.transaction === 'T';
+        if (result.unanswered === true) {
+          exchange.refuse(limiting!.error(), 'query');
+          exchange.toUpstream.flush();
+        }
+        limiting?.ended();
+        this.#clearCopy();
+      },
+    });
+    if (copies) return this.#untilCopyIsClear();
+    if (limiting === undefined) return batchExecuted ? exchange.drained() : undefined;
+    exchange.flush();
+    return limiting.over;
+  }
+
+  #limit(permit: Permit): Limiting {
+    return new Limiting(permit, this.#parts.session.target.input.name, () => this.#parts.cancel());
   }
 
   /** The parser reads UTF-8. Under another encoding only ASCII is sure to be the same text for the server. */
@@ -350,6 +384,11 @@ export class PostgresSession {
       }
       if (!exchange.toClient.flush()) this.#upstream.pause();
     } catch (error) {
+      if (error instanceof Unmasked) {
+        this.#parts.log.error({ err: error }, 'a masked column was about to be shown: the session ends');
+        this.#fail(unmasked, 'unmasked');
+        return;
+      }
       this.#parts.log.error({ err: error }, 'the upstream broke the protocol');
       this.#fail(failureResponse(error, 'FATAL'), 'upstream_protocol');
     }
@@ -374,7 +413,7 @@ export class PostgresSession {
   }
 
   #endedFromOutside(end: SessionEnd): void {
-    if (!this.#exchange.responses.empty) this.#parts.cancel();
+    if (!this.#exchange.responses.empty) void this.#parts.cancel();
     this.#fail(ended(end), end.code);
   }
 
@@ -438,10 +477,3 @@ function destroyLater(socket: Socket): void {
   timer.unref();
   socket.once('close', () => clearTimeout(timer));
 }
-
-const functionCall = codec.errorResponse({
-  severity: 'ERROR',
-  sqlstate: sqlstates.unsupported,
-  message: 'function-call messages are refused: they name a function by number alone',
-  hint: 'Call the function in a SELECT.',
-});

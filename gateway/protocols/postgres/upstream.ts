@@ -9,6 +9,7 @@ import { backend, startupCode } from './codec.js';
 import type { PostgresUpstream } from './config.js';
 import { UpstreamRefusal } from './refusal.js';
 import { ScramClient } from './scram.js';
+import { maskKeySetting } from './sql/masks/key.js';
 
 /** A connection to the guarded server, signed in and ready. The only place that ever sees its credential. */
 export interface Upstream {
@@ -33,6 +34,8 @@ export interface UpstreamRequest {
   readonly database: string;
   /** Settings that the client asked for at start-up, already judged. */
   readonly settings: ReadonlyMap<string, string>;
+  /** What keyed masks read in the server, as hexadecimal digits; no client sees it. */
+  readonly maskKey?: string | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -154,7 +157,9 @@ function settled(socket: Socket, event: 'connect' | 'secureConnect', signal?: Ab
 async function signIn(socket: Socket, request: UpstreamRequest): Promise<Upstream> {
   const { upstream, target } = request;
   const encrypted = 'encrypted' in socket;
-  socket.write(codec.startup({ user: upstream.user, database: request.database }, request.settings));
+  const settings = new Map(request.settings);
+  if (request.maskKey !== undefined) settings.set(maskKeySetting, request.maskKey);
+  socket.write(codec.startup({ user: upstream.user, database: request.database }, settings));
   const parameters = new Map<string, string>();
   const notices: Buffer[] = [];
   let cancelKey: Buffer | undefined;

@@ -1,0 +1,133 @@
+import { ProtocolError } from '../../errors.js';
+import { BodyReader } from './codec.js';
+import type { FrameReader } from './frames.js';
+
+/**
+ * The second line behind rewriting: what the server says is looked at once more before the client sees it. Errors and
+ * notices lose what may hold a row's values, positions are told in the client's own text, and a description that shows a
+ * masked column as it stands in its table ends the session.
+ */
+export interface Guard {
+  /** Columns that no RowDescription may show, as `${oid}.${attribute number}`. */
+  readonly hidden: ReadonlySet<string>;
+  /** What errors and notices may say beyond their message. */
+  readonly details: Details;
+  /** Masks that let the statement see clear values, or filters beside its own conditions: messages about data hold them. */
+  readonly withheld: boolean;
+  /** A 1-based position in what was sent as one in the client's text. */
+  position(sent: number): number | undefined;
+}
+
+/** 'drop', or only of those relations ("schema"."name") that nothing is masked in. */
+export type Details = 'keep' | 'drop' | { readonly harmless: ReadonlySet<string> };
+
+interface FrameView {
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** How a relation stands in `Details`. */
+export const relationKey = (schema: string, name: string): string => JSON.stringify([schema, name]);
+
+/**
+ * The stricter of two: what one statement of a transaction, or one part of a string, asks for holds for all of it.
+ * Positions are the second's.
+ */
+export function stricter(one: Guard | undefined, other: Guard | undefined): Guard | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return {
+    hidden: one.hidden.size === 0 ? other.hidden : new Set([...one.hidden, ...other.hidden]),
+    details: stricterDetails(one.details, other.details),
+    withheld: one.withheld || other.withheld,
+    position: (sent) => other.position(sent),
+  };
+}
+
+function stricterDetails(one: Details, other: Details): Details {
+  if (one === 'drop' || other === 'drop') return 'drop';
+  if (one === 'keep' || other === 'keep') return one === 'keep' ? other : one;
+  return { harmless: new Set([...one.harmless].filter((relation) => other.harmless.has(relation))) };
+}
+
+/** SQLSTATE classes whose messages quote what an expression held: data, routines, raised by hand. */
+const quoting = /^(?:00|01|02|2[0-2]|2F|38|39|44|P0|XX)/;
+
+/** The message in place of one that is withheld. */
+const withheldMessage = (sqlstate: string) =>
+  `the statement met an error of SQLSTATE ${sqlstate} (its message may hold values that are masked, and is withheld)`;
+
+/** ErrorResponse or NoticeResponse without what may hold values; the frame itself where it loses nothing. */
+export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
+  const { buffer, end } = frame;
+  const found: { readonly code: string; readonly start: number; readonly end: number }[] = [];
+  for (let offset = frame.start + 5; offset < end && buffer[offset] !== 0;) {
+    const zero = buffer.indexOf(0, offset + 1);
+    if (zero < 0 || zero >= end) throw new ProtocolError('the server sent a malformed error message');
+    found.push({ code: String.fromCharCode(buffer[offset]!), start: offset, end: zero + 1 });
+    offset = zero + 1;
+  }
+  const said = (code: string): string => {
+    const field = found.find((each) => each.code === code);
+    return field === undefined ? '' : buffer.toString('utf8', field.start + 1, field.end - 1);
+  };
+  const sqlstate = said('C');
+  const withheld = guard.withheld && quoting.test(sqlstate);
+  const { details } = guard;
+  const dropped =
+    withheld ||
+    details === 'drop' ||
+    (details !== 'keep' &&
+      (said('t') === '' ? mayShowRows(sqlstate) : !details.harmless.has(relationKey(said('s'), said('t')))));
+  const parts: Buffer[] = [];
+  let changed = false;
+  for (const { code, start, end: stop } of found) {
+    let part: Buffer | undefined = buffer.subarray(start, stop);
+    if (code === 'P') {
+      const position = guard.position(Number(said('P')));
+      if (String(position) !== said('P'))
+        part = position === undefined ? undefined : Buffer.from(`P${String(position)}\0`);
+    } else if (code === 'M' && withheld) part = Buffer.from(`M${withheldMessage(sqlstate)}\0`);
+    else if (code === 'H' && withheld) part = undefined;
+    else if (dropped && (code === 'D' || code === 'W' || code === 'q' || code === 'p')) part = undefined;
+    if (part === undefined || part.buffer !== buffer.buffer) changed = true;
+    if (part !== undefined) parts.push(part);
+  }
+  if (!changed) return undefined;
+  const body = Buffer.concat([...parts, Buffer.of(0)]);
+  const header = Buffer.alloc(5);
+  header[0] = buffer[frame.start]!;
+  header.writeInt32BE(body.length + 4, 1);
+  return Buffer.concat([header, body]);
+}
+
+/** Constraints, checks of views, triggers, assertions: what they say is of rows, wherever these are. */
+const mayShowRows = (sqlstate: string) => !/^(?:42|0A|25|26|34|3B|3D|3F|40|53|54|55|57|58)/.test(sqlstate);
+
+/** A RowDescription that shows a column which the masks in force hide: rewriting has failed, and nothing of it may go out. */
+export class Unmasked extends Error {
+  constructor(column: string) {
+    super(`the server describes the masked column ${column} (relation.attribute) as it stands in its table`);
+    this.name = 'Unmasked';
+  }
+}
+
+/**
+ * RowDescription: [count: int16]([name: string][table: oid][attribute: int16][type: oid][size: int16][modifier: int32]
+ * [format: int16])… Throws Unmasked.
+ */
+export function checkDescription(reader: FrameReader, guard: Guard): void {
+  const { hidden } = guard;
+  if (hidden.size === 0) return;
+  const { buffer, start, end } = reader;
+  const body = new BodyReader(buffer, start + 5, end);
+  for (let count = body.uint16(); count > 0; count--) {
+    body.skipString();
+    const table = body.uint32();
+    const attribute = body.int16();
+    body.bytes(12);
+    const column = `${table}.${attribute}`;
+    if (hidden.has(column)) throw new Unmasked(column);
+  }
+  body.finish();
+}

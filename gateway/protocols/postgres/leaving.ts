@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import type { Guard } from './guard.js';
+import type { Obligations, Plan } from './rewriting.js';
+import type { Interpreter, Template } from './statement.js';
+
+/** What of a string leaves for the server under the masks and filters of one decision. */
+export interface Leaving {
+  readonly obligations: Obligations;
+  /** The text in place of the client's; undefined where that leaves as it came. */
+  readonly text: string | undefined;
+  /** Equal for equal texts of one template; '' where nothing is rewritten. */
+  readonly key: string;
+  /** How what the server says to it is looked at. */
+  readonly guard: Guard | undefined;
+}
+
+const nothing: Obligations = { masks: [], filters: [] };
+
+/** As it came from the client: policy asks for no mask and no filter. */
+export const asItCame: Leaving = { obligations: nothing, text: undefined, key: '', guard: undefined };
+
+const isNone = ({ masks, filters }: Obligations) => masks.length === 0 && filters.length === 0;
+
+/** Throws (or rejects with) RewriteRefusal. */
+export function leave(
+  interpreter: Interpreter,
+  template: Template,
+  { masks, filters }: Obligations,
+): Leaving | Promise<Leaving> {
+  const obligations = { masks, filters };
+  if (isNone(obligations)) return asItCame;
+  const plan = interpreter.rewrite(template, obligations);
+  return plan instanceof Promise
+    ? plan.then((known) => leavingOf(template, obligations, known))
+    : leavingOf(template, obligations, plan);
+}
+
+const made = new WeakMap<Plan, Leaving>();
+
+function leavingOf(template: Template, obligations: Obligations, plan: Plan): Leaving {
+  const known = made.get(plan);
+  if (known?.obligations.masks === obligations.masks && known.obligations.filters === obligations.filters) return known;
+  const { key, text, hidden, guarded } = plan;
+  const rewritten = text !== template.text;
+  const guard: Guard | undefined =
+    !rewritten && !guarded && hidden.size === 0
+      ? undefined
+      : {
+          hidden,
+          details: guarded ? 'drop' : 'keep',
+          // A filter's conditions stand beside the statement's own, in an order that the server chooses.
+          withheld:
+            guarded && (obligations.filters.length > 0 || obligations.masks.some(({ scope }) => scope === 'output')),
+          position: (sent) => plan.position(sent),
+        };
+  const leaving = { obligations, text: rewritten ? text : undefined, key, guard };
+  made.set(plan, leaving);
+  return leaving;
+}
+
+/** What a PREPARE or DECLARE inside of a string that left like this has made. */
+export function madeInside({ obligations, guard }: Leaving): Leaving {
+  return obligations === nothing ? asItCame : { obligations, text: undefined, key: unknownKey, guard };
+}
+
+/** Not looked for yet: `sameText` does, where it has to. */
+const unknownKey = '?';
+
+/** Whether a template would leave under these obligations as it has left. Throws (or rejects with) RewriteRefusal. */
+export function sameText(
+  interpreter: Interpreter,
+  template: Template,
+  had: Leaving,
+  now: Obligations,
+): boolean | Promise<boolean> {
+  if (isNone(had.obligations) && isNone(now)) return true;
+  if (asked(had.obligations) === asked(now)) return true;
+  const before = had.key === unknownKey ? leave(interpreter, template, had.obligations) : had;
+  const after = leave(interpreter, template, now);
+  if (before instanceof Promise || after instanceof Promise)
+    return Promise.all([before, after]).then(([one, other]) => one.key === other.key);
+  return before.key === after.key;
+}
+
+const askedFor = new WeakMap<Obligations['masks'], WeakMap<Obligations['filters'], string>>();
+
+/** Decisions out of the engine's cache share their masks and filters. */
+function asked({ masks, filters }: Obligations): string {
+  let known = askedFor.get(masks);
+  if (known === undefined) askedFor.set(masks, (known = new WeakMap()));
+  let text = known.get(filters);
+  if (text === undefined) known.set(filters, (text = JSON.stringify([masks, filters])));
+  return text;
+}
+
+const digests = new WeakMap<Leaving, string>();
+
+/** SHA-256 of what leaves, where that is not what came: for the audit. */
+export function digest(leaving: Leaving): string | undefined {
+  if (leaving.text === undefined) return undefined;
+  let known = digests.get(leaving);
+  if (known === undefined) digests.set(leaving, (known = createHash('sha256').update(leaving.text).digest('hex')));
+  return known;
+}
