@@ -35,6 +35,8 @@ export interface Assignment {
   readonly access: 'insert' | 'update';
 }
 
+const currentSetting = 'pg_catalog.current_setting';
+
 const tableKinds: ReadonlySet<string> = new Set(['r', 'p', 'f']);
 
 export const qualified = (relation: { readonly schema: string; readonly name: string }): string =>
@@ -48,6 +50,8 @@ export class Facts {
   /** What the statement's effects on names are, as far as they are not the statement's kind alone. */
   movesPath = false;
   movesAnything = false;
+  /** It asks for a setting that it does not name. */
+  readsAnySetting = false;
   /** What the statement, or the query in it, hands out. */
   outputs: Derived | undefined;
   /** What is written where, apart from constants. */
@@ -209,6 +213,11 @@ export class Facts {
     const lineage = this.#lineage(relation);
     for (const [column, below] of lineage?.columns ?? []) this.#through.set(`${name}.${column}`, below);
     for (const { name: column, use, via } of lineage?.uses ?? []) this.#column(column, use, 'read', via);
+    if (
+      lineage?.readsAnySetting ??
+      (relation.definition !== undefined && relation.readFunctions.includes(currentSetting))
+    )
+      this.opaque(`reading ${name} runs current_setting() on a name that is not known`);
     for (const reached of relation.reads)
       this.#reached(reached, reached.how === 'q' || reached.how === 't' ? 'read' : access, lineage);
     this.heirs(relation, access, only);

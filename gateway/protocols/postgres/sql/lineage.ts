@@ -40,6 +40,8 @@ export interface ViewLineage {
   readonly uses: readonly ViewUse[];
   /** The view itself, and the views below whose lineage is known. What is reached by way of others is in `uses` as a whole. */
   readonly views: ReadonlySet<string>;
+  /** It asks for a setting that its query does not name. */
+  readonly readsAnySetting: boolean;
 }
 
 /** Views over views. */
@@ -152,5 +154,6 @@ function told(
   const uses = facts.columns
     .filter(({ access }) => access === 'read')
     .map(({ name, use, via: by }) => ({ name, use, via: by ?? via }));
-  return { definition, columns, uses, views };
+  const readsAnySetting = facts.readsAnySetting || below.some(([, lineage]) => lineage?.readsAnySetting === true);
+  return { definition, columns, uses, views, readsAnySetting };
 }

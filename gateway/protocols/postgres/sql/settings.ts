@@ -48,8 +48,20 @@ const reading: ReadonlySet<string> = new Set(['standard_conforming_strings', 'cl
 
 const off = /^(f|fa|fal|fals|false|n|no|of|off|0)$/i;
 
+/** The gateway keeps keys of masks in settings of the session: nobody else reads or turns them. Throws StatementError. */
+export function checkOwner(setting: string): void {
+  if (!setting.toLowerCase().startsWith('sallyport.')) return;
+  throw new StatementError(
+    '42501',
+    `the setting ${setting} is the gateway's own`,
+    undefined,
+    'No session may read, set or reset settings whose names begin with sallyport.',
+  );
+}
+
 export function checkSetting(setting: string, values: readonly (string | null)[] | undefined): void {
   const name = setting.toLowerCase();
+  checkOwner(name);
   const [value] = values ?? [];
   if (typeof value !== 'string') return;
   if (name === 'standard_conforming_strings' && off.test(value.trim())) {

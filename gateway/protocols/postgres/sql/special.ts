@@ -2,7 +2,7 @@ import { constant, type Wrapped } from './ast.js';
 import { qualified } from './facts.js';
 import { identifiers, split } from './names.js';
 import type { Context } from './scope.js';
-import { setSetting } from './settings.js';
+import { checkOwner, setSetting } from './settings.js';
 
 /** Calls of built-ins whose constant arguments say what they touch. An argument that is no constant makes them opaque. */
 export function specialCall(context: Context, name: string, args: readonly Wrapped[]): void {
@@ -27,8 +27,13 @@ export function specialCall(context: Context, name: string, args: readonly Wrapp
     case 'lastval':
       return;
     case 'current_setting':
-      if (typeof first === 'string') facts.setting(first.toLowerCase(), 'read');
-      else facts.opaque('the setting of current_setting() is not a constant');
+      if (typeof first === 'string') {
+        checkOwner(first);
+        facts.setting(first.toLowerCase(), 'read');
+      } else if (first === undefined) {
+        facts.opaque('the setting of current_setting() is not a constant');
+        facts.readsAnySetting = true;
+      }
       return;
     case 'set_config':
       if (typeof first !== 'string') {

@@ -25,7 +25,7 @@ import { expression, first_user_oid, typeUse } from './expressions.js';
 import { split } from './names.js';
 import { qualified, type Facts } from './facts.js';
 import { Scope, type Context } from './scope.js';
-import { isHarmless, setSetting } from './settings.js';
+import { checkOwner, isHarmless, setSetting } from './settings.js';
 import { copy } from './writes.js';
 
 /** One statement of any kind: its name, its action, what it touches, and what it does to the session. */
@@ -141,6 +141,7 @@ function understand(context: Context, node: Wrapped, inner: InnerTemplate): Mean
     case 'VariableShowStmt': {
       facts.kind = 'show';
       const name = ((body as VariableShowStmt).name ?? 'all').toLowerCase();
+      checkOwner(name);
       facts.act(isHarmless(name) || name.startsWith('server_') ? 'session' : 'read');
       facts.setting(name, 'read');
       return plain;

@@ -38,3 +38,7 @@ create function app.region_of(app.orders) returns text language sql as 'select $
 create type app.holder as (v app.checked);
 create domain app.stricter as app.checked check (value > 1);
 create table app.shelves (id int, h app.holder, many app.stricter[]);
+create view app.asked as select id, current_setting('app.region', true) as region from app.customers;
+create view app.asking as select id, current_setting('app.' || region, true) as setting from app.customers;
+create view app.keyed as select current_setting('sallyport.mask_key') as key;
+create view app.over_keyed as select key from app.keyed;
