@@ -24,7 +24,7 @@ export function number(variant: Variant, cell: string): string {
 
 /** A day before 1950, when nothing else in the fixture happened; in the same year in both databases. */
 export function day(variant: Variant, cell: string): string {
-  const year = 1900 + (createHash('sha256').update(cell).digest()[0] ?? 0) % 50;
+  const year = 1900 + ((createHash('sha256').update(cell).digest()[0] ?? 0) % 50);
   const digest = createHash('sha256').update(`${variant}@${cell}`).digest();
   const two = (value: number) => String(value).padStart(2, '0');
   return `${year}-${two(2 + ((digest[0] ?? 0) % 11))}-${two(2 + ((digest[1] ?? 0) % 26))}`;

@@ -22,7 +22,9 @@ export function makeData(variant: Variant): Data {
   const canary = new Canaries(variant);
   const statements: string[] = [];
   const insert = (table: string, columns: string, rows: readonly string[][]) =>
-    statements.push(`insert into ${table} (${columns}) values\n${rows.map((row) => `(${row.join(', ')})`).join(',\n')}`);
+    statements.push(
+      `insert into ${table} (${columns}) values\n${rows.map((row) => `(${row.join(', ')})`).join(',\n')}`,
+    );
   const numbers = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
   const one = (list: readonly string[], index: number) => list[index % list.length] ?? '';
 
@@ -50,7 +52,13 @@ export function makeData(variant: Variant): Data {
         literal(one(tiers, id * shift)),
         `row(${literal(canary.word(cell('street')))}, ${literal(canary.word(cell('city')))})::app.address`,
         `array[${literal(canary.word(cell('tag')))}, ${literal(canary.word(cell('tag2')))}]`,
-        literal(JSON.stringify({ mother: canary.word(cell('mother')), pets: [canary.word(cell('pet'))], age: Number(canary.number(cell('age'))) })),
+        literal(
+          JSON.stringify({
+            mother: canary.word(cell('mother')),
+            pets: [canary.word(cell('pet'))],
+            age: Number(canary.number(cell('age'))),
+          }),
+        ),
         literal(`DE${canary.word(cell('account'))}`),
         `convert_to(${literal(canary.word(cell('picture')))}, 'UTF8')`,
         literal(`10.${variant === 'a' ? 7 : 9}.${(id * shift) % 11}.${id}`),
@@ -72,7 +80,11 @@ export function makeData(variant: Variant): Data {
       literal(`2026-0${1 + (id % 9)}-1${id % 10}`),
     ]),
   );
-  insert('app.secrets', 'id, name, value', numbers(3).map((id) => [String(id), literal(`key ${id}`), literal(canary.word(`secrets.${id}`))]));
+  insert(
+    'app.secrets',
+    'id, name, value',
+    numbers(3).map((id) => [String(id), literal(`key ${id}`), literal(canary.word(`secrets.${id}`))]),
+  );
   insert(
     'app.employees',
     'id, name, salary, national_id, manager_id, dept, hired, badge',
@@ -84,7 +96,9 @@ export function makeData(variant: Variant): Data {
         literal(`Employee ${id}`),
         canary.number(`employees.${id}.salary`),
         // Some are customers: a join over both is a way to learn of either.
-        literal(id <= 4 === (variant === 'a') ? canary.word(`customers.${id}.ssn`) : canary.word(`employees.${id}.national`)),
+        literal(
+          id <= 4 === (variant === 'a') ? canary.word(`customers.${id}.ssn`) : canary.word(`employees.${id}.national`),
+        ),
         id === 1 ? 'null' : String(Math.floor(id / 2)),
         literal(one(['sales', 'support'], id)),
         literal(canary.day(`employees.${id}.hired`)),
@@ -92,14 +106,25 @@ export function makeData(variant: Variant): Data {
       ];
     }),
   );
-  insert('app.accounts', 'id, customer_id, iban, opened', numbers(10).map((id) => [String(id), String(id), literal(`DE${canary.word(`accounts.${id}`)}`), `'2020-01-${10 + id}'`]));
+  insert(
+    'app.accounts',
+    'id, customer_id, iban, opened',
+    numbers(10).map((id) => [
+      String(id),
+      String(id),
+      literal(`DE${canary.word(`accounts.${id}`)}`),
+      `'2020-01-${10 + id}'`,
+    ]),
+  );
   insert(
     'app.messages',
     'id, sender, body',
     numbers(6).map((id) => [
       String(id),
       literal(`Customer ${id}`),
-      literal(`Please write to ${canary.word(`messages.${id}`)}@${canary.word(`messages.${id}.domain`)}.example or charge ${canary.card(`messages.${id}.card`)} for order ${id}.`),
+      literal(
+        `Please write to ${canary.word(`messages.${id}`)}@${canary.word(`messages.${id}.domain`)}.example or charge ${canary.card(`messages.${id}.card`)} for order ${id}.`,
+      ),
     ]),
   );
   insert(
@@ -109,15 +134,58 @@ export function makeData(variant: Variant): Data {
       // What the filter hides differs, what it shows does not.
       const hidden = id % 3 !== 0;
       const text = (part: string) => (hidden ? canary.word(`tickets.${id}.${part}`) : `${part} ${id}`);
-      return [String(id), literal(hidden ? one(['US', 'APAC'], id) : 'EU'), literal(text('title')), literal(text('body'))];
+      return [
+        String(id),
+        literal(hidden ? one(['US', 'APAC'], id) : 'EU'),
+        literal(text('title')),
+        literal(text('body')),
+      ];
     }),
   );
-  insert('app.events', 'id, at, kind, payload', numbers(30).map((id) => [String(id), `'2026-03-${String(1 + (id % 28)).padStart(2, '0')}'`, literal(one(['login', 'buy'], id)), literal(canary.word(`events.${id}`))]));
-  insert('app.documents', 'id, title, content', numbers(4).map((id) => [String(id), literal(`Document ${id}`), literal(canary.word(`documents.${id}`))]));
-  insert('app.contracts', 'id, title, content, clause', numbers(4).map((id) => [String(id + 10), literal(`Contract ${id}`), literal(canary.word(`contracts.${id}`)), literal(canary.word(`clauses.${id}`))]));
-  insert('app.owned', 'id, owner, body', numbers(4).map((id) => [String(id), literal(one(['public', 'nobody'], id)), literal(canary.word(`owned.${id}`))]));
-  insert('app.board', 'id, text', numbers(3).map((id) => [String(id), literal(`notice ${id}`)]));
-  insert('app.shapes', 'id, kind, parts', numbers(3).map((id) => [String(id), literal('box'), `array[row(${literal(canary.word(`shapes.${id}`))}, ${literal(canary.word(`shapes.${id}.city`))})::app.address]`]));
+  insert(
+    'app.events',
+    'id, at, kind, payload',
+    numbers(30).map((id) => [
+      String(id),
+      `'2026-03-${String(1 + (id % 28)).padStart(2, '0')}'`,
+      literal(one(['login', 'buy'], id)),
+      literal(canary.word(`events.${id}`)),
+    ]),
+  );
+  insert(
+    'app.documents',
+    'id, title, content',
+    numbers(4).map((id) => [String(id), literal(`Document ${id}`), literal(canary.word(`documents.${id}`))]),
+  );
+  insert(
+    'app.contracts',
+    'id, title, content, clause',
+    numbers(4).map((id) => [
+      String(id + 10),
+      literal(`Contract ${id}`),
+      literal(canary.word(`contracts.${id}`)),
+      literal(canary.word(`clauses.${id}`)),
+    ]),
+  );
+  insert(
+    'app.owned',
+    'id, owner, body',
+    numbers(4).map((id) => [String(id), literal(one(['public', 'nobody'], id)), literal(canary.word(`owned.${id}`))]),
+  );
+  insert(
+    'app.board',
+    'id, text',
+    numbers(3).map((id) => [String(id), literal(`notice ${id}`)]),
+  );
+  insert(
+    'app.shapes',
+    'id, kind, parts',
+    numbers(3).map((id) => [
+      String(id),
+      literal('box'),
+      `array[row(${literal(canary.word(`shapes.${id}`))}, ${literal(canary.word(`shapes.${id}.city`))})::app.address]`,
+    ]),
+  );
   statements.push(`select lo_from_bytea(770001, convert_to(${literal(`${canary.word('large')} object`)}, 'UTF8'))`);
   statements.push('grant select on large object 770001 to public');
   statements.push('refresh materialized view app.copies', 'refresh materialized view app.figures');

@@ -1,4 +1,4 @@
-import { fields, message, row, WireClient, WireError, type Frame, type Value } from '../../support/wire.js';
+import { fields, message, row, WireError, type Frame, type Value, type WireClient } from '../../support/wire.js';
 import type { Step, WireStep } from './corpus.js';
 
 /** How a client gets in: to a gateway, or to the server itself. */

@@ -65,7 +65,8 @@ async function here(): Promise<Report[]> {
     if (options.direct) return [await attack(world, 'direct')];
     const reports: Report[] = [];
     for (const upstream of ['superuser', 'least privileged'] as const)
-      if (options.upstream === undefined || upstream.startsWith(options.upstream)) reports.push(await attack(world, upstream));
+      if (options.upstream === undefined || upstream.startsWith(options.upstream))
+        reports.push(await attack(world, upstream));
     return reports;
   } finally {
     await world?.close();
@@ -93,7 +94,7 @@ async function attack(world: World, through: Upstream | 'direct'): Promise<Repor
     if (options.family === undefined || options.family === 'utility') {
       const direct = world.direct(world.a);
       for (const each of readUtility())
-        useful.push(await compareBoth(each, direct.open(each.as), a.subject.open(each.as), world.columns));
+        useful.push(await compareBoth(each, direct.open(each.as), a.subject.open(each.as), world));
     }
     return families(through, verdicts, useful, Date.now() - started);
   } finally {
@@ -119,7 +120,12 @@ async function there(host: string): Promise<Report> {
   });
   const a = makeData('a');
   const ssn = /values\n\(1, 'Customer 1', '[^']*', '[^']*', '(.)/.exec(a.sql)?.[1] ?? 'G';
-  const words = { guess: [...a.canaries][2] ?? '', hashed: [...a.canaries][0] ?? '', first: ssn, toast: 'pg_toast.pg_toast_1' };
+  const words = {
+    guess: [...a.canaries][2] ?? '',
+    hashed: [...a.canaries][0] ?? '',
+    first: ssn,
+    toast: 'pg_toast.pg_toast_1',
+  };
   const runner = new Runner({
     a: { filled: undefined, subject: subject(options.database) },
     b: options.other === undefined ? undefined : { filled: undefined, subject: subject(options.other) },

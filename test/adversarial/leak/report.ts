@@ -28,11 +28,8 @@ export function families(
   return {
     through,
     families: lines(verdicts),
-    answered: share(verdicts, ['masked']),
-    leaked: share(
-      verdicts.filter(({ case: given }) => !given.silent),
-      ['leaked'],
-    ),
+    answered: share(verdicts, 'masked', ({ kind }) => kind === 'read'),
+    leaked: share(verdicts, 'leaked', ({ kind, silent }) => kind === 'read' && !silent),
     failures: [
       ...verdicts.filter(({ outcome }) => outcome === 'leaked' || outcome === 'executed').map(flat),
       ...different.map(({ useful: each, outcome, why }) => ({
@@ -66,7 +63,11 @@ export function printable(report: Report, verbose: boolean): string {
   const list = (title: string, entries: Report['failures']) =>
     entries.length === 0
       ? []
-      : ['', title, ...entries.map(({ family, name, outcome, why }) => `  ${outcome}  ${family}: ${name}\n      ${why}`)];
+      : [
+          '',
+          title,
+          ...entries.map(({ family, name, outcome, why }) => `  ${outcome}  ${family}: ${name}\n      ${why}`),
+        ];
   const direct = report.through === 'direct';
   return [
     '',

@@ -1,5 +1,5 @@
 import type { WireClient } from '../../support/wire.js';
-import type { Case, Role, Step } from './corpus.js';
+import type { Case, Step } from './corpus.js';
 import { exchange, exchangeAlone, reassembled, signature, type Answer } from './exchange.js';
 import { Scanner } from './scan.js';
 import { elsewhereSql } from './state.js';
@@ -73,7 +73,10 @@ export class Runner {
     const verdict = (outcome: Outcome, why: string): Verdict => ({ case: given, outcome, why });
     const { a, b } = this.options;
     if (given.kind === 'write') this.digests ??= { a: await digest(a), b: await digest(b) };
-    const [first, second] = await Promise.all([this.perform(given, steps, 'a', a), b && this.perform(given, steps, 'b', b)]);
+    const [first, second] = await Promise.all([
+      this.perform(given, steps, 'a', a),
+      b && this.perform(given, steps, 'b', b),
+    ]);
     let changed = false;
     let moved: string | undefined;
     if (given.kind === 'write' && this.digests !== undefined) {
@@ -146,7 +149,8 @@ export class Runner {
 
   private async elsewhere(name: 'a' | 'b', side: Side | undefined): Promise<string | undefined> {
     const rows = await side?.filled?.sql(elsewhereSql).catch(() => []);
-    const found = this.scanners[name].find(Buffer.from(String(rows?.[0]?.['text'] ?? ''), 'utf8'));
+    const text = rows?.[0]?.['text'];
+    const found = this.scanners[name].find(Buffer.from(typeof text === 'string' ? text : '', 'utf8'));
     return found?.canary;
   }
 
@@ -201,10 +205,8 @@ export function lines(verdicts: readonly Verdict[]): Line[] {
   });
 }
 
-/** Of the attempts to read: how many were answered with masked data. */
-export function share(verdicts: readonly Verdict[], outcomes: readonly Outcome[]): number {
-  const reads = verdicts.filter(({ case: given }) => given.kind === 'read' && given.expect !== 'refused');
-  return reads.filter(({ outcome }) => outcomes.includes(outcome)).length / Math.max(1, reads.length);
+/** Of these attempts: how many came to such an end. */
+export function share(verdicts: readonly Verdict[], outcome: Outcome, among: (given: Case) => boolean): number {
+  const chosen = verdicts.filter(({ case: given }) => among(given));
+  return chosen.filter((verdict) => verdict.outcome === outcome).length / Math.max(1, chosen.length);
 }
-
-export type { Role };

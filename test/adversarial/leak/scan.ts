@@ -95,7 +95,11 @@ const decoders: readonly (readonly [string, (text: string) => string | undefined
   ['XML', escapes(/&#x([0-9a-f]{2,4});/gi, 16)],
   ['XML, decimal', escapes(/&#(\d{2,4});/g, 10)],
   ['codes', (text) => runs(text, /(?:\b\d{2,3}\b[^\w\n]{1,3}){5,}\b\d{2,3}\b/g, codes)],
-  ['spread', (text) => runs(text, /(?:[A-Za-z0-9][^A-Za-z0-9\n]{1,3}){5,}[A-Za-z0-9]/g, (run) => [run.replace(/[^A-Za-z0-9]/g, '')])],
+  [
+    'spread',
+    (text) =>
+      runs(text, /(?:[A-Za-z0-9][^A-Za-z0-9\n]{1,3}){5,}[A-Za-z0-9]/g, (run) => [run.replace(/[^A-Za-z0-9]/g, '')]),
+  ],
 ];
 
 function runs(text: string, pattern: RegExp, decode: (run: string) => readonly string[]): string | undefined {
@@ -112,22 +116,24 @@ function escapes(pattern: RegExp, base: number): (text: string) => string | unde
 
 /** A run may begin in the middle of a byte. */
 const hexadecimal = (run: string): string[] =>
-  [run, run.slice(1)].map((part) =>
-    Buffer.from(part.slice(0, part.length - (part.length % 2)), 'hex').toString('latin1'),
+  [run, run.slice(1)].flatMap((part) =>
+    legible(Buffer.from(part.slice(0, part.length - (part.length % 2)), 'hex').toString('latin1')),
   );
 
 /** And in the middle of a group of four. What it held may be a digest, which is looked for in hexadecimal. */
 const base64 = (run: string): string[] =>
   [0, 1, 2, 3].flatMap((skip) => {
     const bytes = Buffer.from(run.slice(skip), 'base64');
-    return [bytes.toString('latin1'), bytes.toString('hex')];
+    const readable = legible(bytes.toString('latin1'));
+    return bytes.length >= 16 ? [...readable, bytes.toString('hex')] : readable;
   });
+
+/** Of what was decoded, what can be read: noise would only be decoded again. */
+const legible = (text: string): string[] => text.match(/[\0\x20-\x7e]{6,}/g) ?? [];
 
 const bits = (run: string): string[] =>
   [0, 1, 2, 3, 4, 5, 6, 7].map((skip) =>
     String.fromCharCode(...(run.slice(skip).match(/.{8}/g) ?? []).map((byte) => parseInt(byte, 2))),
   );
 
-const codes = (run: string): string[] => [
-  String.fromCharCode(...(run.match(/\d{2,3}/g) ?? []).map(Number)),
-];
+const codes = (run: string): string[] => [String.fromCharCode(...(run.match(/\d{2,3}/g) ?? []).map(Number))];

@@ -57,8 +57,13 @@ export function readUtility(): Useful[] {
     });
 }
 
-/** Columns by number that the policy masks: "table OID.attribute number". */
-export type MaskedColumns = ReadonlySet<string>;
+/** What the numbers in a RowDescription mean. */
+export interface Numbers {
+  /** Columns that the policy masks: "table OID.attribute number". */
+  readonly columns: ReadonlySet<string>;
+  /** Tables made in the course of it have higher numbers, and others each time. */
+  readonly newest: number;
+}
 
 export interface Comparison {
   readonly useful: Useful;
@@ -67,16 +72,11 @@ export interface Comparison {
 }
 
 /** Runs it at the server and through the gateway, in sessions of their own, and compares. */
-export async function compareBoth(
-  useful: Useful,
-  direct: Open,
-  gateway: Open,
-  columns: MaskedColumns,
-): Promise<Comparison> {
+export async function compareBoth(useful: Useful, direct: Open, gateway: Open, numbers: Numbers): Promise<Comparison> {
   // One after the other: both write, and roll back.
   const expected = await exchangeAlone(direct, {}, useful.steps);
   const got = await exchangeAlone(gateway, {}, useful.steps);
-  const why = difference(useful, expected, got, columns);
+  const why = difference(useful, expected, got, numbers);
   if (why === undefined) return { useful, outcome: 'identical', why: '' };
   const refused = got.errors.length > expected.errors.length;
   const error = got.errors.at(-1);
@@ -87,7 +87,7 @@ export async function compareBoth(
   };
 }
 
-function difference(useful: Useful, expected: Answer, got: Answer, columns: MaskedColumns): string | undefined {
+function difference(useful: Useful, expected: Answer, got: Answer, numbers: Numbers): string | undefined {
   if (expected.errors.length > 0 && !useful.errors)
     return `the server itself refuses it: ${expected.errors[0]?.['C'] ?? ''} ${expected.errors[0]?.['M'] ?? ''}`;
   const codes = (answer: Answer) => answer.errors.map((error) => error['C']).join(' ');
@@ -106,11 +106,12 @@ function difference(useful: Useful, expected: Answer, got: Answer, columns: Mask
       if (other === undefined || other.type !== frame.type)
         return `step ${step + 1}: a message ${other?.type ?? 'missing'} instead of ${frame.type}`;
       if (frame.type === 'T') {
-        const described = describe(frame.body);
+        const described = describe(frame.body, numbers.newest);
         hidden = described.map(
-          ({ origin, name }, at) => columns.has(origin) || useful.masked.includes(name) || useful.masked.includes(at),
+          ({ origin, name }, at) =>
+            numbers.columns.has(origin) || useful.masked.includes(name) || useful.masked.includes(at),
         );
-        const wrong = sameColumns(described, describe(other.body), hidden);
+        const wrong = sameColumns(described, describe(other.body, numbers.newest), hidden);
         if (wrong !== undefined) return `step ${step + 1}: ${wrong}`;
       } else if (frame.type === 'D') {
         const [cells, others] = [row(frame.body), row(other.body)];
@@ -137,7 +138,7 @@ interface Column {
 }
 
 /** Of a RowDescription. */
-function describe(body: Buffer): Column[] {
+function describe(body: Buffer, newest: number): Column[] {
   const columns: Column[] = [];
   let at = 2;
   for (let left = body.readInt16BE(0); left > 0; left--) {
@@ -146,7 +147,7 @@ function describe(body: Buffer): Column[] {
     at = end + 1;
     columns.push({
       name,
-      origin: `${body.readUInt32BE(at)}.${body.readInt16BE(at + 4)}`,
+      origin: body.readUInt32BE(at) > newest ? 'new' : `${body.readUInt32BE(at)}.${body.readInt16BE(at + 4)}`,
       type: body.toString('hex', at + 6, at + 18),
     });
     at += 18;
@@ -154,9 +155,13 @@ function describe(body: Buffer): Column[] {
   return columns;
 }
 
-const names = (body: Buffer): string[] => describe(body).map(({ name, type }) => `${name} ${type}`);
+const names = (body: Buffer): string[] => describe(body, 0).map(({ name, type }) => `${name} ${type}`);
 
-function sameColumns(expected: readonly Column[], got: readonly Column[], hidden: readonly boolean[]): string | undefined {
+function sameColumns(
+  expected: readonly Column[],
+  got: readonly Column[],
+  hidden: readonly boolean[],
+): string | undefined {
   if (expected.length !== got.length) return `${got.length} columns instead of ${expected.length}`;
   for (const [index, column] of expected.entries()) {
     const other = got[index];
@@ -170,6 +175,6 @@ function sameColumns(expected: readonly Column[], got: readonly Column[], hidden
 }
 
 const same = (one: Buffer | null | undefined, other: Buffer | null | undefined): boolean =>
-  one == null || other == null ? one === other : one.equals(other);
+  one && other ? one.equals(other) : one === other;
 
 const text = (cell: Buffer | null | undefined): string => JSON.stringify(cell?.toString('utf8').slice(0, 60) ?? null);

@@ -48,7 +48,8 @@ export interface Subject {
 
 const policy = (name: string): string => readFileSync(new URL(`./policy/${name}`, import.meta.url), 'utf8');
 /** Both files of the policy, for whoever wants to run another gateway under it. */
-export const policyFiles = (): string => ['data.yaml', 'postgres.rego'].map((name) => `# ${name}\n${policy(name)}`).join('\n');
+export const policyFiles = (): string =>
+  ['data.yaml', 'postgres.rego'].map((name) => `# ${name}\n${policy(name)}`).join('\n');
 
 const roles: Readonly<Record<Role, readonly string[]>> = {
   reader: ['readonly'],
@@ -62,7 +63,8 @@ export async function makeWorld(server: TestServer): Promise<World> {
   const agent = { user: `leak_agent_${mark}`, password: randomBytes(8).toString('hex') };
   const closers: (() => Promise<unknown>)[] = [];
   const close = async () => {
-    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer().catch(() => undefined);
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop())
+      await closer().catch(() => undefined);
   };
   const run = async (database: string, text: string) => {
     const client = new pg.Client({ ...server, database });
@@ -137,10 +139,15 @@ export async function makeWorld(server: TestServer): Promise<World> {
     const [known] = await a.sql(`select (select ssn from app.customers where id = 3) as guess,
       (select tax_code from app.customers where id = 3) as hashed, (select left(ssn, 1) from app.customers where id = 1) as first,
       (select 'pg_toast.' || t.relname from pg_class c join pg_class t on t.oid = c.reltoastrelid where c.oid = 'app.customers'::regclass) as toast`);
-    const masked = Object.keys((parse(policy('data.yaml')) as { classification: { orders: object } }).classification.orders);
-    const found = await a.sql(`select a.attrelid || '.' || a.attnum as key from pg_attribute a join pg_class c on c.oid = a.attrelid
+    const masked = Object.keys(
+      (parse(policy('data.yaml')) as { classification: { orders: object } }).classification.orders,
+    );
+    const found =
+      await a.sql(`select a.attrelid || '.' || a.attnum as key from pg_attribute a join pg_class c on c.oid = a.attrelid
       where concat(c.relnamespace::regnamespace, '.', c.relname, '.', a.attname) in (${masked.map((name) => `'${name}'`).join(', ')})`);
-    const [last] = await a.sql(`select greatest((select max(oid) from pg_class), (select max(oid) from pg_type))::bigint::int as newest`);
+    const [last] = await a.sql(
+      `select greatest((select max(oid) from pg_class), (select max(oid) from pg_type))::bigint::int as newest`,
+    );
     return {
       a,
       b,
