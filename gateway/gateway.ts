@@ -20,6 +20,7 @@ import { createIdentity } from './identity/index.js';
 import { Pipeline } from './pipeline.js';
 import type { Client, Listener, Services } from './protocol.js';
 import { protocols } from './registry.js';
+import { openMaskKey } from './state/mask-key.js';
 
 /** Assembles the gateway from its configuration, in the order in which a part needs the one before. */
 export interface GatewayOptions {
@@ -74,6 +75,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const identity = createIdentity({ ...config.identity, now, log });
     closing.push(() => identity.close());
 
+    const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
+
     const pipeline = new Pipeline({ engine, audit, durability: config.audit.durability, log, now });
     closing.push(() => pipeline.close());
 
@@ -81,6 +84,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const services: Services = {
       log,
       target: (protocol, name) => targets.get(`${protocol}/${name}`),
+      maskKey,
       openSession: (opening) => pipeline.open(opening),
       identify: async (token, client) => {
         try {

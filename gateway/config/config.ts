@@ -14,6 +14,8 @@ export interface Config {
   readonly targets: readonly Target[];
   readonly state: { readonly directory: string };
   readonly audit: AuditConfig;
+  /** The secret behind keyed masks; absent: one that the state directory keeps. */
+  readonly masks: { readonly key?: string };
   /** What is odd but no reason not to start: one line each, safe to log. */
   readonly warnings: readonly string[];
 }

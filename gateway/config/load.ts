@@ -8,8 +8,8 @@ import { ConfigDocument, printPath, type KeyPath, type Problem } from './documen
 import { readIdentity } from './identity.js';
 import { readListeners } from './listeners.js';
 import { guard, printable, secretKey } from './printable.js';
-import { absolute, pathKey, substitute, whyUnreadable, type Substituted } from './references.js';
-import { configSchema, type ConfigFile } from './schema.js';
+import { absolute, pathKey, resolveFiles, substitute, whyUnreadable, type Substituted } from './references.js';
+import { configSchema, maskKey_chars_min, type ConfigFile } from './schema.js';
 import { readTargets } from './targets.js';
 import { explain, errorPath, readNumbers, validator } from './validate.js';
 
@@ -63,6 +63,7 @@ export async function loadConfig(
   const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
   const state = { directory: absolute(reading.directory, input.state?.directory ?? './.sallyport') };
   const audit = readAudit(input.audit, state.directory, reading);
+  const masks = await readMasks(input.masks, reading);
   refuseProblems(path, reading.problems);
 
   const later = leftOut(input, names);
@@ -77,6 +78,7 @@ export async function loadConfig(
     targets,
     state,
     audit,
+    masks,
     warnings: reading.warnings,
   };
   return guard(config, () => printable(config));
@@ -198,6 +200,22 @@ function readAudit(input: ConfigFile['audit'], state: string, { directory, docum
     }
   });
   return { durability: input?.durability ?? 'by_action', sinks };
+}
+
+async function readMasks(
+  input: ConfigFile['masks'],
+  { directory, document, problems }: Reading,
+): Promise<Config['masks']> {
+  if (input?.key === undefined) return {};
+  const { value, unavailable } = await resolveFiles(input.key, directory);
+  const key = typeof value === 'string' ? value : '';
+  const wrong =
+    unavailable ??
+    (key.length < maskKey_chars_min
+      ? `has fewer than ${maskKey_chars_min} characters, and could be guessed; make one with: openssl rand -hex 32`
+      : undefined);
+  if (wrong !== undefined) problems.push(document.problem(['masks', 'key'], wrong));
+  return { key };
 }
 
 /** One line that names what the file has and this version does not serve. */

@@ -21,6 +21,7 @@ export function printable(config: Config): unknown {
     targets: config.targets.map((target) => ({ ...target, upstream: withoutSecrets(target.upstream) })),
     state: config.state,
     audit: config.audit,
+    masks: config.masks.key === undefined ? {} : { key: redacted },
     warnings: config.warnings,
   };
 }

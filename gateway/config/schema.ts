@@ -168,6 +168,21 @@ const StateSchema = Type.Object(
   closed,
 );
 
+/** Fewer characters could be guessed by whoever has a value and its hash. */
+export const maskKey_chars_min = 32;
+
+const MasksSchema = Type.Object(
+  {
+    key: Type.Optional(
+      Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileReferenceSchema], {
+        description:
+          'The secret behind hash and tokenize: at least 32 characters, the same for all replicas. Absent: one that is made once, in the state directory.',
+      }),
+    ),
+  },
+  closed,
+);
+
 const AuditSchema = Type.Object(
   {
     durability: Type.Optional(
@@ -198,6 +213,7 @@ export interface ConfigFile {
   readonly targets?: readonly Type.Static<typeof TargetSchema>[];
   readonly state?: Type.Static<typeof StateSchema>;
   readonly audit?: Type.Static<typeof AuditSchema>;
+  readonly masks?: Type.Static<typeof MasksSchema>;
 }
 export type ListenerInput = Type.Static<typeof ListenerSchema>;
 export type ProviderInput = Type.Static<typeof ProviderSchema>;
@@ -248,6 +264,7 @@ export function configSchema(protocols: readonly Protocol[]) {
         targets: Type.Optional(Type.Array(Type.Unsafe<TargetFileInput>(target))),
         state: Type.Optional(StateSchema),
         audit: Type.Optional(AuditSchema),
+        masks: Type.Optional(MasksSchema),
       },
       closed,
     ),

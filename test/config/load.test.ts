@@ -393,3 +393,27 @@ describe('secrets', () => {
     for (const word of secret.split(' ')) expect(found).not.toContain(word);
   });
 });
+
+describe('the key of masks', () => {
+  const whole = Object.values(parts).join('');
+
+  test('is read from a file or the environment, and shown nowhere', async () => {
+    const key = 'f'.repeat(64);
+    const config = await load(`${whole}masks: {key: {file: mask.key}}\n`, { files: { 'mask.key': `${key}\n` } });
+    expect(config.masks).toEqual({ key });
+    expect(JSON.stringify(config)).not.toContain(key);
+    const other = await load(`${whole}masks: {key: "\${MASK_KEY}"}\n`, { env: { MASK_KEY: key } });
+    expect(other.masks).toEqual({ key });
+    expect((await load(whole)).masks).toEqual({});
+  });
+
+  test('stops the start where it is missing or could be guessed', async () => {
+    expect(await problems(`${whole}masks: {key: {file: mask.key}}\n`)).toEqual([
+      expect.stringMatching(/masks\.key: the file .*mask\.key does not exist$/),
+    ]);
+    expect(await problems(`${whole}masks: {key: too short}\n`)).toEqual([
+      expect.stringContaining('masks.key: has fewer than 32 characters'),
+    ]);
+    expect(await problems(`${whole}masks: {kee: x}\n`)).toEqual([expect.stringContaining('did you mean "key"')]);
+  });
+});
