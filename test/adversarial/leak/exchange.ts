@@ -167,7 +167,7 @@ export function signature(given: Answer, newest: number): string {
     frames.map(({ type, body }) => {
       if (type === 'T') return `T${withoutNew(body, newest).toString('latin1')}`;
       if (type === 'A') return `A${body.subarray(4).toString('latin1')}`;
-      return type + body.toString('latin1').replace(/\bd-[0-9a-f]+-\d+\b/g, 'd-0');
+      return type + body.toString('latin1').replace(/\bd-[0-9a-z]+-\d+\b/g, 'd-0');
     }),
   );
   const alone = given.steps.length === 0 ? given.errors.map((error) => [error['C'], error['M']]) : [];
