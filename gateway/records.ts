@@ -1,5 +1,5 @@
 import type { Decision, Input, Principal, Prompt, Reason, TargetInput } from '#engine';
-import { isFixed, members, Members, quote, toJson, type Entry } from './audit/index.js';
+import { isFixed, members, Members, quote, toJson, whole, type Entry } from './audit/index.js';
 import type { Result } from './protocol.js';
 
 /**
@@ -15,10 +15,10 @@ export class SessionRecords {
 
   /** Principal and client are immutable for the life of a session. */
   constructor(id: string, target: TargetInput, principal: Principal, client: Input['session']['client']) {
-    this.#place = members({ session_id: id, target: target.name, protocol: target.protocol });
-    this.#purpose = principal.purpose === undefined ? '' : `,"purpose":${quote(principal.purpose)}`;
-    this.#principal = members({ principal });
-    this.#client = members({ client });
+    this.#place = whole(members({ session_id: id, target: target.name, protocol: target.protocol }));
+    this.#purpose = principal.purpose === undefined ? '' : whole(`,"purpose":${quote(principal.purpose)}`);
+    this.#principal = whole(members({ principal }));
+    this.#client = whole(members({ client }));
   }
 
   opened(): Entry {
@@ -96,7 +96,7 @@ function verdictOf(decision: Decision): string {
     ...(filters.length === 0 ? {} : { filters }),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
   };
-  const text = `${members({ revision })},"result":{${members(result)}`;
+  const text = whole(`${members({ revision })},"result":{${members(result)}`);
   if ([reasons, approvals, masks, filters, limits].every(isFixed)) verdicts.set(reasons, { decision, text });
   return text;
 }

@@ -1,3 +1,4 @@
+import { write } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -67,10 +68,20 @@ class AppendedFile implements SinkFile {
     let written = 0;
     while (written < bytes.length) {
       // A full disk shows as a short write first, and as an error with the next.
-      const { bytesWritten } = await this.#handle.write(bytes, written, bytes.length - written, null);
-      if (bytesWritten === 0) throw new Error('nothing more can be written');
-      written += bytesWritten;
+      const more = await this.#write(bytes, written);
+      if (more === 0) throw new Error('nothing more can be written');
+      written += more;
     }
+  }
+
+  /** As FileHandle.write, which takes twice the time. */
+  #write(bytes: Buffer, from: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      write(this.#handle.fd, bytes, from, bytes.length - from, null, (error, written) => {
+        if (error === null) resolve(written);
+        else reject(error);
+      });
+    });
   }
 
   datasync(): Promise<void> {

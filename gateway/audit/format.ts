@@ -1,8 +1,8 @@
 import { randomFillSync } from 'node:crypto';
 import { AuditError } from '../errors.js';
 import { Timestamps } from '../timestamp.js';
-import { Members, members, nameOf } from './json.js';
-import type { Entry } from './record.js';
+import { Members, members, nameOf, whole } from './json.js';
+import type { Entry, RecordKind } from './record.js';
 
 /** A record's own names, which fields of an entry must not take. */
 const reserved: ReadonlySet<string> = new Set([
@@ -29,7 +29,8 @@ const pool = Buffer.alloc((salt_chars * salts * 6) / 8);
 
 /** Turns entries into lines. Works on text, so that no field is copied once more for every record. */
 export class Formatter {
-  readonly #head: string;
+  readonly #writer: string;
+  readonly #heads = new Map<RecordKind, string>();
   readonly #labels: string;
   #salts = '';
   #drawn = salts;
@@ -37,8 +38,8 @@ export class Formatter {
 
   /** `version` is the product's, as in OPA's labels. */
   constructor(writer: string, version: string | undefined) {
-    this.#head = `,"writer":${JSON.stringify(writer)},"sequence":`;
-    this.#labels = JSON.stringify({ id: writer, version });
+    this.#writer = `"writer":${JSON.stringify(writer)},"sequence":`;
+    this.#labels = whole(`","labels":${JSON.stringify({ id: writer, version })}`);
   }
 
   /** One line with its line end. Throws AuditError for what JSON cannot say. */
@@ -47,12 +48,21 @@ export class Formatter {
       const own = fields instanceof Members ? fields.text : members(fields, fieldName);
       const rest = personal === undefined ? '' : `,"salt":"${this.#salt()}","personal":{${inside(personal)}}`;
       return (
-        `{"version":1,"kind":"${kind}"${this.#head}${sequence},"timestamp":"${this.#timestamps.at(now_ms)}","labels":${this.#labels}` +
+        `${this.#head(kind)}${sequence},"timestamp":"${this.#timestamps.at(now_ms)}${this.#labels}` +
         `${own === '' ? '' : `,${own}`}${rest}}\n`
       );
     } catch (error) {
       throw new AuditError('a record cannot be written', { detail: (error as Error).message, cause: error });
     }
+  }
+
+  #head(kind: RecordKind): string {
+    let head = this.#heads.get(kind);
+    if (head === undefined) {
+      head = whole(`{"version":1,"kind":"${kind}",${this.#writer}`);
+      this.#heads.set(kind, head);
+    }
+    return head;
   }
 
   #salt(): string {

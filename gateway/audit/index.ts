@@ -4,4 +4,4 @@ export { mustBeOnDisk } from './durability.js';
 export { findDecision, readRecords, type FoundDecision, type ReadOptions } from './read.js';
 export type { OpenSink, OpenedSink, SinkFile } from './file.js';
 export type { Audit, AuditRecord, Entry, RecordKind } from './record.js';
-export { isFixed, Members, members, quote, toJson } from './json.js';
+export { isFixed, Members, members, quote, toJson, whole } from './json.js';

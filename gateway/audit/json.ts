@@ -22,6 +22,14 @@ export class Members {
   constructor(readonly text: string) {}
 }
 
+/**
+ * The same text in one piece. What was put together stays many pieces until somebody looks at it, and whoever copies it
+ * into a record walks over all of them each time: what is kept is kept whole.
+ */
+export function whole(text: string): string {
+  return Buffer.from(text).toString();
+}
+
 /** Undefined for what JSON leaves out. Throws TypeError for what it cannot say. */
 export function toJson(value: unknown, depth = 0): string | undefined {
   if (typeof value === 'string') return quote(value);
@@ -32,7 +40,7 @@ export function toJson(value: unknown, depth = 0): string | undefined {
   const text = walked ? `{${members(value, nameOf, depth + 1)}}` : JSON.stringify(value);
   if (known === undefined && Object.isFrozen(value)) {
     if (text.length > fragment_chars_max || !isFixed(value)) fragments.set(value, false);
-    else if (!walked || !hasPart(value)) fragments.set(value, text);
+    else if (!walked || !hasPart(value)) fragments.set(value, whole(text));
   }
   return text;
 }
