@@ -1,5 +1,16 @@
-import type { Mask } from '#engine';
-import { cast, castText, isDomain, isText, literal, nullOf, oids, textLength, type MaskColumn } from './column.js';
+import { parametersProblem, type Mask } from '#engine';
+import {
+  cast,
+  castText,
+  isDomain,
+  isText,
+  literal,
+  MaskError,
+  nullOf,
+  oids,
+  textLength,
+  type MaskColumn,
+} from './column.js';
 import { hash } from './hash.js';
 import { partial } from './partial.js';
 import { pattern } from './pattern.js';
@@ -19,6 +30,8 @@ const stars = '***';
 /** @param sql A reference to the column: `c.email`. It may stand in the result several times, or not at all. */
 export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, column: MaskColumn, sql: string): string {
   const parameters: Readonly<Record<string, unknown>> = mask.parameters ?? {};
+  const problem = parametersProblem(mask.with, parameters);
+  if (problem !== undefined) throw new MaskError('mask_unfit', problem);
   switch (mask.with) {
     case 'null':
       return nullOf(column);

@@ -1,13 +1,5 @@
+import type { PartialParameters } from '#engine';
 import { castText, isText, nullOf, plainText, textLength, type MaskColumn } from './column.js';
-
-export interface PartialParameters {
-  /** Characters that stay at the start; 1. */
-  readonly keep_start?: number;
-  /** Characters that stay at the end; 2 where the value has 8 or more, else 0. */
-  readonly keep_end?: number;
-  /** The domain of an e-mail address stays. */
-  readonly keep_domain?: boolean;
-}
 
 /** The shortest of what a partial mask makes of a value that it shows something of: "a***". */
 const partial_chars_min = 4;

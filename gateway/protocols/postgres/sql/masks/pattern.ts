@@ -1,10 +1,6 @@
+import { patternKinds, type PatternKind, type PatternParameters } from '#engine';
 import { cast, castText, isDomain, isText, literal, MaskError, oids, plainText, type MaskColumn } from './column.js';
-import { patternKinds, patternOf, type PatternKind } from './patterns.js';
-
-export interface PatternParameters {
-  /** What is looked for; everything. */
-  readonly kinds?: readonly PatternKind[];
-}
+import { patternOf } from './patterns.js';
 
 const arrays: ReadonlySet<number> = new Set([oids.textArray, oids.varcharArray, oids.bpcharArray, oids.nameArray]);
 

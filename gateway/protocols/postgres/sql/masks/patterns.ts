@@ -1,10 +1,9 @@
+import { patternKinds, type PatternKind } from '#engine';
+
 /**
  * What `pattern` finds in text, as one of Postgres's own regular expressions. They would rather find too much than too
  * little: a card number's check digit is not looked at, since no server can do that in an expression for little.
  */
-
-export const patternKinds = ['email', 'card', 'iban', 'phone', 'national_id', 'key'] as const;
-export type PatternKind = (typeof patternKinds)[number];
 
 /** No letter, digit or underscore right before, or right behind. */
 const start = '(?<![A-Za-z0-9_])';
@@ -36,7 +35,7 @@ const alternatives: Readonly<Record<PatternKind, (body: string) => readonly stri
   ],
   national_id: () => [
     // US: 078-05-1120
-    `(?<![0-9-])[0-9]{3}([ -])[0-9]{2}[ -][0-9]{4}(?![0-9-])`.replace('([ -])', '[ -]'),
+    `(?<![0-9-])[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}(?![0-9-])`,
     // UK: QQ 12 34 56 C
     `${start}[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]${end}`,
     // Spain: 12345678Z, X1234567L

@@ -1,25 +1,5 @@
+import type { TruncateParameters } from '#engine';
 import { cast, isDomain, MaskError, oids, type MaskColumn } from './column.js';
-
-export const truncateUnits = [
-  'century',
-  'decade',
-  'year',
-  'quarter',
-  'month',
-  'week',
-  'day',
-  'hour',
-  'minute',
-] as const;
-
-export interface TruncateParameters {
-  /** Of dates and times: what stays; "year". */
-  readonly to?: (typeof truncateUnits)[number];
-  /** Of numbers: digits that stay after the decimal point, -3 (thousands). */
-  readonly digits?: number;
-  /** Of numbers, in place of digits: what the result is a multiple of. */
-  readonly step?: number;
-}
 
 const default_digits = -3;
 
