@@ -16,6 +16,7 @@ import type {
   WindowDef,
 } from 'libpg-query';
 import { as, open, strings, walk, type Wrapped } from './ast.js';
+import { reaches } from './carriers.js';
 import { fieldCall } from './fields.js';
 import { isKnown, mayMoveNames, special } from './functions.js';
 import { impliedOperators, split } from './names.js';
@@ -415,7 +416,8 @@ function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value 
 
   for (const label of labels) facts.function(label);
   for (const label of unknown) {
-    facts.opaque(`the body of function ${label} is not known`);
+    const what = label.startsWith('pg_catalog.') ? reaches(name) : undefined;
+    facts.opaque(what === undefined ? `the body of function ${label} is not known` : `${label}() ${what}`);
     if (mayMoveNames(label)) facts.movesAnything = true;
   }
   if (labels.length === 0) {

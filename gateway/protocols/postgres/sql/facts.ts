@@ -1,5 +1,6 @@
 import { actions, type Action, type Resource, type Use } from '#engine';
 import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../statement.js';
+import { carried, carriedBy } from './carriers.js';
 import type { Reached, Relation } from './catalog.js';
 import { isHarmlessHidden, mayMoveNames } from './functions.js';
 import type { ViewColumn, ViewLineage } from './lineage.js';
@@ -119,6 +120,8 @@ export class Facts {
     if (this.#columns.has(key)) return;
     this.#columns.set(key, { name, use, access, ...(via === undefined ? {} : { via }) });
     this.#bound();
+    const what = carried(name);
+    if (what !== undefined) this.opaque(what);
   }
 
   /** A column that a sub-query hands out: what uses it is found where it is used. */
@@ -232,6 +235,9 @@ export class Facts {
     if (access !== 'read') this.relation(name, reached.kind, 'read', reached.via);
     // What a view of known lineage does with its columns is told by whoever uses the view's own.
     if (reached.how === 'v' && lineage?.views.has(reached.via)) return;
+    // The server's own views on them hand out what their columns say.
+    const what = reached.via.startsWith('pg_catalog.') ? undefined : carriedBy(name);
+    if (what !== undefined) this.opaque(`${name}, which ${reached.via} reads, ${what}`);
     for (const column of reached.columns)
       this.#column(`${name}.${column}`, reached.how === 'q' ? 'predicate' : 'output', 'read', reached.via);
   }

@@ -42,3 +42,4 @@ create view app.asked as select id, current_setting('app.region', true) as regio
 create view app.asking as select id, current_setting('app.' || region, true) as setting from app.customers;
 create view app.keyed as select current_setting('sallyport.mask_key') as key;
 create view app.over_keyed as select key from app.keyed;
+create view app.common as select attname, most_common_vals::text as vals from pg_catalog.pg_stats;

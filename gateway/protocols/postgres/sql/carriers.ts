@@ -1,0 +1,68 @@
+/**
+ * Columns of the server's own catalogs and views that hold values of tables, or what other sessions said: who reads them reads
+ * what no mask and no filter of the tables themselves covers.
+ */
+
+const values = 'is made of values in tables';
+const texts = 'holds the text of statements';
+
+/** Statistics: all columns but those that only say what they are about. */
+const statistics: readonly (readonly [relation: string, others: RegExp])[] = [
+  ['pg_statistic', /^(starelid|staattnum|stainherit)$/],
+  ['pg_statistic_ext_data', /^(stxoid|stxdinherit)$/],
+  ['pg_stats', /^(schemaname|tablename|attname|inherited)$/],
+  [
+    'pg_stats_ext',
+    /^(schemaname|tablename|statistics_schemaname|statistics_name|statistics_owner|attnames|exprs|kinds|inherited)$/,
+  ],
+  [
+    'pg_stats_ext_exprs',
+    /^(schemaname|tablename|statistics_schemaname|statistics_name|statistics_owner|expr|inherited)$/,
+  ],
+];
+
+const named: readonly (readonly [relation: string, column: string, what: string])[] = [
+  ['pg_largeobject', 'data', 'holds the contents of large objects'],
+  ['pg_stat_activity', 'query', texts],
+  ['pg_prepared_statements', 'statement', texts],
+  ['pg_cursors', 'statement', texts],
+];
+
+const harmless = new Map<string, RegExp>(statistics.map(([relation, others]) => [`pg_catalog.${relation}`, others]));
+const byRelation = new Map<string, readonly [column: string, what: string]>(
+  named.map(([relation, column, what]) => [`pg_catalog.${relation}`, [column, what]]),
+);
+
+/** Extensions go wherever they were put. */
+const statementStatistics = /\.pg_stat_statements$/;
+
+/** In words, what a column, as schema.relation.column, carries; undefined where it is of no such kind. */
+export function carried(name: string): string | undefined {
+  const dot = name.lastIndexOf('.');
+  const [relation, column] = [name.slice(0, dot), name.slice(dot + 1)];
+  if (statementStatistics.test(relation)) return column === 'query' ? `${name} ${texts}` : undefined;
+  if (!relation.startsWith('pg_catalog.')) return undefined;
+  if (harmless.get(relation)?.test(column) === false) return `${relation} ${values}`;
+  const [other, what] = byRelation.get(relation) ?? [];
+  return other === column ? `${name} ${what}` : undefined;
+}
+
+/** What some column of a relation, as schema.relation, carries. */
+export function carriedBy(relation: string): string | undefined {
+  if (harmless.has(relation)) return values;
+  return statementStatistics.test(relation) ? texts : byRelation.get(relation)?.[1];
+}
+
+const functions: readonly (readonly [name: RegExp, what: string])[] = [
+  [/^lo_|^lo(read|write)$/, 'reads and writes large objects, whose contents no policy of a table covers'],
+  [/^pg_(read_|ls_|stat_file|file_|current_logfile)/, "reaches the server's files"],
+  [/^pg_(logical_|replication_|create_(logical|physical)_|walinspect|get_wal_)/, 'carries the changes of all tables'],
+  [/^pg_stat_get_activity$|^pg_stat_get_backend_activity$|^pg_stat_statements$/, 'carries the text of other sessions'],
+  [/^(pg_prepared_statement|pg_cursor)$/, 'carries the text of statements'],
+  [/_to_xml|^ts_stat$|^ts_rewrite$/, 'runs or reads what an argument names'],
+];
+
+/** Why a built-in function is not on the list of those that are harmless, where there is more to say than that. */
+export function reaches(name: string): string | undefined {
+  return functions.find(([pattern]) => pattern.test(name))?.[1];
+}
