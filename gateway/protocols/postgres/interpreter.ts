@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { StatementError, type Ask, type Interpreter, type Statement, type Template } from './statement.js';
-import { RewriteRefusal, type Obligations, type Plan } from './rewriting.js';
+import type { Obligations, Plan } from './rewriting.js';
 import { open } from './sql/ast.js';
 import {
   isShort,
@@ -18,6 +18,7 @@ import { Answers, wantedOf } from './sql/names.js';
 import { Forms, Retelling } from './sql/forms.js';
 import { formOf } from './sql/literals.js';
 import { parse, type Parsed } from './sql/parse.js';
+import { plan } from './sql/rewrite/plan.js';
 import { endsMidway, template } from './sql/template.js';
 
 export { loadParser } from './sql/parse.js';
@@ -312,8 +313,8 @@ class SessionInterpreter implements Interpreter {
     return made;
   }
 
-  rewrite(_template: Template, _obligations: Obligations): Plan | Promise<Plan> {
-    throw new RewriteRefusal('mask_unenforceable', 'masks and filters cannot be put into statements yet');
+  rewrite(template: Template, obligations: Obligations): Plan {
+    return plan(template, obligations);
   }
 
   endsTransaction(text: string): boolean {

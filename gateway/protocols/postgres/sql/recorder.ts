@@ -17,6 +17,9 @@ export interface Recorder {
   column(ref: ColumnRef, sources: readonly Source[], name: string, isCertain: boolean): void;
   /** A reference to a whole row: `t`, or `t.*` where it is no list of columns. Not certain: it may be a column `t` as well. */
   row(ref: ColumnRef, source: Source, isCertain: boolean): void;
-  /** `*` or `t.*` as an item of a select list or of RETURNING, and all that it stands for. */
-  star(item: ResTarget, sources: readonly Source[]): void;
+  /**
+   * `*` or `t.*` as an item of a select list or of RETURNING, and all that it stands for. Plain: the columns of the sources, one
+   * after the other; USING and NATURAL merge some.
+   */
+  star(item: ResTarget, sources: readonly Source[], isPlain: boolean): void;
 }

@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto';
+import type { RangeVar, RawStmt } from 'libpg-query';
+import { RewriteRefusal, type Obligations, type Plan } from '../../rewriting.js';
+import type { Statement, Template } from '../../statement.js';
+import { viewLineage } from '../lineage.js';
+import { parseAlone } from '../parse.js';
+import type { Source } from '../scope.js';
+import { analyse, judgedWith } from '../template.js';
+import { alike, Expected } from './expected.js';
+import { Occurrences } from './occurrences.js';
+import { Obliged, type Rules } from './rules.js';
+import { Splice, unclear } from './splice.js';
+import { StatementRewriting } from './statement.js';
+import { Touched } from './touched.js';
+
+/** What leaves in place of a text under masks and filters: the same text with its relations read through them. */
+
+const nothing: ReadonlySet<string> = new Set();
+
+const asItIs = (text: string): Plan => ({
+  key: '',
+  text,
+  hidden: nothing,
+  guarded: false,
+  position: (sent) => sent,
+});
+
+/** Plans that are kept of one template, by text and obligations. */
+export const plans_max = 64;
+const kept = new WeakMap<readonly Statement[], Map<string, Plan | RewriteRefusal>>();
+
+/** Throws RewriteRefusal. The same template and obligations give the same plan. */
+export function plan(template: Template, obligations: Obligations): Plan {
+  if (obligations.masks.length === 0 && obligations.filters.length === 0) return asItIs(template.text);
+  const plans = kept.get(template.statements) ?? new Map<string, Plan | RewriteRefusal>();
+  kept.set(template.statements, plans);
+  const key = `${keyOf(obligations)}\0${template.text}`;
+  let found = plans.get(key);
+  if (found === undefined) {
+    try {
+      found = make(template, obligations);
+    } catch (error) {
+      if (error instanceof RangeError) found = unclear('a statement that is nested this deep');
+      else if (error instanceof RewriteRefusal) found = error;
+      else throw error;
+    }
+    if (plans.size >= plans_max) plans.clear();
+    plans.set(key, found);
+  }
+  if (found instanceof RewriteRefusal) throw found;
+  return found;
+}
+
+const keys = new WeakMap<object, string>();
+
+function keyOf({ masks, filters }: Obligations): string {
+  return `${jsonOf(masks)}${jsonOf(filters)}`;
+}
+
+function jsonOf(list: readonly object[]): string {
+  let key = keys.get(list);
+  if (key === undefined) {
+    key = JSON.stringify(list);
+    keys.set(list, key);
+  }
+  return key;
+}
+
+function make(template: Template, obligations: Obligations): Plan {
+  const judged = judgedWith(template);
+  if (judged === undefined) throw unclear('a statement that was not judged here');
+  const { names, unsettled } = judged;
+  if (template.opaque) {
+    const because = template.statements.flatMap(({ facts }) => facts.because ?? []);
+    throw new RewriteRefusal(
+      'mask_unenforceable',
+      `what the statement does is not known, so that masks cannot hold: ${because[0] ?? 'it is opaque'}`,
+    );
+  }
+  const obliged = new Obliged(obligations, (relation) => viewLineage(relation, names));
+  const parsed = parseAlone(template.text);
+  const seen = new Map<RawStmt, Occurrences>();
+  const facts = analyse(parsed, names, unsettled, (raw) => {
+    const occurrences = new Occurrences();
+    seen.set(raw, occurrences);
+    return occurrences;
+  });
+  const splice = new Splice(template.text);
+  const expected = new Expected();
+  const hidden = new Set<string>();
+  let guarded = false;
+  const raws = parsed.statements.filter(({ stmt }) => stmt !== undefined);
+  if (raws.length !== template.statements.length)
+    throw unclear('a text whose statements are not those that were judged');
+  for (const [index, raw] of raws.entries()) {
+    const occurrences = seen.get(raw) ?? new Occurrences();
+    const touched = new Touched(template.statements[index]!.facts, occurrences, obliged, (relation) =>
+      viewLineage(relation, names),
+    );
+    if (!touched.isObliged) continue;
+    guarded = true;
+    touched.check();
+    const rules = new Map<RangeVar, Rules>();
+    for (const [range, source] of [...occurrences.reads, ...occurrences.targets]) {
+      const found = obliged.rules(source);
+      if (found === undefined) continue;
+      rules.set(range, found);
+      hide(source, found, hidden);
+    }
+    touched.checkWrites(facts[index]?.assigned ?? []);
+    new StatementRewriting(raw, splice, expected, occurrences, rules).run();
+  }
+  if (splice.isEmpty) return { ...asItIs(template.text), hidden, guarded };
+  const spliced = splice.finish();
+  const sent = parseAlone(spliced.text);
+  const wanted = expected.copy(parsed.statements.map(({ stmt }) => stmt));
+  if (
+    !alike(
+      wanted,
+      sent.statements.map(({ stmt }) => stmt),
+    )
+  )
+    throw unclear('this statement as it is written: what would leave is not what was judged');
+  return {
+    key: createHash('sha256').update(spliced.text).digest('base64url'),
+    text: spliced.text,
+    hidden,
+    guarded,
+    position: (position) => spliced.position(position),
+  };
+}
+
+function hide({ relation }: Source, { masked }: Rules, hidden: Set<string>): void {
+  if (relation === undefined) return;
+  for (const { name, number } of relation.columns) if (masked.has(name)) hidden.add(`${relation.oid}.${number}`);
+}

@@ -1,0 +1,156 @@
+import { maskWeight, type Filter, type Mask } from '#engine';
+import { RewriteRefusal, type Obligations } from '../../rewriting.js';
+import type { CatalogColumn, Relation } from '../catalog.js';
+import { qualified } from '../facts.js';
+import type { ViewLineage } from '../lineage.js';
+import { nullOf, MaskError, type MaskColumn } from '../masks/column.js';
+import { maskExpression } from '../masks/expression.js';
+import { filterExpression } from '../masks/filter.js';
+import type { Source } from '../scope.js';
+
+/** What masks and filters come to for one relation as it is named in one place. */
+
+/** A column that is not handed out as it is: by a mask, or, made of masked columns, not at all. */
+export type Rule = Mask | 'nothing';
+
+export interface Rules {
+  readonly relation: Relation;
+  /** By column. */
+  readonly masked: ReadonlyMap<string, Rule>;
+  readonly filters: readonly Filter[];
+}
+
+export const asMaskColumn = (column: CatalogColumn): MaskColumn => ({
+  name: column.name,
+  typeOid: column.type,
+  baseTypeOid: column.baseType,
+  typmod: column.typmod,
+  typeText: column.typeText,
+  collation: column.collation,
+});
+
+export class Obliged {
+  readonly #masks = new Map<string, Mask>();
+  readonly #filters = new Map<string, Filter[]>();
+  readonly #lineage: (relation: Relation) => ViewLineage | undefined;
+  /** Resources that were found to be columns. */
+  readonly #met = new Set<string>();
+
+  constructor({ masks, filters }: Obligations, lineage: (relation: Relation) => ViewLineage | undefined) {
+    this.#lineage = lineage;
+    for (const mask of masks) {
+      const known = this.#masks.get(mask.resource);
+      if (known === undefined || maskWeight(mask) < maskWeight(known)) this.#masks.set(mask.resource, mask);
+    }
+    for (const filter of filters)
+      this.#filters.set(filter.resource, [...(this.#filters.get(filter.resource) ?? []), filter]);
+  }
+
+  get isEmpty(): boolean {
+    return this.#masks.size === 0 && this.#filters.size === 0;
+  }
+
+  mask(column: string): Mask | undefined {
+    return this.#masks.get(column);
+  }
+
+  filters(relation: string): readonly Filter[] {
+    return this.#filters.get(relation) ?? [];
+  }
+
+  /** Whether a relation of that name has masks of its own. */
+  masks(relation: string): boolean {
+    for (const resource of this.#masks.keys()) if (resource.startsWith(`${relation}.`)) return true;
+    return false;
+  }
+
+  touches(relation: string): boolean {
+    return this.#filters.has(relation) || this.masks(relation);
+  }
+
+  /** The strictest of the masks on any of these names. */
+  strictest(names: Iterable<string>): Mask | undefined {
+    let found: Mask | undefined;
+    for (const name of names) {
+      const mask = this.#masks.get(name);
+      if (mask === undefined) continue;
+      this.#met.add(name);
+      if (found === undefined || maskWeight(mask) < maskWeight(found)) found = mask;
+    }
+    return found;
+  }
+
+  /** @param source The relation as it is named: what its columns' names are says the analysis. */
+  rules(source: Source): Rules | undefined {
+    const { relation } = source;
+    if (relation === undefined) return undefined;
+    const name = qualified(relation);
+    const lineage = relation.definition === undefined ? undefined : this.#lineage(relation);
+    const masked = new Map<string, Rule>();
+    for (const [index, column] of relation.columns.entries()) {
+      const below = lineage?.columns.get(column.name);
+      const names = new Set([`${name}.${column.name}`, ...(source.columns[index]?.origins ?? [])]);
+      for (const copy of below?.copies ?? []) names.add(copy.name);
+      const mask = this.strictest(names);
+      if (this.strictest((below?.derived ?? []).map((through) => through.name)) !== undefined)
+        masked.set(column.name, 'nothing');
+      else if (mask !== undefined) masked.set(column.name, mask);
+    }
+    this.#generated(relation, masked);
+    const filters = [name, ...relation.reads.filter(({ how }) => how === 'p').map(qualified)].flatMap((each) =>
+      this.filters(each),
+    );
+    this.#known(relation, name);
+    return masked.size === 0 && filters.length === 0 ? undefined : { relation, masked, filters: distinct(filters) };
+  }
+
+  /** What the server computes from masked columns is as they are. */
+  #generated(relation: Relation, masked: Map<string, Rule>): void {
+    if (masked.size === 0) return;
+    for (const column of relation.columns) {
+      if (column.generated === undefined) continue;
+      const { inputs } = column as { inputs?: readonly string[] };
+      if (masked.get(column.name) === undefined && (inputs === undefined || inputs.some((input) => masked.has(input))))
+        masked.set(column.name, 'nothing');
+    }
+  }
+
+  #known(relation: Relation, name: string): void {
+    for (const [resource, mask] of this.#masks) {
+      if (!resource.startsWith(`${name}.`) || this.#met.has(resource)) continue;
+      throw new RewriteRefusal(
+        'mask_unknown_column',
+        `${qualified(relation)} has no column ${resource.slice(name.length + 1)}, which the mask ${mask.code} is for`,
+      );
+    }
+  }
+}
+
+const distinct = (filters: readonly Filter[]): readonly Filter[] => {
+  const seen = new Set<string>();
+  return filters.filter(({ where }) => !seen.has(where) && seen.add(where));
+};
+
+/** What stands in place of a reference to a masked column. */
+export function maskedValue(column: CatalogColumn, rule: Rule, reference: string): string {
+  const is = asMaskColumn(column);
+  if (rule === 'nothing') return nullOf(is);
+  return refusing(() => maskExpression(rule, is, reference), rule.resource);
+}
+
+/** All filters of a relation as one predicate. */
+export function predicate({ relation, filters }: Rules, alias: string): string | undefined {
+  if (filters.length === 0) return undefined;
+  return filters
+    .map(({ where, resource }) => refusing(() => filterExpression(where, relation, alias), resource))
+    .join(' AND ');
+}
+
+function refusing<T>(make: () => T, resource: string): T {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof MaskError) throw new RewriteRefusal(error.code, `${resource}: ${error.message}`);
+    throw error;
+  }
+}

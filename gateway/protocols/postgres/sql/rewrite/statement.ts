@@ -1,0 +1,390 @@
+import type { ColumnRef, CopyStmt, RangeVar, RawStmt, ResTarget } from 'libpg-query';
+import { RewriteRefusal } from '../../rewriting.js';
+import { as, open, strings, type Wrapped } from '../ast.js';
+import { quoteName } from '../masks/write.js';
+import { systemColumns, type Source } from '../scope.js';
+import { type Expected, expressionTree, fromItem, queryTree, targets } from './expected.js';
+import type { ColumnUse, Occurrences, RowUse, StarUse } from './occurrences.js';
+import { maskedValue, predicate, type Rules } from './rules.js';
+import { Shape, type Write } from './shape.js';
+import { unclear, type Splice } from './splice.js';
+import { aliasOf, relationName, wrapped } from './wrap.js';
+
+/** One statement of a text: what is put in place of which of its parts. */
+
+const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
+
+export class StatementRewriting {
+  readonly #raw: RawStmt;
+  readonly #splice: Splice;
+  readonly #expected: Expected;
+  readonly #seen: Occurrences;
+  readonly #rules: ReadonlyMap<RangeVar, Rules>;
+  readonly #shape: Shape;
+  /** System columns that are referred to, by the relation. */
+  readonly #system = new Map<RangeVar, Set<string>>();
+
+  constructor(
+    raw: RawStmt,
+    splice: Splice,
+    expected: Expected,
+    seen: Occurrences,
+    rules: ReadonlyMap<RangeVar, Rules>,
+  ) {
+    this.#raw = raw;
+    this.#splice = splice;
+    this.#expected = expected;
+    this.#seen = seen;
+    this.#rules = rules;
+    this.#shape = new Shape(raw.stmt ?? ({} as Wrapped));
+  }
+
+  run(): void {
+    const statement = this.#raw.stmt;
+    if (statement === undefined) return;
+    for (const use of this.#seen.columns.values()) this.#noteSystem(use);
+    for (const [range, source] of this.#seen.reads) this.#read(range, source);
+    const copy = as<CopyStmt>(statement, 'CopyStmt');
+    for (const [range, source] of this.#seen.targets) {
+      const rules = this.#rules.get(range);
+      if (rules === undefined) continue;
+      if (copy?.relation === range) this.#copy(copy, source, rules);
+      else this.#write(range, rules);
+    }
+    for (const use of this.#seen.columns.values()) this.#column(use);
+    for (const use of this.#seen.rows.values()) this.#row(use);
+    for (const [item, use] of this.#seen.stars) this.#star(item, use);
+  }
+
+  #isTarget(source: Source): boolean {
+    return source.range !== undefined && this.#seen.targets.has(source.range);
+  }
+
+  /** The rules of a source, where there are any. */
+  #rulesOf(source: Source): Rules | undefined {
+    return source.range === undefined ? undefined : this.#rules.get(source.range);
+  }
+
+  #noteSystem({ sources, name }: ColumnUse): void {
+    if (!systemColumns.has(name)) return;
+    for (const { range, relation } of sources) {
+      if (range === undefined || relation === undefined || relation.columns.some((column) => column.name === name))
+        continue;
+      this.#system.set(range, (this.#system.get(range) ?? new Set()).add(name));
+    }
+  }
+
+  // ── what is read ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #read(range: RangeVar, source: Source): void {
+    const rules = this.#rules.get(range);
+    if (rules === undefined) return;
+    const splice = this.#splice;
+    const first = splice.indexAt(range.location ?? 0);
+    const last = splice.lastOfName(first, namesIn(range));
+    let [from, to] = [first, last];
+    if (range.inh === true) {
+      if (splice.word(last + 1) === '*') to = last + 1;
+    } else if (splice.word(first - 1) === '(') [from, to] = [first - 2, last + 1];
+    else from = first - 1;
+    // TABLE t is SELECT * FROM t.
+    const isTable = splice.word(from - 1) === 'table';
+    const sample = this.#sample(range, to);
+    const alias = aliasOf(range);
+    const query = wrapped({
+      rules,
+      alias,
+      system: this.#system.get(range) ?? none,
+      only: source.only === true && tables.has(rules.relation.kind),
+      sample: sample?.text,
+      isBarrier: rules.filters.length > 0 && this.#shape.mayTell,
+    });
+    const named = range.alias === undefined ? ` AS ${quoteName(alias)}` : '';
+    splice.replace(
+      splice.startOf(isTable ? from - 1 : from),
+      splice.endOf(to),
+      `${isTable ? 'SELECT * FROM ' : ''}${query}${named}`,
+    );
+    const columns = strings(range.alias?.colnames).map(quoteName).join(', ');
+    const item = fromItem(`${query} AS ${quoteName(alias)}${columns === '' ? '' : ` (${columns})`}`);
+    this.#expected.replace(sample?.body ?? range, [item]);
+  }
+
+  /** Takes TABLESAMPLE out of the text behind a relation: it belongs to the table inside. */
+  #sample(range: RangeVar, last: number): { readonly text: string; readonly body: object } | undefined {
+    const body = this.#shape.samples.get(range);
+    if (body === undefined) return undefined;
+    const splice = this.#splice;
+    const method = splice.indexAt(body.location ?? 0);
+    const open_ = splice.lastOfName(method, body.method?.length ?? 1) + 1;
+    let end = splice.behindParentheses(open_);
+    if (body.repeatable !== undefined) end = splice.behindParentheses(end + 1);
+    if (splice.word(method - 1) !== 'tablesample' || method - 1 <= last)
+      throw unclear('TABLESAMPLE as it is written here');
+    const [from, to] = [splice.startOf(method - 1), splice.endOf(end - 1)];
+    splice.replace(from, to, '');
+    return { text: splice.slice(from, to), body };
+  }
+
+  /** COPY t TO hands out the table's own rows without what is generated. */
+  #copy(copy: CopyStmt, source: Source, rules: Rules): void {
+    if (copy.is_from) {
+      if (rules.filters.length > 0) throw unfilterable(rules, 'COPY … FROM');
+      return;
+    }
+    const splice = this.#splice;
+    const range = copy.relation!;
+    const first = splice.indexAt(range.location ?? 0);
+    let last = splice.lastOfName(first, namesIn(range));
+    if (copy.attlist !== undefined) last = splice.behindParentheses(last + 1) - 1;
+    const alias = aliasOf(range);
+    const names =
+      copy.attlist === undefined
+        ? rules.relation.columns.filter(({ generated }) => generated === undefined).map(({ name }) => name)
+        : strings(copy.attlist);
+    const only = source.only === true && rules.relation.kind === 'r';
+    const rows = wrapped({ rules, alias, system: none, only });
+    const query = `SELECT ${names.map((name) => `${quoteName(alias)}.${quoteName(name)}`).join(', ')} FROM ${rows} AS ${quoteName(alias)}`;
+    splice.replace(splice.startOf(first), splice.endOf(last), `(${query})`);
+    this.#expected.change(copy, (other) => {
+      delete other.relation;
+      delete other.attlist;
+      other.query = { SelectStmt: queryTree(query) };
+    });
+  }
+
+  // ── what is written ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #write(range: RangeVar, rules: Rules): void {
+    const write = this.#shape.writes.get(range);
+    if (write === undefined) throw refuse('masks cannot be put into this statement');
+    if (rules.filters.length === 0) return;
+    if (write.kind === 'insert' || write.kind === 'merge') throw unfilterable(rules, write.kind.toUpperCase());
+    this.#where(write, range, rules);
+  }
+
+  /** The filter goes before the client's own condition. */
+  #where({ body }: Write, range: RangeVar, rules: Rules): void {
+    const splice = this.#splice;
+    const filter = predicate(rules, quoteName(aliasOf(range)));
+    if (filter === undefined) return;
+    const { whereClause } = body;
+    if (as(whereClause, 'CurrentOfExpr') !== undefined) throw unfilterable(rules, 'WHERE CURRENT OF');
+    const bounds = this.#bounds(splice.indexAt(range.location ?? 0));
+    const end = splice.endOf(bounds.end - 1);
+    const tree = expressionTree(`(${filter})`);
+    if (whereClause === undefined) {
+      splice.insert(end, ` WHERE ${filter}`);
+      this.#expected.change(body, (copy) => void (copy.whereClause = tree));
+      return;
+    }
+    if (bounds.where === undefined) throw unclear('a WHERE that the gateway cannot find in the text');
+    const at = splice.endOf(bounds.where);
+    const conditional = this.#shape.mayTell;
+    splice.insert(at, conditional ? ` CASE WHEN ${filter} THEN (` : ` (${filter}) AND (`);
+    splice.insert(end, conditional ? ') ELSE FALSE END' : ')');
+    this.#expected.change(body, (copy) => {
+      const own = copy.whereClause as Wrapped;
+      copy.whereClause = conditional ? inOrder(tree, own) : both(tree, own);
+    });
+  }
+
+  /** Where the statement's WHERE stands, and what it ends before: RETURNING, a closing parenthesis, the end. */
+  #bounds(from: number): { readonly where: number | undefined; readonly end: number } {
+    const splice = this.#splice;
+    const stop = (this.#raw.stmt_location ?? 0) + (this.#raw.stmt_len ?? Infinity);
+    let where: number | undefined;
+    let depth = 0;
+    let index = from;
+    for (; index < splice.tokens.length && splice.startOf(index) < stop; index++) {
+      const word = splice.word(index);
+      if (word === '(' || word === '[') depth++;
+      else if (word === ')' || word === ']') depth--;
+      if (depth < 0) break;
+      if (depth > 0 || splice.word(index - 1) === '.') continue;
+      if (word === 'where') where ??= index;
+      else if (word === 'returning' || word === ';') break;
+    }
+    return { where, end: index };
+  }
+
+  // ── references ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #column({ ref, sources, name, isCertain }: ColumnUse): void {
+    const ruled = sources.filter((source) => this.#rulesOf(source) !== undefined);
+    if (ruled.length === 0) return;
+    const target = ruled.find((source) => this.#isTarget(source));
+    if (target === undefined) {
+      this.#unqualify(ref);
+      return;
+    }
+    const rules = this.#rulesOf(target)!;
+    const rule = rules.masked.get(name);
+    if (rule === undefined) return;
+    if (!isCertain || sources.length > 1) throw refuse(`whose column ${name} is, is not certain`);
+    if (this.#shape.inference.has(ref)) throw refuse(`ON CONFLICT would compare the masked column ${name}`);
+    const column = rules.relation.columns.find((each) => each.name === name);
+    if (column === undefined) throw refuse(`the masked column ${name} is not known`);
+    this.#replace(ref, `(${maskedValue(column, rule, strings(ref.fields).map(quoteName).join('.'))})`, name);
+  }
+
+  #row({ ref, source, isCertain }: RowUse): void {
+    const rules = this.#rulesOf(source);
+    if (rules === undefined || this.#shape.listed.has(ref)) {
+      if (rules !== undefined) this.#listedRow(ref, source);
+      return;
+    }
+    const isTarget = this.#isTarget(source);
+    if (!isCertain) {
+      if (isTarget) throw refuse(`whether ${strings(ref.fields).join('.')} is a row or a column is not certain`);
+      return;
+    }
+    const alias = quoteName(source.alias ?? '');
+    const names = rules.relation.columns.map((column) => column.name);
+    const system = source.range !== undefined && this.#system.has(source.range);
+    if (!isTarget && this.#shape.fieldRows.has(ref) && !system) {
+      this.#unqualify(ref);
+      return;
+    }
+    const values = isTarget || system ? `ROW(${this.#values(rules, alias, isTarget).join(', ')})` : `(${alias}.*)`;
+    if (names.length === 0) return;
+    this.#replace(
+      ref,
+      `(CASE WHEN (${alias}.*) IS NOT DISTINCT FROM NULL THEN NULL ELSE ${values}::${relationName(rules.relation)} END)`,
+      source.alias ?? '',
+    );
+  }
+
+  /** ROW(t.*) stands for the columns. */
+  #listedRow(ref: ColumnRef, source: Source): void {
+    const isStar = (ref.fields ?? []).some((field) => as(field, 'A_Star') !== undefined);
+    const isTarget = this.#isTarget(source);
+    if (!isTarget && isStar && (source.range === undefined || !this.#system.has(source.range))) {
+      this.#unqualify(ref);
+      return;
+    }
+    throw refuse(`the row of ${source.alias ?? 'a relation'} in ROW() or a list of values; name its columns`);
+  }
+
+  #values(rules: Rules, alias: string, isTarget: boolean): string[] {
+    return rules.relation.columns.map((column) => {
+      const reference = `${alias}.${quoteName(column.name)}`;
+      const rule = isTarget ? rules.masked.get(column.name) : undefined;
+      return rule === undefined ? reference : maskedValue(column, rule, reference);
+    });
+  }
+
+  /** schema.t.column: a query in FROM has no schema. */
+  #unqualify(ref: ColumnRef): void {
+    const fields = ref.fields ?? [];
+    const isStar = as(fields[fields.length - 1], 'A_Star') !== undefined;
+    if (fields.length <= 2) return;
+    const parts = strings(fields)
+      .slice(isStar ? -1 : -2)
+      .map(quoteName);
+    const text = [...parts, ...(isStar ? ['*'] : [])].join('.');
+    const first = this.#splice.indexAt(ref.location ?? 0);
+    this.#splice.replace(
+      this.#splice.startOf(first),
+      this.#splice.endOf(this.#splice.lastOfName(first, fields.length)),
+      text,
+    );
+    this.#expected.replace(ref, [expressionTree(text)]);
+  }
+
+  /** An expression in place of a reference; what is called after the reference keeps its name. */
+  #replace(ref: ColumnRef, expression: string, name: string): void {
+    const first = this.#splice.indexAt(ref.location ?? 0);
+    const [start, end] = [
+      this.#splice.startOf(first),
+      this.#splice.endOf(this.#splice.lastOfName(first, (ref.fields ?? []).length)),
+    ];
+    const item = this.#shape.named.get(ref);
+    if (item !== undefined) {
+      this.#splice.replace(start, end, `${expression} AS ${quoteName(name)}`);
+      this.#expected.change(item, (copy) => void (copy.name = name));
+      this.#expected.replace(ref, [expressionTree(expression)]);
+      return;
+    }
+    const text = this.#shape.lendsName.has(ref) ? `(SELECT ${expression} AS ${quoteName(name)})` : expression;
+    this.#splice.replace(start, end, text);
+    this.#expected.replace(ref, [expressionTree(text)]);
+  }
+
+  // ── stars ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #star(item: ResTarget, { sources, isPlain }: StarUse): void {
+    const ref = as<ColumnRef>(item.val, 'ColumnRef');
+    const ruled = sources.filter((source) => this.#rulesOf(source) !== undefined);
+    if (ref === undefined || ruled.length === 0) return;
+    const isSpelled = ruled.some(
+      (source) => this.#isTarget(source) || (source.range !== undefined && this.#system.has(source.range)),
+    );
+    if (!isSpelled) {
+      this.#unqualify(ref);
+      return;
+    }
+    if (!isPlain) throw refuse('what * stands for here is not certain: name the columns');
+    const texts = this.#inOrder(sources).flatMap((source) => this.#listOf(source));
+    const first = this.#splice.indexAt(ref.location ?? 0);
+    this.#splice.replace(
+      this.#splice.startOf(first),
+      this.#splice.endOf(this.#splice.lastOfName(first, (ref.fields ?? []).length)),
+      texts.join(', '),
+    );
+    this.#expected.replace(item, targets(texts));
+  }
+
+  /** MERGE lists what it merges first, the target last. */
+  #inOrder(sources: readonly Source[]): readonly Source[] {
+    const merges = sources.some(({ range }) => range !== undefined && this.#shape.writes.get(range)?.kind === 'merge');
+    if (!merges) return sources;
+    return [
+      ...sources.filter((source) => !this.#isTarget(source)),
+      ...sources.filter((source) => this.#isTarget(source)),
+    ];
+  }
+
+  #listOf(source: Source): readonly string[] {
+    const rules = this.#rulesOf(source);
+    if (source.alias === undefined || source.open)
+      throw refuse('what * stands for here is not certain: name the columns');
+    const alias = quoteName(source.alias);
+    return source.columns.map(({ name }, index) => {
+      const reference = `${alias}.${quoteName(name)}`;
+      const column = rules?.relation.columns[index];
+      const rule = column === undefined || !this.#isTarget(source) ? undefined : rules?.masked.get(column.name);
+      return column === undefined || rule === undefined
+        ? reference
+        : `(${maskedValue(column, rule, reference)}) AS ${quoteName(name)}`;
+    });
+  }
+}
+
+const none: ReadonlySet<string> = new Set();
+const tables: ReadonlySet<string> = new Set(['r', 'p', 'f']);
+
+const namesIn = (range: RangeVar): number =>
+  1 + (range.schemaname === undefined ? 0 : 1) + (range.catalogname === undefined ? 0 : 1);
+
+const unfilterable = ({ relation, filters }: Rules, what: string): RewriteRefusal =>
+  new RewriteRefusal(
+    'filter_unenforceable',
+    `${what} of ${relation.schema}.${relation.name}: the filter ${filters[0]?.code ?? ''} cannot be put into it`,
+  );
+
+/** AND as the grammar builds it: the left side's own AND goes on. */
+function both(left: Wrapped, right: Wrapped): Wrapped {
+  const and = as<{ boolop?: string; args?: Wrapped[] }>(left, 'BoolExpr');
+  const args = and?.boolop === 'AND_EXPR' ? [...(and.args ?? []), right] : [left, right];
+  return { BoolExpr: { boolop: 'AND_EXPR', args } };
+}
+
+function inOrder(filter: Wrapped, condition: Wrapped): Wrapped {
+  const shape = expressionTree('CASE WHEN FALSE THEN TRUE ELSE FALSE END');
+  const { body } = open(shape);
+  const [when] = (body as { args?: Wrapped[] }).args ?? [];
+  return {
+    CaseExpr: { ...body, args: [{ CaseWhen: { ...open(when!).body, expr: filter, result: condition } }] },
+  };
+}

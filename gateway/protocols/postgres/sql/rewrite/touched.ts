@@ -1,0 +1,173 @@
+import { RewriteRefusal } from '../../rewriting.js';
+import type { RelationFact, StatementFacts } from '../../statement.js';
+import type { Relation } from '../catalog.js';
+import { qualified, type Assignment } from '../facts.js';
+import type { ViewLineage } from '../lineage.js';
+import type { Source } from '../scope.js';
+import type { Occurrences } from './occurrences.js';
+import type { Obliged } from './rules.js';
+
+/** Whether all that a statement touches of what has masks or filters is where these can be put. */
+
+/** Kinds of statements whose relations are rewritten. */
+const rewritten: ReadonlySet<string> = new Set([
+  'select',
+  'insert',
+  'update',
+  'delete',
+  'merge',
+  'copy',
+  'create_table_as',
+  'explain',
+  'prepare',
+  'declare',
+]);
+/** No value leaves through these. */
+const harmless: ReadonlySet<string> = new Set(['truncate', 'lock']);
+
+const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
+
+export class Touched {
+  readonly #facts: StatementFacts;
+  readonly #obliged: Obliged;
+  readonly #lineage: (relation: Relation) => ViewLineage | undefined;
+  readonly #sources: readonly Source[];
+  readonly #named: ReadonlySet<string>;
+  /** Parents and children of what is named. */
+  readonly #parents = new Set<string>();
+  readonly #heirs = new Set<string>();
+  readonly #relations: readonly RelationFact[];
+
+  constructor(
+    facts: StatementFacts,
+    seen: Occurrences,
+    obliged: Obliged,
+    lineage: (relation: Relation) => ViewLineage | undefined,
+  ) {
+    this.#facts = facts;
+    this.#obliged = obliged;
+    this.#lineage = lineage;
+    this.#sources = [...seen.reads.values(), ...seen.targets.values()];
+    const relations = this.#sources.flatMap(({ relation }) => (relation === undefined ? [] : [relation]));
+    this.#named = new Set(relations.map(qualified));
+    for (const { reads, heirs } of relations) {
+      for (const reached of reads) if (reached.how === 'p') this.#parents.add(qualified(reached));
+      for (const heir of heirs) if (!heir.policy) this.#heirs.add(qualified(heir));
+    }
+    this.#relations = facts.relations.filter(
+      ({ name, access, via }) =>
+        obliged.touches(name) && !(access === 'define' && via === undefined && isMaking(facts)),
+    );
+  }
+
+  /** Something with a mask or a filter is touched. */
+  get isObliged(): boolean {
+    return this.#relations.length > 0;
+  }
+
+  /** Throws RewriteRefusal. */
+  check(): void {
+    const { kind } = this.#facts;
+    const [first] = this.#relations;
+    if (first === undefined) return;
+    const filtered = this.#relations.find(({ name }) => this.#obliged.filters(name).length > 0);
+    if (harmless.has(kind) && filtered === undefined) return;
+    if (kind === 'truncate')
+      throw new RewriteRefusal(
+        'filter_unenforceable',
+        `TRUNCATE of ${filtered?.name ?? ''} would take what the filter hides`,
+      );
+    if (!rewritten.has(kind))
+      throw refuse(
+        `${kind.replaceAll('_', ' ').toUpperCase()} of ${first.name}: masks and filters cannot be put into it`,
+      );
+    for (const fact of this.#relations) this.#covered(fact);
+    for (const { relation } of this.#sources) if (relation !== undefined) this.#view(relation);
+  }
+
+  #covered({ name, via, access }: RelationFact): void {
+    if (via === undefined && this.#named.has(name)) return;
+    const filtered = this.#obliged.filters(name).length > 0;
+    if (this.#parents.has(name)) return;
+    if (this.#heirs.has(name)) {
+      if (filtered)
+        throw new RewriteRefusal(
+          'filter_unenforceable',
+          `the filter of ${name} cannot be put where its rows are reached through ${via ?? 'its parent'}`,
+        );
+      return;
+    }
+    if (filtered && via !== undefined && !this.#isPolicy(name))
+      throw new RewriteRefusal(
+        'filter_unenforceable',
+        `the filter of ${name} cannot be put where its rows are reached through ${via}`,
+      );
+    if (via !== undefined && this.#throughViews(name)) return;
+    if (this.#isPolicy(name)) {
+      this.#policy(name);
+      return;
+    }
+    // ON DELETE and ON UPDATE of foreign keys hand out nothing.
+    if (via !== undefined && (access === 'delete' || access === 'update')) return;
+    throw refuse(`${name} is reached ${via === undefined ? 'where' : `through ${via}, where`} masks cannot be put`);
+  }
+
+  /** Views that reach the relation are known to the last column; what they use it for is looked at with each. */
+  #throughViews(name: string): boolean {
+    const views = this.#sources.flatMap(({ relation }) =>
+      relation?.reads.some((reached) => reached.how === 'v' && qualified(reached) === name) ? [relation] : [],
+    );
+    return views.length > 0 && views.every((view) => this.#lineage(view) !== undefined);
+  }
+
+  #isPolicy(name: string): boolean {
+    return this.#sources.some(({ relation }) =>
+      relation?.reads.some((reached) => reached.how === 'q' && qualified(reached) === name),
+    );
+  }
+
+  /** Which rows a policy of the database shows would tell of a masked value. */
+  #policy(name: string): void {
+    for (const { relation } of this.#sources)
+      for (const reached of relation?.reads ?? []) {
+        if (reached.how !== 'q' || qualified(reached) !== name) continue;
+        const column = reached.columns.find((each) => this.#obliged.mask(`${name}.${each}`)?.scope === 'source');
+        if (column !== undefined)
+          throw refuse(`a row-level policy of ${reached.via} depends on the masked column ${name}.${column}`);
+      }
+  }
+
+  #view(relation: Relation): void {
+    if (relation.kind !== 'v' && relation.kind !== 'm') return;
+    const name = qualified(relation);
+    const below = relation.reads.filter((reached) => reached.how === 'v' && this.#obliged.touches(qualified(reached)));
+    const lineage = this.#lineage(relation);
+    if (below.length === 0) return;
+    if (lineage === undefined) throw refuse(`what the view ${name} does with ${qualified(below[0]!)} is not known`);
+    for (const { name: column, use } of lineage.uses) {
+      const mask = this.#obliged.mask(column);
+      if (mask === undefined || (mask.scope === 'output' && use !== 'output')) continue;
+      throw refuse(`the view ${name} uses the masked column ${column} for more than its output (${use})`);
+    }
+  }
+
+  /** What is written into masked columns. Throws RewriteRefusal. */
+  checkWrites(assigned: readonly Assignment[]): void {
+    for (const { name, access, use } of this.#facts.columns) {
+      if (use !== 'write' || access !== 'update' || this.#obliged.mask(name) === undefined) continue;
+      throw new RewriteRefusal(
+        'masked_write',
+        `${name} is masked: what would be written over it may be made of its mask. Leave it out of the statement.`,
+      );
+    }
+    for (const { column, origins } of assigned) {
+      const [from] = origins.filter((origin) => this.#obliged.mask(origin) !== undefined);
+      const to = column.find((name) => this.#obliged.mask(name) !== undefined);
+      if (to === undefined || from === undefined) continue;
+      throw new RewriteRefusal('masked_write', `${to} would be written with what is made of the mask of ${from}`);
+    }
+  }
+}
+
+/** CREATE TABLE AS and SELECT INTO: what is made has no rows yet. */
+const isMaking = ({ kind }: StatementFacts): boolean => kind === 'create_table_as' || kind === 'explain';

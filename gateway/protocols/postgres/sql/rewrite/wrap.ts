@@ -1,0 +1,49 @@
+import type { RangeVar } from 'libpg-query';
+import { quoteName } from '../masks/write.js';
+import { maskedValue, predicate, type Rules } from './rules.js';
+
+/** A relation as a query that reads it through its masks and filters. */
+
+export interface Wrap {
+  readonly rules: Rules;
+  /** What the relation is called around it. */
+  readonly alias: string;
+  /** System columns that are referred to there. */
+  readonly system: ReadonlySet<string>;
+  readonly only: boolean;
+  /** TABLESAMPLE … as it stands in the text. */
+  readonly sample?: string | undefined;
+  /** Conditions of a client that could tell of filtered rows by failing are kept behind the filter. */
+  readonly isBarrier?: boolean;
+  /** A further condition. */
+  readonly guard?: string | undefined;
+}
+
+export const relationName = ({ schema, name }: { readonly schema: string; readonly name: string }): string =>
+  `${quoteName(schema)}.${quoteName(name)}`;
+
+export const aliasOf = (range: RangeVar): string => range.alias?.aliasname ?? range.relname ?? '';
+
+/** The query, in parentheses. */
+export function wrapped(wrap: Wrap): string {
+  const { rules, alias, system, only, sample, isBarrier, guard } = wrap;
+  const { relation, masked } = rules;
+  const own = quoteName(alias);
+  const columns = [...system].map((name) => `${own}.${name}`);
+  for (const column of relation.columns) {
+    const rule = masked.get(column.name);
+    const reference = `${own}.${quoteName(column.name)}`;
+    columns.push(
+      rule === undefined ? reference : `${maskedValue(column, rule, reference)} AS ${quoteName(column.name)}`,
+    );
+  }
+  const conditions = [predicate(rules, own), guard].filter((condition) => condition !== undefined);
+  return [
+    `(SELECT ${columns.join(', ')} FROM ${only ? 'ONLY ' : ''}${relationName(relation)}`,
+    alias === relation.name ? '' : ` AS ${own}`,
+    sample === undefined ? '' : ` ${sample}`,
+    conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`,
+    isBarrier === true ? ' OFFSET 0' : '',
+    ')',
+  ].join('');
+}
