@@ -62,7 +62,11 @@ function isDeepFrozen(value: unknown): boolean {
   return Object.isFrozen(value) && Object.values(value).every(isDeepFrozen);
 }
 
+/** Nothing in it has to be escaped: actions, stages and most names. */
+const plainText = /^[\x20\x21\x23-\x5b\x5d-\x7e]{0,64}$/;
+
 function write(value: unknown): string {
+  if (typeof value === 'string' && plainText.test(value)) return `"${value}"`;
   // undefined for what JSON leaves out: an absent field, as policy sees it.
   return JSON.stringify(value) ?? '~';
 }
