@@ -3,13 +3,7 @@ import type { Socket } from 'node:net';
 import * as codec from './codec.js';
 import { failureResponse, sqlstates } from './enforce.js';
 import { Outbox } from './outbox.js';
-import {
-  Responses,
-  type ExpectationEnd,
-  type ResponseEvents,
-  type ServerError,
-  type TransactionStatus,
-} from './responses.js';
+import { Responses, type ResponseEvents, type ServerError, type TransactionStatus } from './responses.js';
 import { StatementError, type Control } from './statement.js';
 
 /** Which of the two sub-protocols a message belongs to: an error ends a query, and skips the rest of a batch. */
@@ -35,9 +29,9 @@ export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'paramete
  *
  * A statement that is refused while the server stands in a transaction, or while earlier messages of the same batch are
  * under way, must fail there too, or the session would commit a half of what its client thinks was undone. The gateway
- * then sends a message of its own that must fail (a Bind of a statement that does not exist; in place of what takes the
- * unnamed statement away, a Parse of what does not parse) and puts the refusal where the server's error arrives: order, skipping and transaction status stay the server's own. Where nothing is under way,
- * the server hears nothing.
+ * then sends a message of its own that must fail (a Parse that names a column which cannot exist) and puts the refusal
+ * where the server's error arrives: order, skipping and transaction status stay the server's own. Where nothing is under
+ * way, the server hears nothing.
  */
 export class Exchange {
   readonly toClient: Outbox;
@@ -118,29 +112,17 @@ export class Exchange {
       else this.skipping = true;
       return;
     }
-    const words = `${this.own}: refused by policy`;
+    const dropped = this.dropsUnnamed ? this.#events.unnamedDropped() : undefined;
+    this.toUpstream.push(codec.parse(this.dropsUnnamed ? '' : this.own, `select "${this.own}: refused by policy"`));
     this.batchSent = true;
-    const state = () => this.transaction;
-    const answer = {
-      get replacement() {
-        return state() === 'E' ? inFailed : error;
+    this.responses.expect({
+      kind: 'parse',
+      replacement: error,
+      inFailed,
+      ended: ({ skipped }) => {
+        if (skipped === undefined) dropped?.();
       },
-    };
-    if (this.dropsUnnamed) {
-      this.toUpstream.push(codec.parse('', words));
-      const dropped = this.#events.unnamedDropped();
-      this.responses.expect(
-        Object.assign(answer, {
-          kind: 'parse' as const,
-          ended: ({ skipped }: ExpectationEnd) => {
-            if (skipped === undefined) dropped();
-          },
-        }),
-      );
-    } else {
-      this.toUpstream.push(codec.bind('', words, []));
-      this.responses.expect(Object.assign(answer, { kind: 'bind' as const }));
-    }
+    });
     if (mode === 'extended') {
       this.skipping = true;
       return;

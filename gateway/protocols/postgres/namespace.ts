@@ -218,11 +218,14 @@ export class Namespace {
       case 'rollback_to':
         // What the transaction made before the savepoint is still its own.
         this.#interpreter().transactionEnding();
+        this.#exchange.transaction = 'T';
         break;
       case 'rollback':
       case 'commit':
       case 'prepare_transaction':
         this.#interpreter().transactionEnded();
+        // In the midst of a batch the server does not say so.
+        this.#exchange.transaction = 'I';
         break;
       default:
     }

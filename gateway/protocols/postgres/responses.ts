@@ -34,10 +34,10 @@ export interface Expectation {
   readonly hidden?: boolean;
   /** Hidden where it goes well: its error is the client's. */
   readonly tells?: boolean;
-  /** Another ReadyForQuery follows, which is the client's: this one is not shown. */
-  readonly quiet?: boolean;
   /** What the client gets in place of the error that this was made to provoke; or a local answer. */
   readonly replacement?: Buffer;
+  /** The same, where the server says that the transaction had failed before. */
+  readonly inFailed?: Buffer;
   /** How what the server says is looked at before the client sees it. */
   readonly guard?: Guard | undefined;
   /** Limits on the result. */
@@ -82,6 +82,8 @@ export const expectations_max = 10_000;
 
 const plainSync: Expectation = { kind: 'sync' };
 const nothing: Partial<ExpectationEnd> = {};
+/** in_failed_sql_transaction */
+const failedTransaction = '25P02';
 /** The error of an execution that was stopped at a limit. */
 export const limitError: ServerError = { code: '54000', message: 'a limit was exceeded' };
 const overrun: Partial<ExpectationEnd> = { error: limitError, unanswered: true };
@@ -212,7 +214,8 @@ export class Responses {
         this.#failed(reader, head);
         return;
       case backend.noticeResponse:
-        this.#say(reader, head);
+        // What is said of the gateway's own messages is not the client's to read.
+        if (head?.hidden !== true || head.tells === true) this.#say(reader, head);
         return;
       case backend.notificationResponse:
         this.#client.pass(buffer, start, end);
@@ -279,9 +282,8 @@ export class Responses {
       throw new ProtocolError(`the server is ready in a state that is none: ${JSON.stringify(status)}`);
     }
     const unanswered = head.meter?.exceeded !== undefined && this.#error === undefined;
-    if (head.quiet !== true && head.hidden !== true && !unanswered)
-      this.#client.pass(reader.buffer, reader.start, reader.end);
-    this.#events.ready(status, head.hidden === true || head.quiet === true || unanswered);
+    if (head.hidden !== true && !unanswered) this.#client.pass(reader.buffer, reader.start, reader.end);
+    this.#events.ready(status, head.hidden === true || unanswered);
     this.#finish(unanswered ? overrun : this.#error === undefined ? nothing : { error: this.#error });
     if (status === 'I') this.#transaction = undefined;
   }
@@ -299,7 +301,8 @@ export class Responses {
     }
     const exceeded = head.meter?.exceeded !== undefined;
     if (exceeded) this.#client.push(head.overrun!());
-    else if (head.replacement !== undefined) this.#client.push(head.replacement);
+    else if (head.replacement !== undefined)
+      this.#client.push((error.code === failedTransaction ? head.inFailed : undefined) ?? head.replacement);
     else if (head.tells === true || head.hidden !== true) this.#say(reader, head);
     if (head.kind === 'query' || head.kind === 'sync') {
       this.#error = exceeded ? limitError : error;
