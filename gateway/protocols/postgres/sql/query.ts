@@ -141,6 +141,12 @@ function columnName(node: Wrapped | undefined): string | undefined {
   return fields?.length === 1 ? strings(fields)[0] : undefined;
 }
 
+function toldStar(context: Context, target: ResTarget, scope: Scope): void {
+  const count = (rows: readonly Derived[]): number => rows.reduce((sum, { columns }) => sum + columns.length, 0);
+  const sources = scope.sources.filter((source) => !scope.qualifiedOnly.has(source));
+  context.recorder?.star(target, sources, count(sources) === count(scope.stars));
+}
+
 /** The output columns of a select list or of RETURNING. */
 export function targetList(context: Context, targets: readonly Wrapped[], scope: Scope, use: Flow): Derived {
   const columns: OutColumn[] = [];
@@ -159,7 +165,8 @@ export function targetList(context: Context, targets: readonly Wrapped[], scope:
       const parts = strings(as<{ fields?: Wrapped[] }>(target.val, 'ColumnRef')?.fields);
       const source = scope.source(parts[parts.length - 1] ?? '', parts[parts.length - 2]);
       if (parts.length > 0 && source === undefined) expression(context, target.val, scope, use);
-      context.recorder?.star(target, parts.length === 0 ? scope.sources : source === undefined ? [] : [source]);
+      if (parts.length === 0) toldStar(context, target, scope);
+      else if (source !== undefined) context.recorder?.star(target, [source], true);
       for (const each of parts.length === 0 ? scope.stars : source === undefined ? [] : [source]) add(each);
       continue;
     }

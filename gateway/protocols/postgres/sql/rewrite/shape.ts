@@ -115,7 +115,8 @@ function lenderOf(node: Wrapped | undefined): ColumnRef | undefined {
       return lenderOf((body as { arg?: Wrapped }).arg);
     case 'A_Indirection': {
       const { arg, indirection } = body as A_Indirection;
-      return strings(indirection).length > 0 ? undefined : lenderOf(arg);
+      const names = (indirection ?? []).some((field) => as(field, 'A_Indices') === undefined);
+      return names ? undefined : lenderOf(arg);
     }
     case 'CaseExpr':
       return lenderOf((body as CaseExpr).defresult);
@@ -144,7 +145,12 @@ const quietCalls: ReadonlySet<string> = new Set([
  */
 function mayTell(statement: Wrapped): boolean {
   const { kind, body } = open(statement);
-  const parts: unknown = kind === 'SelectStmt' ? { ...body, targetList: subQueries(body) } : body;
+  const isQuery = /^(Select|Insert|Update|Delete)Stmt$/.test(kind);
+  const outermost = Object.keys(body).filter((key) => isQuery && /^(targetList|returningClause)$/.test(key));
+  const lists = outermost.map((key) => (body as Record<string, unknown>)[key]);
+  const parts: unknown = isQuery
+    ? { ...body, ...Object.fromEntries(outermost.map((key) => [key, undefined])), lists: subQueries(lists) }
+    : body;
   let found = false;
   walk(parts, (value) => {
     if (typeof value.kind === 'string' && value.kind.startsWith('AEXPR_') && Array.isArray(value.name))
@@ -160,9 +166,9 @@ function mayTell(statement: Wrapped): boolean {
   return found;
 }
 
-function subQueries(body: object): unknown[] {
+function subQueries(lists: readonly unknown[]): unknown[] {
   const found: unknown[] = [];
-  walk((body as { targetList?: unknown }).targetList, (value) => {
+  walk(lists, (value) => {
     if (value.SubLink === undefined) return true;
     found.push(value.SubLink);
     return false;

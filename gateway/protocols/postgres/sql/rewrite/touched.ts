@@ -22,8 +22,7 @@ const rewritten: ReadonlySet<string> = new Set([
   'prepare',
   'declare',
 ]);
-/** No value leaves through these. */
-const harmless: ReadonlySet<string> = new Set(['truncate', 'lock']);
+/** Truncating hands out nothing, but takes what a filter hides. */
 
 const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
 
@@ -71,7 +70,7 @@ export class Touched {
     const [first] = this.#relations;
     if (first === undefined) return;
     const filtered = this.#relations.find(({ name }) => this.#obliged.filters(name).length > 0);
-    if (harmless.has(kind) && filtered === undefined) return;
+    if (kind === 'lock' || (kind === 'truncate' && filtered === undefined)) return;
     if (kind === 'truncate')
       throw new RewriteRefusal(
         'filter_unenforceable',
