@@ -216,10 +216,9 @@ export class ExtendedProtocol {
           used: { rows: 0, bytes: 0 },
         };
         if (kept === undefined) {
-          if (this.#judge.sameNames(prepared, template, 'extended')) {
-            this.#sendBind(message.portal, portal, other?.name);
-          }
-          return;
+          return this.#then(this.#judge.sameNames(prepared, template, 'extended', portal), (same) => {
+            if (same) this.#sendBind(message.portal, portal, other?.name);
+          });
         }
         return this.#then(this.#judge.inner(template, 'extended'), (judged) => {
           if (judged === undefined) return;
@@ -295,14 +294,16 @@ export class ExtendedProtocol {
       return this.#then(prepared.recorded || this.#judge.record(prepared), (recorded) => {
         if (!recorded) return;
         return this.#judge.understand(prepared.template.text, 'extended', (template) => {
-          if (!this.#judge.sameNames(prepared, template, 'extended')) return;
-          this.#exchange.forward(buffer, start, end);
-          this.#exchange.responses.expect({
-            kind: 'describe',
-            guard: prepared.leaving.guard,
-            parameterTypes: (types) => {
-              prepared.types = types;
-            },
+          return this.#then(this.#judge.sameNames(prepared, template, 'extended'), (same) => {
+            if (!same) return;
+            this.#exchange.forward(buffer, start, end);
+            this.#exchange.responses.expect({
+              kind: 'describe',
+              guard: prepared.leaving.guard,
+              parameterTypes: (types) => {
+                prepared.types = types;
+              },
+            });
           });
         });
       });
@@ -350,6 +351,7 @@ export class ExtendedProtocol {
     const limiting = this.#parts.limit(permit);
     exchange.responses.expect(new Executing(permit, template, this.#parts, limiting));
     exchange.toUpstream.push(codec.flush);
+    exchange.flush();
     return copies ? this.#parts.untilCopyIsClear() : limiting.over;
   }
 

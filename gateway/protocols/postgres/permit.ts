@@ -154,6 +154,7 @@ export class Enforcer {
   /** What the errors of a statement that writes may say: of a relation in which anything is masked, no row is shown. */
   #details({ whole }: Judged): Guard | Promise<Guard> {
     const harmless = new Set<string>();
+    let absent = 0;
     const names = new Set(
       whole.statements
         .flatMap(({ facts }) => facts.relations.map(({ name }) => name))
@@ -170,7 +171,10 @@ export class Enforcer {
         return undefined;
       }
       return after(template instanceof Promise ? template.catch(() => undefined) : template, (known) => {
-        if (known === undefined || known.opaque) return;
+        if (known === undefined) return;
+        // What the statement itself makes has no rows that nobody selected.
+        if (known.statements.some(({ facts }) => facts.unresolved.length > 0)) absent++;
+        if (known.opaque) return;
         const { outcome, masks, filters } = this.#session.decide(
           executeOperation(known, this.#place, { values: [], undecoded: false }),
         );
@@ -183,7 +187,7 @@ export class Enforcer {
     const guard = (): Guard => ({
       hidden: none,
       details,
-      withheld: redefines && harmless.size < names.size,
+      withheld: redefines && harmless.size + absent < names.size,
       position: (sent) => sent,
     });
     const waits = templates.filter((template) => template instanceof Promise);
