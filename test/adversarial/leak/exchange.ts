@@ -160,14 +160,20 @@ function wireMessage([kind, first = '', second = '', third, fourth]: WireStep): 
 
 /**
  * What two clients of equal databases have to find equal: every byte, but for what names the decision (its number, and
- * hints that quote it), the process that notified, and numbers of objects that were made in the course of it.
+ * hints that quote it), the session's temporary schema, the process that notified, and numbers of objects that were made in the course of it.
  */
 export function signature(given: Answer, newest: number): string {
   const parts = given.steps.map((frames) =>
     frames.map(({ type, body }) => {
       if (type === 'T') return `T${withoutNew(body, newest).toString('latin1')}`;
       if (type === 'A') return `A${body.subarray(4).toString('latin1')}`;
-      return type + body.toString('latin1').replace(/\bd-[0-9a-z]+-\d+\b/g, 'd-0');
+      return (
+        type +
+        body
+          .toString('latin1')
+          .replace(/\bd-[0-9a-z]+-\d+\b/g, 'd-0')
+          .replace(/\bpg_temp_\d+\b/g, 'pg_temp_0')
+      );
     }),
   );
   const alone = given.steps.length === 0 ? given.errors.map((error) => [error['C'], error['M']]) : [];

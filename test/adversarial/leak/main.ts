@@ -5,7 +5,7 @@ import { WireClient } from '../../support/wire.js';
 import { readCorpus, type Case } from './corpus.js';
 import { makeData, schema } from './data.js';
 import { families, printable, type Report } from './report.js';
-import { Runner, type Side, type Verdict } from './run.js';
+import { runAll, type Options, type Side, type Verdict } from './run.js';
 import { compareBoth, readUtility, type Comparison } from './utility.js';
 import { makeWorld, policyFiles, type Subject, type Upstream, type World } from './world.js';
 
@@ -81,15 +81,15 @@ async function attack(world: World, through: Upstream | 'direct'): Promise<Repor
   const a: Side = { filled: world.a, subject: await open(world.a) };
   const b: Side = { filled: world.b, subject: await open(world.b) };
   const { data: own } = world.a;
-  const runner = new Runner({
+  const settings: Options = {
     a,
     b,
     canaries: { a: own.canaries, b: world.b.data.canaries },
     said: [world.words['guess'] ?? '', world.words['hashed'] ?? ''],
     newest: world.newest,
-  });
+  };
   try {
-    const verdicts = await run(runner, chosen(world.words));
+    const verdicts = await run(settings, chosen(world.words));
     const useful: Comparison[] = [];
     if (options.family === undefined || options.family === 'utility') {
       const direct = world.direct(world.a);
@@ -98,7 +98,6 @@ async function attack(world: World, through: Upstream | 'direct'): Promise<Repor
     }
     return families(through, verdicts, useful, Date.now() - started);
   } finally {
-    runner.close();
     await a.subject.close();
     await b.subject.close();
   }
@@ -126,25 +125,18 @@ async function there(host: string): Promise<Report> {
     first: ssn,
     toast: 'pg_toast.pg_toast_1',
   };
-  const runner = new Runner({
+  const settings: Options = {
     a: { filled: undefined, subject: subject(options.database) },
     b: options.other === undefined ? undefined : { filled: undefined, subject: subject(options.other) },
     canaries: { a: a.canaries, b: makeData('b').canaries },
     said: [words.guess, words.hashed],
     newest: Number.MAX_SAFE_INTEGER,
-  });
-  try {
-    return families(`${host}:${options.port}`, await run(runner, chosen(words)), [], Date.now() - started);
-  } finally {
-    runner.close();
-  }
+  };
+  return families(`${host}:${options.port}`, await run(settings, chosen(words)), [], Date.now() - started);
 }
 
-async function run(runner: Runner, cases: readonly Case[]): Promise<Verdict[]> {
-  const verdicts: Verdict[] = [];
-  for (const [index, given] of cases.entries()) {
-    if (process.stderr.isTTY && index % 20 === 0) remark(`${index} of ${cases.length}: ${given.family}`);
-    verdicts.push(await runner.run(given));
-  }
-  return verdicts;
+function run(settings: Options, cases: readonly Case[]): Promise<Verdict[]> {
+  return runAll(settings, cases, (done) => {
+    if (process.stderr.isTTY && done % 50 === 0) remark(`${done} of ${cases.length}`);
+  });
 }

@@ -46,7 +46,7 @@ export interface Options {
   readonly only?: 'simple';
 }
 
-export class Runner {
+class Runner {
   private readonly scanners: { readonly a: Scanner; readonly b: Scanner };
   private readonly sessions = new Map<string, WireClient>();
   private digests: { a: string; b: string } | undefined;
@@ -157,6 +157,34 @@ export class Runner {
   private signed(given: Case, answer: Answer): string {
     return signature(answer, this.options.newest) + (given.timed ? String(answer.elapsed_ms > slow_ms) : '');
   }
+}
+
+/** How many cases that only read are tried at a time: most of the time goes by waiting. */
+const readers_max = 4;
+
+/** All of them, in their order. Those that write have the databases to themselves. */
+export async function runAll(
+  options: Options,
+  cases: readonly Case[],
+  tell?: (done: number) => void,
+): Promise<Verdict[]> {
+  const verdicts = new Map<Case, Verdict>();
+  const work = async (list: Case[]): Promise<void> => {
+    const runner = new Runner(options);
+    try {
+      for (let given = list.shift(); given !== undefined; given = list.shift()) {
+        verdicts.set(given, await runner.run(given));
+        tell?.(verdicts.size);
+      }
+    } finally {
+      runner.close();
+    }
+  };
+  const alone = (given: Case) => given.kind === 'write' || given.timed;
+  const reads = cases.filter((given) => !alone(given));
+  await Promise.all(Array.from({ length: readers_max }, () => work(reads)));
+  await work(cases.filter(alone));
+  return cases.flatMap((given) => verdicts.get(given) ?? []);
 }
 
 async function digest(side: Side | undefined): Promise<string> {

@@ -92,6 +92,8 @@ function difference(useful: Useful, expected: Answer, got: Answer, numbers: Numb
     return `the server itself refuses it: ${expected.errors[0]?.['C'] ?? ''} ${expected.errors[0]?.['M'] ?? ''}`;
   const codes = (answer: Answer) => answer.errors.map((error) => error['C']).join(' ');
   if (codes(expected) !== codes(got)) return `errors ${codes(got)} instead of ${codes(expected)}`;
+  // What was described in one step may be fetched in a later one.
+  let hidden: boolean[] = [];
   for (const [step, frames] of expected.steps.entries()) {
     const own = got.steps[step] ?? [];
     if (useful.compare === 'shape') {
@@ -100,7 +102,6 @@ function difference(useful: Useful, expected: Answer, got: Answer, numbers: Numb
       continue;
     }
     if (frames.length !== own.length) return `step ${step + 1}: ${own.length} messages instead of ${frames.length}`;
-    let hidden: boolean[] = [];
     for (const [index, frame] of frames.entries()) {
       const other = own[index];
       if (other === undefined || other.type !== frame.type)
