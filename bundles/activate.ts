@@ -1,6 +1,6 @@
 import type { Engine, Revision } from '#engine';
 import { mkdir } from 'node:fs/promises';
-import { Compiler } from './compile.js';
+import { Compiler, type CompilerOptions } from './compile.js';
 import { BundleError, messageOf, type Problem, refusal } from './error.js';
 import { findOpa } from './opa.js';
 import { RollbackDesk } from './rollback.js';
@@ -51,6 +51,8 @@ export interface KeeperOptions {
   readonly onEvent?: (event: PolicyEvent) => void;
   /** Default: one with the engine's built-ins, and `opa` found or fetched when it is first needed. */
   readonly compiler?: Compiler;
+  /** What the compiler that is made here is told of the gateway. */
+  readonly surroundings?: Pick<CompilerOptions, 'filters' | 'targets'>;
   /** Told while `opa` is fetched. */
   readonly progress?: (message: string) => void;
 }
@@ -73,6 +75,7 @@ export async function keepPolicy(options: KeeperOptions): Promise<PolicyKeeper> 
   const compiler =
     options.compiler ??
     (await Compiler.create({
+      ...options.surroundings,
       opa: () => findOpa(options.progress === undefined ? {} : { progress: options.progress }),
     }));
   await mkdir(options.directory, { recursive: true, mode: 0o700 });

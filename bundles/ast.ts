@@ -34,9 +34,17 @@ export interface Element {
   /** The code, where it is written out. */
   readonly code?: string;
   readonly empty: boolean;
+  /** Its keys that are written out, with the values that are, and where each stands. */
+  readonly fields: ReadonlyMap<string, Field>;
   readonly line: number;
   /** From 1, in bytes. */
   readonly column: number;
+}
+
+export interface Field {
+  /** Undefined where the value depends on anything. */
+  readonly constant?: unknown;
+  readonly line: number;
 }
 
 interface Located {
@@ -113,9 +121,40 @@ function readElement(key: Term): Element {
     hasCode: code !== undefined,
     ...(code?.type === 'string' ? { code: code.value as string } : {}),
     empty: pairs.length === 0,
+    fields: new Map(
+      pairs.flatMap(([name, value]) => {
+        if (name.type !== 'string') return [];
+        const constant = constantOf(value);
+        const line = value.location?.row ?? name.location?.row ?? key.location?.row ?? 1;
+        return [[name.value as string, { line, ...(constant === undefined ? {} : { constant }) }] as const];
+      }),
+    ),
     line: key.location?.row ?? 1,
     column: key.location?.col ?? 1,
   };
+}
+
+/** The value of a term that is written out whole; undefined where a part of it is not. */
+function constantOf({ type, value }: Term): unknown {
+  switch (type) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+    case 'null':
+      return value;
+    case 'array': {
+      const items = (value as Term[]).map(constantOf);
+      return items.includes(undefined) ? undefined : items;
+    }
+    case 'object': {
+      const pairs = (value as [Term, Term][]).map(([name, item]) => [constantOf(name), constantOf(item)] as const);
+      return pairs.some(([name, item]) => typeof name !== 'string' || item === undefined)
+        ? undefined
+        : Object.fromEntries(pairs);
+    }
+    default:
+      return undefined;
+  }
 }
 
 /** The leading constant parts of a reference: `data.policy[x].deny` is ["data", "policy"]. */

@@ -11,7 +11,9 @@ import { combinationQuery, minimal, protocolQuery, protocols } from './reads.js'
 import { exceededMessage, runSandboxed } from './sandbox.js';
 import type { Snapshot } from './snapshot.js';
 import { readTar } from './tar.js';
-import { describeRules, fillCodes, isTestModule, verifyData, verifyModules, warnings } from './verify.js';
+import type { FilterChecks } from './obligations.js';
+import { dataWarnings, verifyData } from './verify-data.js';
+import { describeRules, fillCodes, isTestModule, verifyModules, warnings } from './verify.js';
 import { wasmBuiltins } from './wasm-builtins.js';
 import { type Library, libraryFolder, loadLibrary, withWorkspace, writeFiles } from './workspace.js';
 
@@ -33,10 +35,14 @@ export interface CompilerOptions {
   /** How long a policy's tests may take, all together. */
   readonly tests_ms_max?: number;
   readonly memory_mib_max?: number;
+  /** How filters are looked at, by protocol; a filter of a protocol that is not here is looked at when it is used. */
+  readonly filters?: FilterChecks;
+  /** The names of the gateway's targets, where they are known. */
+  readonly targets?: readonly string[];
 }
 
-/** Changes whenever an equal source no longer gives an equal layer. */
-const format = 1;
+/** Changes whenever an equal source no longer gives an equal layer, or none at all. */
+const format = 2;
 
 /** Compiles snapshots. Files that did not change since an earlier build are not parsed again. */
 export class Compiler {
@@ -148,7 +154,7 @@ export class Compiler {
   /** The contract's checks, and the layer. */
   async #compile(tool: Tool, folder: string, snapshot: Snapshot): Promise<{ layer: Layer; warnings: Problem[] }> {
     const modules = await parseModules(tool, snapshot, this.#modules);
-    const problems = verifyModules(modules);
+    const problems = await verifyModules(modules, this.#options.filters);
 
     const bare = path.join(folder, 'bare');
     const inForce = modules.filter((module) => !isTestModule(module));
@@ -163,7 +169,8 @@ export class Compiler {
       this.#reads({ ...tool, folder: bare }, folder, names),
     ]);
     if (built instanceof Error) throw problems.length > 0 ? new BundleError(problems) : built;
-    problems.push(...verifyData(built.data, snapshot.files));
+    const { targets } = this.#options;
+    problems.push(...verifyData(built.data, snapshot.files, targets));
     if (problems.length > 0) throw new BundleError(problems);
 
     const manifest = {
@@ -174,7 +181,10 @@ export class Compiler {
       packages: names,
       builtins: await wasmBuiltins(built.wasm),
     } as const;
-    return { layer: { manifest, wasm: built.wasm, data: built.data }, warnings: warnings(modules) };
+    return {
+      layer: { manifest, wasm: built.wasm, data: built.data },
+      warnings: [...warnings(modules), ...dataWarnings(built.data, snapshot.files, targets)],
+    };
   }
 
   /** Policy is compiled, data only carried along: -O0 inlines none of it, and OPA's own loader has read it. */

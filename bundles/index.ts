@@ -3,6 +3,7 @@ export { BundleError, describeProblem, type Problem } from './error.js';
 export { findOpa, type FindOptions } from './opa.js';
 export { openSource, type SourceOptions } from './source.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
+export type { FilterCheck, FilterChecks } from './obligations.js';
 export { type Build, Compiler, type CompilerOptions } from './compile.js';
 export type { TestReport } from './opa-run.js';
 export { keepPolicy, type KeeperOptions, type Log, type PolicyEvent, type PolicyKeeper } from './activate.js';

@@ -1,8 +1,8 @@
-import { maskFunctions } from '#engine';
 import type { RuleDescription } from '#engine';
-import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { Module, Rule } from './ast.js';
 import type { Problem } from './error.js';
+import { nearest } from './nearest.js';
+import { verifyElement, type FilterChecks } from './obligations.js';
 
 /**
  * The contract that `opa check --strict` cannot know: which packages and rules mean something to Sallyport. A rule that
@@ -28,14 +28,21 @@ function contractPackage(name: string): string | undefined {
   return (knownPackages as readonly string[]).find((known) => known === rest);
 }
 
-export function verifyModules(modules: readonly Module[]): Problem[] {
+export async function verifyModules(modules: readonly Module[], checks: FilterChecks = new Map()): Promise<Problem[]> {
   // What only a test refers to is not in use: a misspelt rule is misspelt in its test as well.
   const used = new Set(modules.filter((module) => !isTestModule(module)).flatMap((module) => [...module.uses]));
-  return modules.flatMap((module) => {
+  const found = modules.map(async (module) => {
     const known = contractPackage(module.package);
     if (known === undefined) return verifyPackageName(module);
-    return module.rules.flatMap((rule) => verifyRule(rule, module, used));
+    const rules = module.rules.map(async (rule) => [
+      ...verifyRule(rule, module, used),
+      ...(isContractSet(rule.name) && !isTestModule(module)
+        ? await verifyElement(rule, module.file, known, checks)
+        : []),
+    ]);
+    return (await Promise.all(rules)).flat();
   });
+  return (await Promise.all(found)).flat();
 }
 
 function verifyPackageName(module: Module): Problem[] {
@@ -121,29 +128,6 @@ function isUsed(path: string, used: ReadonlySet<string>): boolean {
   if (used.has(path)) return true;
   for (const use of used) if (use.startsWith(`${path}.`)) return true;
   return false;
-}
-
-/** The name that a misspelling probably meant: at most two letters away. */
-export function nearest(name: string, candidates: readonly string[]): string | undefined {
-  const ranked = candidates
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .sort((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  return best !== undefined && best.distance <= 2 ? best.candidate : undefined;
-}
-
-/** Levenshtein's, over short words. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + Number(a[i - 1] !== b[j - 1]);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
 
 /** Where the rules stand, for reasons that name them. */
@@ -239,99 +223,3 @@ function openingBrace(line: Buffer, column: number): number {
   const inCharacters = Buffer.byteLength([...line.toString('utf8')].slice(0, column - 1).join(''));
   return line[inCharacters] === 0x7b ? inCharacters : -1;
 }
-
-/** The data that is part of the contract: classification and masks; and the names that data must not take. */
-export function verifyData(data: unknown, files: ReadonlyMap<string, Uint8Array>): Problem[] {
-  if (!isRecord(data)) return [{ code: 'bad_data', message: 'the root of the data must be an object' }];
-  const problems: Problem[] = [];
-  for (const reserved of ['policy', 'sallyport']) {
-    if (reserved in data)
-      problems.push({
-        code: 'reserved_data',
-        message: `data must not define "${reserved}": that is where rules are`,
-        ...locate(files, [reserved]),
-      });
-  }
-  const masks = data['masks'];
-  if (masks !== undefined && !isRecord(masks)) {
-    problems.push({
-      code: 'bad_data',
-      message: 'data.masks must map labels to mask functions',
-      ...locate(files, ['masks']),
-    });
-  }
-  const known = isRecord(masks) ? masks : {};
-  for (const [label, mask] of Object.entries(known)) {
-    if (mask !== 'none' && !(maskFunctions as readonly unknown[]).includes(mask)) {
-      problems.push({
-        code: 'unknown_mask',
-        message: `data.masks.${label} is ${JSON.stringify(mask)}, which is no mask function`,
-        help: `Known are ${maskFunctions.join(', ')} and none.`,
-        ...locate(files, ['masks', label]),
-      });
-    }
-  }
-  return [...problems, ...verifyClassification(data['classification'], known, files)];
-}
-
-function verifyClassification(
-  classification: unknown,
-  masks: Record<string, unknown>,
-  files: ReadonlyMap<string, Uint8Array>,
-): Problem[] {
-  if (classification === undefined) return [];
-  const shape = (path: string[]): Problem => ({
-    code: 'bad_data',
-    message: `data.${path.join('.')} must be ${path.length < 3 ? 'an object: target, column, label' : 'a label or a list of labels'}`,
-    ...locate(files, path),
-  });
-  if (!isRecord(classification)) return [shape(['classification'])];
-  const problems: Problem[] = [];
-  for (const [target, columns] of Object.entries(classification)) {
-    if (!isRecord(columns)) {
-      problems.push(shape(['classification', target]));
-      continue;
-    }
-    for (const [column, given] of Object.entries(columns)) {
-      const labels: unknown[] = Array.isArray(given) ? given : [given];
-      if (labels.some((label) => typeof label !== 'string')) problems.push(shape(['classification', target, column]));
-      for (const label of labels) {
-        if (typeof label !== 'string' || Object.hasOwn(masks, label)) continue;
-        problems.push({
-          code: 'mask_missing',
-          message: `${column} of ${target} is classified ${JSON.stringify(label)}, which has no entry in data.masks`,
-          help: `Add to data.masks: ${label}: redact (or another of ${maskFunctions.join(', ')}, or none).`,
-          ...locate(files, ['classification', target, column]),
-        });
-      }
-    }
-  }
-  return problems;
-}
-
-/** The file and line of a path in the data, where it can be found. JSON is read as the YAML that it is. */
-function locate(files: ReadonlyMap<string, Uint8Array>, path: readonly string[]): { file?: string; line?: number } {
-  for (const [file, content] of files) {
-    if (file.endsWith('.rego')) continue;
-    const folders = file.split('/').slice(0, -1);
-    if (path.length <= folders.length && path.every((part, index) => part === folders[index])) return { file };
-    if (!folders.every((folder, index) => folder === path[index])) continue;
-    const lines = new LineCounter();
-    const document = parseDocument(Buffer.from(content).toString('utf8'), { lineCounter: lines, logLevel: 'silent' });
-    let node: unknown = document.contents;
-    let offset: number | undefined;
-    for (const key of path.slice(folders.length)) {
-      const pair: { key: unknown; value: unknown } | undefined = isMap(node)
-        ? node.items.find((item) => String(item.key) === key)
-        : undefined;
-      node = pair?.value;
-      offset = (pair?.key as { range?: [number, number, number] } | undefined)?.range?.[0];
-      if (pair === undefined) break;
-    }
-    if (offset !== undefined) return { file, line: lines.linePos(offset).line };
-  }
-  return {};
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

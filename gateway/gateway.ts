@@ -19,7 +19,7 @@ import { AuditError, ConfigError, IdentityError } from './errors.js';
 import { createIdentity } from './identity/index.js';
 import { Pipeline } from './pipeline.js';
 import type { Client, Listener, Services } from './protocol.js';
-import { protocols } from './registry.js';
+import { filterChecks, protocols } from './registry.js';
 import { openMaskKey } from './state/mask-key.js';
 
 /** Assembles the gateway from its configuration, in the order in which a part needs the one before. */
@@ -64,6 +64,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       engine,
       directory: policyFolder(config.state.directory),
       log,
+      surroundings: { filters: filterChecks, targets: config.targets.map(({ input }) => input.name) },
       progress: (message) => log.info({}, message),
       onEvent: (event) => {
         record(audit, log, event);

@@ -138,6 +138,11 @@ export interface Protocol {
   /** The JSON Schema of the object that this protocol puts under `operation`. */
   readonly operationSchema: object;
   listen(address: ListenAddress, services: Services): Promise<Listener>;
+  /**
+   * What is wrong with a filter's predicate, as far as that is known without its target; undefined where nothing is. The build of a policy
+   * asks for every filter that is written out in it.
+   */
+  readonly filterProblem?: (where: string, resource: string | undefined) => Promise<string | undefined>;
 }
 
 export type { Decision, Input, Operation, Principal, Prompt };

@@ -3,3 +3,8 @@ import { postgres } from './protocols/postgres/index.js';
 
 /** Every protocol that ships: one row, one folder, one Rego package. */
 export const protocols = [postgres] as const satisfies readonly Protocol[];
+
+/** How the build of a policy looks at filters, by protocol. */
+export const filterChecks: ReadonlyMap<string, NonNullable<Protocol['filterProblem']>> = new Map(
+  protocols.flatMap(({ name, filterProblem }) => (filterProblem === undefined ? [] : [[name, filterProblem] as const])),
+);

@@ -197,7 +197,9 @@ function judged(options: CommonOptions, io: Io, work: Work): (dir: string) => Pr
     const folder = resolveHere(dir, io.env, true);
     try {
       const progress = (message: string) => void io.stderr.write(`${message}\n`);
-      const compiler = await Compiler.create({ opa: () => findOpa({ env: io.env, progress }) });
+      // Loaded when it is needed: the protocols bring their parsers with them.
+      const { filterChecks } = await import('../registry.js');
+      const compiler = await Compiler.create({ opa: () => findOpa({ env: io.env, progress }), filters: filterChecks });
       return await work(compiler, openSource({ directory: folder }));
     } catch (error) {
       if (!(error instanceof BundleError)) throw error;

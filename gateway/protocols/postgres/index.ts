@@ -2,6 +2,7 @@ import type { Protocol } from '../../protocol.js';
 import { PostgresUpstreamSchema } from './config.js';
 import { listen, type MakeInterpreter } from './listener.js';
 import { PostgresOperationSchema } from './schema.js';
+import { filterProblem } from './sql/masks/filter.js';
 import { createInterpreter, loadParser, SharedCatalog } from './interpreter.js';
 
 export type { PostgresUpstream } from './config.js';
@@ -13,6 +14,10 @@ export const postgres: Protocol = {
   name: 'postgres',
   upstreamSchema: PostgresUpstreamSchema,
   operationSchema: PostgresOperationSchema,
+  async filterProblem(where, resource) {
+    await loadParser();
+    return filterProblem(where, resource);
+  },
   async listen(address, services) {
     await loadParser();
     const catalogs = new Map<string, SharedCatalog>();
