@@ -96,12 +96,21 @@ async function proposeRelation(
     if ('why' in sample && sample.why !== undefined) why.add(sample.why);
     return proposeColumn(column, sample);
   });
+  const unnamed = proposals.filter(({ column, labels: found }) => found.length > 0 && !canBeLabelled(column)).length;
+  if (unnamed > 0)
+    warnings.push(
+      `${relation.name}: ${count(unnamed, 'column')} cannot be labelled: in a policy, names have no dots, quotes or stars in them`,
+    );
   for (const state of ['masked', 'refused', 'failed'] as const) {
     const those = proposals.filter(({ values }) => values === state);
     if (those.length > 0) warnings.push(`${relation.name}: ${count(those.length, 'column')} ${saidOf[state](why)}`);
   }
   return proposals;
 }
+
+/** Whether a policy's data can name it: schema.relation.column, as it stands. */
+const canBeLabelled = (name: string): boolean =>
+  name.split('.').length === 3 && name.split('.').every((part) => part === part.trim() && /^[^"*]+$/.test(part));
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
 
@@ -120,7 +129,7 @@ function proposeColumn(column: Column, sample: Sample): ColumnProposal {
   const values = 'values' in sample ? sample.values.length : sample.without;
   const base = { column: column.name, relation: column.relation, type: column.type, values };
   if (finding === undefined) return { ...base, status: 'none', labels: [] };
-  const status = finding.certainty === 'maybe' ? 'maybe' : 'proposed';
+  const status = finding.certainty === 'maybe' || !canBeLabelled(column.name) ? 'maybe' : 'proposed';
   return { ...base, status, labels: [finding.label], finding };
 }
 

@@ -32,13 +32,16 @@ create table app.big as select n as id, 'u' || n || '@example.com' as contact fr
 analyze app.big;
 create table app.guarded (id int, email text, region text);
 insert into app.guarded select n, '${canary}', 'EU' from generate_series(1, 20) as n;
+create table app.veiled (id int, email text, phone text);
+insert into app.veiled select n, '${canary}@example.com', '+1 415 555 ' || 1000 + n from generate_series(1, 20) as n;
 create table app.parted (id int, phone text) partition by range (id);
 create table app.parted_1 partition of app.parted for values from (0) to (100);
 insert into app.parted select n, '+49 30 ' || 100000 + n from generate_series(1, 50) as n;
 create view app.names as select name from app.customers;
-create table "Odd schema"."Table ""quoted""" ("the e-mail" text, "new
+create table "Odd schema"."a.b" (email text);
+create table "Odd schema"."Table quoted" ("the e-mail" text, "new
 line" int);
-insert into "Odd schema"."Table ""quoted""" select 'q' || n || '@example.com', n from generate_series(1, 20) as n;
+insert into "Odd schema"."Table quoted" select 'q' || n || '@example.com', n from generate_series(1, 20) as n;
 `;
 
 const policy = {
@@ -50,6 +53,8 @@ deny contains {"code": "guarded", "message": "not this column"} if {
 	some resource in input.operation.resources
 	resource.name == "app.guarded.email"
 }
+
+mask contains {"code": "veiled", "resource": "app.veiled.email", "with": "redact"}
 
 deny contains {"code": "stranger"} if input.principal.subject == "agent:stranger"
 `,
@@ -113,11 +118,11 @@ interface Json {
 describe('classify', () => {
   test('proposes what can be merged, and says nothing of any value', async () => {
     const { code, err, out } = await classify('orders', ...running());
-    expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining('1 of 5: Odd schema') as unknown });
+    expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining('1 of 7: Odd schema') as unknown });
     expect(parse(out)).toEqual({
       classification: {
         orders: {
-          'Odd schema.Table "quoted".the e-mail': 'contact',
+          'Odd schema.Table quoted.the e-mail': 'contact',
           'app.big.contact': 'contact',
           'app.customers.name': 'identity',
           'app.customers.email': 'contact',
@@ -129,6 +134,8 @@ describe('classify', () => {
           'app.customers.meta': 'text',
           'app.guarded.email': 'contact',
           'app.parted.phone': 'contact',
+          'app.veiled.email': 'contact',
+          'app.veiled.phone': 'contact',
           'app.gone.x': 'own',
         },
       },
@@ -137,6 +144,12 @@ describe('classify', () => {
     expect(out).toContain('# sure: 200 of 200 values look like e-mail addresses, and the name says e-mail addresses');
     expect(out).toContain('# Note: app.guarded: 1 column refused (guarded)');
     expect(out).toContain("    # kept: the policy's own\n    app.customers.labelled: own\n");
+    expect(out).toContain('# Note: Odd schema.a.b: 1 column cannot be labelled: ');
+    expect(out).toContain('    # "Odd schema.a.b.email": contact\n');
+    expect(out).toContain('# Note: app.veiled: 1 column came masked: only names and types count there\n');
+    expect(out).toContain(
+      '# likely: the name says e-mail addresses; of the values nothing is known: they came masked\n    app.veiled.email:',
+    );
     expect(out + err).not.toMatch(new RegExp(`${canary}|Lovelace|4111|example\\.com`));
   });
 
@@ -166,6 +179,10 @@ describe('classify', () => {
     const reads = recorded.map(({ personal }) => personal.operation.statement).filter((text) => text.includes('"app"'));
     expect(reads.length).toBeGreaterThan(6);
     expect(reads.filter((text) => !/ limit (0|200)$/.test(text))).toEqual([]);
+    // What comes masked is asked for no rows alone.
+    expect(reads.filter((text) => text.includes('"veiled"') && text.includes('"email"'))).toEqual([
+      'select "id", "email", "phone" from "app"."veiled" limit 0',
+    ]);
     expect(reads.filter((text) => /"big" tablesample system \(\d+\.\d+\) limit 200$/.test(text))).toHaveLength(1);
   });
 
@@ -186,7 +203,7 @@ describe('classify', () => {
     expect((await classify('orders', ...args, file)).out).toBe('');
     expect((await classify('orders', ...args, file)).code).toBe(0);
     expect(parse(await readFile(file, 'utf8'))).toMatchObject({
-      classification: { orders: { 'Odd schema.Table "quoted".the e-mail': 'contact' } },
+      classification: { orders: { 'Odd schema.Table quoted.the e-mail': 'contact' } },
     });
     expect(await classify('orders', ...args, mine)).toMatchObject({
       code: 2,
