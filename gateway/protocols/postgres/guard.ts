@@ -14,6 +14,8 @@ export interface Guard {
   readonly details: Details;
   /** Masks that let the statement see clear values, or filters beside its own conditions: messages about data hold them. */
   readonly withheld: boolean;
+  /** It writes: the end of its transaction may still say something of its rows. */
+  readonly lasts: boolean;
   /** A 1-based position in what was sent as one in the client's text. */
   position(sent: number): number | undefined;
 }
@@ -40,9 +42,15 @@ export function stricter(one: Guard | undefined, other: Guard | undefined): Guar
     hidden: one.hidden.size === 0 ? other.hidden : new Set([...one.hidden, ...other.hidden]),
     details: stricterDetails(one.details, other.details),
     withheld: one.withheld || other.withheld,
+    lasts: one.lasts || other.lasts,
     position: (sent) => other.position(sent),
   };
 }
+
+/** What of it holds for the rest of the transaction. */
+export const lasting = (guard: Guard): Guard => ({ ...guard, hidden: nothing, position: (sent) => sent });
+
+const nothing: ReadonlySet<string> = new Set();
 
 function stricterDetails(one: Details, other: Details): Details {
   if (one === 'drop' || other === 'drop') return 'drop';
@@ -82,7 +90,8 @@ export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
   const parts: Buffer[] = [];
   let changed = false;
   for (const { code, start, end: stop } of found) {
-    let part: Buffer | undefined = buffer.subarray(start, stop);
+    const came = buffer.subarray(start, stop);
+    let part: Buffer | undefined = came;
     if (code === 'P') {
       const position = guard.position(Number(said('P')));
       if (String(position) !== said('P'))
@@ -90,7 +99,7 @@ export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
     } else if (code === 'M' && withheld) part = Buffer.from(`M${withheldMessage(sqlstate)}\0`);
     else if (code === 'H' && withheld) part = undefined;
     else if (dropped && (code === 'D' || code === 'W' || code === 'q' || code === 'p')) part = undefined;
-    if (part === undefined || part.buffer !== buffer.buffer) changed = true;
+    if (part !== came) changed = true;
     if (part !== undefined) parts.push(part);
   }
   if (!changed) return undefined;

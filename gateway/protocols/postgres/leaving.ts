@@ -51,6 +51,7 @@ function leavingOf(template: Template, obligations: Obligations, plan: Plan): Le
           // A filter's conditions stand beside the statement's own, in an order that the server chooses.
           withheld:
             guarded && (obligations.filters.length > 0 || obligations.masks.some(({ scope }) => scope === 'output')),
+          lasts: guarded && template.action !== 'read',
           position: (sent) => plan.position(sent),
         };
   const leaving = { obligations, text: rewritten ? text : undefined, key, guard };

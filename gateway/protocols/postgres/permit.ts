@@ -155,12 +155,10 @@ export class Enforcer {
   #details({ whole }: Judged): Guard | Promise<Guard> {
     const harmless = new Set<string>();
     let absent = 0;
-    const names = new Set(
-      whole.statements
-        .flatMap(({ facts }) => facts.relations.map(({ name }) => name))
-        .filter((name) => name.split('.').length === 2),
-    );
-    const templates = [...names].map((name) => {
+    const all = new Set(whole.statements.flatMap(({ facts }) => facts.relations.map(({ name }) => name)));
+    // A name with a dot in it cannot be told from two: nothing is known of it.
+    const names = [...all].filter((name) => name.split('.').length === 2);
+    const templates = names.map((name) => {
       const [schema, relation] = name.split('.') as [string, string];
       const text = `TABLE ${quoted(schema)}.${quoted(relation)}`;
       const key = relationKey(schema, relation);
@@ -187,7 +185,8 @@ export class Enforcer {
     const guard = (): Guard => ({
       hidden: none,
       details,
-      withheld: redefines && harmless.size + absent < names.size,
+      withheld: redefines && harmless.size + absent < all.size,
+      lasts: true,
       position: (sent) => sent,
     });
     const waits = templates.filter((template) => template instanceof Promise);

@@ -9,7 +9,7 @@ import {
   describeType,
 } from './codec.js';
 import type { FrameReader } from './frames.js';
-import { checkDescription, scrub, stricter, type Guard } from './guard.js';
+import { checkDescription, lasting, scrub, stricter, type Guard } from './guard.js';
 import type { Meter } from './limits.js';
 import type { Outbox } from './outbox.js';
 
@@ -283,7 +283,7 @@ export class Responses {
     }
     const unanswered = head.meter?.exceeded !== undefined && this.#error === undefined;
     if (head.hidden !== true && !unanswered) this.#client.pass(reader.buffer, reader.start, reader.end);
-    this.#events.ready(status, head.hidden === true || unanswered);
+    this.#events.ready(status, head.hidden === true);
     this.#finish(unanswered ? overrun : this.#error === undefined ? nothing : { error: this.#error });
     if (status === 'I') this.#transaction = undefined;
   }
@@ -346,7 +346,7 @@ export class Responses {
     this.#tag = '';
     this.#error = undefined;
     const { guard } = expectation;
-    if (guard !== undefined && guard.details !== 'keep') this.#transaction = stricter(this.#transaction, guard);
+    if (guard?.lasts === true) this.#transaction = stricter(this.#transaction, lasting(guard));
     expectation.meter?.end();
     // Called on the expectation, which may be more than a literal.
     if (whole !== false) expectation.ended?.(whole);
