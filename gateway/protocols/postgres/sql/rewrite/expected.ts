@@ -9,11 +9,17 @@ type Tree = Record<string, unknown>;
 
 export class Expected {
   readonly #nodes = new Map<object, readonly Wrapped[]>();
+  readonly #wraps = new Map<object, (copy: Wrapped) => Wrapped>();
   readonly #changes = new Map<object, ((copy: Tree) => void)[]>();
 
   /** In place of a node (its body): one other, or in a list several. */
   replace(body: object, nodes: readonly Wrapped[]): void {
     this.#nodes.set(body, nodes);
+  }
+
+  /** A node around the copy of another. */
+  wrap(body: object, make: (copy: Wrapped) => Wrapped): void {
+    this.#wraps.set(body, make);
   }
 
   /** What is otherwise in a body, its copy's insides already replaced. */
@@ -31,9 +37,14 @@ export class Expected {
       return replaced[0];
     }
     const copy: Tree = {};
-    for (const key in tree) copy[key] = this.copy((tree as Tree)[key]);
+    let around: ((copy: Wrapped) => Wrapped) | undefined;
+    for (const key in tree) {
+      const child = (tree as Tree)[key];
+      copy[key] = this.copy(child);
+      if (typeof child === 'object' && child !== null) around ??= this.#wraps.get(child);
+    }
     for (const make of this.#changes.get(tree) ?? []) make(copy);
-    return copy;
+    return around === undefined ? copy : around(copy as unknown as Wrapped);
   }
 
   #replaced(node: unknown): readonly Wrapped[] | undefined {

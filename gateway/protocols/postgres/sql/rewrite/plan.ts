@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
-import type { RangeVar, RawStmt } from 'libpg-query';
+import type { ExplainStmt, RangeVar, RawStmt } from 'libpg-query';
 import { RewriteRefusal, type Obligations, type Plan } from '../../rewriting.js';
 import type { Statement, Template } from '../../statement.js';
+import { as } from '../ast.js';
 import { viewLineage } from '../lineage.js';
 import { parseAlone } from '../parse.js';
 import type { Source } from '../scope.js';
 import { analyse, judgedWith } from '../template.js';
 import { alike, Expected } from './expected.js';
 import { Occurrences } from './occurrences.js';
+import { explain } from './explain.js';
+import { outermost, Outputs } from './output.js';
 import { Obliged, type Rules } from './rules.js';
 import { Splice, unclear } from './splice.js';
 import { StatementRewriting } from './statement.js';
@@ -97,7 +100,11 @@ function make(template: Template, obligations: Obligations): Plan {
     const touched = new Touched(template.statements[index]!.facts, occurrences, obliged, (relation) =>
       viewLineage(relation, names),
     );
-    if (!touched.isObliged) continue;
+    if (!touched.isObliged) {
+      // What it explains was prepared under masks, for all that is known here.
+      if (isExplainedExecute(raw)) explain(raw, splice, expected, false);
+      continue;
+    }
     guarded = true;
     touched.check();
     const rules = new Map<RangeVar, Rules>();
@@ -108,7 +115,20 @@ function make(template: Template, obligations: Obligations): Plan {
       hide(source, found, hidden);
     }
     touched.checkWrites(facts[index]?.assigned ?? []);
-    new StatementRewriting(raw, splice, expected, occurrences, rules).run();
+    const outputs = facts[index]?.outputs;
+    const isOutput = [...rules.values()].some(({ masked }) => hasOutput(masked));
+    const place = isOutput ? outermost(raw, splice) : undefined;
+    const around = place !== undefined && occurrences.targets.size === 0 && outputs?.open === false ? place : undefined;
+    if (isOutput && around === undefined) touched.checkOutputs();
+    new StatementRewriting(raw, splice, expected, occurrences, around === undefined ? rules : atSource(rules)).run();
+    if (around !== undefined && outputs !== undefined)
+      new Outputs(occurrences, rules).wrap(around, outputs, splice, expected);
+    explain(
+      raw,
+      splice,
+      expected,
+      [...rules.values()].some(({ filters }) => filters.length > 0),
+    );
   }
   if (splice.isEmpty) return { ...asItIs(template.text), hidden, guarded };
   const spliced = splice.finish();
@@ -129,6 +149,21 @@ function make(template: Template, obligations: Obligations): Plan {
     position: (position) => spliced.position(position),
   };
 }
+
+const hasOutput = (masked: Rules['masked']): boolean => [...masked.values()].some(({ scope }) => scope === 'output');
+
+/** What is put where relations are read; the rest is put where the statement hands it out. */
+function atSource(all: ReadonlyMap<RangeVar, Rules>): ReadonlyMap<RangeVar, Rules> {
+  const some = new Map<RangeVar, Rules>();
+  for (const [range, { relation, masked, filters }] of all) {
+    const source = new Map([...masked].filter(([, { scope }]) => scope === 'source'));
+    if (source.size > 0 || filters.length > 0) some.set(range, { relation, masked: source, filters });
+  }
+  return some;
+}
+
+const isExplainedExecute = ({ stmt }: RawStmt): boolean =>
+  as(as<ExplainStmt>(stmt, 'ExplainStmt')?.query, 'ExecuteStmt') !== undefined;
 
 function hide({ relation }: Source, { masked }: Rules, hidden: Set<string>): void {
   if (relation === undefined) return;

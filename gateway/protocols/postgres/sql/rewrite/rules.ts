@@ -10,8 +10,12 @@ import type { Source } from '../scope.js';
 
 /** What masks and filters come to for one relation as it is named in one place. */
 
-/** A column that is not handed out as it is: by a mask, or, made of masked columns, not at all. */
-export type Rule = Mask | 'nothing';
+/** A column that is not handed out as it is. */
+export interface Rule {
+  /** Undefined for what is made of masked columns: it is not handed out at all. */
+  readonly mask: Mask | undefined;
+  readonly scope: 'source' | 'output';
+}
 
 export interface Rules {
   readonly relation: Relation;
@@ -91,10 +95,11 @@ export class Obliged {
       const below = lineage?.columns.get(column.name);
       const names = new Set([`${name}.${column.name}`, ...(source.columns[index]?.origins ?? [])]);
       for (const copy of below?.copies ?? []) names.add(copy.name);
-      const mask = this.strictest(names);
-      if (this.strictest((below?.derived ?? []).map((through) => through.name)) !== undefined)
-        masked.set(column.name, 'nothing');
-      else if (mask !== undefined) masked.set(column.name, mask);
+      const rule = this.#rule(
+        names,
+        (below?.derived ?? []).map((through) => through.name),
+      );
+      if (rule !== undefined) masked.set(column.name, rule);
     }
     this.#generated(relation, masked);
     const filters = [name, ...relation.reads.filter(({ how }) => how === 'p').map(qualified)].flatMap((each) =>
@@ -104,14 +109,26 @@ export class Obliged {
     return masked.size === 0 && filters.length === 0 ? undefined : { relation, masked, filters: distinct(filters) };
   }
 
+  /** @param copied The names that the column's very values go by. @param derived Those of columns that it is made of. */
+  #rule(copied: Iterable<string>, derived: Iterable<string>): Rule | undefined {
+    const made = [...derived].map((name) => this.strictest([name])).filter((mask) => mask !== undefined);
+    const mask = this.strictest(copied);
+    const isSource = [...made, mask].some((each) => each?.scope === 'source');
+    if (made.length > 0) return { mask: undefined, scope: isSource ? 'source' : 'output' };
+    return mask === undefined ? undefined : { mask, scope: mask.scope };
+  }
+
   /** What the server computes from masked columns is as they are. */
   #generated(relation: Relation, masked: Map<string, Rule>): void {
     if (masked.size === 0) return;
     for (const column of relation.columns) {
       if (column.generated === undefined) continue;
       const { inputs } = column as { inputs?: readonly string[] };
-      if (masked.get(column.name) === undefined && (inputs === undefined || inputs.some((input) => masked.has(input))))
-        masked.set(column.name, 'nothing');
+      if (masked.has(column.name)) continue;
+      const from = inputs === undefined ? [...masked.values()] : inputs.map((input) => masked.get(input));
+      const scopes = from.map((rule) => rule?.scope);
+      if (scopes.includes('source')) masked.set(column.name, { mask: undefined, scope: 'source' });
+      else if (scopes.includes('output')) masked.set(column.name, { mask: undefined, scope: 'output' });
     }
   }
 
@@ -134,8 +151,9 @@ const distinct = (filters: readonly Filter[]): readonly Filter[] => {
 /** What stands in place of a reference to a masked column. */
 export function maskedValue(column: CatalogColumn, rule: Rule, reference: string): string {
   const is = asMaskColumn(column);
-  if (rule === 'nothing') return nullOf(is);
-  return refusing(() => maskExpression(rule, is, reference), rule.resource);
+  const { mask } = rule;
+  if (mask === undefined) return nullOf(is);
+  return refusing(() => maskExpression(mask, is, reference), mask.resource);
 }
 
 /** All filters of a relation as one predicate. */

@@ -36,7 +36,13 @@ export class Splice {
     this.#edits.push({ start, end, text: toBytes(text) });
   }
 
+  /** In front of everything else that is put there. */
   insert(at: number, text: string): void {
+    this.#edits.unshift({ start: at, end: at, text: toBytes(text) });
+  }
+
+  /** Behind everything else that is put there. */
+  append(at: number, text: string): void {
     this.replace(at, at, text);
   }
 

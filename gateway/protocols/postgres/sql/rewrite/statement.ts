@@ -174,15 +174,15 @@ export class StatementRewriting {
     const end = splice.endOf(bounds.end - 1);
     const tree = expressionTree(`(${filter})`);
     if (whereClause === undefined) {
-      splice.insert(end, ` WHERE ${filter}`);
+      splice.append(end, ` WHERE ${filter}`);
       this.#expected.change(body, (copy) => void (copy.whereClause = tree));
       return;
     }
     if (bounds.where === undefined) throw unclear('a WHERE that the gateway cannot find in the text');
     const at = splice.endOf(bounds.where);
     const conditional = this.#shape.mayTell;
-    splice.insert(at, conditional ? ` CASE WHEN ${filter} THEN (` : ` (${filter}) AND (`);
-    splice.insert(end, conditional ? ') ELSE FALSE END' : ')');
+    splice.append(at, conditional ? ` CASE WHEN ${filter} THEN (` : ` (${filter}) AND (`);
+    splice.append(end, conditional ? ') ELSE FALSE END' : ')');
     this.#expected.change(body, (copy) => {
       const own = copy.whereClause as Wrapped;
       copy.whereClause = conditional ? inOrder(tree, own) : both(tree, own);

@@ -150,6 +150,17 @@ export class Touched {
     }
   }
 
+  /** Masks of scope output where no query can be put around: as good as at the source, where nothing else is done with the columns. */
+  checkOutputs(): void {
+    for (const { name, access, use } of this.#facts.columns) {
+      if (access !== 'read' || use === 'output' || use === 'write' || this.#obliged.mask(name)?.scope !== 'output')
+        continue;
+      throw refuse(
+        `the mask of ${name} has the scope output, which cannot be had here: the statement also uses the column otherwise (${use})`,
+      );
+    }
+  }
+
   /** What is written into masked columns. Throws RewriteRefusal. */
   checkWrites(assigned: readonly Assignment[]): void {
     for (const { name, access, use } of this.#facts.columns) {
