@@ -190,6 +190,28 @@ describe('masks and filters', () => {
     expect(await database.sql("select 1 from pg_class where relname = 'way_around'")).toEqual([]);
   });
 
+  test('a plan of a prepared statement tells nothing', async () => {
+    await agent.query(`prepare p as ${one}`);
+    expect(errorOf(await agent.query('explain execute p'))?.['D']).toContain('mask_unenforceable');
+    await agent.query('deallocate p');
+  });
+
+  test("nothing of the gateway's own reads is shown", async () => {
+    await agent.query('set client_min_messages = debug5');
+    const frames = await agent.query('select email from app.customers where id = 2');
+    expect(rows(frames)).toEqual([['***']]);
+    expect(bytes(frames)).not.toContain('sallyport_');
+    await agent.query('reset client_min_messages');
+  });
+
+  test('a name that may be another is looked at anew, and stays masked', async () => {
+    await agent.exchange(message.parse(one, 's'), message.sync());
+    // What runs here is not known: names may have been given in it.
+    await agent.query('do $$ begin end $$');
+    const frames = await agent.exchange(message.bind([], { statement: 's' }), message.execute(), message.sync());
+    expect(rows(frames)).toEqual([masked]);
+  });
+
   test('errors stand where the client wrote what they are about', async () => {
     const sql = 'select email, id + true from app.customers';
     const direct = await WireClient.open({ ...database });

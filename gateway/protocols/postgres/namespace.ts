@@ -264,7 +264,7 @@ export class Namespace {
     if (text === refused) return undefined;
     let portal = known;
     if (text === undefined) portal = undefined;
-    else if (text !== known?.prepared.origin) {
+    else if (known === undefined || text !== sentFor(known)) {
       const template = await this.#adopt(text, 'declare', mode);
       if (template === undefined) return undefined;
       portal = opened(template, text, asItCame);
@@ -303,6 +303,10 @@ export class Namespace {
     }
   }
 }
+
+/** The text that the server has for a portal: of one that the client bound, it may be another than its statement's. */
+const sentFor = ({ bound, leaving, template, prepared }: Portal) =>
+  bound === undefined ? prepared.origin : (leaving.text ?? template.text);
 
 /** Of a statement that was prepared out of sight nothing is known of its parameters: as good as any type. */
 const unknownTypes: readonly number[] = [Number.MAX_SAFE_INTEGER];

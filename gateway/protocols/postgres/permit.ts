@@ -84,12 +84,17 @@ export class Enforcer {
       return unrestrained;
     return this.#refusing(() =>
       after(this.#leaving(template, portal, decision), ({ leaving, rebind }) =>
-        after(this.#referred(refers, decision), (inside) =>
-          after(guarded ? this.#details(judged) : undefined, (rows) => {
+        after(this.#referred(refers, decision), (inside) => {
+          if (inside !== undefined && template.statements.some(({ facts }) => facts.kind === 'explain'))
+            throw new RewriteRefusal(
+              'mask_unenforceable',
+              'the plan of a prepared statement tells of masked values: explain the statement itself',
+            );
+          return after(guarded ? this.#details(judged) : undefined, (rows) => {
             const guard = stricter(stricter(rows, inside), leaving.guard);
             return { leaving, rebind, guard, sent: digest(leaving) };
-          }),
-        ),
+          });
+        }),
       ),
     );
   }

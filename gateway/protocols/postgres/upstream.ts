@@ -41,6 +41,17 @@ export interface UpstreamRequest {
 
 /** Connects, encrypts, signs in. Throws UpstreamError, whose message names the target and never the credential. */
 export async function connectUpstream(request: UpstreamRequest): Promise<Upstream> {
+  try {
+    return await connect(request);
+  } catch (error) {
+    // A pooler that knows no settings of extensions: keyed masks fail there, and all else goes on.
+    const unknown = error instanceof UpstreamRefusal && error.detail?.includes(maskKeySetting) === true;
+    if (request.maskKey === undefined || !unknown) throw error;
+    return connect({ ...request, maskKey: undefined });
+  }
+}
+
+async function connect(request: UpstreamRequest): Promise<Upstream> {
   const { upstream, target } = request;
   const socket = await open(upstream, target, request.signal);
   const timer = setTimeout(
