@@ -126,7 +126,7 @@ export class Judge {
         if (prepared === undefined) return undefined;
         const known = await this.#reinterpret(prepared.template.text, mode);
         if (known === undefined) return undefined;
-        if (!this.sameNames(prepared, known, mode)) return undefined;
+        if (!(await this.sameNames(prepared, known, mode))) return undefined;
         inner.push(hasForeignType(prepared.types) ? opaque(known) : known);
         refers.push({ template: known, had: prepared.leaving });
       } else if (control.kind === 'fetch' && !madeEarlier(template, index, 'declare', control.name)) {
@@ -146,15 +146,39 @@ export class Judge {
   }
 
   /**
-   * Whether the names of a prepared statement still mean what they meant when the server planned it. It does not look at
-   * every Bind: a table that comes to stand before another of its name changes no plan, and what runs would not be what
-   * is judged. What is gone is another matter: its plan is gone with it, and the server says so itself. False: refused.
+   * Sees to it that the names of a prepared statement mean to the server what they mean to the gateway now. It does not
+   * look at every Bind: a table that comes to stand before another of its name changes no plan, and what runs would not be
+   * what is judged. What is gone is another matter: its plan is gone with it, and the server says so itself. `portal` is
+   * what a Bind makes: it is judged before the server plans it. False: refused.
    */
-  sameNames(prepared: Prepared, template: Template, mode: Mode): boolean {
+  sameNames(prepared: Prepared, template: Template, mode: Mode, portal?: Portal): boolean | Promise<boolean> {
     if (template.hash === prepared.template.hash) return true;
     if (template.statements.some(({ facts }) => facts.unresolved.length > 0)) return true;
+    // What was rewritten has the names in it that it was rewritten with. And not every server looks at a CALL again.
+    const fixed = this.#session.masks() || prepared.leaving.text !== undefined || prepared.other !== undefined;
+    if (!fixed && template.statements.every(({ facts }) => facts.kind !== 'call'))
+      return this.#planAgain(prepared, template, mode, portal);
     this.#exchange.refuse(failureResponse(plannedOtherwise), mode);
     return false;
+  }
+
+  /** Has the server forget its plans: it looks its names up anew, and says itself whether the result would be another. */
+  async #planAgain(prepared: Prepared, template: Template, mode: Mode, portal: Portal | undefined): Promise<boolean> {
+    if (portal !== undefined) {
+      const judged = await this.inner(template, mode);
+      if (judged === undefined || (await this.wouldLeave(judged, portal)) === undefined) return false;
+    }
+    try {
+      await this.#exchange.ask('discard plans', []);
+    } catch (error) {
+      if (!(error instanceof AskFailed)) throw error;
+      this.#exchange.askFailed(error, mode);
+      return false;
+    }
+    if (this.#exchange.over || (mode === 'extended' && this.#exchange.skipping)) return false;
+    prepared.template = template;
+    // A Describe shows it, and no execution need follow.
+    return mode === 'query' || portal !== undefined || this.record(prepared);
   }
 
   async #reinterpret(text: string, mode: Mode): Promise<Template | undefined> {
