@@ -35,7 +35,7 @@ describe('the demo', () => {
     const reasons = events
       .filter(({ event }) => event === 'refusal')
       .map(({ detail }) => (detail as { reasons: { code: string }[] }).reasons.map((reason) => reason.code));
-    expect(reasons).toEqual([['personal_data'], ['not_allowed'], ['not_allowed']]);
+    expect(reasons).toEqual([['payment_data'], ['not_allowed'], ['not_allowed']]);
     const policy = events.find(({ event, what }) => event === 'ready' && what === 'policy');
     const folder = /git repository (\S+)\/policy,/.exec(String(policy?.['text']))?.[1] ?? '/';
     await expect(access(folder)).rejects.toThrow('ENOENT');
@@ -60,7 +60,7 @@ describe('the demo', () => {
   );
 
   test('a step that should be denied fails where rows come back', async () => {
-    await expect(steps[1]?.run(stage(async () => ({ rows: [{ card_number: '4000' }], rowCount: 1 })))).rejects.toThrow(
+    await expect(steps[2]?.run(stage(async () => ({ rows: [{ card_number: '4000' }], rowCount: 1 })))).rejects.toThrow(
       /should have been denied, and 1 rows came back/,
     );
   });
@@ -71,8 +71,8 @@ describe('the demo', () => {
       detail: '{"reasons":[{"code":"no_policy"}]}',
       hint: '{}',
     });
-    await expect(steps[1]?.run(stage(async () => Promise.reject(other)))).rejects.toThrow(
-      /because of personal_data, and was because of no_policy/,
+    await expect(steps[2]?.run(stage(async () => Promise.reject(other)))).rejects.toThrow(
+      /because of payment_data, and was because of no_policy/,
     );
   });
 });

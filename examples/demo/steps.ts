@@ -36,6 +36,14 @@ where placed_at >= '2026-10-01' and status <> 'returned'
 group by region
 order by revenue desc`;
 
+const customers = `select name, email, phone, dob, reverse(email) as backwards
+from app.customers
+where region = 'EU'
+order by id
+limit 4`;
+
+const guess = `select count(*)::int as found from app.customers where email like '%@example.com'`;
+
 const cards = `select name, email, card_number
 from app.customers
 where region = 'EU'
@@ -63,11 +71,31 @@ export const steps: readonly Step[] = [
     },
   },
   {
+    title: 'Personal data, masked at its source',
+    why: 'Policy masks what is personal. No expression brings it back, and a search by it finds nothing.',
+    async run({ agent, print }) {
+      print.sql(customers);
+      const { rows } = await allowed(agent, customers);
+      expect(rows.length === 4, `four customers were expected, and ${String(rows.length)} came`);
+      print.table(rows);
+      for (const row of rows) {
+        expect(String(row['email']).includes('***'), 'an e-mail address came in clear');
+        expect(row['dob'] === null, 'a date of birth came in clear');
+        expect(String(row['backwards']).includes('***'), 'an e-mail address came backwards');
+      }
+      print.sql(guess);
+      const [found] = (await allowed(agent, guess)).rows;
+      print.table([found ?? {}]);
+      expect(found?.['found'] === 0, 'a search by a masked value found something');
+      print.passed('masked in the statement that reaches the database: it never holds the values');
+    },
+  },
+  {
     title: 'Statements that policy denies',
-    why: 'Card numbers are personal data, and this agent changes nothing. The database never sees either statement.',
+    why: 'Card numbers are not for agents, and this one changes nothing. The database never sees either statement.',
     async run({ agent, print, onDenied }) {
       print.sql(cards);
-      const first = await denied(agent, cards, 'personal_data');
+      const first = await denied(agent, cards, 'payment_data');
       print.refusal(first);
       onDenied(String(first.detail['decision']));
       print.sql(deletion);

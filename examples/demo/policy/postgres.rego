@@ -27,18 +27,30 @@ allow contains {"code": "agent_reads"} if {
 }
 
 # METADATA
-# title: Personal data is not for agents
+# title: Payment data is not for agents
 # description: Whatever a statement would use it for, to show it or to search by it.
 # custom:
-#   code: personal_data
-deny contains {"code": "personal_data", "message": message} if {
+#   code: payment_data
+deny contains {"code": "payment_data", "message": message} if {
 	input.principal.kind == "agent"
-	personal := {column |
+	withheld := {column |
 		some column, _ in postgres.columns
-		data.classification[input.target.name][column]
+		data.classification[input.target.name][column] == "payment"
 	}
-	count(personal) > 0
-	message := concat("", ["personal data is not for agents: ", concat(", ", sort(personal))])
+	count(withheld) > 0
+	message := concat("", ["payment data is not for agents: ", concat(", ", sort(withheld))])
+}
+
+# METADATA
+# title: Personal data is masked
+# description: |
+#   At the source: the statement that reaches the database reads the mask and never the value, whatever it does with it.
+# custom:
+#   code: personal_data
+mask contains {"code": "personal_data", "resource": column, "with": data.masks[label]} if {
+	input.principal.kind == "agent"
+	some column, _ in postgres.columns
+	label := data.classification[input.target.name][column]
 }
 
 _open := {relation | some relation in data.open_relations}

@@ -35,7 +35,14 @@ test_names_of_customers_are_open if {
 }
 
 test_card_numbers_are_not if {
-	codes(postgres.deny) == {"personal_data"} with input as select("app.customers", ["name", "card_number"])
+	codes(postgres.deny) == {"payment_data"} with input as select("app.customers", ["name", "card_number"])
+}
+
+test_email_is_masked if {
+	{[mask.resource, mask["with"]] | some mask in postgres.mask} == {["app.customers.email", "partial"]} with input as select(
+		"app.customers",
+		["name", "email"],
+	)
 }
 
 test_a_delete_is_no_read if {
