@@ -204,7 +204,8 @@ describe('an audit that cannot be written', () => {
       );
       full.mockRestore();
       for (const answer of [changed, next, extended]) expect(errorOf(answer)?.['C']).toBe('58030');
-      // A Parse is recorded with the Execute that it is for: it may have left, and nothing has come of it.
+      // A Parse without a name is recorded with the Execute that it is for: its text may have left, the Execute has not.
+      expect(relay.bytes().includes(message.execute())).toBe(false);
       const left = relay.texts().filter((sql) => sql.includes('items') && !sql.includes('pg_catalog'));
       expect(left.filter((sql) => sql !== 'select id from items')).toEqual([]);
       expect(rows(extended)).toEqual([]);
