@@ -185,13 +185,13 @@ describe('an audit that cannot be written', () => {
     const relay = await startRelay(database);
     const gateway = await startTestGateway({ database: { ...database, host: relay.host, port: relay.port } });
     const handle = await open(join(gateway.folder, 'probe'), 'w');
-    const disk = Object.getPrototypeOf(handle) as { write: (...given: unknown[]) => Promise<unknown> };
+    const disk = Object.getPrototypeOf(handle) as { datasync: () => Promise<void> };
     await handle.close();
     try {
       const client = await gateway.open();
       // The first write to fail is noticed with it, what comes after is refused at once.
       const full = jest
-        .spyOn(disk, 'write')
+        .spyOn(disk, 'datasync')
         .mockRejectedValue(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' }));
       relay.forget();
       const changed = await client.query('insert into items values (2)');
