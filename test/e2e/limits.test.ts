@@ -32,9 +32,12 @@ describe('limits', () => {
   beforeAll(async () => {
     database = await createDatabase({
       sql: `create schema app;
+        create table app.key (n int primary key);
         create table app.few (n int); insert into app.few select generate_series(1, 100000);
         create table app.exact (n int); insert into app.exact select generate_series(1, 10);
         create table app.small (t text); insert into app.small select repeat('x', 90) from generate_series(1, 50);
+        create table app.written (n int);
+        create table app.later (n int references app.key deferrable initially deferred);
         create table app.quick (n int); insert into app.quick values (1);
         create table app.other (n int); insert into app.other select generate_series(1, 50);`,
     });
@@ -159,6 +162,25 @@ describe('limits', () => {
     await agent.query('prepare few as select n from app.few');
     expect(exceeded(await agent.query('execute few'))).toEqual(of({ rows: 10 }));
     await agent.query('deallocate few');
+  });
+
+  test('a write that was finished before it could be stopped is undone', async () => {
+    const insert = (count: number) =>
+      `insert into app.written select n from app.few limit ${String(count)} returning n`;
+    const frames = await agent.query(insert(11));
+    expect(shape(frames)).toBe('T D×10 E Z');
+    expect(exceeded(frames)).toEqual(of({ rows: 10 }));
+    expect(frames.at(-1)?.body.toString()).toBe('I');
+    expect(rows(await agent.query('select count(*) from app.written'))).toEqual([['0']]);
+    expect(shape(await agent.query(insert(3)))).toBe('T D×3 C Z');
+    expect(rows(await agent.query('select count(*) from app.written'))).toEqual([['3']]);
+    // What fails by itself says so, and leaves the session where it was.
+    const failed = await agent.query('insert into app.written select n / 0 from app.few limit 1');
+    expect([errorOf(failed)?.['C'], frames.at(-1)?.body.toString()]).toEqual(['22012', 'I']);
+    // Deferred constraints are looked at when the client hears of success, not later.
+    const late = await agent.query('insert into app.later select n from app.few limit 1 returning n');
+    expect([errorOf(late)?.['C'], late.at(-1)?.body.toString()]).toEqual(['23503', 'I']);
+    expect(rows(await agent.query('select count(*) from app.written'))).toEqual([['3']]);
   });
 
   test('a write that is too slow is undone', async () => {

@@ -34,6 +34,8 @@ export interface Expectation {
   readonly hidden?: boolean;
   /** Hidden where it goes well: its error is the client's. */
   readonly tells?: boolean;
+  /** Of a query: whether the client sees its ReadyForQuery; as everything else of it where this is absent. */
+  readonly ready?: boolean;
   /** What the client gets in place of the error that this was made to provoke; or a local answer. */
   readonly replacement?: Buffer;
   /** The same, where the server says that the transaction had failed before. */
@@ -282,8 +284,9 @@ export class Responses {
       throw new ProtocolError(`the server is ready in a state that is none: ${JSON.stringify(status)}`);
     }
     const unanswered = head.meter?.exceeded !== undefined && this.#error === undefined;
-    if (head.hidden !== true && !unanswered) this.#client.pass(reader.buffer, reader.start, reader.end);
-    this.#events.ready(status, head.hidden === true);
+    const shown = head.ready ?? head.hidden !== true;
+    if (shown && !unanswered) this.#client.pass(reader.buffer, reader.start, reader.end);
+    this.#events.ready(status, !shown);
     this.#finish(unanswered ? overrun : this.#error === undefined ? nothing : { error: this.#error });
     if (status === 'I') this.#transaction = undefined;
   }

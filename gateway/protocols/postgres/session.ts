@@ -272,17 +272,19 @@ export class PostgresSession {
     const exchange = this.#exchange;
     const { statements, text } = template;
     const { leaving } = permit;
-    if (leaving.text === undefined) exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
-    else exchange.toUpstream.push(codec.query(leaving.text));
-    this.#names.querySent();
-    this.#names.announce(template, leaving);
     // The transaction of a batch outlives a query in its midst, on servers that say so: it ends with the Sync.
     const { batchExecuted } = exchange;
+    this.#names.querySent();
+    this.#names.announce(template, leaving);
     const copies = statements.some(({ control }) => control.kind === 'copy_in');
     const limiting = unlimited(permit.limits) ? undefined : this.#limit(permit);
+    const held = limiting !== undefined && !batchExecuted && limiting.hold(exchange, template);
+    if (leaving.text === undefined) exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
+    else exchange.toUpstream.push(codec.query(leaving.text));
     const answered = exchange.endBatch();
     exchange.responses.expect({
       kind: 'query',
+      ...(held ? { ready: false } : {}),
       guard: permit.guard,
       meter: limiting?.meter,
       completed: (index) => this.#names.ran(statements[index], text, leaving),
@@ -291,6 +293,10 @@ export class PostgresSession {
       ended: (result) => {
         answered?.();
         this.#names.queryAnswered();
+        if (held) {
+          limiting.release(exchange, result, (error) => this.#judge.settle(permit.submission, { ...result, error }));
+          return;
+        }
         this.#judge.settle(permit.submission, result);
         if (batchExecuted) exchange.batchSent = exchange.batchExecuted = exchange.transaction === 'T';
         if (result.unanswered === true) {
