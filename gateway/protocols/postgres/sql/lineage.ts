@@ -121,6 +121,9 @@ function analyse(view: Relation, definition: Definition, names: Names, depth: nu
   };
 }
 
+/** The column's own name: those of parents and children share it, what a column is computed from does not. */
+const lastOf = (origin: Origin): string => origin.slice(origin.lastIndexOf('.') + 1);
+
 function told(
   view: Relation,
   definition: Definition,
@@ -143,7 +146,7 @@ function told(
     const add = (to: Map<string, Through>, through: Through): void =>
       void to.set(`${through.name}\0${through.via}`, through);
     for (const name of value?.origins ?? []) {
-      const isCopy = value?.copyOf !== undefined;
+      const isCopy = value?.copyOf !== undefined && lastOf(name) === lastOf(value.copyOf);
       add(isCopy ? copies : derived, { name, via });
       const beneath = inner.get(name);
       for (const through of beneath?.copies ?? []) add(isCopy ? copies : derived, through);

@@ -195,10 +195,11 @@ export function relationSource(
     pool: [],
     columns: relation.columns.map((column, index) => ({
       name: names[index] ?? column.name,
-      origins: [
-        `${prefix}.${column.name}`,
-        ...others.filter((other) => other.has(column.name)).map((other) => `${other.prefix}.${column.name}`),
-      ],
+      // What is computed tells of what it is computed from.
+      origins: [column.name, ...column.inputs].flatMap((name) => [
+        `${prefix}.${name}`,
+        ...others.filter((other) => other.has(name)).map((other) => `${other.prefix}.${name}`),
+      ]),
       type: column.type,
       copyOf: `${prefix}.${column.name}`,
     })),

@@ -225,6 +225,7 @@ class Overlay {
                 baseType: 0,
                 baseTypmod: -1,
                 generated: undefined,
+                inputs: [],
                 collation: undefined,
               },
             ];

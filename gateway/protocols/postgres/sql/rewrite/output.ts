@@ -105,7 +105,8 @@ export class Outputs {
       for (const [index, column] of relation.columns.entries()) {
         const rule = rules.masked.get(column.name);
         if (rule?.scope !== 'output') continue;
-        for (const origin of source.columns[index]?.origins ?? []) this.#rules.set(origin, { rule, rules });
+        for (const origin of source.columns[index]?.origins ?? [])
+          if (origin.endsWith(`.${column.name}`)) this.#rules.set(origin, { rule, rules });
         this.#rules.set(`${qualified(relation)}.${column.name}`, { rule, rules });
       }
     }

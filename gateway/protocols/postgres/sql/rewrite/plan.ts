@@ -10,6 +10,7 @@ import { analyse, judgedWith } from '../template.js';
 import { alike, Expected } from './expected.js';
 import { Occurrences } from './occurrences.js';
 import { explain } from './explain.js';
+import { groups } from './group.js';
 import { outermost, Outputs } from './output.js';
 import { Obliged, type Rules } from './rules.js';
 import { Splice, unclear } from './splice.js';
@@ -120,7 +121,9 @@ function make(template: Template, obligations: Obligations): Plan {
     const place = isOutput ? outermost(raw, splice) : undefined;
     const around = place !== undefined && occurrences.targets.size === 0 && outputs?.open === false ? place : undefined;
     if (isOutput && around === undefined) touched.checkOutputs();
-    new StatementRewriting(raw, splice, expected, occurrences, around === undefined ? rules : atSource(rules)).run();
+    const inPlace = around === undefined ? rules : atSource(rules);
+    new StatementRewriting(raw, splice, expected, occurrences, inPlace).run();
+    if (raw.stmt !== undefined) groups(raw.stmt, inPlace, occurrences, names, splice, expected);
     if (around !== undefined && outputs !== undefined)
       new Outputs(occurrences, rules).wrap(around, outputs, splice, expected);
     explain(

@@ -93,7 +93,10 @@ export class Obliged {
     const masked = new Map<string, Rule>();
     for (const [index, column] of relation.columns.entries()) {
       const below = lineage?.columns.get(column.name);
-      const names = new Set([`${name}.${column.name}`, ...(source.columns[index]?.origins ?? [])]);
+      const names = new Set([`${name}.${column.name}`]);
+      // Parents and children call it the same; what it is computed from is called otherwise.
+      for (const origin of source.columns[index]?.origins ?? [])
+        if (origin.endsWith(`.${column.name}`)) names.add(origin);
       for (const copy of below?.copies ?? []) names.add(copy.name);
       const rule = this.#rule(
         names,
@@ -123,9 +126,9 @@ export class Obliged {
     if (masked.size === 0) return;
     for (const column of relation.columns) {
       if (column.generated === undefined) continue;
-      const { inputs } = column as { inputs?: readonly string[] };
+      const { inputs } = column;
       if (masked.has(column.name)) continue;
-      const from = inputs === undefined ? [...masked.values()] : inputs.map((input) => masked.get(input));
+      const from = inputs.length === 0 ? [...masked.values()] : inputs.map((input) => masked.get(input));
       const scopes = from.map((rule) => rule?.scope);
       if (scopes.includes('source')) masked.set(column.name, { mask: undefined, scope: 'source' });
       else if (scopes.includes('output')) masked.set(column.name, { mask: undefined, scope: 'output' });
