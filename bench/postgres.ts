@@ -20,9 +20,10 @@ import {
   statements,
   type Sample,
 } from './postgres/measures.js';
+import { masking, maskingLines, maskedPolicy, type MaskingSubjects } from './postgres/masking.js';
 import { figures, table, type Row } from './postgres/report.js';
 import { usageOf } from './postgres/usage.js';
-import { makeWorld, type Subject } from './postgres/world.js';
+import { database, makeWorld, type Subject } from './postgres/world.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -33,7 +34,7 @@ const { values: options } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
-const kinds = [...modes, 'new', 'result', 'connect', 'idle'] as const;
+const kinds = [...modes, 'new', 'result', 'masking', 'connect', 'idle'] as const;
 if (options.help) {
   console.log(`npm run bench [-- --quick] [--json] [--only ${kinds.join(',')}] [--against FOLDER]`);
   process.exit(0);
@@ -118,6 +119,13 @@ try {
   if (wanted.has('result')) {
     await rotate('100 000 rows', 'MB', subjects, size.rounds, (subject) => result(subject, size.results));
   }
+  let masked: MaskingSubjects | undefined;
+  if (wanted.has('masking')) {
+    const on = await world.gateway('gateway, masks on', 'by_action', undefined, maskedPolicy(database));
+    const off = await world.gateway('gateway, masks off', 'by_action');
+    masked = { direct: world.direct, clear: off, masked: on };
+    await masking(masked, size, rotate);
+  }
   if (wanted.has('connect')) {
     await rotate('connection', 'connection', subjects, size.rounds, (subject) =>
       connections(subject, size.connections),
@@ -149,6 +157,7 @@ try {
     const versions = Object.entries(world.versions).map(([name, version]) => `${name} ${version}`);
     console.log(`${String(cpus().length)} × ${processor}; ${versions.join(', ')}\n`);
     if (found.length > 0) console.log(table(found));
+    for (const line of masked === undefined ? [] : maskingLines(rows, masked)) console.log(`\n${line}`);
     for (const { subject, bytes } of idle) console.log(`\nidle session, ${subject}: ${(bytes / 1024).toFixed(1)} KiB`);
   }
 } finally {

@@ -68,7 +68,7 @@ export function newStatements(subject: Subject, opened: readonly BenchClient[], 
   return drive(subject, opened, count, () => message.query(freshText()));
 }
 
-async function drive(
+export async function drive(
   subject: Subject,
   opened: readonly BenchClient[],
   count: number,
@@ -142,7 +142,7 @@ export async function idleSession(subject: Subject, count: number): Promise<numb
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 2_000));
 
-function stopwatch({ pid }: Subject): (units: number) => Pick<Sample, 'user_us' | 'system_us' | 'rate'> {
+export function stopwatch({ pid }: Subject): (units: number) => Pick<Sample, 'user_us' | 'system_us' | 'rate'> {
   const before = pid === undefined ? undefined : processorTime(pid);
   const start = performance.now();
   return (units) => {

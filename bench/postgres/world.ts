@@ -24,15 +24,21 @@ export interface World {
   /** Undefined where pgbouncer isn't installed. */
   readonly pgbouncer: Subject | undefined;
   readonly relay: Subject;
-  /** One more gateway, with this `audit.durability`; of another checkout where one is named. */
-  gateway(name: string, durability: 'disk' | 'memory' | 'by_action', checkout?: string): Promise<Subject>;
+  /** One more gateway, with this `audit.durability`; of another checkout where one is named, with these policy files. */
+  gateway(
+    name: string,
+    durability: 'disk' | 'memory' | 'by_action',
+    checkout?: string,
+    policy?: Readonly<Record<string, string>>,
+  ): Promise<Subject>;
   readonly versions: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const host = '127.0.0.1';
-const database = 'shop';
+/** And the target's name. */
+export const database = 'shop';
 const password = 'bench';
 const principals = 4;
 const start_ms_max = 60_000;
@@ -75,7 +81,8 @@ export async function makeWorld(connections_max: number): Promise<World> {
         pid: relay.pid,
         open: () => BenchClient.open({ host, port: relayPort, ...signIn }),
       },
-      gateway: (name, durability, checkout = root) => startGateway(environment, name, durability, checkout, gateways++),
+      gateway: (name, durability, checkout = root, policy = {}) =>
+        startGateway(environment, name, durability, checkout, gateways++, policy),
       versions: { node: process.version, postgres: '18 (embedded)', pgbouncer: pgbouncerVersion() ?? 'not installed' },
       stop,
     };
@@ -159,9 +166,11 @@ async function startGateway(
   durability: string,
   checkout: string,
   index: number,
+  policy: Readonly<Record<string, string>>,
 ): Promise<Subject> {
   const home = await mkdtemp(join(folder, 'gateway-'));
   await cp(join(checkout, 'rego/policy'), join(home, 'policy'), { recursive: true });
+  for (const [file, text] of Object.entries(policy)) await writeFile(join(home, 'policy', file), text);
   await idp.writeJwks(join(home, 'jwks.json'));
   await writeFile(
     join(home, 'sallyport.yaml'),
