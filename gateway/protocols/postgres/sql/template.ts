@@ -232,6 +232,7 @@ class Overlay {
       }),
       full: true,
       deep: false,
+      primaryKey: [],
       definition: undefined,
       reads: [],
       heirs: [],
