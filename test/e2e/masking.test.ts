@@ -192,7 +192,9 @@ describe('masks and filters', () => {
 
   test('a plan of a prepared statement tells nothing', async () => {
     await agent.query(`prepare p as ${one}`);
-    expect(errorOf(await agent.query('explain execute p'))?.['D']).toContain('mask_unenforceable');
+    const plan = JSON.stringify(rows(await agent.query('explain execute p')));
+    expect(plan).toContain('customers');
+    expect(plan).not.toMatch(/cost|rows|width|canary/);
     await agent.query('deallocate p');
   });
 
