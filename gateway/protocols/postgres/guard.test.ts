@@ -1,6 +1,9 @@
+import type { Socket } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
 import { checkDescription, lasting, relationKey, scrub, stricter, Unmasked, type Guard } from './guard.js';
 import { FrameReader } from './frames.js';
+import { Outbox } from './outbox.js';
+import { Responses } from './responses.js';
 
 const guard = (parts: Partial<Guard> = {}): Guard => ({
   hidden: new Set(),
@@ -134,6 +137,24 @@ describe('a RowDescription', () => {
 
   test('with a masked column as it stands in its table is a failure', () => {
     expect(() => checkDescription(described([3_000_000_000, 1], [3_000_000_000, 2]), hiding)).toThrow(Unmasked);
+  });
+
+  test.each(['query', 'describe'] as const)('of a %s does not go out then, nor do the rows behind it', (kind) => {
+    const written: Buffer[] = [];
+    const socket = {
+      write: (chunk: Buffer) => written.push(chunk) > 0,
+      cork: () => undefined,
+      uncork: () => undefined,
+    };
+    const nothing = () => undefined;
+    const events = { ready: nothing, batchFailed: nothing, parameterStatus: nothing, drained: nothing };
+    const outbox = new Outbox(socket as unknown as Socket);
+    const responses = new Responses(outbox, events);
+    // The second is the gateway's own look at a statement that it has rewritten.
+    responses.expect(kind === 'query' ? { kind, guard: hiding } : { kind, hidden: true, tells: true, guard: hiding });
+    expect(() => responses.frame(described([3_000_000_000, 2]))).toThrow(Unmasked);
+    outbox.flush();
+    expect(written).toEqual([]);
   });
 
   test('with others, or with what is computed, is none', () => {
