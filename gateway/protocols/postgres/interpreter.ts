@@ -14,7 +14,7 @@ import {
   type Wanted,
 } from './sql/catalog.js';
 import { namesIn } from './sql/lineage.js';
-import { Answers, wantedOf } from './sql/names.js';
+import { Answers, needsPath, wantedOf } from './sql/names.js';
 import { Forms, Retelling } from './sql/forms.js';
 import { formOf } from './sql/literals.js';
 import { parse, type Parsed } from './sql/parse.js';
@@ -184,7 +184,7 @@ class SessionInterpreter implements Interpreter {
     if (like !== undefined && like.until_ms > now) return like.retelling.of(text);
     const parsed = parse(text);
     const wanted = wantedOf(parsed);
-    if (wanted.length === 0) {
+    if (wanted.length === 0 && !needsPath(parsed)) {
       const made = template(parsed, new Answers(new Map(), this.#path), this.#options);
       this.#nameless.keep(text, { template: made, names: new Map(), endsMidway: false, until_ms: Infinity });
       return made;
@@ -291,7 +291,7 @@ class SessionInterpreter implements Interpreter {
     names: ReadonlyMap<string, Named>,
     known: Entry | undefined,
   ): Template {
-    let read_ms = Infinity;
+    let read_ms = this.#now();
     for (const named of names.values()) read_ms = Math.min(read_ms, named.read_ms);
     const until_ms = read_ms + this.#options.shared.catalog_ms;
     const midway = endsMidway(parsed);

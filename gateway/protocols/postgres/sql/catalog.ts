@@ -20,6 +20,8 @@ export interface CatalogColumn {
   readonly baseTypmod: number;
   /** Computed by the server from other columns of the row. */
   readonly generated: 'stored' | 'virtual' | undefined;
+  /** The columns that it is computed from. */
+  readonly inputs: readonly string[];
   /** As SQL, where it is not the type's own. */
   readonly collation: string | undefined;
 }
@@ -65,6 +67,8 @@ export interface Relation {
   /** Row-level policies are in force on it. */
   readonly rowSecurity: boolean;
   readonly columns: readonly CatalogColumn[];
+  /** The columns of its primary key, where that holds at any moment. */
+  readonly primaryKey: readonly string[];
   /** False where only the relation itself was asked for: what stands below is empty then. */
   readonly full: boolean;
   /** True where reading it reaches more than itself, and that was not asked for. */
@@ -81,13 +85,23 @@ export interface Relation {
   readonly writeFunctions: readonly string[];
   readonly triggers: readonly Trigger[];
   readonly rules: readonly { readonly event: string; readonly name: string; readonly relation: string }[];
-  /** Tables that ON DELETE and ON UPDATE of foreign keys write. */
-  readonly cascades: readonly {
-    readonly relation: string;
-    readonly kind: string;
-    readonly onDelete: boolean;
-    readonly onUpdate: boolean;
-  }[];
+  /** What foreign keys go on to, and on from there. */
+  readonly cascades: readonly Cascade[];
+}
+
+export interface Cascade {
+  readonly relation: string;
+  readonly kind: string;
+  /** What is done to the relation that is written: t stands for TRUNCATE … CASCADE. */
+  readonly start: 'd' | 'u' | 't';
+  readonly access: 'delete' | 'update' | 'truncate';
+  /** The relation that the foreign key refers to. */
+  readonly via: string;
+  /** After an UPDATE: it goes on where one of these columns of the relation that is written changes. */
+  readonly changed: readonly string[] | undefined;
+  /** Functions that this runs: of triggers, checks, defaults. */
+  readonly functions: readonly string[];
+  readonly isRuled: boolean;
 }
 
 export interface Trigger {
@@ -159,6 +173,8 @@ export interface Path {
   /** True where the session has a schema of temporary objects. */
   readonly temporary: boolean;
   readonly version: number;
+  /** What DDL runs. */
+  readonly eventTriggers: readonly { readonly name: string; readonly function: string }[];
 }
 
 export const wantedKey = (wanted: Wanted): string =>
@@ -242,15 +258,17 @@ function readPath(data: string): Path {
     creation: string | null;
     temporary: boolean;
     version: string;
+    eventTriggers: [string, string][] | null;
   };
   return {
-    key: JSON.stringify([row.user, row.schemas, row.creation]),
+    key: JSON.stringify([row.user, row.schemas, row.creation, row.eventTriggers]),
     setting: row.setting,
     user: row.user,
     schemas: row.schemas,
     creation: row.creation ?? undefined,
     temporary: row.temporary,
     version: Number(row.version),
+    eventTriggers: (row.eventTriggers ?? []).map(([name, fn]) => ({ name, function: fn })),
   };
 }
 
@@ -304,12 +322,13 @@ type RawColumn = [
   base: [type: number, typmod: number] | null,
   generated: '' | 's' | 'v',
   collation: string | null,
+  inputs?: string[] | null,
 ];
 
 const generation = { '': undefined, s: 'stored', v: 'virtual' } as const;
 
 function readColumn(row: RawColumn): CatalogColumn {
-  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation] = row;
+  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs] = row;
   const [baseType, baseTypmod] = base ?? [type, typmod];
   return {
     name,
@@ -323,6 +342,7 @@ function readColumn(row: RawColumn): CatalogColumn {
     baseTypmod,
     generated: generation[generated],
     collation: collation ?? undefined,
+    inputs: inputs ?? [],
   };
 }
 
@@ -335,6 +355,7 @@ interface RawRelation {
   full: boolean;
   deep: boolean;
   columns: RawColumn[] | null;
+  primaryKey?: string[] | null;
   definition?: [text: string | null, rule: number, version: string] | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
@@ -342,7 +363,19 @@ interface RawRelation {
   writeFunctions?: string[] | null;
   triggers?: [string, number, string, string][] | null;
   rules?: [string, string, string][] | null;
-  cascades?: [string, string, string, string][] | null;
+  cascades?:
+    | [
+        relation: string,
+        kind: string,
+        start: 'd' | 'u' | 't',
+        event: 'd' | 'u' | 't',
+        via: string,
+        changed: string[] | null,
+        triggers: string[] | null,
+        functions: string[] | null,
+        isRuled: boolean,
+      ][]
+    | null;
 }
 
 function readRelation(row: RawRelation): Relation {
@@ -356,6 +389,7 @@ function readRelation(row: RawRelation): Relation {
     full: row.full,
     deep: row.deep,
     columns: (row.columns ?? []).map(readColumn),
+    primaryKey: row.primaryKey ?? [],
     definition: typeof text === 'string' ? { text, rule, version } : undefined,
     reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
       schema,
@@ -378,11 +412,19 @@ function readRelation(row: RawRelation): Relation {
     writeFunctions: row.writeFunctions ?? [],
     triggers: (row.triggers ?? []).map(([name, type, fn, relation]) => ({ name, type, function: fn, relation })),
     rules: (row.rules ?? []).map(([event, name, relation]) => ({ event, name, relation })),
-    cascades: (row.cascades ?? []).map(([relation, kind, onDelete, onUpdate]) => ({
-      relation,
-      kind,
-      onDelete: onDelete !== 'a' && onDelete !== 'r',
-      onUpdate: onUpdate !== 'a' && onUpdate !== 'r',
-    })),
+    cascades: (row.cascades ?? []).map(
+      ([relation, kind, start, event, via, changed, triggered, functions, isRuled]) => ({
+        relation,
+        kind,
+        start,
+        access: eventAccess[event],
+        via,
+        changed: changed ?? undefined,
+        functions: [...(triggered ?? []), ...(functions ?? [])],
+        isRuled,
+      }),
+    ),
   };
 }
+
+const eventAccess = { d: 'delete', u: 'update', t: 'truncate' } as const;

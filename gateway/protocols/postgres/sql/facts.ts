@@ -1,7 +1,7 @@
 import { actions, type Action, type Resource, type Use } from '#engine';
 import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../statement.js';
 import { carried, carriedBy } from './carriers.js';
-import type { Reached, Relation } from './catalog.js';
+import type { Cascade, Reached, Relation } from './catalog.js';
 import { isHarmlessHidden, mayMoveNames } from './functions.js';
 import type { ViewColumn, ViewLineage } from './lineage.js';
 import type { Derived, Origin } from './scope.js';
@@ -169,8 +169,13 @@ export class Facts {
     for (const { name } of relation.columns) this.column(`${qualified(relation)}.${name}`, use, 'read');
   }
 
-  /** Writing a relation: triggers, rules, defaults and cascades are part of it. */
-  write(relation: Relation, access: 'insert' | 'update' | 'delete' | 'truncate', only = false): void {
+  /** Writing a relation: triggers, rules, defaults and cascades are part of it. `changed`: the columns that an UPDATE names. */
+  write(
+    relation: Relation,
+    access: 'insert' | 'update' | 'delete' | 'truncate',
+    only = false,
+    changed?: readonly string[],
+  ): void {
     const name = qualified(relation);
     this.relation(name, relation.kind, access);
     this.#behind(relation, name, access, only);
@@ -193,9 +198,21 @@ export class Facts {
       for (const fn of relation.writeFunctions)
         this.hidden(fn, `writing ${name} runs ${fn}(), whose body is not known`, name);
     }
+    if (access === 'delete' || access === 'update') this.cascade(relation, access === 'delete' ? 'd' : 'u', changed);
+  }
+
+  /** What foreign keys do in the wake of a write. */
+  cascade(relation: Relation, start: Cascade['start'], changed?: readonly string[]): void {
+    // A view's columns, and a BEFORE trigger's, are called otherwise or are not named at all.
+    const names = relation.kind === 'v' || relation.triggers.length > 0 ? undefined : changed;
     for (const cascade of relation.cascades) {
-      if (access === 'delete' && cascade.onDelete) this.relation(cascade.relation, cascade.kind, 'delete', name);
-      if (access === 'update' && cascade.onUpdate) this.relation(cascade.relation, cascade.kind, 'update', name);
+      if (cascade.start !== start) continue;
+      if (names !== undefined && cascade.changed?.some((name) => names.includes(name)) === false) continue;
+      const { relation: name, access, via } = cascade;
+      this.relation(name, cascade.kind, access, via);
+      for (const fn of cascade.functions)
+        this.hidden(fn, `the ${access} that goes on to ${name} runs ${fn}(), whose body is not known`, name);
+      if (cascade.isRuled) this.opaque(`a rule of ${name} does more than the ${access} that goes on to it`);
     }
   }
 

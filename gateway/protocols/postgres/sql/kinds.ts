@@ -121,6 +121,15 @@ export const commands: Readonly<Record<string, Command>> = {
   UnlistenStmt: { kind: 'unlisten', action: 'session', object: 'channel', field: 'conditionname' },
 };
 
+/** Commands for which the server runs no event triggers: of the session, and of what all databases share. */
+const quiet =
+  /^(Alter(Database.*|EventTrig|Role.*|System|TableSpaceOptions)|CheckPoint|Cluster|ConstraintsSet|Create(EventTrig|Role|TableSpace|db)|Drop(Role|TableSpace|db)|GrantRole|Listen|Load|Lock|Notify|Unlisten|Vacuum)Stmt$/;
+
+/** Whether event triggers may run with a statement of that kind. */
+export function firesEventTriggers(kind: string): boolean {
+  return kind === 'RefreshMatViewStmt' || (commands[kind] !== undefined && !quiet.test(kind));
+}
+
 /** Object types that are roles', databases' or the whole cluster's: changing them is administration. */
 export const clusterObjects: ReadonlySet<string> = new Set([
   'OBJECT_ROLE',

@@ -1,5 +1,5 @@
 import type { FuncCall, RangeVar, TypeName } from 'libpg-query';
-import { constant, strings, walk, type Wrapped } from './ast.js';
+import { constant, open, strings, walk, type Wrapped } from './ast.js';
 import {
   wantedKey,
   type Named,
@@ -11,6 +11,7 @@ import {
   type Routine,
   type Wanted,
 } from './catalog.js';
+import { firesEventTriggers } from './kinds.js';
 import type { Parsed } from './parse.js';
 
 /** Which names a statement says, before anything is known of them, and their lookup once the catalog has answered. */
@@ -112,6 +113,15 @@ export function wantedOf(parsed: Parsed): readonly Wanted[] {
   }
   return wanted;
 }
+
+/** Whether a text that names nothing says something else where the path, or what DDL runs, is another. */
+export function needsPath({ statements }: Parsed): boolean {
+  return statements.some(
+    ({ stmt }) => stmt !== undefined && (firesEventTriggers(open(stmt).kind) || has(stmt, making)),
+  );
+}
+
+const making: ReadonlySet<string> = new Set(['into', 'intoClause']);
 
 const writing: ReadonlySet<string> = new Set([
   'InsertStmt',

@@ -34,18 +34,16 @@ const oids = (tree: string, fields: string): string =>
 
 const functionFields = 'funcid|opfuncid|aggfnoid|winfnoid|tsmhandler';
 
-/** schema.name of the functions in a set of trees, as a JSON array. */
-const functionsIn = (
-  trees: string,
-): string => `(select pg_catalog.json_agg(distinct pg_catalog.concat(fn.nspname, '.', f.proname))
-   from (${trees}) as t(tree), lateral ${oids('t.tree', functionFields)} o
-   join pg_catalog.pg_proc f on f.oid ${eq} o.oid join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace)`;
-
-const functionName = (fn: string, namespace: string): string =>
-  `pg_catalog.concat(${namespace}.nspname, '.', ${fn}.proname)`;
+/** OIDs of the functions in a stored tree; of a comparison of rows it holds the operators alone. */
+const functionOids = (tree: string): string => `(
+      select o.oid from ${oids(tree, functionFields)} o
+      union
+      select p.oprcode::pg_catalog.oid from pg_catalog.regexp_matches(${tree}::pg_catalog.text, ':opnos \\(o ([0-9 ]+)\\)', 'g') as m(m),
+        lateral pg_catalog.regexp_split_to_table(m.m[1], ' ') as s(n)
+        join pg_catalog.pg_operator p on p.oid ${eq} s.n::pg_catalog.oid)`;
 
 /** All types that values of the seed's types are made of: attributes, elements, what domains and ranges stand on. */
-const partsOf = (seed: string): string => `with recursive part(oid) as (
+const partsOf = (seed: string, before = ''): string => `with recursive ${before} part(oid) as (
       ${seed}
       union
       select x.oid from part y join pg_catalog.pg_type z on z.oid ${eq} y.oid, lateral (
@@ -55,6 +53,20 @@ const partsOf = (seed: string): string => `with recursive part(oid) as (
         union all select z.typbasetype where z.typbasetype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
         union all select g.rngsubtype from pg_catalog.pg_range g where g.rngtypid ${eq} z.oid
         union all select g.rngtypid from pg_catalog.pg_range g where g.rngmultitypid ${eq} z.oid) as x(oid))`;
+
+/** schema.name of the functions in a set of trees, as a JSON array; those that making a value of a domain runs are among them. */
+const functionsIn = (trees: string): string => `(${partsOf(
+  `select o.oid from t, lateral ${oids('t.tree', 'resulttype')} o where o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`,
+  `t(tree) as materialized (${trees}),`,
+)}
+   select pg_catalog.json_agg(distinct pg_catalog.concat(fn.nspname, '.', f.proname))
+   from (select t.tree from t union all
+      select k.conbin::pg_catalog.text from part join pg_catalog.pg_constraint k on k.contypid ${eq} part.oid and k.conbin is not null) as u(tree),
+   lateral ${functionOids('u.tree')} o
+   join pg_catalog.pg_proc f on f.oid ${eq} o.oid join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace)`;
+
+const functionName = (fn: string, namespace: string): string =>
+  `pg_catalog.concat(${namespace}.nspname, '.', ${fn}.proname)`;
 
 /** Trees of what runs where a value of one of these types is made: checks of domains, casts, input of types that somebody made. */
 const partTrees = (casts: string): string => `
@@ -79,6 +91,12 @@ const foundTable = (first: number): string => `found as materialized (
   where ${looked}
   order by w.i, p.ord)`;
 
+/** What a foreign key does to the rows that refer, after a DELETE, UPDATE or TRUNCATE … CASCADE of those referred to; k is the key. */
+const next = (event: string): string => `(select case ${event}
+      when 't' then 't'
+      when 'd' then case k.confdeltype when 'c' then 'd' when 'n' then 'u' when 'd' then 'u' end
+      when 'u' then case when k.confupdtype ${eq} 'c' or k.confupdtype ${eq} 'n' or k.confupdtype ${eq} 'd' then 'u' end end)`;
+
 /** And what reading them reaches, and what writing them reaches. */
 const relationTables = (first: number): string => `,
 ${foundTable(first)},
@@ -100,6 +118,18 @@ down(i, oid) as (
   select distinct r.i, r.oid from reach r where r.how ${eq} '' or r.how ${eq} 'v'
   union
   select d.i, h.inhrelid from down d join pg_catalog.pg_inherits h on h.inhparent ${eq} d.oid),
+cascading(i, start, changed, oid, event, written, via) as (
+  select d.i, s.start, case s.start when 'u' then (
+      select pg_catalog.array_agg(a.attname::pg_catalog.text order by a.attnum) from pg_catalog.pg_attribute a
+      where a.attrelid ${eq} d.oid and a.attnum ${eq} any (k.confkey)) end, k.conrelid, x.event, case x.event when 'u' then k.conkey end, d.oid
+    from down d cross join (values ('d'), ('u'), ('t')) as s(start)
+    join pg_catalog.pg_constraint k on k.confrelid ${eq} d.oid and k.contype ${eq} 'f', lateral ${next('s.start')} as x(event)
+    where x.event is not null
+  union
+  select c.i, c.start, c.changed, k.conrelid, x.event, case x.event when 'u' then k.conkey end, c.oid from cascading c
+    join pg_catalog.pg_constraint k on k.confrelid ${eq} c.oid and k.contype ${eq} 'f' and
+      (c.written is null or k.confkey OPERATOR(pg_catalog.&&) c.written), lateral ${next('c.event')} as x(event)
+    where x.event is not null),
 heirs(i, oid, via, how) as (
   select distinct r.i, r.oid, null::pg_catalog.oid, case when r.how ${eq} 'q' then 'q' else 'v' end from reach r where r.how ${eq} '' or r.how ${eq} 'v' or r.how ${eq} 'q'
   union
@@ -109,6 +139,9 @@ const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object
   'setting', pg_catalog.current_setting('search_path'), 'user', current_user,
   'schemas', pg_catalog.to_json(pg_catalog.current_schemas(true)), 'creation', pg_catalog.current_schema(),
   'temporary', pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
+  'eventTriggers', (select pg_catalog.json_agg(pg_catalog.json_build_array(e.evtname, ${functionName('f', 'n')}) order by e.evtname)
+    from pg_catalog.pg_event_trigger e join pg_catalog.pg_proc f on f.oid ${eq} e.evtfoid join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
+    where e.evtenabled OPERATOR(pg_catalog.<>) 'D' and e.evtevent OPERATOR(pg_catalog.<>) 'login'),
   'version', pg_catalog.current_setting('server_version_num'))::pg_catalog.text`;
 
 /** Only what reading a plain table needs: the server plans it in a tenth of the time. `deep`: it has more to it than that. */
@@ -136,8 +169,22 @@ const collationOf = `case when a.attcollation OPERATOR(pg_catalog.<>) t.typcolla
         select pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(l.collname))
         from pg_catalog.pg_collation l join pg_catalog.pg_namespace n on n.oid ${eq} l.collnamespace where l.oid ${eq} a.attcollation) end`;
 
+/** The columns that a generated one is computed from. */
+const inputsOf = `case when a.attgenerated OPERATOR(pg_catalog.<>) '' then (
+        select pg_catalog.json_agg(distinct i.attname) from pg_catalog.pg_attrdef x
+        join pg_catalog.pg_depend p on (p.classid ${eq} 2604::pg_catalog.oid and p.objid ${eq} x.oid
+            or p.classid ${eq} 1259::pg_catalog.oid and p.objid ${eq} a.attrelid and p.objsubid ${eq} a.attnum::pg_catalog.int4)
+          and p.refclassid ${eq} 1259::pg_catalog.oid and p.refobjid ${eq} a.attrelid and p.refobjsubid OPERATOR(pg_catalog.<>) a.attnum::pg_catalog.int4
+        join pg_catalog.pg_attribute i on i.attrelid ${eq} a.attrelid
+          and (i.attnum::pg_catalog.int4 ${eq} p.refobjsubid or (p.refobjsubid ${eq} 0 and i.attnum OPERATOR(pg_catalog.>) 0 and not i.attisdropped))
+        where x.adrelid ${eq} a.attrelid and x.adnum ${eq} a.attnum) end`;
+
+const primaryKeyOf = `(select pg_catalog.json_agg(a.attname order by a.attnum)
+    from pg_catalog.pg_constraint k join pg_catalog.pg_attribute a on a.attrelid ${eq} k.conrelid and a.attnum ${eq} any (k.conkey)
+    where k.conrelid ${eq} c.oid and k.contype ${eq} 'p' and not k.condeferrable)`;
+
 const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::pg_catalog.int8,
-      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}) order by a.attnum)
+      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}, ${inputsOf}) order by a.attnum)
     from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid ${eq} a.atttypid
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
@@ -146,12 +193,12 @@ const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', false,
   'deep', c.relkind ${eq} 'v' or c.relkind ${eq} 'm' or c.relkind ${eq} 't' or c.relrowsecurity
     or exists (select from pg_catalog.pg_inherits h where h.inhrelid ${eq} c.oid or h.inhparent ${eq} c.oid),
-  'columns', ${columnsOf})::pg_catalog.text
+  'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf})::pg_catalog.text
 from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 
 const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', true, 'deep', false,
-  'columns', ${columnsOf},
+  'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf},
   'definition', case when (c.relkind ${eq} 'v' or c.relkind ${eq} 'm') and c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
     select pg_catalog.json_build_array(case when pg_catalog.length(d.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then d.text end,
       w.oid::pg_catalog.int8, w.xmin::pg_catalog.text)
@@ -208,9 +255,23 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'rules', (select pg_catalog.json_agg(pg_catalog.json_build_array(w.ev_type, w.rulename, pg_catalog.concat(bn.nspname, '.', b.relname)) order by w.rulename)
     from down r join pg_catalog.pg_rewrite w on w.ev_class ${eq} r.oid and w.ev_type OPERATOR(pg_catalog.<>) '1' and w.ev_enabled OPERATOR(pg_catalog.<>) 'D'
     join pg_catalog.pg_class b on b.oid ${eq} r.oid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace where r.i ${eq} f.i),
-  'cascades', (select pg_catalog.json_agg(distinct pg_catalog.jsonb_build_array(pg_catalog.concat(bn.nspname, '.', b.relname), b.relkind, k.confdeltype, k.confupdtype))
-    from down r join pg_catalog.pg_constraint k on k.confrelid ${eq} r.oid and k.contype ${eq} 'f'
-    join pg_catalog.pg_class b on b.oid ${eq} k.conrelid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace where r.i ${eq} f.i)
+  'cascades', (select pg_catalog.json_agg(distinct pg_catalog.jsonb_build_array(pg_catalog.concat(bn.nspname, '.', b.relname), b.relkind,
+      x.start, x.event, pg_catalog.concat(vn.nspname, '.', v.relname),
+      x.changed,
+      (select pg_catalog.json_agg(${functionName('gf', 'gn')} order by ${functionName('gf', 'gn')}) from pg_catalog.pg_trigger g
+        join pg_catalog.pg_proc gf on gf.oid ${eq} g.tgfoid join pg_catalog.pg_namespace gn on gn.oid ${eq} gf.pronamespace
+        where g.tgrelid ${eq} x.oid and not g.tgisinternal and g.tgenabled OPERATOR(pg_catalog.<>) 'D' and
+          (g.tgtype OPERATOR(pg_catalog.&) case x.event when 'd' then 8 when 'u' then 16 else 32 end) OPERATOR(pg_catalog.<>) 0),
+      case x.event when 'u' then ${functionsIn(`
+        select d.adbin::pg_catalog.text from pg_catalog.pg_attrdef d where d.adrelid ${eq} x.oid
+        union all
+        select y.conbin::pg_catalog.text from pg_catalog.pg_constraint y where y.conrelid ${eq} x.oid and y.conbin is not null
+        union all
+        select pg_catalog.concat(y.indexprs::pg_catalog.text, ' ', y.indpred::pg_catalog.text) from pg_catalog.pg_index y where y.indrelid ${eq} x.oid`)} end,
+      exists (select from pg_catalog.pg_rewrite w where w.ev_class ${eq} x.oid and w.ev_enabled OPERATOR(pg_catalog.<>) 'D' and
+        w.ev_type ${eq} case x.event when 'd' then '4'::pg_catalog."char" when 'u' then '2'::pg_catalog."char" end)))
+    from cascading x join pg_catalog.pg_class b on b.oid ${eq} x.oid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace
+    join pg_catalog.pg_class v on v.oid ${eq} x.via join pg_catalog.pg_namespace vn on vn.oid ${eq} v.relnamespace where x.i ${eq} f.i)
   )::pg_catalog.text
 from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 

@@ -13,9 +13,10 @@ import type {
   SelectStmt,
 } from 'libpg-query';
 import { as, integer, items, open, strings, walk, type Wrapped } from './ast.js';
-import { expression, looseExpressions, operators, typeUse, toldRow, wholeRowSource, window } from './expressions.js';
+import { expression, looseExpressions, typeUse, toldRow, wholeRowSource, window } from './expressions.js';
 import { withClause } from './ctes.js';
 import { split } from './names.js';
+import { operators } from './operators.js';
 import { outputName } from './output-names.js';
 import {
   columnOf,

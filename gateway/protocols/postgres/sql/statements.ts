@@ -21,8 +21,10 @@ import type {
 import type { Control, Moves, Template } from '../statement.js';
 import { as, constant, integer, open, strings, type Wrapped } from './ast.js';
 import { definition } from './definitions.js';
-import { expression, first_user_oid, typeUse } from './expressions.js';
+import { firesEventTriggers } from './kinds.js';
+import { expression, typeUse } from './expressions.js';
 import { split } from './names.js';
+import { first_user_oid } from './operators.js';
 import { qualified, type Facts } from './facts.js';
 import { Scope, type Context } from './scope.js';
 import { checkOwner, isHarmless, setSetting } from './settings.js';
@@ -46,10 +48,22 @@ const plain: Meaning = { control: { kind: 'none' }, moves: still };
 export function statement(context: Context, node: Wrapped, inner: InnerTemplate): Meaning {
   const meaning = understand(context, node, inner);
   const { facts } = context;
+  const { kind } = open(node);
+  if (firesEventTriggers(kind) || (meaning.moves.catalog && makers.has(kind))) {
+    for (const trigger of context.names.path?.eventTriggers ?? [])
+      facts.hidden(
+        trigger.function,
+        `event trigger ${trigger.name} runs ${trigger.function}(), whose body is not known`,
+        trigger.name,
+      );
+  }
   // What an unknown function does may be anything.
   if (facts.movesAnything) return { ...meaning, moves: anything };
   return facts.movesPath ? { ...meaning, moves: { ...meaning.moves, path: true } } : meaning;
 }
+
+/** Statements that make a table out of a query. */
+const makers: ReadonlySet<string> = new Set(['SelectStmt', 'CreateTableAsStmt', 'ExplainStmt']);
 
 function understand(context: Context, node: Wrapped, inner: InnerTemplate): Meaning {
   const { facts } = context;
@@ -271,14 +285,7 @@ function truncate(context: Context, body: TruncateStmt): Meaning {
       range?.relname === undefined ? undefined : context.relation(range.schemaname, range.relname, 'truncate');
     if (relation === undefined) continue;
     facts.write(relation, 'truncate', range?.inh !== true);
-    if (body.behavior === 'DROP_CASCADE') {
-      for (const cascade of relation.cascades)
-        facts.relation(cascade.relation, cascade.kind, 'truncate', qualified(relation));
-      if (relation.cascades.length > 0)
-        facts.opaque(
-          `TRUNCATE … CASCADE goes on to whatever refers to the tables that refer to ${qualified(relation)}`,
-        );
-    }
+    if (body.behavior === 'DROP_CASCADE') facts.cascade(relation, 't');
   }
   return plain;
 }

@@ -127,7 +127,7 @@ function conflict(
       facts.column(`${qualified(into.relation)}.${name}`, 'predicate', 'read');
   }
   if (clause.action !== 'ONCONFLICT_UPDATE') return;
-  if (into.relation !== undefined) facts.write(into.relation, 'update', into.only);
+  if (into.relation !== undefined) facts.write(into.relation, 'update', into.only, assignedNames(clause.targetList));
   // What was proposed: the statement's own values, of which nothing is read from the target.
   const excluded: Source = {
     alias: 'excluded',
@@ -142,6 +142,9 @@ function conflict(
   assignments(context, clause.targetList, into, inner);
   expression(context, clause.whereClause, inner, 'predicate');
 }
+
+const assignedNames = (targets: readonly Wrapped[] | undefined): readonly string[] =>
+  (targets ?? []).map((target) => as<ResTarget>(target, 'ResTarget')?.name ?? '');
 
 function assignments(context: Context, targets: readonly Wrapped[] | undefined, into: Source, scope: Scope): void {
   for (const node of targets ?? []) {
@@ -164,7 +167,7 @@ export function update(
   const scope = new Scope(parent);
   withClause(context, statement.withClause, scope);
   const into = target(context, statement.relation, 'update');
-  if (into.relation !== undefined) facts.write(into.relation, 'update', into.only);
+  if (into.relation !== undefined) facts.write(into.relation, 'update', into.only, assignedNames(statement.targetList));
   scope.push(itemOf(into));
   for (const node of statement.fromClause ?? []) scope.push(from(context, node, scope));
   assignments(context, statement.targetList, into, scope);
@@ -221,7 +224,8 @@ export function mergeInto(
     }
     switch (clause.commandType) {
       case 'CMD_UPDATE':
-        if (into.relation !== undefined) facts.write(into.relation, 'update', into.only);
+        if (into.relation !== undefined)
+          facts.write(into.relation, 'update', into.only, assignedNames(clause.targetList));
         assignments(context, clause.targetList, into, scope);
         break;
       case 'CMD_INSERT': {

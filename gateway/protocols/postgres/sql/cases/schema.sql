@@ -43,3 +43,18 @@ create view app.asking as select id, current_setting('app.' || region, true) as 
 create view app.keyed as select current_setting('sallyport.mask_key') as key;
 create view app.over_keyed as select key from app.keyed;
 create view app.common as select attname, most_common_vals::text as vals from pg_catalog.pg_stats;
+create table app.authors (id int primary key, name text);
+create table app.books (id int primary key, author int references app.authors on delete cascade on update cascade);
+create table app.reviews (id int primary key, book int references app.books on delete set null on update cascade, note text);
+create table app.replies (review int references app.reviews on update cascade, checked int check (app.checker(checked)));
+create table app.loans (book int references app.books on delete cascade, since date);
+create trigger loans_touch after delete on app.loans for each row execute function app.touch();
+create table app.shops (id int primary key);
+create table app.shelving (shop int references app.shops on delete set default, at int default 1);
+create table app.prices (shop int references app.shops);
+create rule prices_rule as on delete to app.prices do also select 1;
+create table app.rows (a app.mood, b text);
+create view app.rowed as select a from app.rows where row (a, b) < row (a, b);
+create operator app.<<< (leftarg=text, rightarg=text, function=app.eq3);
+create function app.takes(app.checked) returns int language sql immutable as 'select 1';
+create view app.coerced as select (id, 'x')::text as id, array[id]::app.checked[] as many from app.customers;
