@@ -92,7 +92,7 @@ async function attack(world: World, through: Upstream | 'direct'): Promise<Repor
     const verdicts = await run(settings, chosen(world.words));
     const useful: Comparison[] = [];
     if (options.family === undefined || options.family === 'utility') {
-      const direct = world.direct(world.a);
+      const direct = world.direct(world.a, through === 'direct' ? 'superuser' : through);
       for (const each of readUtility())
         useful.push(await compareBoth(each, direct.open(each.as), a.subject.open(each.as), world));
     }

@@ -85,6 +85,7 @@ class Runner {
       if (changed) {
         moved = (await this.elsewhere('a', a)) ?? (await this.elsewhere('b', b));
         await this.restore();
+        this.digests = undefined;
       }
     }
     const seen = this.scan('a', first) ?? (second && this.scan('b', second));
@@ -183,6 +184,8 @@ export async function runAll(
   const alone = (given: Case) => given.kind === 'write' || given.timed;
   const reads = cases.filter((given) => !alone(given));
   await Promise.all(Array.from({ length: readers_max }, () => work(reads)));
+  // Whoever was here before may have left something, if only a sequence that counted on.
+  await Promise.all([options.a.filled?.restore(), options.b?.filled?.restore()]);
   await work(cases.filter(alone));
   return cases.flatMap((given) => verdicts.get(given) ?? []);
 }

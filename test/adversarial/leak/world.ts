@@ -33,7 +33,7 @@ export interface World {
   /** Columns that the policy masks, as RowDescription has them. */
   readonly columns: ReadonlySet<string>;
   /** To the server itself. */
-  direct(filled: Filled): Subject;
+  direct(filled: Filled, as?: Upstream): Subject;
   /** Through a gateway of this process, which signs in to the server as `upstream`. */
   gateway(filled: Filled, upstream: Upstream): Promise<Subject>;
   close(): Promise<void>;
@@ -123,6 +123,7 @@ export async function makeWorld(server: TestServer): Promise<World> {
         digest,
         async restore() {
           try {
+            if ((await digest()) === first) return;
             await owner?.query(restoreSql(agent.user));
             if ((await digest()) === first) return;
           } catch {
@@ -154,8 +155,9 @@ export async function makeWorld(server: TestServer): Promise<World> {
       newest: Number(last?.['newest']),
       columns: new Set(found.map(({ key }) => String(key))),
       words: known as Record<string, string>,
-      direct: ({ database }) => ({
-        open: () => (parameters) => WireClient.open({ ...server, database, parameters }),
+      direct: ({ database }, as) => ({
+        open: () => (parameters) =>
+          WireClient.open({ ...server, ...(as === 'least privileged' ? agent : {}), database, parameters }),
         close: async () => undefined,
       }),
       async gateway({ database }, upstream) {

@@ -39,6 +39,8 @@ allow contains {"code": "writes"} if {
 allow contains {"code": "builds"} if {
 	"builder" in _roles
 	not input.operation.opaque
+	some _, made in input.operation.resources
+	not made.access in {"read", "use", "execute"}
 	count(input.operation.resources) > 0
 	every resource in input.operation.resources {
 		_buildable(resource)
