@@ -158,9 +158,9 @@ const hasOutput = (masked: Rules['masked']): boolean => [...masked.values()].som
 /** What is put where relations are read; the rest is put where the statement hands it out. */
 function atSource(all: ReadonlyMap<RangeVar, Rules>): ReadonlyMap<RangeVar, Rules> {
   const some = new Map<RangeVar, Rules>();
-  for (const [range, { relation, masked, filters }] of all) {
+  for (const [range, { masked, filters, ...rest }] of all) {
     const source = new Map([...masked].filter(([, { scope }]) => scope === 'source'));
-    if (source.size > 0 || filters.length > 0) some.set(range, { relation, masked: source, filters });
+    if (source.size > 0 || filters.length > 0) some.set(range, { ...rest, masked: source, filters });
   }
   return some;
 }

@@ -6,6 +6,7 @@ import type { ViewLineage } from '../lineage.js';
 import { nullOf, MaskError, type MaskColumn } from '../masks/column.js';
 import { maskExpression } from '../masks/expression.js';
 import { filterExpression } from '../masks/filter.js';
+import { string } from '../masks/write.js';
 import type { Source } from '../scope.js';
 
 /** What masks and filters come to for one relation as it is named in one place. */
@@ -22,6 +23,8 @@ export interface Rules {
   /** By column. */
   readonly masked: ReadonlyMap<string, Rule>;
   readonly filters: readonly Filter[];
+  /** A condition that fails where a view is no longer the one that was judged. */
+  readonly guard?: string | undefined;
 }
 
 export const asMaskColumn = (column: CatalogColumn): MaskColumn => ({
@@ -109,7 +112,8 @@ export class Obliged {
       this.filters(each),
     );
     this.#known(relation, name);
-    return masked.size === 0 && filters.length === 0 ? undefined : { relation, masked, filters: distinct(filters) };
+    if (masked.size === 0 && filters.length === 0) return undefined;
+    return { relation, masked, filters: distinct(filters), guard: guardOf(relation) };
   }
 
   /** @param copied The names that the column's very values go by. @param derived Those of columns that it is made of. */
@@ -144,6 +148,17 @@ export class Obliged {
       );
     }
   }
+}
+
+/** Read once for each run, in the run's own snapshot. */
+function guardOf(relation: Relation): string | undefined {
+  const { definition } = relation;
+  if (definition === undefined) return undefined;
+  const version = `(SELECT "sallyport.r".xmin::pg_catalog.text FROM pg_catalog.pg_rewrite AS "sallyport.r" WHERE "sallyport.r".oid OPERATOR(pg_catalog.=) ${definition.rule}::pg_catalog.oid)`;
+  const changed = string(
+    `${qualified(relation)} is another view than the one that was judged: send the statement again`,
+  );
+  return `CAST(CASE WHEN ${version} OPERATOR(pg_catalog.=) ${string(definition.version)} THEN 'true' ELSE ${changed} END AS pg_catalog.bool)`;
 }
 
 const distinct = (filters: readonly Filter[]): readonly Filter[] => {

@@ -32,6 +32,7 @@ export class Touched {
   readonly #lineage: (relation: Relation) => ViewLineage | undefined;
   readonly #sources: readonly Source[];
   readonly #named: ReadonlySet<string>;
+  readonly #tables: ReadonlySet<string>;
   /** Parents and children of what is named. */
   readonly #parents = new Set<string>();
   readonly #heirs = new Set<string>();
@@ -49,6 +50,7 @@ export class Touched {
     this.#sources = [...seen.reads.values(), ...seen.targets.values()];
     const relations = this.#sources.flatMap(({ relation }) => (relation === undefined ? [] : [relation]));
     this.#named = new Set(relations.map(qualified));
+    this.#tables = new Set(relations.filter(({ kind }) => kind !== 'v' && kind !== 'm').map(qualified));
     for (const { reads, heirs } of relations) {
       for (const reached of reads) if (reached.how === 'p') this.#parents.add(qualified(reached));
       for (const heir of heirs) if (!heir.policy) this.#heirs.add(qualified(heir));
@@ -87,8 +89,9 @@ export class Touched {
   #covered({ name, via, access }: RelationFact): void {
     if (via === undefined && this.#named.has(name)) return;
     const filtered = this.#obliged.filters(name).length > 0;
-    if (this.#parents.has(name)) return;
-    if (this.#heirs.has(name)) {
+    const isRelative = via === undefined || this.#tables.has(via) || this.#parents.has(via) || this.#heirs.has(via);
+    if (isRelative && this.#parents.has(name)) return;
+    if (isRelative && this.#heirs.has(name)) {
       if (filtered)
         throw new RewriteRefusal(
           'filter_unenforceable',

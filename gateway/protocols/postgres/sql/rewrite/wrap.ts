@@ -15,8 +15,6 @@ export interface Wrap {
   readonly sample?: string | undefined;
   /** Conditions of a client that could tell of filtered rows by failing are kept behind the filter. */
   readonly isBarrier?: boolean;
-  /** A further condition. */
-  readonly guard?: string | undefined;
 }
 
 export const relationName = ({ schema, name }: { readonly schema: string; readonly name: string }): string =>
@@ -26,7 +24,7 @@ export const aliasOf = (range: RangeVar): string => range.alias?.aliasname ?? ra
 
 /** The query, in parentheses. */
 export function wrapped(wrap: Wrap): string {
-  const { rules, alias, system, only, sample, isBarrier, guard } = wrap;
+  const { rules, alias, system, only, sample, isBarrier } = wrap;
   const { relation, masked } = rules;
   const own = quoteName(alias);
   const columns = [...system].map((name) => `${own}.${name}`);
@@ -37,7 +35,7 @@ export function wrapped(wrap: Wrap): string {
       rule === undefined ? reference : `${maskedValue(column, rule, reference)} AS ${quoteName(column.name)}`,
     );
   }
-  const conditions = [predicate(rules, own), guard].filter((condition) => condition !== undefined);
+  const conditions = [predicate(rules, own), rules.guard].filter((condition) => condition !== undefined);
   return [
     `(SELECT ${columns.join(', ')} FROM ${only ? 'ONLY ' : ''}${relationName(relation)}`,
     alias === relation.name ? '' : ` AS ${own}`,
