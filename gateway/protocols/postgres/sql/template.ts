@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { actions, type Action, type Resource } from '#engine';
 import type { CreateStmt, RawStmt, TransactionStmt } from 'libpg-query';
-import { StatementError, type Statement, type Template } from '../statement.js';
+import { StatementError, type Statement, type StatementFacts, type Template } from '../statement.js';
 import { as, strings, walk, type Wrapped } from './ast.js';
 import type { Relation } from './catalog.js';
 import { comment } from './comment.js';
@@ -51,16 +51,15 @@ export function analyse(
   names: Names,
   unsettled: boolean,
   recorder: (raw: RawStmt) => Recorder,
-): readonly Facts[] {
+): readonly { readonly facts: Facts; readonly told: StatementFacts }[] {
   const made = new Overlay(unsettled);
-  const all: Facts[] = [];
+  const all: { facts: Facts; told: StatementFacts }[] = [];
   for (const raw of parsed.statements) {
     if (raw.stmt === undefined) continue;
     const facts = new Facts((relation) => viewLineage(relation, names));
     const lookUp = (schema: string | undefined, name: string): Relation | undefined => made.get(schema, name);
     const meaning = statement(contextOf(facts, names, lookUp, recorder(raw)), raw.stmt, () => nothing);
-    facts.finish('', '');
-    all.push(facts);
+    all.push({ facts, told: facts.finish('', '').facts });
     if (parsed.statements.length > 1)
       made.ran(raw.stmt, meaning.moves.path || meaning.moves.anything, meaning.moves.catalog, names);
   }

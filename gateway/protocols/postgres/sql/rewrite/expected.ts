@@ -72,6 +72,13 @@ export function alike(a: unknown, b: unknown): boolean {
   return true;
 }
 
+/** Throws RewriteRefusal where a text that would leave is not what it should be. */
+export function assertAlike(expected: Expected, statements: readonly (Wrapped | undefined)[], text: string): void {
+  const sent = parseAlone(text).statements.map(({ stmt }) => stmt);
+  if (!alike(expected.copy(statements), sent))
+    throw unclear('this statement as it is written: what would leave is not what was judged');
+}
+
 /** The gateway's own fragments, which come again and again. */
 const fragments = new Map<string, object>();
 const fragments_max = 2_000;

@@ -5,9 +5,9 @@ import type { Statement, Template } from '../../statement.js';
 import { as } from '../ast.js';
 import { viewLineage } from '../lineage.js';
 import { parseAlone } from '../parse.js';
-import type { Source } from '../scope.js';
 import { analyse, judgedWith } from '../template.js';
-import { alike, Expected } from './expected.js';
+import { assertAlike, Expected } from './expected.js';
+import { Expansions, hide } from './expand.js';
 import { Occurrences } from './occurrences.js';
 import { explain } from './explain.js';
 import { groups } from './group.js';
@@ -89,18 +89,17 @@ function make(template: Template, obligations: Obligations): Plan {
     seen.set(raw, occurrences);
     return occurrences;
   });
+  const raws = parsed.statements.filter(({ stmt }) => stmt !== undefined);
   const splice = new Splice(template.text);
   const expected = new Expected();
   const hidden = new Set<string>();
+  const expansions = new Expansions(names, obliged, raws.length === 1, hidden);
   let guarded = false;
-  const raws = parsed.statements.filter(({ stmt }) => stmt !== undefined);
   if (raws.length !== template.statements.length)
     throw unclear('a text whose statements are not those that were judged');
   for (const [index, raw] of raws.entries()) {
     const occurrences = seen.get(raw) ?? new Occurrences();
-    const touched = new Touched(template.statements[index]!.facts, occurrences, obliged, (relation) =>
-      viewLineage(relation, names),
-    );
+    const touched = new Touched(template.statements[index]!.facts, occurrences, obliged, expansions);
     if (!touched.isObliged) {
       // What it explains was prepared under masks, for all that is known here.
       if (isExplainedExecute(raw)) explain(raw, splice, expected, false);
@@ -110,13 +109,13 @@ function make(template: Template, obligations: Obligations): Plan {
     touched.check();
     const rules = new Map<RangeVar, Rules>();
     for (const [range, source] of [...occurrences.reads, ...occurrences.targets]) {
-      const found = obliged.rules(source);
+      const found = occurrences.reads.has(range) ? expansions.rules(source) : obliged.rules(source);
       if (found === undefined) continue;
       rules.set(range, found);
-      hide(source, found, hidden);
+      hide(found, hidden);
     }
-    touched.checkWrites(facts[index]?.assigned ?? []);
-    const outputs = facts[index]?.outputs;
+    touched.checkWrites(facts[index]?.facts.assigned ?? []);
+    const outputs = facts[index]?.facts.outputs;
     const isOutput = [...rules.values()].some(({ masked }) => hasOutput(masked));
     const place = isOutput ? outermost(raw, splice) : undefined;
     const around = place !== undefined && occurrences.targets.size === 0 && outputs?.open === false ? place : undefined;
@@ -135,15 +134,11 @@ function make(template: Template, obligations: Obligations): Plan {
   }
   if (splice.isEmpty) return { ...asItIs(template.text), hidden, guarded };
   const spliced = splice.finish();
-  const sent = parseAlone(spliced.text);
-  const wanted = expected.copy(parsed.statements.map(({ stmt }) => stmt));
-  if (
-    !alike(
-      wanted,
-      sent.statements.map(({ stmt }) => stmt),
-    )
-  )
-    throw unclear('this statement as it is written: what would leave is not what was judged');
+  assertAlike(
+    expected,
+    parsed.statements.map(({ stmt }) => stmt),
+    spliced.text,
+  );
   return {
     key: createHash('sha256').update(spliced.text).digest('base64url'),
     text: spliced.text,
@@ -160,15 +155,11 @@ function atSource(all: ReadonlyMap<RangeVar, Rules>): ReadonlyMap<RangeVar, Rule
   const some = new Map<RangeVar, Rules>();
   for (const [range, { masked, filters, ...rest }] of all) {
     const source = new Map([...masked].filter(([, { scope }]) => scope === 'source'));
-    if (source.size > 0 || filters.length > 0) some.set(range, { ...rest, masked: source, filters });
+    if (source.size > 0 || filters.length > 0 || rest.query !== undefined)
+      some.set(range, { ...rest, masked: source, filters });
   }
   return some;
 }
 
 const isExplainedExecute = ({ stmt }: RawStmt): boolean =>
   as(as<ExplainStmt>(stmt, 'ExplainStmt')?.query, 'ExecuteStmt') !== undefined;
-
-function hide({ relation }: Source, { masked }: Rules, hidden: Set<string>): void {
-  if (relation === undefined) return;
-  for (const { name, number } of relation.columns) if (masked.has(name)) hidden.add(`${relation.oid}.${number}`);
-}

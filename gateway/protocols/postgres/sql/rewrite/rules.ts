@@ -25,6 +25,8 @@ export interface Rules {
   readonly filters: readonly Filter[];
   /** A condition that fails where a view is no longer the one that was judged. */
   readonly guard?: string | undefined;
+  /** What is read in place of a view: its own query, rewritten. */
+  readonly query?: string | undefined;
 }
 
 export const asMaskColumn = (column: CatalogColumn): MaskColumn => ({
@@ -114,6 +116,18 @@ export class Obliged {
     this.#known(relation, name);
     if (masked.size === 0 && filters.length === 0) return undefined;
     return { relation, masked, filters: distinct(filters), guard: guardOf(relation) };
+  }
+
+  /** What is said of a view's own columns, where its query is read in its place. */
+  ownRules(relation: Relation, query: string): Rules {
+    const name = qualified(relation);
+    const masked = new Map<string, Rule>();
+    for (const column of relation.columns) {
+      const mask = this.strictest([`${name}.${column.name}`]);
+      if (mask !== undefined) masked.set(column.name, { mask, scope: mask.scope });
+    }
+    this.#known(relation, name);
+    return { relation, masked, filters: distinct(this.filters(name)), query };
   }
 
   /** @param copied The names that the column's very values go by. @param derived Those of columns that it is made of. */

@@ -110,6 +110,16 @@ export class StatementRewriting {
     this.#expected.replace(sample?.body ?? range, [item]);
   }
 
+  /** In a text that is put into another, a bare name could be one of the other's WITH. */
+  qualify(): void {
+    for (const [range, { relation }] of this.#seen.reads) {
+      if (relation === undefined || this.#rules.has(range) || range.schemaname !== undefined) continue;
+      const first = this.#splice.indexAt(range.location ?? 0);
+      this.#splice.replace(this.#splice.startOf(first), this.#splice.endOf(first), relationName(relation));
+      this.#expected.change(range, (copy) => void (copy.schemaname = relation.schema));
+    }
+  }
+
   /** Takes TABLESAMPLE out of the text behind a relation: it belongs to the table inside. */
   #sample(range: RangeVar, last: number): { readonly text: string; readonly body: object } | undefined {
     const body = this.#shape.samples.get(range);

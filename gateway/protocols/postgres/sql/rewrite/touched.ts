@@ -24,13 +24,21 @@ const rewritten: ReadonlySet<string> = new Set([
 ]);
 /** Truncating hands out nothing, but takes what a filter hides. */
 
+export interface Views {
+  lineage(relation: Relation): ViewLineage | undefined;
+  /** Its query is read in its place. */
+  isExpanded(relation: Relation): boolean;
+}
+
 const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
 
 export class Touched {
   readonly #facts: StatementFacts;
   readonly #obliged: Obliged;
-  readonly #lineage: (relation: Relation) => ViewLineage | undefined;
+  readonly #views: Views;
   readonly #sources: readonly Source[];
+  readonly #read: readonly Relation[];
+  readonly #written: readonly Relation[];
   readonly #named: ReadonlySet<string>;
   readonly #tables: ReadonlySet<string>;
   /** Parents and children of what is named. */
@@ -38,16 +46,15 @@ export class Touched {
   readonly #heirs = new Set<string>();
   readonly #relations: readonly RelationFact[];
 
-  constructor(
-    facts: StatementFacts,
-    seen: Occurrences,
-    obliged: Obliged,
-    lineage: (relation: Relation) => ViewLineage | undefined,
-  ) {
+  constructor(facts: StatementFacts, seen: Occurrences, obliged: Obliged, views: Views) {
     this.#facts = facts;
     this.#obliged = obliged;
-    this.#lineage = lineage;
+    this.#views = views;
     this.#sources = [...seen.reads.values(), ...seen.targets.values()];
+    const relationsOf = (of: ReadonlyMap<unknown, Source>): Relation[] =>
+      [...of.values()].flatMap(({ relation }) => (relation === undefined ? [] : [relation]));
+    this.#read = relationsOf(seen.reads);
+    this.#written = relationsOf(seen.targets);
     const relations = this.#sources.flatMap(({ relation }) => (relation === undefined ? [] : [relation]));
     this.#named = new Set(relations.map(qualified));
     this.#tables = new Set(relations.filter(({ kind }) => kind !== 'v' && kind !== 'm').map(qualified));
@@ -83,7 +90,8 @@ export class Touched {
         `${kind.replaceAll('_', ' ').toUpperCase()} of ${first.name}: masks and filters cannot be put into it`,
       );
     for (const fact of this.#relations) this.#covered(fact);
-    for (const { relation } of this.#sources) if (relation !== undefined) this.#view(relation);
+    for (const view of this.#read) if (!this.#views.isExpanded(view)) this.#view(view);
+    for (const view of this.#written) this.#view(view);
   }
 
   #covered({ name, via, access }: RelationFact): void {
@@ -99,6 +107,7 @@ export class Touched {
         );
       return;
     }
+    if (via !== undefined && this.#isExpanded(name)) return;
     if (filtered && via !== undefined && !this.#isPolicy(name))
       throw new RewriteRefusal(
         'filter_unenforceable',
@@ -114,12 +123,22 @@ export class Touched {
     throw refuse(`${name} is reached ${via === undefined ? 'where' : `through ${via}, where`} masks cannot be put`);
   }
 
+  /** All views that reach the relation are replaced by their queries, of which the same is asked. */
+  #isExpanded(name: string): boolean {
+    const reaching = [...this.#read, ...this.#written].filter(
+      ({ reads, heirs }) =>
+        reads.some((reached) => reached.how !== 'p' && qualified(reached) === name) ||
+        heirs.some((heir) => qualified(heir) === name),
+    );
+    return reaching.length > 0 && reaching.every((view) => this.#read.includes(view) && this.#views.isExpanded(view));
+  }
+
   /** Views that reach the relation are known to the last column; what they use it for is looked at with each. */
   #throughViews(name: string): boolean {
     const views = this.#sources.flatMap(({ relation }) =>
       relation?.reads.some((reached) => reached.how === 'v' && qualified(reached) === name) ? [relation] : [],
     );
-    return views.length > 0 && views.every((view) => this.#lineage(view) !== undefined);
+    return views.length > 0 && views.every((view) => this.#views.lineage(view) !== undefined);
   }
 
   #isPolicy(name: string): boolean {
@@ -143,7 +162,7 @@ export class Touched {
     if (relation.kind !== 'v' && relation.kind !== 'm') return;
     const name = qualified(relation);
     const below = relation.reads.filter((reached) => reached.how === 'v' && this.#obliged.touches(qualified(reached)));
-    const lineage = this.#lineage(relation);
+    const lineage = this.#views.lineage(relation);
     if (below.length === 0) return;
     if (lineage === undefined) throw refuse(`what the view ${name} does with ${qualified(below[0]!)} is not known`);
     for (const { name: column, use } of lineage.uses) {

@@ -36,12 +36,16 @@ export function wrapped(wrap: Wrap): string {
     );
   }
   const conditions = [predicate(rules, own), rules.guard].filter((condition) => condition !== undefined);
+  const names = relation.columns.map(({ name }) => quoteName(name)).join(', ');
+  const from =
+    rules.query === undefined
+      ? `${only ? 'ONLY ' : ''}${relationName(relation)}${alias === relation.name ? '' : ` AS ${own}`}`
+      : `(${rules.query}) AS ${own}(${names})`;
   return [
-    `(SELECT ${columns.join(', ')} FROM ${only ? 'ONLY ' : ''}${relationName(relation)}`,
-    alias === relation.name ? '' : ` AS ${own}`,
+    `(SELECT ${columns.join(', ')} FROM ${from}`,
     sample === undefined ? '' : ` ${sample}`,
     conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`,
-    isBarrier === true ? ' OFFSET 0' : '',
+    isBarrier === true || rules.query !== undefined ? ' OFFSET 0' : '',
     ')',
   ].join('');
 }

@@ -32,4 +32,5 @@ create view app.nested as select id, email as mail from app.contacts;
 create view app.found as select id, name from app.customers where email like 'a%';
 create view app.per_tenant as select tenant, count(*) as n from app.customers group by tenant;
 create view app.latest as select id, name, email from app.customers order by email;
+create view app.bought as select c.id, c.name, o.total from app.customers c join app.orders o on o.customer_id = c.id where c.email like '%';
 create materialized view app.frozen as select id, name, email from app.customers;
