@@ -126,7 +126,12 @@ function lenderOf(node: Wrapped | undefined): ColumnRef | undefined {
 }
 
 /** Comparisons of any type: they fail for no value, and show nothing. */
-const quiet = /^(=|<>|!=|<|>|<=|>=|~~\*?|!~~\*?|\|\||&&|@>|<@)$/;
+const quiet = /^(=|<>|!=|<|>|<=|>=)$/;
+/** These fail for a pattern that ends within an escape. */
+const likes = /^!?~~\*?$/;
+const isQuiet = (operator: string, right: Wrapped | undefined): boolean =>
+  quiet.test(operator) || (likes.test(operator) && as(right, 'A_Const') !== undefined);
+
 const quietCalls: ReadonlySet<string> = new Set([
   'lower',
   'upper',
@@ -154,7 +159,9 @@ function mayTell(statement: Wrapped): boolean {
   let found = false;
   walk(parts, (value) => {
     if (typeof value.kind === 'string' && value.kind.startsWith('AEXPR_') && Array.isArray(value.name))
-      found ||= !value.kind.includes('BETWEEN') && !quiet.test(strings(value.name as Wrapped[]).at(-1) ?? '');
+      found ||=
+        !value.kind.includes('BETWEEN') &&
+        !isQuiet(strings(value.name as Wrapped[]).at(-1) ?? '', value.rexpr as Wrapped);
     else if (value.TypeCast !== undefined)
       found ||= as((value.TypeCast as { arg?: Wrapped }).arg, 'A_Const') === undefined;
     else if (value.FuncCall !== undefined)
