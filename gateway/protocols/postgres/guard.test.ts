@@ -71,10 +71,14 @@ describe('errors and notices', () => {
     ['go out as they came where nothing is masked', { details: 'keep' }, undefined],
     [
       'keep it of relations in which nothing is',
-      { details: { harmless: new Set([relationKey('app', 'customers')]) } },
+      { details: { harmless: new Set([relationKey('app', 'customers')]), harmful: new Set() } },
       undefined,
     ],
-    ['lose it of any other', { details: { harmless: new Set([relationKey('app', 'plain')]) } }, harmless],
+    [
+      'lose it of any other',
+      { details: { harmless: new Set([relationKey('app', 'plain')]), harmful: new Set() } },
+      harmless,
+    ],
     ['are told where the client wrote it', { details: 'keep', position: (sent) => sent - 5 }, { ...whole, P: '2' }],
     [
       "are told nowhere in the gateway's own text",
@@ -107,11 +111,20 @@ describe('errors and notices', () => {
 
   test('of two guards the stricter holds, and its own text decides on positions', () => {
     const both = stricter(
-      guard({ details: { harmless: new Set(['a', 'b']) }, hidden: new Set(['1.1']), position: () => 1 }),
-      guard({ details: { harmless: new Set(['b']) }, hidden: new Set(['2.1']), withheld: true, position: () => 2 }),
+      guard({
+        details: { harmless: new Set(['a', 'b']), harmful: new Set(['c']) },
+        hidden: new Set(['1.1']),
+        position: () => 1,
+      }),
+      guard({
+        details: { harmless: new Set(['c', 'd']), harmful: new Set(['b']) },
+        hidden: new Set(['2.1']),
+        withheld: true,
+        position: () => 2,
+      }),
     );
     expect(both).toMatchObject({
-      details: { harmless: new Set(['b']) },
+      details: { harmless: new Set(['a', 'd']), harmful: new Set(['c', 'b']) },
       hidden: new Set(['1.1', '2.1']),
       withheld: true,
     });

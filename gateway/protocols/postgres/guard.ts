@@ -21,7 +21,8 @@ export interface Guard {
 }
 
 /** 'drop', or only of those relations ("schema"."name") that nothing is masked in. */
-export type Details = 'keep' | 'drop' | { readonly harmless: ReadonlySet<string> };
+export type Details =
+  'keep' | 'drop' | { readonly harmless: ReadonlySet<string>; readonly harmful: ReadonlySet<string> };
 
 interface FrameView {
   readonly buffer: Buffer;
@@ -55,7 +56,9 @@ const nothing: ReadonlySet<string> = new Set();
 function stricterDetails(one: Details, other: Details): Details {
   if (one === 'drop' || other === 'drop') return 'drop';
   if (one === 'keep' || other === 'keep') return one === 'keep' ? other : one;
-  return { harmless: new Set([...one.harmless].filter((relation) => other.harmless.has(relation))) };
+  // Each statement knows of the relations that it touches alone.
+  const harmful = new Set([...one.harmful, ...other.harmful]);
+  return { harmless: new Set([...one.harmless, ...other.harmless].filter((name) => !harmful.has(name))), harmful };
 }
 
 /** SQLSTATE classes whose messages quote what an expression held: data, routines, raised by hand. */

@@ -225,6 +225,6 @@ function array(value: Buffer): string | undefined {
 
 /** array_out quotes what it would read back otherwise. */
 function quote(text: string): string {
-  if (text !== '' && !/[{},"\\\s]/.test(text) && text.toUpperCase() !== 'NULL') return text;
+  if (text !== '' && !/[{},"\\ \t\n\r\v\f]/.test(text) && text.toUpperCase() !== 'NULL') return text;
   return `"${text.replace(/["\\]/g, '\\$&')}"`;
 }

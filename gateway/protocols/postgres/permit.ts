@@ -161,6 +161,7 @@ export class Enforcer {
   /** What the errors of a statement that writes may say: of a relation in which anything is masked, no row is shown. */
   #details({ whole }: Judged): Guard | Promise<Guard> {
     const harmless = new Set<string>();
+    const harmful = new Set<string>();
     let absent = 0;
     const all = new Set(whole.statements.flatMap(({ facts }) => facts.relations.map(({ name }) => name)));
     // A name with a dot in it cannot be told from two: nothing is known of it.
@@ -184,9 +185,10 @@ export class Enforcer {
           executeOperation(known, this.#place, { values: [], undecoded: false }),
         );
         if (outcome === 'allow' && masks.length === 0 && filters.length === 0) harmless.add(key);
+        else harmful.add(key);
       });
     });
-    const details: Details = { harmless };
+    const details: Details = { harmless, harmful };
     // What redefines a relation computes over rows that nobody selected.
     const redefines = whole.action === 'define' || whole.action === 'administer';
     const guard = (): Guard => ({
