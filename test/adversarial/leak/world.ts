@@ -144,8 +144,13 @@ export async function makeWorld(server: TestServer): Promise<World> {
       (parse(policy('data.yaml')) as { classification: { orders: object } }).classification.orders,
     );
     const found =
-      await a.sql(`select a.attrelid || '.' || a.attnum as key from pg_attribute a join pg_class c on c.oid = a.attrelid
-      where concat(c.relnamespace::regnamespace, '.', c.relname, '.', a.attname) in (${masked.map((name) => `'${name}'`).join(', ')})`);
+      await a.sql(`with masked as (select a.attrelid, a.attnum from pg_attribute a join pg_class c on c.oid = a.attrelid
+        where concat(c.relnamespace::regnamespace, '.', c.relname, '.', a.attname) in (${masked.map((name) => `'${name}'`).join(', ')}))
+      select attrelid || '.' || attnum as key from masked
+      -- Generated columns carry what they are computed from.
+      union select d.adrelid || '.' || d.adnum from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+        join pg_depend p on p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refclassid = 'pg_class'::regclass
+        join masked m on m.attrelid = p.refobjid and m.attnum = p.refobjsubid where a.attgenerated <> '' `);
     const [last] = await a.sql(
       `select greatest((select max(oid) from pg_class), (select max(oid) from pg_type))::bigint::int as newest`,
     );

@@ -63,9 +63,18 @@ export const special: ReadonlySet<string> = new Set([
 
 const known: ReadonlySet<string> = new Set(builtinFunctions.trim().split(/\s+/));
 
+/** Helpers of the standard's views, which drivers call themselves: out of their arguments, but for an index's definition. */
+const informationSchema: ReadonlySet<string> = new Set(
+  `_pg_char_max_length _pg_char_octet_length _pg_datetime_precision _pg_expandarray _pg_index_position _pg_interval_type _pg_numeric_precision
+    _pg_numeric_precision_radix _pg_numeric_scale _pg_truetypid _pg_truetypmod`.split(/\s+/),
+);
+
 /** Whether a function, as "schema.name", is known to have no effects and to read nothing but its arguments. */
 export function isKnown(qualified: string): boolean {
-  return qualified.startsWith('pg_catalog.') && known.has(qualified.slice('pg_catalog.'.length));
+  const [schema, name, more] = qualified.split('.');
+  if (name === undefined || more !== undefined) return false;
+  if (schema === 'pg_catalog') return known.has(name);
+  return schema === 'information_schema' && informationSchema.has(name);
 }
 
 /** Built-ins that run SQL which they are given, or that read a query out of an argument: after them anything may be otherwise. */
