@@ -5,6 +5,7 @@ import type {
   IndexStmt,
   RangeVar,
   RoleSpec,
+  TableLikeClause,
   TypeName,
   VariableSetStmt,
   ViewStmt,
@@ -195,6 +196,11 @@ function relations(context: Context, kind: string, body: Body, access: Access): 
     const schema = main.relpersistence === 't' ? 'pg_temp' : (main.schemaname ?? names.path?.creation);
     facts.relation(schema === undefined ? main.relname : `${schema}.${main.relname}`, made, 'define');
   }
+  const copied = new Set(
+    ((base.tableElts as Wrapped[] | undefined) ?? []).map(
+      (node) => as<TableLikeClause>(node, 'TableLikeClause')?.relation,
+    ),
+  );
   // A query's relations are noted with the query.
   const { query: _query, schemaElts: _elements, ...rest } = body;
   walk(kind === 'ViewStmt' || kind === 'RuleStmt' ? { relation: body.relation } : rest, (value) => {
@@ -204,7 +210,9 @@ function relations(context: Context, kind: string, body: Body, access: Access): 
     const own: Access =
       value === (main as unknown) || kind === 'VacuumStmt' || kind === 'LockStmt' || kind === 'GrantStmt'
         ? access
-        : 'use';
+        : binds.has(kind) && !copied.has(range)
+          ? 'define'
+          : 'use';
     const found = context.relation(range.schemaname, value.relname, own);
     if (found === undefined) return false;
     facts.relation(qualified(found), found.kind, own);
@@ -212,6 +220,14 @@ function relations(context: Context, kind: string, body: Body, access: Access): 
     return false;
   });
 }
+
+/** Statements that change or bind the other tables that they name: a parent, a referenced table, one that statistics are kept of. */
+const binds: ReadonlySet<string> = new Set([
+  'CreateStmt',
+  'CreateForeignTableStmt',
+  'AlterTableStmt',
+  'CreateStatsStmt',
+]);
 
 /** Statements that go on to a table's children, or may. */
 const descends: ReadonlySet<string> = new Set(['AlterTableStmt', 'IndexStmt', 'LockStmt', 'VacuumStmt', 'RenameStmt']);
