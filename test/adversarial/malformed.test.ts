@@ -125,7 +125,13 @@ describe('malformed input', () => {
       left: false,
       upstream: 2,
     });
-    expect(memory() - before.memory).toBeLessThan(heap_bytes_max);
+    // What one collection makes free (a socket, with its buffers) is given back by a later one.
+    let grown = memory() - before.memory;
+    for (const until = Date.now() + close_ms_max; grown >= heap_bytes_max && Date.now() < until;) {
+      await bystander.query('select 1');
+      grown = memory() - before.memory;
+    }
+    expect(grown).toBeLessThan(heap_bytes_max);
     expect(rows(await bystander.exchange(message.query('select 42')))).toEqual([['42']]);
   }, 180_000);
 });
