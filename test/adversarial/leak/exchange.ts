@@ -162,9 +162,9 @@ function wireMessage([kind, first = '', second = '', third, fourth]: WireStep): 
  * What two clients of equal databases have to find equal: every byte, but for what names the decision (its number, and
  * hints that quote it), the session's temporary schema, the process that notified, and numbers of objects that were made in the course of it.
  */
-export function signature(given: Answer, newest: number): string {
-  const parts = given.steps.map((frames) =>
-    frames.map(({ type, body }) => {
+export function signature(given: Answer, newest: number, unordered = false): string {
+  const parts = given.steps.map((frames) => {
+    const said = frames.map(({ type, body }) => {
       if (type === 'T') return `T${withoutNew(body, newest).toString('latin1')}`;
       if (type === 'A') return `A${body.subarray(4).toString('latin1')}`;
       return (
@@ -174,8 +174,9 @@ export function signature(given: Answer, newest: number): string {
           .replace(/\bd-[0-9a-z]+-\d+\b/g, 'd-0')
           .replace(/\bpg_temp_\d+\b/g, 'pg_temp_0')
       );
-    }),
-  );
+    });
+    return unordered ? said.sort() : said;
+  });
   const alone = given.steps.length === 0 ? given.errors.map((error) => [error['C'], error['M']]) : [];
   return JSON.stringify([parts, alone]);
 }
