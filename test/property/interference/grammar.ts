@@ -179,12 +179,10 @@ export class Grammar extends Expressions {
     const { choices } = this;
     const { sql: from, sources } = this.from(depth + 1);
     const scope = this.scope(sources);
-    const keys = choices
-      .some(
-        scope.filter(({ type }) => type !== 'json'),
-        4,
-      )
-      .slice(0, 2);
+    // json knows no equality.
+    const groupable = scope.filter(({ type }) => type !== 'json');
+    if (groupable.length === 0) return this.query(depth_max);
+    const keys = choices.some(groupable, 4).slice(0, 2);
     const sums = Array.from({ length: 1 + choices.number(2) }, () => this.aggregate(scope, depth + 1));
     const columns: WorldColumn[] = [
       ...keys.map(({ type }, at) => ({ name: `k${String(at)}`, type, masked: false })),
