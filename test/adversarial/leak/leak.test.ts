@@ -27,7 +27,10 @@ describe('attempts on what is masked', () => {
     const started = Date.now();
     const subjects: Subject[] = [];
     try {
-      for (const filled of [world.a, world.b]) subjects.push(await world.gateway(filled, upstream));
+      for (const filled of [world.a, world.b]) {
+        await filled.renew();
+        subjects.push(await world.gateway(filled, upstream));
+      }
       const [a, b] = subjects;
       if (a === undefined || b === undefined) throw new Error('two gateways were started');
       const verdicts = await runAll(
