@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { Guard } from './guard.js';
-import type { Obligations, Plan } from './rewriting.js';
+import { asked, type Obligations, type Plan } from './rewriting.js';
 import type { Interpreter, Template } from './statement.js';
 
 /** What of a string leaves for the server under the masks and filters of one decision. */
@@ -8,7 +7,7 @@ export interface Leaving {
   readonly obligations: Obligations;
   /** The text in place of the client's; undefined where that leaves as it came. */
   readonly text: string | undefined;
-  /** Equal for equal texts of one template; '' where nothing is rewritten. */
+  /** SHA-256 of the text, hexadecimal; '' where nothing is rewritten. */
   readonly key: string;
   /** How what the server says to it is looked at. */
   readonly guard: Guard | undefined;
@@ -83,23 +82,5 @@ export function sameText(
   return before.key === after.key;
 }
 
-const askedFor = new WeakMap<Obligations['masks'], WeakMap<Obligations['filters'], string>>();
-
-/** Decisions out of the engine's cache share their masks and filters. */
-function asked({ masks, filters }: Obligations): string {
-  let known = askedFor.get(masks);
-  if (known === undefined) askedFor.set(masks, (known = new WeakMap()));
-  let text = known.get(filters);
-  if (text === undefined) known.set(filters, (text = JSON.stringify([masks, filters])));
-  return text;
-}
-
-const digests = new WeakMap<Leaving, string>();
-
 /** SHA-256 of what leaves, where that is not what came: for the audit. */
-export function digest(leaving: Leaving): string | undefined {
-  if (leaving.text === undefined) return undefined;
-  let known = digests.get(leaving);
-  if (known === undefined) digests.set(leaving, (known = createHash('sha256').update(leaving.text).digest('hex')));
-  return known;
-}
+export const digest = ({ text, key }: Leaving): string | undefined => (text === undefined ? undefined : key);

@@ -6,9 +6,20 @@ export interface Obligations {
   readonly filters: readonly Filter[];
 }
 
+const askedFor = new WeakMap<Obligations['masks'], WeakMap<Obligations['filters'], string>>();
+
+/** Equal for obligations that say the same. Decisions out of the engine's cache share their masks and filters. */
+export function asked({ masks, filters }: Obligations): string {
+  let known = askedFor.get(masks);
+  if (known === undefined) askedFor.set(masks, (known = new WeakMap()));
+  let text = known.get(filters);
+  if (text === undefined) known.set(filters, (text = JSON.stringify([masks, filters])));
+  return text;
+}
+
 /** What leaves in place of the client's text. */
 export interface Plan {
-  /** Equal for obligations that come to the same text. '' where nothing is rewritten. */
+  /** SHA-256 of the text, hexadecimal: equal for obligations that come to the same. '' where nothing is rewritten. */
   readonly key: string;
   readonly text: string;
   /** Columns that no RowDescription may show: `${oid of the relation}.${number of the attribute}`. */

@@ -10,10 +10,30 @@ export const forms_chars_max = 8 * 1024 * 1024;
 export const variants_max = 256;
 export const entries_max = 8_192;
 
-interface Variants<Entry> {
-  /** Literals that some analysis of this form looked at: entries hold for equal ones only. */
-  readonly seen: Set<number>;
-  readonly entries: Map<string, Entry>;
+/** What was made of texts of one form. */
+export class Variants<Entry> {
+  /** Literals that were looked at in some text of this form: entries hold for equal ones only. */
+  readonly #seen = new Set<number>();
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(readonly max = variants_max) {}
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(form: Form): Entry | undefined {
+    return this.#entries.get(variantOf(form, this.#seen));
+  }
+
+  /** `entry` was made out of the watched text, which nobody looks at any more. */
+  keep({ form, seen }: Watched, entry: Entry): void {
+    // The others were filed without regard to what was looked at only this time.
+    const more = [...seen].filter((index) => !this.#seen.has(index));
+    for (const index of more) this.#seen.add(index);
+    if (more.length > 0 || this.#entries.size >= this.max) this.#entries.clear();
+    this.#entries.set(variantOf(form, this.#seen), entry);
+  }
 }
 
 export class Forms<Entry> {
@@ -22,40 +42,30 @@ export class Forms<Entry> {
   #entries = 0;
 
   get(form: Form): Entry | undefined {
-    const variants = this.#forms.get(form.key);
-    return variants?.entries.get(variantOf(form, variants.seen));
+    return this.#forms.get(form.key)?.get(form);
   }
 
-  /** `entry` was made out of the watched text, whose analysis is over. */
-  keep({ form, seen }: Watched, entry: Entry): void {
-    let variants = this.#forms.get(form.key);
+  keep(watched: Watched, entry: Entry): void {
+    const { key } = watched.form;
+    let variants = this.#forms.get(key);
     if (variants === undefined) {
-      variants = { seen: new Set(seen), entries: new Map() };
-      this.#forms.set(form.key, variants);
-      this.#chars += form.key.length;
+      variants = new Variants();
+      this.#forms.set(key, variants);
+      this.#chars += key.length;
     }
-    // The others were filed without regard to what only this analysis looked at.
-    const more = [...seen].filter((index) => !variants.seen.has(index));
-    for (const index of more) variants.seen.add(index);
-    if (more.length > 0 || variants.entries.size >= variants_max) this.#empty(variants);
-    const variant = variantOf(form, variants.seen);
-    if (!variants.entries.has(variant)) this.#entries++;
-    variants.entries.set(variant, entry);
+    this.#entries -= variants.size;
+    variants.keep(watched, entry);
+    this.#entries += variants.size;
     this.#makeRoom();
   }
 
   #makeRoom(): void {
     for (const [oldest, variants] of this.#forms) {
       if (this.#forms.size <= forms_max && this.#chars <= forms_chars_max && this.#entries <= entries_max) return;
-      this.#empty(variants);
+      this.#entries -= variants.size;
       this.#forms.delete(oldest);
       this.#chars -= oldest.length;
     }
-  }
-
-  #empty({ entries }: Variants<Entry>): void {
-    this.#entries -= entries.size;
-    entries.clear();
   }
 }
 

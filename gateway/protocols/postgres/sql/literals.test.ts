@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { parse as parseYaml } from 'yaml';
 import { fixtureAsk, readFixture } from '../../../../test/support/catalog-fixture.js';
+import { anotherLiteral, withLiterals } from '../../../../test/support/literals.js';
 import { createInterpreter, loadParser, SharedCatalog } from '../interpreter.js';
 import { StatementError, type Interpreter, type Template } from '../statement.js';
 import { Forms } from './forms.js';
-import { formOf, type Literal } from './literals.js';
+import { formOf } from './literals.js';
 
 /** What is shared between texts of one form is what each would have got alone. */
 
@@ -41,49 +42,6 @@ const places = [
   'select sum(id) over (order by id rows between 1 preceding and 2 following) from orders',
   "select json_value('{\"a\": 1}', '$.a')",
 ];
-
-const integers = fc.oneof(fc.constantFrom(0, 1, 2, 3, 24, 25, 999_999_999), fc.nat(999_999_999)).map(String);
-const decimals = fc.tuple(fc.nat(999), fc.nat(999)).map(([whole, part]) => `${String(whole)}.${String(part)}`);
-const strings = fc
-  .oneof(
-    fc.constantFrom(
-      '',
-      'a',
-      'orders',
-      'app.secrets',
-      'secrets',
-      'orders_id_seq',
-      'secrets_id_seq',
-      'role',
-      'search_path',
-      'client_encoding',
-      'standard_conforming_strings',
-      'off',
-      'sjis',
-      'year',
-      '1 day',
-      '2026-01-01',
-      "it's",
-      'x--y',
-      '/*',
-      '$.a',
-      '0',
-      't',
-    ),
-    fc.string({ unit: 'grapheme-ascii', maxLength: 12 }).map((text) => text.replaceAll('\\', '')),
-  )
-  .map((text) => `'${text.replaceAll("'", "''")}'`);
-const another = { integer: integers, decimal: decimals, string: strings } as const;
-
-const withLiterals = (text: string, literals: readonly Literal[], others: readonly string[]): string => {
-  let made = '';
-  let at = 0;
-  for (const [index, literal] of literals.entries()) {
-    made += text.slice(at, literal.at) + others[index]!;
-    at = literal.at + literal.text.length;
-  }
-  return made + text.slice(at);
-};
 
 const fixture = readFixture(join(folder, 'catalog.json'));
 /** Literals may name anything: what was not recorded does not exist. */
@@ -123,7 +81,7 @@ describe('one template for many texts', () => {
     for (const text of texts) {
       const { literals } = formOf(text)!;
       const first = await outcome(experienced, text);
-      const variations = fc.sample(fc.tuple(...literals.map(({ kind }) => another[kind])), 6);
+      const variations = fc.sample(fc.tuple(...literals.map(anotherLiteral)), 6);
       for (const values of variations) {
         const variation = withLiterals(text, literals, values);
         expect(formOf(variation)!.key).toBe(formOf(text)!.key);

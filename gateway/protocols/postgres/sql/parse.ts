@@ -51,8 +51,8 @@ export function parse(text: string): Parsed {
   return parsed;
 }
 
-/** A tree of one's own, which nobody else has and nothing watches. */
-export const parseAlone = (text: string): Parsed => parseAnew(text, false);
+/** A tree of one's own, which nobody else has and nothing watches, unless that is asked for. */
+export const parseAlone = (text: string, watching = false): Parsed => parseAnew(text, watching);
 
 function parseAnew(text: string, watching = true): Parsed {
   if (text.length > text_bytes_max || Buffer.byteLength(text) > text_bytes_max) {

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { ExplainStmt, RangeVar, RawStmt } from 'libpg-query';
-import { RewriteRefusal, type Obligations, type Plan } from '../../rewriting.js';
+import { asked, RewriteRefusal, type Obligations, type Plan } from '../../rewriting.js';
 import type { Statement, Template } from '../../statement.js';
 import { as } from '../ast.js';
+import { Variants } from '../forms.js';
 import { viewLineage } from '../lineage.js';
+import { formOf, type Watched } from '../literals.js';
 import { parseAlone } from '../parse.js';
 import { analyse, judgedWith } from '../template.js';
 import { assertAlike, Expected } from './expected.js';
@@ -13,7 +14,8 @@ import { explain } from './explain.js';
 import { groups } from './group.js';
 import { outermost, Outputs } from './output.js';
 import { Obliged, type Rules } from './rules.js';
-import { Splice, unclear } from './splice.js';
+import { keyOfText, Sharing, type Made } from './sharing.js';
+import { Splice, unclear, type Edit } from './splice.js';
 import { StatementRewriting } from './statement.js';
 import { Touched } from './touched.js';
 
@@ -29,48 +31,75 @@ const asItIs = (text: string): Plan => ({
   position: (sent) => sent,
 });
 
-/** Plans that are kept of one template, by text and obligations. */
-export const plans_max = 64;
-const kept = new WeakMap<readonly Statement[], Map<string, Plan | RewriteRefusal>>();
+/** Obligations whose plans are kept of one template's statements. */
+export const obligations_max = 64;
+/** Plans that are kept under one of them: of texts that share nothing, and by what was looked at in those that do. */
+export const plans_max = 16;
 
-/** Throws RewriteRefusal. The same template and obligations give the same plan. */
+/** What was made of texts with the same statements, under the same obligations. */
+class Kept {
+  readonly texts = new Map<string, Plan | RewriteRefusal>();
+  readonly forms = new Variants<Sharing>(plans_max);
+
+  get(text: string, make: (text: string) => Made): Plan | RewriteRefusal {
+    const known = this.texts.get(text);
+    if (known !== undefined) return known;
+    const form = formOf(text);
+    const sharing = form === undefined ? undefined : this.forms.get(form);
+    const shared = form === undefined ? undefined : sharing?.of(text, form, make);
+    if (shared !== undefined) return shared;
+    const made = make(text);
+    if (sharing === undefined && made.watched !== undefined)
+      this.forms.keep(made.watched, new Sharing(made, made.watched));
+    else {
+      if (this.texts.size >= plans_max) this.texts.clear();
+      this.texts.set(text, made.outcome);
+    }
+    return made.outcome;
+  }
+}
+
+const kept = new WeakMap<readonly Statement[], Map<string, Kept>>();
+
+/** Throws RewriteRefusal. The same template and obligations give equal plans. */
 export function plan(template: Template, obligations: Obligations): Plan {
   if (obligations.masks.length === 0 && obligations.filters.length === 0) return asItIs(template.text);
-  const plans = kept.get(template.statements) ?? new Map<string, Plan | RewriteRefusal>();
-  kept.set(template.statements, plans);
-  const key = `${keyOf(obligations)}\0${template.text}`;
-  let found = plans.get(key);
-  if (found === undefined) {
-    try {
-      found = make(template, obligations);
-    } catch (error) {
-      if (error instanceof RangeError) found = unclear('a statement that is nested this deep');
-      else if (error instanceof RewriteRefusal) found = error;
-      else throw error;
-    }
-    if (plans.size >= plans_max) plans.clear();
-    plans.set(key, found);
+  let all = kept.get(template.statements);
+  if (all === undefined) kept.set(template.statements, (all = new Map<string, Kept>()));
+  const key = asked(obligations);
+  let plans = all.get(key);
+  if (plans === undefined) {
+    if (all.size >= obligations_max) all.clear();
+    all.set(key, (plans = new Kept()));
   }
+  const found = plans.get(template.text, (text) => outcomeOf(template, text, obligations));
   if (found instanceof RewriteRefusal) throw found;
   return found;
 }
 
-const keys = new WeakMap<object, string>();
-
-function keyOf({ masks, filters }: Obligations): string {
-  return `${jsonOf(masks)}${jsonOf(filters)}`;
-}
-
-function jsonOf(list: readonly object[]): string {
-  let key = keys.get(list);
-  if (key === undefined) {
-    key = JSON.stringify(list);
-    keys.set(list, key);
+/** @param text The template's own, or another with the same statements. */
+function outcomeOf(template: Template, text: string, obligations: Obligations): Made {
+  const notes: Notes = { watched: undefined, edits: [] };
+  let outcome: Plan | RewriteRefusal;
+  try {
+    outcome = make(template, text, obligations, notes);
+  } catch (error) {
+    if (error instanceof RangeError)
+      return { text, outcome: unclear('a statement that is nested this deep'), edits: [], watched: undefined };
+    if (!(error instanceof RewriteRefusal)) throw error;
+    outcome = error;
   }
-  return key;
+  const { edits, watched } = notes;
+  return { text, outcome, edits, watched: watched && { form: watched.form, seen: new Set(watched.seen) } };
 }
 
-function make(template: Template, obligations: Obligations): Plan {
+/** What is known of a rewriting apart from its outcome. */
+interface Notes {
+  watched: Watched | undefined;
+  edits: readonly Edit[];
+}
+
+function make(template: Template, text: string, obligations: Obligations, notes: Notes): Plan {
   const judged = judgedWith(template);
   if (judged === undefined) throw unclear('a statement that was not judged here');
   const { names, unsettled } = judged;
@@ -82,7 +111,8 @@ function make(template: Template, obligations: Obligations): Plan {
     );
   }
   const obliged = new Obliged(obligations, (relation) => viewLineage(relation, names));
-  const parsed = parseAlone(template.text);
+  const parsed = parseAlone(text, true);
+  notes.watched = parsed.watched;
   const seen = new Map<RawStmt, Occurrences>();
   const facts = analyse(parsed, names, unsettled, (raw) => {
     const occurrences = new Occurrences();
@@ -90,7 +120,7 @@ function make(template: Template, obligations: Obligations): Plan {
     return occurrences;
   });
   const raws = parsed.statements.filter(({ stmt }) => stmt !== undefined);
-  const splice = new Splice(template.text);
+  const splice = new Splice(text);
   const expected = new Expected();
   const hidden = new Set<string>();
   const expansions = new Expansions(names, obliged, raws.length === 1, hidden);
@@ -132,20 +162,32 @@ function make(template: Template, obligations: Obligations): Plan {
       [...rules.values()].some(({ filters }) => filters.length > 0),
     );
   }
-  if (splice.isEmpty) return { ...asItIs(template.text), hidden, guarded };
+  if (splice.isEmpty) return { ...asItIs(text), hidden, guarded };
   const spliced = splice.finish();
+  notes.edits = spliced.edits;
+  // To compare the trees is a look at every literal, and at none in particular: see sharing.ts.
+  notes.watched = untouched(parsed.watched, splice);
   assertAlike(
     expected,
     parsed.statements.map(({ stmt }) => stmt),
     spliced.text,
   );
   return {
-    key: createHash('sha256').update(spliced.text).digest('base64url'),
+    key: keyOfText(spliced.text),
     text: spliced.text,
     hidden,
     guarded,
     position: (position) => spliced.position(position),
   };
+}
+
+/** What was looked at up to now, with the literals that lie in what was taken or replaced. */
+function untouched(watched: Watched | undefined, splice: Splice): Watched | undefined {
+  if (watched === undefined) return undefined;
+  const seen = new Set(watched.seen);
+  for (const [index, { at, text }] of watched.form.literals.entries())
+    if (splice.isTouched(at, at + text.length)) seen.add(index);
+  return { form: watched.form, seen };
 }
 
 const hasOutput = (masked: Rules['masked']): boolean => [...masked.values()].some(({ scope }) => scope === 'output');

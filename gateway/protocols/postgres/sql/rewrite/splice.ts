@@ -21,6 +21,7 @@ export class Splice {
   readonly bytes: string;
   readonly tokens: readonly Token[];
   readonly #edits: Edit[] = [];
+  readonly #taken: { readonly start: number; readonly end: number }[] = [];
   #at: Map<number, number> | undefined;
 
   constructor(text: string) {
@@ -46,6 +47,11 @@ export class Splice {
     this.replace(at, at, text);
   }
 
+  /** Whether a part of the text was handed out, or something is put in its place. */
+  isTouched(start: number, end: number): boolean {
+    return [...this.#taken, ...this.#edits].some((part) => part.start < end && part.end > start);
+  }
+
   /** The index of the token that starts there. */
   indexAt(start: number): number {
     this.#at ??= new Map(this.tokens.map((token, index) => [token.start, index]));
@@ -54,10 +60,12 @@ export class Splice {
     return index;
   }
 
-  /** A token as it stands in the text; words in lower case. */
+  /** A token as it stands in the text; words in lower case. Never the value of a literal: all of a kind read alike. */
   word(index: number): string {
     const token = this.tokens[index];
     if (token === undefined) return '';
+    if (token.kind === 'string') return "''";
+    if (isDigit(this.bytes.charCodeAt(token.start))) return '0';
     const text = this.bytes.slice(token.start, token.end);
     return token.kind === 'word' ? text.toLowerCase() : text;
   }
@@ -85,6 +93,7 @@ export class Splice {
   }
 
   slice(start: number, end: number): string {
+    this.#taken.push({ start, end });
     return fromBytes(this.bytes.slice(start, end));
   }
 
@@ -102,35 +111,42 @@ export class Splice {
       .map((edit, index) => ({ edit, index }))
       .sort((a, b) => a.edit.start - b.edit.start || a.edit.end - b.edit.end || a.index - b.index)
       .map(({ edit }) => edit);
-    let bytes = '';
-    let at = 0;
-    for (const edit of edits) {
-      if (edit.start < at) throw unclear('parts of a text that lie within one another');
-      bytes += this.bytes.slice(at, edit.start) + edit.text;
-      at = edit.end;
-    }
-    return new Spliced(this.bytes, bytes + this.bytes.slice(at), edits);
+    return spliced(this.bytes, edits);
   }
+}
+
+const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
+
+/** @param edits In order. Throws RewriteRefusal where they overlap. */
+export function spliced(before: string, edits: readonly Edit[]): Spliced {
+  let bytes = '';
+  let at = 0;
+  for (const edit of edits) {
+    if (edit.start < at) throw unclear('parts of a text that lie within one another');
+    bytes += before.slice(at, edit.start) + edit.text;
+    at = edit.end;
+  }
+  return new Spliced(before, bytes + before.slice(at), edits);
 }
 
 export class Spliced {
   readonly text: string;
+  readonly edits: readonly Edit[];
   readonly #before: string;
   readonly #after: string;
-  readonly #edits: readonly Edit[];
 
   constructor(before: string, after: string, edits: readonly Edit[]) {
     this.text = fromBytes(after);
     this.#before = before;
     this.#after = after;
-    this.#edits = edits;
+    this.edits = edits;
   }
 
   /** A 1-based position in characters of the new text as one of the old; undefined within what was put in. */
   position(sent: number): number | undefined {
     const target = bytesBefore(this.#after, sent - 1);
     let moved = 0;
-    for (const edit of this.#edits) {
+    for (const edit of this.edits) {
       const start = edit.start + moved;
       if (target < start) break;
       if (target < start + edit.text.length) return undefined;
