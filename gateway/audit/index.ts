@@ -1,7 +1,10 @@
 /** The audit log: written before an operation leaves and after it returns. No record, no operation. */
 export { openAudit, type AuditOptions } from './log.js';
 export { mustBeOnDisk } from './durability.js';
+export { filesOf } from './files.js';
 export { findDecision, readRecords, type FoundDecision, type ReadOptions } from './read.js';
+export { searchAudit, type Found, type SearchOptions } from './search.js';
+export type { AuditQuery } from './query.js';
 export type { OpenSink, OpenedSink, SinkFile } from './file.js';
 export type { Audit, AuditRecord, Entry, RecordKind } from './record.js';
 export { isFixed, Members, members, quote, toJson, whole } from './json.js';

@@ -46,10 +46,16 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
 }
 
 /**
- * Kinds that tell what has happened already. Refusing them would not stop it, so while the log cannot be written they
- * wait in the buffer.
+ * Kinds that tell what has happened already, or takes rights away. Refusing them would not stop the one and should not stop
+ * the other, so while the log cannot be written they wait in the buffer.
  */
-const afterTheFact: ReadonlySet<RecordKind> = new Set(['outcome', 'session_close']);
+const afterTheFact: ReadonlySet<RecordKind> = new Set([
+  'outcome',
+  'session_close',
+  'hold_end',
+  'revoke',
+  'session_kill',
+]);
 
 /**
  * One queue for all sinks, with group commit: whatever arrives while a batch is being written becomes the next batch,

@@ -1,9 +1,5 @@
-import { createReadStream } from 'node:fs';
+import { lines } from './lines.js';
 import type { AuditRecord } from './record.js';
-
-/** A line may have at most this many bytes: as much as the log takes as one record. */
-const line_bytes_max = 67_108_864;
-const newline = 0x0a;
 
 export interface ReadOptions {
   /** Told of lines that are no record: cut off by a crash, or changed by somebody. `line` counts from 1. */
@@ -16,7 +12,7 @@ export interface ReadOptions {
  */
 export async function* readRecords(file: string, options: ReadOptions = {}): AsyncGenerator<AuditRecord> {
   for await (const { bytes, number } of lines(file)) {
-    const record = bytes.length === 0 ? undefined : parse(bytes);
+    const record = bytes.length === 0 ? undefined : parseRecord(bytes);
     if (record !== undefined) yield record;
     else if (bytes.length > 0) options.onDamaged?.({ file, line: number });
   }
@@ -40,7 +36,7 @@ export async function findDecision(files: readonly string[], id: string): Promis
       for await (const { bytes } of lines(file)) {
         // Most lines are about something else, and looking for bytes is far cheaper than parsing.
         if (!bytes.includes(needle)) continue;
-        const record = parse(bytes);
+        const record = parseRecord(bytes);
         if (record?.decision_id === id) found.set(`${record.writer} ${record.sequence}`, record);
       }
     } catch (error) {
@@ -54,7 +50,8 @@ export async function findDecision(files: readonly string[], id: string): Promis
   return { decision_id: id, ...(intent && { intent }), ...(outcome && { outcome }), records };
 }
 
-function parse(bytes: Buffer): AuditRecord | undefined {
+/** Undefined for what is no record. */
+export function parseRecord(bytes: Buffer): AuditRecord | undefined {
   try {
     const value = JSON.parse(bytes.toString('utf8')) as Partial<AuditRecord> | null;
     const complete = value?.version === 1 && typeof value.kind === 'string' && typeof value.sequence === 'number';
@@ -62,25 +59,4 @@ function parse(bytes: Buffer): AuditRecord | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function* lines(file: string): AsyncGenerator<{ bytes: Buffer; number: number }> {
-  let number = 1;
-  let pieces: Buffer[] = [];
-  let held_bytes = 0;
-  for await (const chunk of createReadStream(file, { highWaterMark: 262_144 }) as AsyncIterable<Buffer>) {
-    let start = 0;
-    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
-      const piece = chunk.subarray(start, end);
-      yield { bytes: pieces.length === 0 ? piece : Buffer.concat([...pieces, piece]), number };
-      pieces = [];
-      held_bytes = 0;
-      number += 1;
-      start = end + 1;
-    }
-    held_bytes += chunk.length - start;
-    if (held_bytes > line_bytes_max) throw new Error(`${file}:${number} has more than ${line_bytes_max} bytes`);
-    if (start < chunk.length) pieces.push(chunk.subarray(start));
-  }
-  if (pieces.length > 0) yield { bytes: Buffer.concat(pieces), number };
 }

@@ -15,6 +15,21 @@ export type RecordKind =
   | 'intent'
   | 'outcome'
   | 'policy'
+  /** An operation waits for an answer. */
+  | 'hold'
+  /** Somebody approved or refused a hold. */
+  | 'answer'
+  /** A hold is over: approved, refused, expired, withdrawn, cancelled, or its client is gone. */
+  | 'hold_end'
+  /** An approval was widened to further operations, as policy lets it be; and such a grant, or a token, was taken back. */
+  | 'grant'
+  | 'revoke'
+  /** A session was ended from outside. */
+  | 'session_kill'
+  /** Somebody changed something through the API, the console or the command line. */
+  | 'administrator'
+  /** A prompt was registered ahead of the operations that name it. */
+  | 'prompt'
   /** By the log about itself: a line was found cut off, or records could not be written. */
   | 'audit';
 
