@@ -20,7 +20,7 @@ const fieldsOf: Readonly<Record<string, readonly string[]>> = {
   deny: ['code', 'title', 'message'],
   mask: ['resource', 'with', 'scope', 'parameters', 'code'],
   filter: ['resource', 'where', 'code'],
-  approval: ['code', 'groups', 'quorum', 'expires', 'reason', 'preview'],
+  approval: ['code', 'groups', 'quorum', 'expires', 'reason', 'preview', 'in_transaction', 'grant', 'break_glass'],
   limit: ['rows', 'bytes', 'seconds', 'code'],
 };
 const required: Readonly<Record<string, readonly string[]>> = {

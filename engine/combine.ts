@@ -93,3 +93,10 @@ export function issue(verdict: Verdict, revision: string): Decision {
 export function deny(code: EngineCode, revision: string, message?: string): Decision {
   return issue(freeze(refusal(code, message)), revision);
 }
+
+/** What was held may go on: the approvals that it needed are there. What policy asks beside them stays. */
+export function approved(held: Decision): Decision {
+  if (held.outcome !== 'hold') throw new Error(`decision ${held.id} does not wait for an approval`);
+  const { reasons, masks, filters, approvals, limits, revision } = held;
+  return issue({ outcome: 'allow', reasons, masks, filters, approvals, limits }, revision);
+}

@@ -37,6 +37,22 @@ export interface Approval {
   readonly expires_ms: number;
   readonly reason?: string;
   readonly preview?: 'effect';
+  /** A transaction that has written already may wait too, with the locks that it holds. */
+  readonly in_transaction?: true;
+  /** What an approval may be widened to by whoever gives it; absent: it is for this one operation, once. */
+  readonly grant?: GrantTerms;
+  /** Who may answer their own request, alone and at once, saying why: for the night on which nobody else is there. */
+  readonly break_glass?: { readonly groups: readonly string[] };
+}
+
+/** The widest that a grant may be. It never outlives the revision under which it was given. */
+export interface GrantTerms {
+  /** operation: the same hash. fingerprint: the same statement with other values. */
+  readonly same: 'operation' | 'fingerprint';
+  /** True: within the session that asked only. */
+  readonly session: boolean;
+  readonly uses: number;
+  readonly for_ms: number;
 }
 
 export interface Limits {
@@ -82,6 +98,12 @@ export const engineCodes = {
   filter_invalid: 'A filter is not a predicate over its relation.',
   filter_unenforceable: 'A filtered relation is used in a way that cannot be filtered.',
   limit_exceeded: 'The operation exceeded a limit.',
+  approval_refused: 'The operation was asked for and refused.',
+  approval_expired: 'Nobody answered in time.',
+  approval_withdrawn: 'The request was withdrawn before it was answered.',
+  approval_unavailable: 'Nobody can be asked now: the state where approvals are kept is out of reach.',
+  approval_in_transaction: 'The transaction has written already, and would keep its locks while it waits.',
+  approval_unsupported: 'This operation cannot wait for an answer where it stands.',
   policy_changed: 'Masks or filters are others than when this was prepared.',
 } as const;
 export type EngineCode = keyof typeof engineCodes;

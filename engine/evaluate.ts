@@ -1,7 +1,7 @@
 import type { Approval, EngineCode, Filter, Limits, Mask, Outcome, Reason } from './decision.js';
 import { engineCodes } from './decision.js';
 import type { Input } from './input.js';
-import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readFilter, readLimit, readMask, setNames, ShapeError, withinLimits } from './shapes.js'; // prettier-ignore
+import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readFilter, readLimit, readMask, setNames, ShapeError, withinGrant, withinLimits } from './shapes.js'; // prettier-ignore
 
 /**
  * What one layer says of one operation, from what its entry point answered.
@@ -257,6 +257,9 @@ function meets(approval: Approval, required: Approval): boolean {
     approval.quorum >= required.quorum &&
     approval.expires_ms <= required.expires_ms &&
     approval.preview === required.preview &&
-    approval.groups.every((group) => required.groups.includes(group))
+    approval.groups.every((group) => required.groups.includes(group)) &&
+    (approval.in_transaction !== true || required.in_transaction === true) &&
+    withinGrant(approval.grant, required.grant) &&
+    (approval.break_glass?.groups ?? []).every((group) => required.break_glass?.groups.includes(group) === true)
   );
 }

@@ -1,5 +1,5 @@
 import { maskFunctions } from './decision.js';
-import type { Approval, Filter, Limits, Mask, MaskFunction } from './decision.js';
+import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction } from './decision.js';
 
 /**
  * The shapes of what policy answers. Objects are closed: an approval with `qourum: 2` would else be one by a single person.
@@ -73,38 +73,97 @@ export function readFilter(value: unknown, fallback: string): Filter {
   return { resource: text(fields, 'resource'), where: text(fields, 'where'), code: code(fields, fallback) };
 }
 
-const approvalKeys = new Set(['code', 'groups', 'quorum', 'expires', 'reason', 'preview']);
+const approvalKeys = new Set([
+  'code',
+  'groups',
+  'quorum',
+  'expires',
+  'reason',
+  'preview',
+  'in_transaction',
+  'grant',
+  'break_glass',
+]);
 const unit_ms = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-function duration_ms(value: unknown): number {
+function duration_ms(value: unknown, key = 'expires'): number {
   const match = typeof value === 'string' ? /^([1-9][0-9]{0,5})([smhd])$/.exec(value) : null;
-  if (match === null) throw new ShapeError('"expires" is not a duration like "15m" (s, m, h or d)');
+  if (match === null) throw new ShapeError(`"${key}" is not a duration like "15m" (s, m, h or d)`);
   return Number(match[1]) * unit_ms[match[2] as keyof typeof unit_ms];
 }
 
 export function readApproval(value: unknown, fallback: string): Approval {
   const fields = closed(value, approvalKeys);
-  const groups = fields['groups'];
+  const quorum = count(fields['quorum'] ?? 1, 'quorum');
+  const preview = fields['preview'];
+  if (preview !== undefined && preview !== 'effect') throw new ShapeError('"preview" is not "effect"');
+  const reason = fields['reason'] as string | undefined;
+  const inTransaction = fields['in_transaction'];
+  if (inTransaction !== undefined && typeof inTransaction !== 'boolean')
+    throw new ShapeError('"in_transaction" is neither true nor false');
+  const { grant, break_glass: breakGlass } = fields;
+  return {
+    code: code(fields, fallback),
+    groups: groupsOf(fields, 'groups'),
+    quorum,
+    expires_ms: duration_ms(fields['expires'] ?? '15m'),
+    ...(reason === undefined ? undefined : { reason }),
+    ...(preview === undefined ? undefined : { preview }),
+    ...(inTransaction === true ? { in_transaction: true } : undefined),
+    ...(grant === undefined ? undefined : { grant: readGrant(grant) }),
+    ...(breakGlass === undefined
+      ? undefined
+      : { break_glass: { groups: groupsOf(closed(breakGlass, breakGlassKeys), 'groups', '"break_glass" ') } }),
+  };
+}
+
+const breakGlassKeys = new Set(['groups']);
+
+function groupsOf(fields: Fields, key: string, of = ''): string[] {
+  const groups = fields[key];
   if (
     !Array.isArray(groups) ||
     groups.length === 0 ||
     !groups.every((group) => typeof group === 'string' && group !== '')
   )
-    throw new ShapeError('"groups" is not a list of at least one group');
-  const quorum = fields['quorum'] ?? 1;
-  if (typeof quorum !== 'number' || !Number.isSafeInteger(quorum) || quorum < 1)
-    throw new ShapeError('"quorum" is not a whole number from 1 on');
-  const preview = fields['preview'];
-  if (preview !== undefined && preview !== 'effect') throw new ShapeError('"preview" is not "effect"');
-  const reason = fields['reason'] as string | undefined;
+    throw new ShapeError(`${of}"${key}" is not a list of at least one group`);
+  return groups as string[];
+}
+
+function count(value: unknown, key: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1)
+    throw new ShapeError(`"${key}" is not a whole number from 1 on`);
+  return value;
+}
+
+const grantKeys = new Set(['same', 'session', 'uses', 'for']);
+
+/** {"same": "fingerprint", "session": true, "uses": 10, "for": "30m"}: what is left out is narrow. */
+function readGrant(value: unknown): GrantTerms {
+  const fields = closed(value, grantKeys);
+  const same = fields['same'] ?? 'operation';
+  if (same !== 'operation' && same !== 'fingerprint')
+    throw new ShapeError('"same" of a grant is neither "operation" nor "fingerprint"');
+  const session = fields['session'] ?? true;
+  if (typeof session !== 'boolean') throw new ShapeError('"session" of a grant is neither true nor false');
   return {
-    code: code(fields, fallback),
-    groups: groups as string[],
-    quorum,
-    expires_ms: duration_ms(fields['expires'] ?? '15m'),
-    ...(reason === undefined ? undefined : { reason }),
-    ...(preview === undefined ? undefined : { preview }),
+    same,
+    session,
+    uses: count(fields['uses'] ?? 1, 'uses'),
+    for_ms: duration_ms(fields['for'] ?? '15m', 'for'),
   };
+}
+
+/** Whether what stands in `terms` is no wider than `required`; no grant at all is narrowest. */
+export function withinGrant(terms: GrantTerms | undefined, required: GrantTerms | undefined): boolean {
+  if (terms === undefined) return true;
+  return (
+    required !== undefined &&
+    (terms.same === 'operation' || required.same === 'fingerprint') &&
+    (terms.session || !required.session) &&
+    terms.uses <= required.uses &&
+    terms.for_ms <= required.for_ms
+  );
 }
 
 const limitKinds = ['rows', 'bytes', 'seconds'] as const;

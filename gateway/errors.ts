@@ -15,7 +15,8 @@ export abstract class GatewayError extends Error {
   }
 }
 
-export type ErrorCode = 'config' | 'identity' | 'protocol' | 'policy' | 'upstream' | 'audit' | 'internal';
+export type ErrorCode =
+  'config' | 'identity' | 'protocol' | 'policy' | 'upstream' | 'audit' | 'approval' | 'state' | 'internal';
 
 /** Bad configuration: the gateway does not start. The message names the key and the line. */
 export class ConfigError extends GatewayError {
@@ -51,6 +52,25 @@ export class UpstreamError extends GatewayError {
 /** A record could not be written: the operation is refused. */
 export class AuditError extends GatewayError {
   readonly code = 'audit';
+}
+
+/** An approval that cannot be asked for or given: unknown, ended, not this person's to answer. */
+export class ApprovalError extends GatewayError {
+  readonly code = 'approval';
+  /** Short and stable, for records, metrics and the API. */
+  readonly reason: ApprovalProblem;
+  constructor(reason: ApprovalProblem, message: string, options: { detail?: string; cause?: unknown } = {}) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+export type ApprovalProblem =
+  'unknown' | 'ended' | 'own_request' | 'not_in_group' | 'answered_already' | 'needs_comment' | 'too_wide' | 'too_many';
+
+/** The gateway's own database cannot be reached, or does not answer in time. */
+export class StateError extends GatewayError {
+  readonly code = 'state';
 }
 
 /** An invariant of our own broke: this session ends, the others go on. */

@@ -54,9 +54,70 @@ export interface Result {
   readonly tag?: string;
 }
 
+/** What an operation would do, for whoever answers: in the record and on the screen of approvers. */
+export interface Effect {
+  /** measured: it ran in a transaction that nobody has committed. estimated: it did not run, and this is a plan's word. */
+  readonly basis: 'measured' | 'estimated';
+  readonly relations: readonly EffectOnRelation[];
+  /** What the basis does not cover, and why it was not measured where it was not. */
+  readonly notes: readonly string[];
+}
+
+export interface EffectOnRelation {
+  /** As in `operation.resources`. */
+  readonly relation: string;
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+  /** True where the statement does not name it: a cascade or a trigger did it. */
+  readonly indirect?: boolean;
+  /** Some of the rows, column by column as text, masked as the principal's own reads are. Absent: none can be shown. */
+  readonly sample?: readonly {
+    readonly before?: Readonly<Record<string, string | null>>;
+    readonly after?: Readonly<Record<string, string | null>>;
+  }[];
+}
+
+/** How a hold ended. */
+export type HoldEnd =
+  /** Submit the operation again: it is judged anew, and what was given is used up there. */
+  | { readonly how: 'approved' }
+  | { readonly how: 'refused'; readonly by: string; readonly comment?: string }
+  | { readonly how: 'expired' }
+  /** Taken back by the gateway or an administrator: the session ends, the policy changed, the state is lost. */
+  | { readonly how: 'withdrawn'; readonly why: string };
+
+/** Why a protocol takes its request back. */
+export type Withdrawal = 'cancelled' | 'client_gone' | 'session_ended' | 'preview_failed' | 'shutdown';
+
+/** An operation that waits for people. */
+export interface Hold {
+  /** "h-…": what approvers, records and the client call it. */
+  readonly id: string;
+  /** Where a person answers; absent where the gateway serves no console. */
+  readonly link?: string;
+  /** Milliseconds since the epoch. */
+  readonly expires_ms: number;
+  /** Whether policy asks to see what the operation does before it is answered. */
+  readonly preview: boolean;
+  /** Resolves once, with what ended it; never rejects. */
+  readonly ended: Promise<HoldEnd>;
+  /**
+   * Before anything is run for a preview: resolves when the record that it will be is durable. A rejection (AuditError)
+   * means that nothing may be run.
+   */
+  previewing(): Promise<void>;
+  /** Shows approvers what the operation does. May be called again. */
+  show(effect: Effect): Promise<void>;
+  /** Nobody waits any more. Does nothing where it has ended. */
+  withdraw(why: Withdrawal): void;
+}
+
 /** One operation, judged and recorded. */
 export interface Submission {
   readonly decision: Decision;
+  /** Where the decision is a hold: the request that people answer. Never there otherwise. */
+  readonly hold?: Hold | undefined;
   /** Undefined: the bytes may leave now. Else they may when it resolves; a rejection (AuditError) means refused. */
   readonly recorded: Promise<void> | undefined;
   /** Exactly once for an operation that was allowed and sent; never for one that was refused. */
@@ -85,7 +146,10 @@ export interface Session {
   decide(operation: Operation, circumstances?: Circumstances): Decision;
   /** Decides the operation and records the intent. Never throws: what goes wrong is a deny. */
   submit(operation: Operation, circumstances?: Circumstances): Submission;
-  /** The same, where masks and filters have to be put into the operation: `enforce` is asked of every allow. */
+  /**
+   * The same, where masks and filters have to be put into the operation: `enforce` is asked of every allow, and of every
+   * hold before anybody is asked. A promise where it has to wait, for that or for what approvals are kept in.
+   */
   submit(
     operation: Operation,
     circumstances: Circumstances,

@@ -62,7 +62,7 @@ _shapes := {
 	"deny": `{"code"?, "title"?, "message"?}`,
 	"mask": `{"resource", "with": a mask function, "scope"?: "source" or "output", "parameters"?: an object, "code"?}`,
 	"filter": `{"resource", "where", "code"?}`,
-	"approval": `{"groups": ["…"], "code"?, "quorum"?: 1, "expires"?: "15m", "reason"?, "preview"?: "effect"}`,
+	"approval": `{"groups": ["…"], "code"?, "quorum"?: 1, "expires"?: "15m", "reason"?, "preview"?: "effect", "in_transaction"?: true, "grant"?: {"same"?, "session"?, "uses"?, "for"?}, "break_glass"?: {"groups": ["…"]}}`,
 	"limit": `{"rows" and/or "bytes" and/or "seconds": a number, "code"?}`,
 }
 
@@ -86,12 +86,15 @@ _shaped("filter", element) if {
 }
 
 _shaped("approval", element) if {
-	_closed(element, {"groups", "code", "quorum", "expires", "reason", "preview"})
+	_closed(element, {"groups", "code", "quorum", "expires", "reason", "preview", "in_transaction", "grant", "break_glass"})
 	_groups_shaped(element.groups)
 	_quorum_shaped(object.get(element, "quorum", 1))
-	regex.match(`^[1-9][0-9]{0,5}[smhd]$`, object.get(element, "expires", "15m"))
+	_duration_shaped(object.get(element, "expires", "15m"))
 	is_string(object.get(element, "reason", ""))
 	object.get(element, "preview", "effect") == "effect"
+	is_boolean(object.get(element, "in_transaction", true))
+	_grant_shaped(object.get(element, "grant", {}))
+	_break_glass_shaped(object.get(element, "break_glass", {"groups": ["-"]}))
 }
 
 _shaped("limit", element) if {
@@ -145,6 +148,21 @@ _texts(values) if {
 	every value in values {
 		_text(value)
 	}
+}
+
+_duration_shaped(text) if regex.match(`^[1-9][0-9]{0,5}[smhd]$`, text)
+
+_grant_shaped(grant) if {
+	_closed(grant, {"same", "session", "uses", "for"})
+	object.get(grant, "same", "operation") in {"operation", "fingerprint"}
+	is_boolean(object.get(grant, "session", true))
+	_quorum_shaped(object.get(grant, "uses", 1))
+	_duration_shaped(object.get(grant, "for", "15m"))
+}
+
+_break_glass_shaped(terms) if {
+	_closed(terms, {"groups"})
+	_groups_shaped(terms.groups)
 }
 
 _quorum_shaped(quorum) if {

@@ -60,7 +60,11 @@ test_approvals_of_no_shape_are_refused if {
 		{"groups": []}, {"groups": "dba"}, {"groups": [""]}, {"groups": [1]}, {"groups": set()}, {"groups": {2}},
 		{"quorum": 0}, {"quorum": -1}, {"quorum": 1.5}, {"quorum": "2"}, {"qourum": 2},
 		{"expires": "15"}, {"expires": "0m"}, {"expires": "-1m"}, {"expires": "15 m"}, {"expires": 15}, {"expires": ""},
-		{"reason": 1}, {"preview": "affect"},
+		{"reason": 1}, {"preview": "affect"}, {"in_transaction": 1},
+		{"grant": 1}, {"grant": {"same": "anything"}}, {"grant": {"session": 1}}, {"grant": {"uses": 0}},
+		{"grant": {"for": "ever"}}, {"grant": {"use": 1}},
+		{"break_glass": true}, {"break_glass": {}}, {"break_glass": {"groups": []}},
+		{"break_glass": {"groups": ["oncall"], "quorum": 1}},
 	] {
 		refused({"approval": {object.union(approval, change)}}, "approval")
 	}
@@ -94,7 +98,9 @@ test_all_that_is_allowed_has_the_shape if {
 		"filter": {{"resource": "r", "where": "true", "code": "f"}},
 		"approval": {{
 			"code": "p", "groups": {"dba"}, "quorum": 2, "expires": "2h",
-			"reason": "", "preview": "effect",
+			"reason": "", "preview": "effect", "in_transaction": true,
+			"grant": {"same": "fingerprint", "session": false, "uses": 5, "for": "1h"},
+			"break_glass": {"groups": {"oncall"}},
 		}},
 		"limit": {{"rows": 0, "bytes": 1.5, "seconds": 1, "code": "l"}},
 	})
