@@ -1,5 +1,5 @@
-import type { Decision, Input, Principal, Prompt, Reason, TargetInput } from '#engine';
-import { isFixed, members, Members, quote, toJson, whole, type Entry } from './audit/index.js';
+import type { Decision, Input, Principal, Reason, TargetInput } from '#engine';
+import { isFixed, members, Members, Part, quote, toJson, whole, type Entry } from './audit/index.js';
 import type { Result } from './protocol.js';
 
 /**
@@ -10,22 +10,23 @@ export class SessionRecords {
   /** "session_id":…,"target":…,"protocol":… */
   readonly #place: string;
   readonly #purpose: string;
-  readonly #principal: string;
-  readonly #client: string;
+  /** Their commitments in the chain of records are made once, too. */
+  readonly #principal: Part;
+  readonly #client: Part;
 
   /** Principal and client are immutable for the life of a session. */
   constructor(id: string, target: TargetInput, principal: Principal, client: Input['session']['client']) {
     this.#place = whole(members({ session_id: id, target: target.name, protocol: target.protocol }));
     this.#purpose = principal.purpose === undefined ? '' : whole(`,"purpose":${quote(principal.purpose)}`);
-    this.#principal = whole(members({ principal }));
-    this.#client = whole(members({ client }));
+    this.#principal = new Part('principal', whole(needed(principal)));
+    this.#client = new Part('client', whole(needed(client)));
   }
 
   opened(): Entry {
     return {
       kind: 'session_open',
       fields: new Members(this.#place),
-      personal: new Members(`${this.#principal},${this.#client}`),
+      personal: [this.#principal, this.#client],
     };
   }
 
@@ -33,7 +34,7 @@ export class SessionRecords {
     return {
       kind: 'session_close',
       fields: new Members(`${this.#place},${members({ reason, rows })}`),
-      personal: new Members(this.#principal),
+      personal: [this.#principal],
     };
   }
 
@@ -41,15 +42,17 @@ export class SessionRecords {
   intent({ operation, session, target, prompt }: Input, decision: Decision, sent?: string): Entry {
     const transaction = session.transaction === undefined ? '' : `,"transaction":"${session.transaction}"`;
     const { stage, action, opaque, resources, hash } = operation;
+    const what = new Part('operation', needed(operation[target.protocol]));
     return {
       kind: 'intent',
       fields: new Members(
         `"decision_id":"${decision.id}",${this.#place},"stage":"${stage}","action":"${action}","opaque":${opaque ? 'true' : 'false'},` +
           `"resources":${needed(resources)},"hash":${quote(hash)}${transaction},${verdictOf(decision)}${sent === undefined ? '' : `,"sent":${quote(sent)}`}}${this.#purpose}`,
       ),
-      personal: new Members(
-        `${this.#principal}${promptOf(prompt)},${this.#client},"operation":${needed(operation[target.protocol])}`,
-      ),
+      personal:
+        prompt === undefined
+          ? [this.#principal, this.#client, what]
+          : [this.#principal, new Part('prompt', needed(prompt)), this.#client, what],
     };
   }
 
@@ -72,8 +75,6 @@ function needed(value: unknown): string {
 }
 
 const numberOf = (value: number) => (Number.isFinite(value) ? String(value) : 'null');
-
-const promptOf = (prompt: Prompt | undefined) => (prompt === undefined ? '' : `,"prompt":${needed(prompt)}`);
 
 interface WrittenVerdict {
   readonly decision: Decision;

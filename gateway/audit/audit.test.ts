@@ -130,6 +130,7 @@ describe('a record', () => {
       target: 'orders',
       salt: expect.stringMatching(/^[A-Za-z0-9_-]{22}$/u),
       personal: { statement: 'select\n\u2028"x"' },
+      chain: { previous: 'A'.repeat(43), hash: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/u) },
     });
     expect(second).toEqual({
       version: 1,
@@ -138,6 +139,7 @@ describe('a record', () => {
       sequence: 2,
       timestamp: '2026-11-22T09:00:00.000Z',
       labels: { id: 'w', version: '1.2.3' },
+      chain: { previous: first?.chain?.hash, hash: expect.not.stringMatching(first?.chain?.hash ?? '') },
     });
   });
 

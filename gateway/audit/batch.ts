@@ -1,8 +1,8 @@
+import { reseal, seal, sealed_bytes_max, type Unsealed } from './chain.js';
+
 /** A buffer larger than this is not used again: a burst must not hold its memory for ever. */
 const spare_bytes_max = 1_048_576;
 const first_bytes = 65_536;
-/** UTF-8 takes at most so many bytes for what JavaScript counts as one character. */
-const char_bytes_max = 3;
 
 /**
  * Buffers that have been written, for the batches to come: memory that has been touched before is several times faster to
@@ -33,9 +33,16 @@ export class Batch {
   #settle: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #written: Promise<void> | undefined;
 
-  constructor(spares: Spares) {
+  /** The record that comes before its first. */
+  readonly previous: Tip;
+  /** Its last record. */
+  tip: Tip;
+
+  constructor(spares: Spares, tip: Tip) {
     this.#spares = spares;
     this.#buffer = spares.take();
+    this.previous = tip;
+    this.tip = tip;
   }
 
   get empty(): boolean {
@@ -48,26 +55,27 @@ export class Batch {
   }
 
   /** Returns how many bytes the line has. */
-  add(text: string, sequence: number, durable: boolean): number {
-    this.#reserve(text.length * char_bytes_max);
-    const bytes = this.#buffer.write(text, this.bytes, 'utf8');
-    this.#ended(bytes, sequence, durable);
-    return bytes;
+  add(record: Unsealed, sequence: number, durable: boolean): number {
+    this.#reserve(sealed_bytes_max(record));
+    const { end, hash } = seal(this.#buffer, this.bytes, record, this.tip.hash);
+    return this.#ended(end - this.bytes, { sequence, hash }, durable);
   }
 
-  /** A line of a batch that could not be written. */
+  /** A line of a batch that could not be written: others stood before it then. */
   addAgain({ content, sequence }: Line): number {
-    this.#reserve(content.length);
-    content.copy(this.#buffer, this.bytes);
-    this.#ended(content.length, sequence, false);
-    return content.length;
+    const again = reseal(content, this.tip.hash);
+    this.#reserve(again.content.length);
+    again.content.copy(this.#buffer, this.bytes);
+    return this.#ended(again.content.length, { sequence, hash: again.hash }, false);
   }
 
-  #ended(bytes: number, sequence: number, durable: boolean): void {
+  #ended(bytes: number, tip: Tip, durable: boolean): number {
     this.bytes += bytes;
+    this.tip = tip;
     this.#ends.push(this.bytes);
-    this.#sequences.push(sequence);
+    this.#sequences.push(tip.sequence);
     this.#durable.push(durable);
+    return bytes;
   }
 
   #reserve(bytes: number): void {
@@ -116,6 +124,12 @@ export class Batch {
 }
 
 const nothing = Buffer.alloc(0);
+
+/** Where a chain ends. */
+export interface Tip {
+  readonly sequence: number;
+  readonly hash: string;
+}
 
 export interface Line {
   readonly content: Buffer;

@@ -1,4 +1,5 @@
 /** The audit log: written before an operation leaves and after it returns. No record, no operation. */
+export { Part } from './chain.js';
 export { openAudit, type AuditOptions } from './log.js';
 export { mustBeOnDisk } from './durability.js';
 export { filesOf } from './files.js';

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Durability } from '../config/index.js';
 import { AuditError } from '../errors.js';
-import { Batch, Spares, type Line } from './batch.js';
+import { Batch, Spares, type Line, type Tip } from './batch.js';
+import { genesis, type Unsealed } from './chain.js';
 import { openFileSink, type OpenSink, type SinkFile } from './file.js';
 import { Formatter } from './format.js';
 import type { Audit, Entry, RecordKind } from './record.js';
@@ -75,7 +76,7 @@ class AuditLog implements Audit {
   #files: SinkFile[] = [];
   #sequence = 0;
   readonly #spares = new Spares();
-  #batch = new Batch(this.#spares);
+  #batch = new Batch(this.#spares, { sequence: 0, hash: genesis });
   /** In `#batch` and in the batch being written. */
   #buffered_bytes = 0;
   #writing: Promise<void> | undefined;
@@ -118,19 +119,15 @@ class AuditLog implements Audit {
     return written;
   }
 
-  #add(entry: Entry, durable: boolean): void {
+  /** @param always Also beyond the bound, for the few records without which the others could not be understood. */
+  #add(entry: Entry, durable: boolean, always = false): void {
     const sequence = this.#sequence + 1;
-    const text = this.#formatter.line(entry, sequence, this.#now());
-    // In characters, which are bytes but for those beyond ASCII: the exact number is known when it is written.
-    if (this.#buffered_bytes + text.length > this.#buffer_bytes_max) {
+    const record = this.#formatter.line(entry, sequence, this.#now());
+    if (!always && this.#buffered_bytes + chars(record) > this.#buffer_bytes_max) {
       throw new AuditError('the audit log cannot keep up: too much waits to be written', { retryable: true });
     }
     this.#sequence = sequence;
-    this.#buffered_bytes += this.#batch.add(text, sequence, durable);
-  }
-
-  #keep(line: Line): void {
-    this.#buffered_bytes += this.#batch.addAgain(line);
+    this.#buffered_bytes += this.#batch.add(record, sequence, durable);
   }
 
   /** Sees to it that the batch is written: now for whoever waits, soon for the rest. */
@@ -174,8 +171,15 @@ class AuditLog implements Audit {
 
   #take(): Batch {
     const batch = this.#batch;
-    this.#batch = new Batch(this.#spares);
+    this.#batch = new Batch(this.#spares, batch.tip);
     return batch;
+  }
+
+  /** What was kept goes on from the last record that is known to be there. */
+  #startAgain(lines: readonly Line[], previous: Tip): void {
+    this.#batch = new Batch(this.#spares, previous);
+    this.#buffered_bytes = 0;
+    for (const line of lines) this.#buffered_bytes += this.#batch.addAgain(line);
   }
 
   async #writeBatch(batch: Batch, sync: boolean): Promise<void> {
@@ -198,15 +202,14 @@ class AuditLog implements Audit {
     this.#failure = failure;
     const next = this.#take();
     const parts = [batch.reject(failure), next.reject(failure)];
-    this.#buffered_bytes = 0;
-    for (const line of parts.flatMap(({ kept }) => kept)) this.#keep(line);
+    this.#startAgain(
+      parts.flatMap(({ kept }) => kept),
+      batch.previous,
+    );
     const refused = ranges(parts.flatMap((part) => part.refused));
     const { code } = cause as NodeJS.ErrnoException;
-    try {
-      this.#add({ kind: 'audit', fields: { event: 'failed', error: code ?? 'unknown', refused } }, false);
-    } catch {
-      // The buffer is full. What it tells can be seen from the numbers that are missing.
-    }
+    const fields = { event: 'failed', error: code ?? 'unknown', refused, after: batch.previous.hash };
+    this.#add({ kind: 'audit', fields }, false, true);
     tell(() => this.#options.onFailure?.(failure));
     await this.#closeFiles();
     this.#retryLater();
@@ -234,8 +237,11 @@ class AuditLog implements Audit {
     } catch (error) {
       this.#failure = unwritable(error);
       const later = this.#take();
-      this.#buffered_bytes = 0;
-      for (const part of [batch, later]) for (const line of part.reject(this.#failure).kept) this.#keep(line);
+      const failure = this.#failure;
+      this.#startAgain(
+        [batch, later].flatMap((part) => part.reject(failure).kept),
+        batch.previous,
+      );
       await this.#closeFiles();
       return;
     }
@@ -294,6 +300,13 @@ function unwritable(cause: unknown): AuditError {
     cause,
     retryable: true,
   });
+}
+
+/** Bytes, but for what is beyond ASCII: the exact number is known when it is written. */
+function chars({ head, parts }: Unsealed): number {
+  let count = head.length;
+  for (const { text } of parts) count += text.length;
+  return count;
 }
 
 /** Waits for all, also when one fails: nothing may go on in a file that is about to be closed. */

@@ -1,12 +1,13 @@
+import type { Part } from './chain.js';
 import type { Members } from './json.js';
 
 /**
  * What is written down. Field names follow OPA's decision log where it has one (decision_id, labels, path, input, result,
  * metrics, timestamp), so that existing readers understand ours.
  *
- * A record is one of a numbered sequence per writing process. Values that may identify a person stand in `personal`, keyed
- * by where they belong, and the record carries one salt for them: a later chain can hash commitments to the values
- * instead of the values, and a value can be erased without breaking it.
+ * A record is one of a numbered sequence per writing process, each chained to the one before by its hash (chain.ts). Values
+ * that may identify a person stand in `personal`, keyed by where they belong, each with a salt of its own: the chain has
+ * commitments to the values instead of the values, and a value can be erased without breaking it.
  */
 export type RecordKind =
   | 'session_open'
@@ -42,6 +43,8 @@ export interface AuditRecord {
   readonly sequence: number;
   /** RFC 3339, UTC, milliseconds. */
   readonly timestamp: string;
+  /** The hash of the writer's record before it, and its own (chain.ts). */
+  readonly chain?: { readonly previous: string; readonly hash: string };
   readonly [field: string]: unknown;
 }
 
@@ -51,7 +54,7 @@ export interface Entry {
   /** Fields that never identify a person. */
   readonly fields: Readonly<Record<string, unknown>> | Members;
   /** Fields that may: statement text, parameters, subject, address, prompt. Absent where there are none. */
-  readonly personal?: Readonly<Record<string, unknown>> | Members;
+  readonly personal?: Readonly<Record<string, unknown>> | readonly Part[];
 }
 
 export interface Audit {
