@@ -80,12 +80,26 @@ module.exports = {
     {
       name: 'protocols-are-islands',
       severity: 'error',
-      comment: 'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts and the engine.',
+      comment:
+        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and gateway/content, by its door: what is found in text is the same for all.',
       from: { path: '^gateway/protocols/([^/]+)/', pathNot: tests },
       to: {
         path: '^(gateway|bundles|examples|test|bench|scripts)/',
-        pathNot: ['^gateway/protocols/$1/', '^gateway/protocol\\.ts$', '^gateway/errors\\.ts$'],
+        pathNot: [
+          '^gateway/protocols/$1/',
+          '^gateway/protocol\\.ts$',
+          '^gateway/errors\\.ts$',
+          '^gateway/content/index\\.ts$',
+        ],
       },
+    },
+    {
+      name: 'content-is-pure',
+      severity: 'error',
+      comment:
+        'What looks for patterns in text gets bytes and gives bytes: no network, no files, no clock, no protocol.',
+      from: { path: '^gateway/content/', pathNot: tests },
+      to: { pathNot: ['^gateway/content/', '^engine/index\\.ts$'] },
     },
     {
       name: 'only-the-registry-knows-protocols',

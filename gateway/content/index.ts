@@ -1,0 +1,3 @@
+export { allKinds, has, kindsOf, noKinds, type Kinds, type PatternKind } from './kinds.js';
+export { ContentStream, maskInPlace, maskText } from './stream.js';
+export { held_bytes_max, type Looking } from './walker.js';
