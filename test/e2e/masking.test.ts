@@ -214,6 +214,24 @@ describe('masks and filters', () => {
     expect(rows(frames)).toEqual([masked]);
   });
 
+  test('what somebody else changed since is not run, and looked at anew', async () => {
+    await database.sql('create view app.shown as select id, region as name, email from app.customers');
+    try {
+      const sql = 'select name, email from app.shown where id = 1';
+      expect(rows(await agent.query(sql))).toEqual([['US', '***']]);
+      await database.sql(
+        'create or replace view app.shown as select id, token::text as name, email from app.customers',
+      );
+      expect(errorOf(await agent.query(sql))).toMatchObject({
+        C: '40001',
+        M: 'app.shown has changed since the statement was judged: send the transaction again',
+      });
+      expect(rows(await agent.query(sql))).toEqual([[null, '***']]);
+    } finally {
+      await database.sql('drop view app.shown');
+    }
+  });
+
   test('errors stand where the client wrote what they are about', async () => {
     const sql = 'select email, id + true from app.customers';
     const direct = await WireClient.open({ ...database });

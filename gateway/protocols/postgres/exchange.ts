@@ -16,7 +16,7 @@ export function then<T>(value: T | Promise<T>, go: (value: T) => Awaitable): Awa
   return value instanceof Promise ? value.then(go) : go(value);
 }
 
-export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'parameterStatus'> {
+export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'parameterStatus' | 'outdated'> {
   /** The end of a batch has been sent; what is returned is called when the server has answered it. */
   batchEnded(): (() => void) | undefined;
   /** What takes the unnamed statement away has been sent; what is returned is called when the server has done so. */
@@ -74,6 +74,7 @@ export class Exchange {
         this.skipping = true;
       },
       parameterStatus: (name, value) => events.parameterStatus(name, value),
+      outdated: () => events.outdated(),
       drained: () => this.wake(),
     });
   }

@@ -104,6 +104,16 @@ describe('errors and notices', () => {
     else expect(said).toBeUndefined();
   });
 
+  test('a relation that has changed since is an error that is worth another try, and says nothing else', () => {
+    const fields = { ...whole, C: '22P02', M: 'invalid input syntax for type boolean: "sallyport: app.x has changed"' };
+    for (const withheld of [true, false])
+      expect(left(fields, guard({ withheld, details: 'keep' }))).toMatchObject({
+        C: '40001',
+        M: 'app.x has changed since the statement was judged: send the transaction again',
+      });
+    expect(left(fields, guard({ details: 'keep' }))).not.toHaveProperty('D');
+  });
+
   test('with bytes that are no UTF-8 lose none of them', () => {
     const reader = frame('N', Buffer.concat([Buffer.from('M'), Buffer.from([0xe4, 0]), Buffer.from('Dcanary\0\0')]));
     expect(scrub(reader, guard())?.subarray(5)).toEqual(Buffer.from([0x4d, 0xe4, 0, 0]));
@@ -160,7 +170,13 @@ describe('a RowDescription', () => {
       uncork: () => undefined,
     };
     const nothing = () => undefined;
-    const events = { ready: nothing, batchFailed: nothing, parameterStatus: nothing, drained: nothing };
+    const events = {
+      ready: nothing,
+      batchFailed: nothing,
+      parameterStatus: nothing,
+      outdated: nothing,
+      drained: nothing,
+    };
     const outbox = new Outbox(socket as unknown as Socket);
     const responses = new Responses(outbox, events);
     // The second is the gateway's own look at a statement that it has rewritten.

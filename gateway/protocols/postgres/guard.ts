@@ -68,6 +68,17 @@ const quoting = /^(?:00|01|02|2[0-2]|2F|38|39|44|P0|XX)/;
 const withheldMessage = (sqlstate: string) =>
   `the statement met an error of SQLSTATE ${sqlstate} (its message may hold values that are masked, and is withheld)`;
 
+/** What the condition of a statement says that fails where a relation is no longer what was judged (sql/rewrite/unchanged.ts). */
+const outdated = /"sallyport: (.*) has changed"/s;
+
+/** Whether an error says so. */
+export const isOutdated = (message: string): boolean => outdated.test(message);
+
+/** serialization_failure: what drivers and frameworks that retry at all retry. */
+const outdatedSqlstate = '40001';
+const outdatedMessage = (relation: string) =>
+  `${relation} has changed since the statement was judged: send the transaction again`;
+
 /** ErrorResponse or NoticeResponse without what may hold values; the frame itself where it loses nothing. */
 export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
   const { buffer, end } = frame;
@@ -83,9 +94,12 @@ export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
     return field === undefined ? '' : buffer.toString('utf8', field.start + 1, field.end - 1);
   };
   const sqlstate = said('C');
-  const withheld = guard.withheld && quoting.test(sqlstate);
+  const [, changedRelation] = outdated.exec(said('M')) ?? [];
+  const isOld = changedRelation !== undefined;
+  const withheld = !isOld && guard.withheld && quoting.test(sqlstate);
   const { details } = guard;
   const dropped =
+    isOld ||
     withheld ||
     details === 'drop' ||
     (details !== 'keep' &&
@@ -99,7 +113,9 @@ export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
       const position = guard.position(Number(said('P')));
       if (String(position) !== said('P'))
         part = position === undefined ? undefined : Buffer.from(`P${String(position)}\0`);
-    } else if (code === 'M' && withheld) part = Buffer.from(`M${withheldMessage(sqlstate)}\0`);
+    } else if (code === 'M' && isOld) part = Buffer.from(`M${outdatedMessage(changedRelation)}\0`);
+    else if (code === 'C' && isOld) part = Buffer.from(`C${outdatedSqlstate}\0`);
+    else if (code === 'M' && withheld) part = Buffer.from(`M${withheldMessage(sqlstate)}\0`);
     else if (code === 'H' && withheld) part = undefined;
     else if (dropped && (code === 'D' || code === 'W' || code === 'q' || code === 'p')) part = undefined;
     if (part !== came) changed = true;

@@ -32,6 +32,8 @@ export { loadParser } from './sql/parse.js';
 
 /** How long an answer holds for what somebody else may change meanwhile. */
 export const catalog_ms_default = 5_000;
+/** Between two times that all is forgotten since a statement found the catalog changed. */
+const outdated_ms_min = 500;
 /** Texts whose templates are kept, and their length in all. */
 export const templates_max = 4_096;
 export const templates_bytes_max = 32 * 1024 * 1024;
@@ -96,6 +98,7 @@ export class SharedCatalog {
   readonly catalog_ms: number;
   readonly #memories = new Map<string, Memory>();
   readonly #paths = new Map<string, KnownPath>();
+  #outdated_ms = -Infinity;
   /** Rises whenever something of ours may have changed the catalog: what was read before counts no more. */
   generation = 0;
 
@@ -108,6 +111,13 @@ export class SharedCatalog {
     this.generation++;
     this.#memories.clear();
     this.#paths.clear();
+  }
+
+  /** What was read is not what is there now. A client can say so as well, by its own errors: not as often as it likes. */
+  outdated(now_ms: number): void {
+    if (this.#outdated_ms + outdated_ms_min > now_ms) return;
+    this.#outdated_ms = now_ms;
+    this.drop();
   }
 
   memory(path: Path): Memory {
@@ -363,6 +373,11 @@ class SessionInterpreter implements Interpreter {
       this.#pathMoved = false;
       this.#identity = undefined;
     }
+  }
+
+  outdated(): void {
+    this.#options.shared.outdated(this.#now());
+    this.#identity = undefined;
   }
 
   parameterStatus(name: string, value: string): void {

@@ -9,7 +9,7 @@ import {
   describeType,
 } from './codec.js';
 import type { FrameReader } from './frames.js';
-import { checkDescription, lasting, scrub, stricter, type Guard } from './guard.js';
+import { checkDescription, isOutdated, lasting, scrub, stricter, type Guard } from './guard.js';
 import type { Meter } from './limits.js';
 import type { Outbox } from './outbox.js';
 
@@ -75,6 +75,8 @@ export interface ResponseEvents {
   /** The server skips everything up to a Sync that has not been sent yet. */
   batchFailed(error: ServerError): void;
   parameterStatus(name: string, value: string): void;
+  /** A statement failed since a relation is no longer what it was judged as. */
+  outdated(): void;
   /** Nothing is expected any more. */
   drained(): void;
 }
@@ -294,6 +296,7 @@ export class Responses {
   #failed(reader: FrameReader, head: Expectation | undefined): void {
     const fields = decodeFields(reader);
     const error = { code: fields.get('C') ?? 'XX000', message: fields.get('M') ?? '' };
+    if (head?.guard !== undefined && isOutdated(error.message)) this.#events.outdated();
     const fatal = (fields.get('V') ?? fields.get('S')) !== 'ERROR';
     // The server's last words reach the client whoever they were for.
     if (fatal || head === undefined) {

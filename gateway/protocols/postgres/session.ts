@@ -82,6 +82,7 @@ export class PostgresSession {
         if (status === 'I' && !hidden) this.#names.idle();
       },
       parameterStatus: (name, value) => this.#parameterStatus(name, value),
+      outdated: () => this.#interpreter.outdated(),
       batchEnded: () => this.#names.endBatch(),
       unnamedDropped: () => this.#names.unnamedDropped(),
     });

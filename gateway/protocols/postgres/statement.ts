@@ -154,4 +154,6 @@ export interface Interpreter {
   transactionEnded(): void;
   /** The server reported a setting (search_path from version 18, …). */
   parameterStatus(name: string, value: string): void;
+  /** A statement failed since a relation is no longer what it was judged as. */
+  outdated(): void;
 }

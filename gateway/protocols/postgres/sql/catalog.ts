@@ -26,13 +26,17 @@ export interface CatalogColumn {
   readonly collation: string | undefined;
 }
 
-/** A view's or materialized view's query, and what tells that it is still the same. */
+/** A view's or materialized view's query. */
 export interface Definition {
   /** As the server prints it where names mean what they mean in this session. */
   readonly text: string;
-  /** The OID and xmin of its row in pg_rewrite: another xmin is another query. */
-  readonly rule: number;
-  readonly version: string;
+}
+
+/** What tells that a relation is still the one that was read; see versions.ts. */
+export interface Version {
+  /** The relation's own, and those of what it inherits from. */
+  readonly oids: readonly number[];
+  readonly digest: string;
 }
 
 /** What a view, a policy, a toast table or an inheritance tree reaches. */
@@ -69,6 +73,8 @@ export interface Relation {
   readonly columns: readonly CatalogColumn[];
   /** The columns of its primary key, where that holds at any moment. */
   readonly primaryKey: readonly string[];
+  /** Undefined for what the server brings along. */
+  readonly version: Version | undefined;
   /** False where only the relation itself was asked for: what stands below is empty then. */
   readonly full: boolean;
   /** True where reading it reaches more than itself, and that was not asked for. */
@@ -356,7 +362,8 @@ interface RawRelation {
   deep: boolean;
   columns: RawColumn[] | null;
   primaryKey?: string[] | null;
-  definition?: [text: string | null, rule: number, version: string] | null;
+  definition?: string | null;
+  version?: [oids: number[], digest: string] | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: string[] | null;
@@ -379,7 +386,8 @@ interface RawRelation {
 }
 
 function readRelation(row: RawRelation): Relation {
-  const [text, rule = 0, version = ''] = row.definition ?? [];
+  const { definition } = row;
+  const [oids, digest] = row.version ?? [];
   return {
     oid: row.oid,
     schema: row.schema,
@@ -390,7 +398,8 @@ function readRelation(row: RawRelation): Relation {
     deep: row.deep,
     columns: (row.columns ?? []).map(readColumn),
     primaryKey: row.primaryKey ?? [],
-    definition: typeof text === 'string' ? { text, rule, version } : undefined,
+    definition: typeof definition === 'string' ? { text: definition } : undefined,
+    version: oids === undefined || digest === undefined ? undefined : { oids, digest },
     reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
       schema,
       name,

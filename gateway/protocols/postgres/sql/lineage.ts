@@ -62,6 +62,21 @@ function parsedOf(definition: Definition): Parsed | undefined {
   }
 }
 
+/** All relations that a view's query names, and those of the views among them. */
+export function relationsBelow(relation: Relation, names: Names): readonly Relation[] {
+  const found = new Map<number, Relation>();
+  const queue = [relation];
+  for (const { definition } of queue) {
+    for (const wanted of definition === undefined ? [] : namesIn(definition)) {
+      const below = wanted.kind === 'relation' ? (names.named(wanted)?.value as Relation | undefined) : undefined;
+      if (below === undefined || found.has(below.oid)) continue;
+      found.set(below.oid, below);
+      queue.push(below);
+    }
+  }
+  return [...found.values()];
+}
+
 interface Memo {
   readonly definition: Definition;
   /** What its names meant. */

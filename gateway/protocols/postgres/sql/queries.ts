@@ -11,6 +11,8 @@
  * not told apart: all of them stand for it.
  */
 
+import { versionOf } from './versions.js';
+
 const eq = 'OPERATOR(pg_catalog.=)';
 
 /** Children and partitions that are told one by one; a statement that reaches more is opaque. */
@@ -189,21 +191,24 @@ const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.att
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
 
+/** [OIDs, digest]: itself and those that it inherits from. */
+const version = (oids: string): string => `case when c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
+    select pg_catalog.json_build_array(s.oids::pg_catalog.int8[], ${versionOf('s.oids')}) from (select ${oids}) as s(oids)) end`;
+
 const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', false,
   'deep', c.relkind ${eq} 'v' or c.relkind ${eq} 'm' or c.relkind ${eq} 't' or c.relrowsecurity
     or exists (select from pg_catalog.pg_inherits h where h.inhrelid ${eq} c.oid or h.inhparent ${eq} c.oid),
-  'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf})::pg_catalog.text
+  'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf}, 'version', ${version('array[c.oid]')})::pg_catalog.text
 from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 
 const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', true, 'deep', false,
   'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf},
+  'version', ${version(`pg_catalog.array_agg(distinct r.oid) from reach r where r.i ${eq} f.i and (r.oid ${eq} c.oid or r.how ${eq} 'p')`)},
   'definition', case when (c.relkind ${eq} 'v' or c.relkind ${eq} 'm') and c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
-    select pg_catalog.json_build_array(case when pg_catalog.length(d.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then d.text end,
-      w.oid::pg_catalog.int8, w.xmin::pg_catalog.text)
-    from pg_catalog.pg_rewrite w, lateral (select pg_catalog.pg_get_viewdef(c.oid)) as d(text)
-    where w.ev_class ${eq} c.oid and w.ev_type ${eq} '1') end,
+    select case when pg_catalog.length(d.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then d.text end
+    from (select pg_catalog.pg_get_viewdef(c.oid)) as d(text)) end,
   'reads', (select pg_catalog.json_agg(pg_catalog.json_build_array(bn.nspname, b.relname, b.relkind,
       pg_catalog.concat(vn.nspname, '.', v.relname), r.how,
       case when r.how ${eq} 'p' or r.how ${eq} 't' or (b.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid and b.relkind ${eq} 'r' and r.via OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) then (

@@ -233,6 +233,7 @@ class Overlay {
       deep: false,
       primaryKey: [],
       definition: undefined,
+      version: undefined,
       reads: [],
       heirs: [],
       moreHeirs: false,

@@ -3,7 +3,7 @@ import { asked, RewriteRefusal, type Obligations, type Plan } from '../../rewrit
 import type { Statement, Template } from '../../statement.js';
 import { as } from '../ast.js';
 import { Variants } from '../forms.js';
-import { viewLineage } from '../lineage.js';
+import { relationsBelow, viewLineage } from '../lineage.js';
 import { formOf, type Watched } from '../literals.js';
 import { parseAlone } from '../parse.js';
 import { analyse, judgedWith } from '../template.js';
@@ -110,7 +110,10 @@ function make(template: Template, text: string, obligations: Obligations, notes:
       `what the statement does is not known, so that masks cannot hold: ${because[0] ?? 'it is opaque'}`,
     );
   }
-  const obliged = new Obliged(obligations, (relation) => viewLineage(relation, names));
+  const obliged = new Obliged(obligations, {
+    lineage: (relation) => viewLineage(relation, names),
+    below: (relation) => relationsBelow(relation, names),
+  });
   const parsed = parseAlone(text, true);
   notes.watched = parsed.watched;
   const seen = new Map<RawStmt, Occurrences>();

@@ -6,8 +6,8 @@ import type { ViewLineage } from '../lineage.js';
 import { nullOf, MaskError, type MaskColumn } from '../masks/column.js';
 import { maskExpression } from '../masks/expression.js';
 import { filterExpression } from '../masks/filter.js';
-import { string } from '../masks/write.js';
 import type { Source } from '../scope.js';
+import { unchanged } from './unchanged.js';
 
 /** What masks and filters come to for one relation as it is named in one place. */
 
@@ -23,8 +23,8 @@ export interface Rules {
   /** By column. */
   readonly masked: ReadonlyMap<string, Rule>;
   readonly filters: readonly Filter[];
-  /** A condition that fails where a view is no longer the one that was judged. */
-  readonly guard?: string | undefined;
+  /** A condition that fails where the relation, or what lies below it, is no longer what was judged. */
+  readonly guard: string | undefined;
   /** What is read in place of a view: its own query, rewritten. */
   readonly query?: string | undefined;
 }
@@ -38,15 +38,22 @@ export const asMaskColumn = (column: CatalogColumn): MaskColumn => ({
   collation: column.collation,
 });
 
+/** What is known of views. */
+export interface ViewsBelow {
+  lineage(relation: Relation): ViewLineage | undefined;
+  /** All relations that its query reads, by way of other views as well. */
+  below(relation: Relation): readonly Relation[];
+}
+
 export class Obliged {
   readonly #masks = new Map<string, Mask>();
   readonly #filters = new Map<string, Filter[]>();
-  readonly #lineage: (relation: Relation) => ViewLineage | undefined;
+  readonly #views: ViewsBelow;
   /** Resources that were found to be columns. */
   readonly #met = new Set<string>();
 
-  constructor({ masks, filters }: Obligations, lineage: (relation: Relation) => ViewLineage | undefined) {
-    this.#lineage = lineage;
+  constructor({ masks, filters }: Obligations, views: ViewsBelow) {
+    this.#views = views;
     for (const mask of masks) {
       const known = this.#masks.get(mask.resource);
       if (known === undefined || maskWeight(mask) < maskWeight(known)) this.#masks.set(mask.resource, mask);
@@ -94,7 +101,7 @@ export class Obliged {
     const { relation } = source;
     if (relation === undefined) return undefined;
     const name = qualified(relation);
-    const lineage = relation.definition === undefined ? undefined : this.#lineage(relation);
+    const lineage = relation.definition === undefined ? undefined : this.#views.lineage(relation);
     const masked = new Map<string, Rule>();
     for (const [index, column] of relation.columns.entries()) {
       const below = lineage?.columns.get(column.name);
@@ -115,7 +122,7 @@ export class Obliged {
     );
     this.#known(relation, name);
     if (masked.size === 0 && filters.length === 0) return undefined;
-    return { relation, masked, filters: distinct(filters), guard: guardOf(relation) };
+    return { relation, masked, filters: distinct(filters), guard: this.#guard(relation) };
   }
 
   /** What is said of a view's own columns, where its query is read in its place. */
@@ -127,7 +134,11 @@ export class Obliged {
       if (mask !== undefined) masked.set(column.name, { mask, scope: mask.scope });
     }
     this.#known(relation, name);
-    return { relation, masked, filters: distinct(this.filters(name)), query };
+    return { relation, masked, filters: distinct(this.filters(name)), guard: this.#guard(relation), query };
+  }
+
+  #guard(relation: Relation): string | undefined {
+    return unchanged(relation, relation.definition === undefined ? [] : this.#views.below(relation));
   }
 
   /** @param copied The names that the column's very values go by. @param derived Those of columns that it is made of. */
@@ -164,17 +175,6 @@ export class Obliged {
   }
 }
 
-/** Read once for each run, in the run's own snapshot. */
-function guardOf(relation: Relation): string | undefined {
-  const { definition } = relation;
-  if (definition === undefined) return undefined;
-  const version = `(SELECT "sallyport.r".xmin::pg_catalog.text FROM pg_catalog.pg_rewrite AS "sallyport.r" WHERE "sallyport.r".oid OPERATOR(pg_catalog.=) ${definition.rule}::pg_catalog.oid)`;
-  const changed = string(
-    `${qualified(relation)} is another view than the one that was judged: send the statement again`,
-  );
-  return `CAST(CASE WHEN ${version} OPERATOR(pg_catalog.=) ${string(definition.version)} THEN 'true' ELSE ${changed} END AS pg_catalog.bool)`;
-}
-
 const distinct = (filters: readonly Filter[]): readonly Filter[] => {
   const seen = new Set<string>();
   return filters.filter(({ where }) => !seen.has(where) && seen.add(where));
@@ -188,12 +188,13 @@ export function maskedValue(column: CatalogColumn, rule: Rule, reference: string
   return refusing(() => maskExpression(mask, is, reference), mask.resource);
 }
 
-/** All filters of a relation as one predicate. */
-export function predicate({ relation, filters }: Rules, alias: string): string | undefined {
-  if (filters.length === 0) return undefined;
-  return filters
-    .map(({ where, resource }) => refusing(() => filterExpression(where, relation, alias), resource))
-    .join(' AND ');
+/** All filters of a relation as one predicate, and what fails where it is another one. */
+export function conditionOf({ relation, filters, guard }: Rules, alias: string): string | undefined {
+  const conditions = filters.map(({ where, resource }) =>
+    refusing(() => filterExpression(where, relation, alias), resource),
+  );
+  if (guard !== undefined) conditions.push(guard);
+  return conditions.length === 0 ? undefined : conditions.join(' AND ');
 }
 
 function refusing<T>(make: () => T, resource: string): T {

@@ -5,7 +5,7 @@ import { quoteName } from '../masks/write.js';
 import { systemColumns, type Source } from '../scope.js';
 import { type Expected, expressionTree, fromItem, queryTree, targets } from './expected.js';
 import type { ColumnUse, Occurrences, RowUse, StarUse } from './occurrences.js';
-import { maskedValue, predicate, type Rules } from './rules.js';
+import { conditionOf, maskedValue, type Rules } from './rules.js';
 import { Shape, type Write } from './shape.js';
 import { unclear, type Splice } from './splice.js';
 import { aliasOf, relationName, wrapped } from './wrap.js';
@@ -168,18 +168,22 @@ export class StatementRewriting {
   #write(range: RangeVar, rules: Rules): void {
     const write = this.#shape.writes.get(range);
     if (write === undefined) throw refuse('masks cannot be put into this statement');
-    if (rules.filters.length === 0) return;
-    if (write.kind === 'insert' || write.kind === 'merge') throw unfilterable(rules, write.kind.toUpperCase());
-    this.#where(write, range, rules);
+    const isFiltered = rules.filters.length > 0;
+    if (isFiltered && (write.kind === 'insert' || write.kind === 'merge'))
+      throw unfilterable(rules, write.kind.toUpperCase());
+    if (write.kind === 'update' || write.kind === 'delete') this.#where(write, range, rules);
   }
 
   /** The filter goes before the client's own condition. */
   #where({ body }: Write, range: RangeVar, rules: Rules): void {
     const splice = this.#splice;
-    const filter = predicate(rules, quoteName(aliasOf(range)));
+    const filter = conditionOf(rules, quoteName(aliasOf(range)));
     if (filter === undefined) return;
     const { whereClause } = body;
-    if (as(whereClause, 'CurrentOfExpr') !== undefined) throw unfilterable(rules, 'WHERE CURRENT OF');
+    if (as(whereClause, 'CurrentOfExpr') !== undefined) {
+      if (rules.filters.length > 0) throw unfilterable(rules, 'WHERE CURRENT OF');
+      return;
+    }
     const bounds = this.#bounds(splice.indexAt(range.location ?? 0));
     const end = splice.endOf(bounds.end - 1);
     const tree = expressionTree(`(${filter})`);
@@ -190,7 +194,7 @@ export class StatementRewriting {
     }
     if (bounds.where === undefined) throw unclear('a WHERE that the gateway cannot find in the text');
     const at = splice.endOf(bounds.where);
-    const conditional = this.#shape.mayTell;
+    const conditional = rules.filters.length > 0 && this.#shape.mayTell;
     splice.append(at, conditional ? ` CASE WHEN ${filter} THEN (` : ` (${filter}) AND (`);
     splice.append(end, conditional ? ') ELSE FALSE END' : ')');
     this.#expected.change(body, (copy) => {

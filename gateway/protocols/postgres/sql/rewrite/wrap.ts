@@ -1,6 +1,6 @@
 import type { RangeVar } from 'libpg-query';
 import { quoteName } from '../masks/write.js';
-import { maskedValue, predicate, type Rules } from './rules.js';
+import { conditionOf, maskedValue, type Rules } from './rules.js';
 
 /** A relation as a query that reads it through its masks and filters. */
 
@@ -35,7 +35,7 @@ export function wrapped(wrap: Wrap): string {
       rule === undefined ? reference : `${maskedValue(column, rule, reference)} AS ${quoteName(column.name)}`,
     );
   }
-  const conditions = [predicate(rules, own), rules.guard].filter((condition) => condition !== undefined);
+  const condition = conditionOf(rules, own);
   const names = relation.columns.map(({ name }) => quoteName(name)).join(', ');
   const from =
     rules.query === undefined
@@ -44,7 +44,7 @@ export function wrapped(wrap: Wrap): string {
   return [
     `(SELECT ${columns.join(', ')} FROM ${from}`,
     sample === undefined ? '' : ` ${sample}`,
-    conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`,
+    condition === undefined ? '' : ` WHERE ${condition}`,
     isBarrier === true || rules.query !== undefined ? ' OFFSET 0' : '',
     ')',
   ].join('');

@@ -1,0 +1,36 @@
+/**
+ * What tells that relations are still those that were judged: their names and columns, what views say, what generated columns
+ * are computed from, whose children they are. The catalog is read with it, and what leaves asks for it once more.
+ */
+
+const eq = 'OPERATOR(pg_catalog.=)';
+
+/** Not the same twice. */
+const never = `pg_catalog.concat(' ', pg_catalog.clock_timestamp())`;
+
+/**
+ * A row that somebody has changed since the transaction's snapshot was taken reads as it was, while the server works with what
+ * it is now. Its xmax tells: unless that transaction was over, and undone, before the snapshot, the row never reads the same
+ * twice. Transactions are counted modulo 2^32 there.
+ */
+const changing = (row: string): string => {
+  const last = 'pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8';
+  const behind = `pg_catalog.int8and(pg_catalog.int8mi(${last}, ${row}.xmax::pg_catalog.text::pg_catalog.int8), 4294967295)`;
+  return `CASE WHEN ${row}.xmax ${eq} '0'::pg_catalog.xid THEN '' WHEN ${behind} OPERATOR(pg_catalog.<) 2147483648 AND pg_catalog.pg_visible_in_snapshot(pg_catalog.int8mi(${last}, ${behind})::pg_catalog.text::pg_catalog.xid8, pg_catalog.pg_current_snapshot()) THEN '' ELSE ${never} END`;
+};
+
+/** A digest, as SQL over an array of relations' OIDs. */
+export function versionOf(oids: string): string {
+  const line = (row: string, ...parts: string[]): string =>
+    `pg_catalog.concat(${parts.join(", ' ', ")}, ${changing(row)})`;
+  const lines = [
+    // By way of the server's caches, that is as it is now; another name in the snapshot is no name that can be relied upon.
+    `SELECT pg_catalog.concat('c ', c.oid, ' ', o.identity, CASE WHEN o.name ${eq} pg_catalog.quote_ident(c.relname::pg_catalog.text) AND o.schema ${eq} pg_catalog.quote_ident(n.nspname::pg_catalog.text) THEN '' ELSE ${never} END) AS l FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid ${eq} c.relnamespace, LATERAL pg_catalog.pg_identify_object(1259, c.oid, 0) AS o WHERE c.oid ${eq} ANY (${oids})`,
+    `SELECT ${line('a', "'a'", 'a.attrelid', 'a.attnum', 'a.attname', 'a.attgenerated')} FROM pg_catalog.pg_attribute AS a WHERE a.attrelid ${eq} ANY (${oids}) AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped`,
+    `SELECT ${line('w', "'w'", 'w.oid', 'w.xmin')} FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class ${eq} ANY (${oids}) AND w.ev_type ${eq} '1'`,
+    `SELECT ${line('d', "'d'", 'd.oid', 'd.xmin')} FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_attrdef AS d ON d.adrelid ${eq} a.attrelid AND d.adnum ${eq} a.attnum WHERE a.attrelid ${eq} ANY (${oids}) AND a.attgenerated OPERATOR(pg_catalog.<>) ''`,
+    `SELECT ${line('h', "'h'", 'h.inhrelid', 'h.inhparent')} FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid ${eq} ANY (${oids})`,
+  ];
+  const text = `(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`;
+  return `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(${text}, pg_catalog.getdatabaseencoding())), 'hex')`;
+}
