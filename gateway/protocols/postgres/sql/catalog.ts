@@ -362,7 +362,7 @@ interface RawRelation {
   deep: boolean;
   columns: RawColumn[] | null;
   primaryKey?: string[] | null;
-  definition?: string | null;
+  definition?: [text: string | null] | null;
   version?: [oids: number[], digest: string] | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
@@ -386,7 +386,7 @@ interface RawRelation {
 }
 
 function readRelation(row: RawRelation): Relation {
-  const { definition } = row;
+  const [definition] = row.definition ?? [];
   const [oids, digest] = row.version ?? [];
   return {
     oid: row.oid,

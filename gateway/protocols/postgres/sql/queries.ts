@@ -207,7 +207,7 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf},
   'version', ${version(`pg_catalog.array_agg(distinct r.oid) from reach r where r.i ${eq} f.i and (r.oid ${eq} c.oid or r.how ${eq} 'p')`)},
   'definition', case when (c.relkind ${eq} 'v' or c.relkind ${eq} 'm') and c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
-    select case when pg_catalog.length(d.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then d.text end
+    select pg_catalog.json_build_array(case when pg_catalog.length(d.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then d.text end)
     from (select pg_catalog.pg_get_viewdef(c.oid)) as d(text)) end,
   'reads', (select pg_catalog.json_agg(pg_catalog.json_build_array(bn.nspname, b.relname, b.relkind,
       pg_catalog.concat(vn.nspname, '.', v.relname), r.how,
