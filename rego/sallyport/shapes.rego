@@ -116,7 +116,7 @@ _reason_shaped(element) if {
 # An object with none but these keys; a code is text wherever there is one.
 _closed(element, keys) if {
 	is_object(element)
-	count(object.remove(element, keys)) == 0
+	object.keys(element) - keys == set()
 	_text(object.get(element, "code", "-"))
 }
 
