@@ -73,7 +73,9 @@ function verifyFields(rule: Rule, element: Element, say: Say): void {
 
 function verifyMask({ fields }: Element, protocol: string, say: Say): void {
   const resource = fields.get('resource');
-  if (protocol === 'postgres') verifyResource(resource, ['schema', 'relation', 'column'], say);
+  const everything = resource?.constant === '*';
+  if (everything) verifyPattern(fields, say);
+  else if (protocol === 'postgres') verifyResource(resource, ['schema', 'relation', 'column'], say);
   const given = fields.get('with');
   const name = given?.constant;
   const known = (maskFunctions as readonly unknown[]).includes(name);
@@ -95,6 +97,26 @@ function verifyMask({ fields }: Element, protocol: string, say: Say): void {
       'It is "source" (the default) or "output".',
     );
   verifyParameters(fields.get('parameters'), known ? (name as MaskFunction) : undefined, say);
+}
+
+/** A mask on whatever is returned: it is looked for on the way out, so that only patterns fit, and no scope can be promised. */
+function verifyPattern(fields: Element['fields'], say: Say): void {
+  const name = fields.get('with');
+  if (name?.constant !== undefined && name.constant !== 'pattern')
+    say(
+      'bad_resource',
+      `${JSON.stringify(name.constant)} does not fit the resource "*"`,
+      name.line,
+      'Only "pattern" masks whatever is returned; every other function needs a column, like app.customers.email.',
+    );
+  const scope = fields.get('scope');
+  if (scope?.constant === 'source')
+    say(
+      'bad_scope',
+      'a mask on "*" has no scope "source"',
+      scope.line,
+      'It is applied to what is returned. Leave the scope out.',
+    );
 }
 
 function verifyParameters(

@@ -40,6 +40,7 @@ export function unite(verdicts: readonly Verdict[]): Verdict {
 function stricter(left: Mask, right: Mask): Mask {
   const [first, second] = maskWeight(right) < maskWeight(left) ? [right, left] : [left, right];
   if (maskWeight(first) < maskWeight(second) || sameParameters(first, second)) return first;
+  if (first.with === 'pattern') return together(first, second);
   // Which of two sets of parameters shows less cannot be told; redact shows less than either.
   return {
     resource: first.resource,
@@ -47,6 +48,15 @@ function stricter(left: Mask, right: Mask): Mask {
     scope: first.scope,
     code: first.code,
   };
+}
+
+/** Two patterns find together what each of them finds; without kinds they look for all. */
+function together(first: Mask, second: Mask): Mask {
+  const { resource, scope, code } = first;
+  const [kinds, more] = [first, second].map(({ parameters }) => parameters?.['kinds']);
+  if (!Array.isArray(kinds) || !Array.isArray(more)) return { resource, with: 'pattern', scope, code };
+  const all = [...new Set([...(kinds as unknown[]), ...(more as unknown[])])];
+  return { resource, with: 'pattern', scope, parameters: { kinds: all }, code };
 }
 
 function sameParameters(left: Mask, right: Mask): boolean {

@@ -333,6 +333,19 @@ describe('layers', () => {
     expect(engine.decide(inputOf()).masks).toMatchObject([{ resource: 'a', with: 'redact' }]);
   });
 
+  test('patterns with different kinds find together what each finds', async () => {
+    const mask = (parameters: string) =>
+      part(`mask contains {"resource": "*", "with": "pattern"${parameters}} if true`);
+    const kinds = (...names: string[]) => mask(`, "parameters": {"kinds": ${JSON.stringify(names)}}`);
+    const both = await engineOfLayers([kinds('card', 'iban')], [kinds('email', 'card')]);
+    expect(both.decide(inputOf()).masks).toMatchObject([
+      { resource: '*', with: 'pattern', parameters: { kinds: ['card', 'iban', 'email'] } },
+    ]);
+    const all = await engineOfLayers([kinds('card')], [mask('')]);
+    const [only] = all.decide(inputOf()).masks;
+    expect([only?.with, only?.parameters]).toEqual(['pattern', undefined]);
+  });
+
   test('a later layer denies, or holds', async () => {
     const deny = await engineOfLayers([part('')], [part('deny contains {"code": "second"} if true')]);
     expect(codes(deny.decide(inputOf()))).toEqual(['second']);

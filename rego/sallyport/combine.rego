@@ -111,16 +111,25 @@ _strictest(masks) := mask if {
 	least := min({_weight(mask) | some mask in masks})
 	equals := sort([mask | some mask in masks; _weight(mask) == least])
 	parameters := {object.get(mask, "parameters", {}) | some mask in equals}
-	mask := _agreed(equals[0], count(parameters))
+	mask := _agreed(equals[0], parameters)
 }
 
 # Function before scope: the strictest function at either scope comes before a weaker function at the source.
 _weight(mask) := (_functions[mask["with"]] * 2) + _scopes[mask.scope]
 
-_agreed(mask, 1) := mask
+_agreed(mask, parameters) := mask if {
+	count(parameters) == 1
+} else := object.union(object.remove(mask, ["parameters"]), _kinds(parameters)) if {
+	# Two patterns find together what each of them finds.
+	mask["with"] == "pattern"
+} else := object.union(object.remove(mask, ["parameters"]), {"with": _total(mask["with"])})
 
-# Which of two `partial` with different parameters shows less can't be told; `redact` shows less than either.
-_agreed(mask, variants) := object.union(object.remove(mask, ["parameters"]), {"with": _total(mask["with"])}) if variants > 1
+# Without `kinds` a pattern looks for all of them. Which of two `partial` with different parameters shows less can't be
+# told; `redact` shows less than either.
+_kinds(parameters) := {"parameters": {"kinds": sort(kinds)}} if {
+	every one in parameters { is_array(one.kinds) }
+	kinds := {kind | some one in parameters; some kind in one.kinds}
+} else := {}
 
 _total("null") := "null"
 

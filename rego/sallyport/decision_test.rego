@@ -169,6 +169,26 @@ test_parameters_that_disagree_become_redact if {
 	masks == [{"resource": "r", "with": "redact", "scope": "source", "code": "policy.postgres.mask"}]
 }
 
+test_patterns_find_together_what_each_finds if {
+	masks := masked({
+		{"resource": "*", "with": "pattern", "parameters": {"kinds": ["iban", "card"]}},
+		{"resource": "*", "with": "pattern", "parameters": {"kinds": ["email", "card"]}},
+	})
+	masks == [{
+		"resource": "*", "with": "pattern", "scope": "source",
+		"parameters": {"kinds": ["card", "email", "iban"]},
+		"code": "policy.postgres.mask",
+	}]
+}
+
+test_a_pattern_without_kinds_finds_all if {
+	masks := masked({
+		{"resource": "*", "with": "pattern", "parameters": {"kinds": ["iban"]}},
+		{"resource": "*", "with": "pattern"},
+	})
+	masks == [{"resource": "*", "with": "pattern", "scope": "source", "code": "policy.postgres.mask"}]
+}
+
 test_parameters_that_disagree_on_null_stay_null if {
 	masks := masked({
 		{"resource": "r", "with": "null", "parameters": {"a": 2}},

@@ -418,6 +418,7 @@ export function bindOther(frame: FrameView, portal: string, statement: string): 
   reader.skipString();
   return message(frontend.bind, portal, statement, reader.bytes(reader.remaining()));
 }
+export const describePortal = (name: string) => message(frontend.describe, Buffer.from('P'), name);
 export const describeStatement = (name: string) => message(frontend.describe, Buffer.from('S'), name);
 
 /** A Bind whose parameters and results are all text. */

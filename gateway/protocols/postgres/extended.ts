@@ -8,6 +8,8 @@ import type { Other, Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
 import type { Expectation, ExpectationEnd } from './responses.js';
 import type { Template } from './statement.js';
+import { noKinds } from '../../content/index.js';
+import type { Column } from './content.js';
 import type { Guard } from './guard.js';
 import { asItCame, type Leaving } from './leaving.js';
 import { unlimited, type Meter } from './limits.js';
@@ -213,6 +215,8 @@ export class ExtendedProtocol {
           leaving: other?.leaving ?? prepared.leaving,
           bound: { buffer, start, end },
           started: false,
+          described: false,
+          columns: undefined,
           used: { rows: 0, bytes: 0 },
         };
         if (kept === undefined) {
@@ -271,6 +275,7 @@ export class ExtendedProtocol {
       this.#exchange.responses.expect({ kind: 'close', hidden: true });
     }
     portal.leaving = leaving;
+    portal.described = false;
     this.#sendBind(name, portal, other.name, true);
   }
 
@@ -281,7 +286,7 @@ export class ExtendedProtocol {
       return this.#then(this.#names.portal(name, 'extended'), (portal) => {
         if (portal === undefined) return;
         this.#exchange.forward(buffer, start, end);
-        this.#exchange.responses.expect({ kind: 'describe', guard: portal.leaving.guard });
+        this.#exchange.responses.expect({ kind: 'describe', guard: portal.leaving.guard, ...describing(portal) });
       });
     }
     return this.#then(this.#names.statement(name, 'extended'), (prepared) => {
@@ -337,6 +342,17 @@ export class ExtendedProtocol {
     const exchange = this.#exchange;
     const { template } = portal;
     if (permit.rebind) this.#rebind(name, portal, permit.leaving);
+    if (permit.guard !== undefined && permit.guard.content !== noKinds && !portal.described) {
+      // What is looked for in a field depends on its type and its format.
+      this.#own(codec.describePortal(name));
+      exchange.responses.expect({
+        kind: 'describe',
+        hidden: true,
+        tells: true,
+        guard: permit.guard,
+        ...describing(portal),
+      });
+    }
     portal.prepared.recorded = true;
     portal.started = true;
     exchange.forward(buffer, start, end);
@@ -344,12 +360,12 @@ export class ExtendedProtocol {
     this.#names.announce(template, permit.leaving);
     const copies = template.statements[0]?.control.kind === 'copy_in';
     if (unlimited(permit.limits)) {
-      exchange.responses.expect(new Executing(permit, template, this.#parts, undefined));
+      exchange.responses.expect(new Executing(permit, portal, this.#parts, undefined));
       if (copies) return this.#parts.untilCopyIsClear();
       return;
     }
     const limiting = this.#parts.limit(permit);
-    exchange.responses.expect(new Executing(permit, template, this.#parts, limiting));
+    exchange.responses.expect(new Executing(permit, portal, this.#parts, limiting));
     exchange.toUpstream.push(codec.flush);
     exchange.flush();
     return copies ? this.#parts.untilCopyIsClear() : limiting.over;
@@ -425,15 +441,17 @@ class Executing implements Expectation {
   readonly guard: Guard | undefined;
   readonly meter: Meter | undefined;
   readonly #permit: Permit;
+  readonly #portal: Portal;
   readonly #template: Template;
   readonly #parts: ExtendedParts;
   readonly #limiting: Limiting | undefined;
 
-  constructor(permit: Permit, template: Template, parts: ExtendedParts, limiting: Limiting | undefined) {
+  constructor(permit: Permit, portal: Portal, parts: ExtendedParts, limiting: Limiting | undefined) {
     this.guard = permit.guard;
     this.meter = limiting?.meter;
     this.#permit = permit;
-    this.#template = template;
+    this.#portal = portal;
+    this.#template = portal.template;
     this.#parts = parts;
     this.#limiting = limiting;
   }
@@ -444,6 +462,10 @@ class Executing implements Expectation {
 
   copyIn(): void {
     this.#parts.copyIn();
+  }
+
+  columns(): readonly Column[] | undefined {
+    return this.#portal.columns;
   }
 
   overrun(): Buffer {
@@ -460,3 +482,13 @@ class Executing implements Expectation {
 }
 
 const frameOf = (buffer: Buffer, start: number, end: number): Received => ({ buffer, start, end });
+
+/** What the answer to a Describe says of a portal is kept for its rows. */
+function describing(portal: Portal): Pick<Expectation, 'described'> {
+  portal.described = true;
+  return {
+    described: (columns) => {
+      portal.columns = columns;
+    },
+  };
+}

@@ -2,6 +2,13 @@ import { ProtocolError } from '../../errors.js';
 
 /** The largest frame that is held in memory; what may be larger (rows, COPY data) is streamed. */
 export const frame_bytes_max = 64 * 1024 * 1024;
+/** One frame inside of what was received: `buffer[start..end)`, header included. */
+export interface FrameView {
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** What the protocol's own 32-bit length can say, and the server accepts for a row (1 GiB). */
 const streamed_bytes_max = 0x4000_0000 - 1;
 

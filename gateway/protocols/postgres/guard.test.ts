@@ -10,6 +10,7 @@ const guard = (parts: Partial<Guard> = {}): Guard => ({
   details: 'drop',
   withheld: false,
   lasts: false,
+  content: 0,
   position: (sent) => sent,
   ...parts,
 });

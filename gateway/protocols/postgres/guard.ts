@@ -1,6 +1,8 @@
 import { ProtocolError } from '../../errors.js';
 import { BodyReader } from './codec.js';
-import type { FrameReader } from './frames.js';
+import { noKinds, type Kinds } from '../../content/index.js';
+import { maskNotice } from './content.js';
+import type { FrameReader, FrameView } from './frames.js';
 
 /**
  * The second line behind rewriting: what the server says is looked at once more before the client sees it. Errors and
@@ -16,6 +18,8 @@ export interface Guard {
   readonly withheld: boolean;
   /** It writes: the end of its transaction may still say something of its rows. */
   readonly lasts: boolean;
+  /** Patterns that are looked for in whatever goes to the client. */
+  readonly content: Kinds;
   /** A 1-based position in what was sent as one in the client's text. */
   position(sent: number): number | undefined;
 }
@@ -23,12 +27,6 @@ export interface Guard {
 /** 'drop', or only of those relations ("schema"."name") that nothing is masked in. */
 export type Details =
   'keep' | 'drop' | { readonly harmless: ReadonlySet<string>; readonly harmful: ReadonlySet<string> };
-
-interface FrameView {
-  readonly buffer: Buffer;
-  readonly start: number;
-  readonly end: number;
-}
 
 /** How a relation stands in `Details`. */
 export const relationKey = (schema: string, name: string): string => JSON.stringify([schema, name]);
@@ -44,6 +42,7 @@ export function stricter(one: Guard | undefined, other: Guard | undefined): Guar
     details: stricterDetails(one.details, other.details),
     withheld: one.withheld || other.withheld,
     lasts: one.lasts || other.lasts,
+    content: one.content | other.content,
     position: (sent) => other.position(sent),
   };
 }
@@ -52,6 +51,22 @@ export function stricter(one: Guard | undefined, other: Guard | undefined): Guar
 export const lasting = (guard: Guard): Guard => ({ ...guard, hidden: nothing, position: (sent) => sent });
 
 const nothing: ReadonlySet<string> = new Set();
+
+const patterns = new Map<string, Guard>();
+
+/** The guard with these patterns, whichever it had. */
+export function withContent(guard: Guard | undefined, content: Kinds, lasts: boolean): Guard | undefined {
+  if (guard !== undefined)
+    return guard.content === content ? guard : { ...guard, content, lasts: guard.lasts || lasts };
+  if (content === noKinds) return undefined;
+  const key = `${content} ${String(lasts)}`;
+  let known = patterns.get(key);
+  if (known === undefined) {
+    known = { hidden: nothing, details: 'keep', withheld: false, lasts, content, position: (sent) => sent };
+    patterns.set(key, known);
+  }
+  return known;
+}
 
 function stricterDetails(one: Details, other: Details): Details {
   if (one === 'drop' || other === 'drop') return 'drop';
@@ -79,8 +94,15 @@ const outdatedSqlstate = '40001';
 const outdatedMessage = (relation: string) =>
   `${relation} has changed since the statement was judged: send the transaction again`;
 
-/** ErrorResponse or NoticeResponse without what may hold values; the frame itself where it loses nothing. */
+/** ErrorResponse or NoticeResponse without what may hold values; undefined where it loses nothing. */
 export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
+  const scrubbed = withoutValues(frame, guard);
+  if (guard.content === noKinds) return scrubbed;
+  const rest = scrubbed === undefined ? frame : { buffer: scrubbed, start: 0, end: scrubbed.length };
+  return maskNotice(rest, guard.content) ?? scrubbed;
+}
+
+function withoutValues(frame: FrameView, guard: Guard): Buffer | undefined {
   const { buffer, end } = frame;
   const found: { readonly code: string; readonly start: number; readonly end: number }[] = [];
   for (let offset = frame.start + 5; offset < end && buffer[offset] !== 0;) {

@@ -1,4 +1,5 @@
-import type { Guard } from './guard.js';
+import { noKinds, type Kinds } from '../../content/index.js';
+import { withContent, type Guard } from './guard.js';
 import { asked, type Obligations, type Plan } from './rewriting.js';
 import type { Interpreter, Template } from './statement.js';
 
@@ -34,6 +35,19 @@ export function leave(
     : leavingOf(template, obligations, plan);
 }
 
+const searched = new WeakMap<Leaving, Map<Kinds, Leaving>>();
+
+/** The same, with these patterns looked for in what the server says to it. */
+export function searching(leaving: Leaving, content: Kinds, lasts: boolean): Leaving {
+  if (content === noKinds) return leaving;
+  let known = searched.get(leaving);
+  if (known === undefined) searched.set(leaving, (known = new Map<Kinds, Leaving>()));
+  const key = content * 2 + (lasts ? 1 : 0);
+  let found = known.get(key);
+  if (found === undefined) known.set(key, (found = { ...leaving, guard: withContent(leaving.guard, content, lasts) }));
+  return found;
+}
+
 const made = new WeakMap<Plan, Leaving>();
 
 function leavingOf(template: Template, obligations: Obligations, plan: Plan): Leaving {
@@ -51,6 +65,7 @@ function leavingOf(template: Template, obligations: Obligations, plan: Plan): Le
           withheld:
             guarded && (obligations.filters.length > 0 || obligations.masks.some(({ scope }) => scope === 'output')),
           lasts: guarded && template.action !== 'read',
+          content: noKinds,
           position: (sent) => plan.position(sent),
         };
   const leaving = { obligations, text: rewritten ? text : undefined, key, guard };

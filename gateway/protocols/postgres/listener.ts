@@ -1,9 +1,14 @@
+import type { Decision } from '#engine';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
 import { GatewayError, IdentityError, ProtocolError } from '../../errors.js';
 import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
 import { CancelKeys } from './cancel.js';
+import { noKinds, type Kinds } from '../../content/index.js';
 import * as codec from './codec.js';
+import { maskNotice } from './content.js';
+import { askedOf } from './patterns.js';
+import { RewriteRefusal } from './rewriting.js';
 import { frontend, startupCode } from './codec.js';
 import type { PostgresUpstream } from './config.js';
 import { denial, failure, sqlstates } from './enforce.js';
@@ -231,6 +236,7 @@ class Greeting {
         session.close('denied');
         return undefined;
       }
+      const content = contentOf(submission.decision);
       await submission.recorded;
       try {
         connection = await connectUpstream({
@@ -251,7 +257,7 @@ class Greeting {
         if (unsafe !== undefined) throw new RefusedSetting(unsafe);
       }
       if (this.#gone.signal.aborted) throw new ProtocolError('the client went away');
-      return this.#open(session, connection, place, target, sessions);
+      return this.#open(session, connection, place, target, sessions, content);
     } catch (error) {
       connection?.socket.destroy();
       session.close('failed');
@@ -265,12 +271,16 @@ class Greeting {
     place: Place,
     target: Target,
     sessions: Set<PostgresSession>,
+    content: Kinds,
   ): PostgresSession {
     const socket = this.#socket;
     const name = target.input.name;
     const settings = target.upstream as PostgresUpstream;
     const key = this.#cancelKeys.issue(upstream.cancelKey, settings, name);
-    const greeting = [codec.authenticationOk, ...upstream.notices];
+    const notices = upstream.notices.map((notice) =>
+      content === noKinds ? notice : (maskNotice({ buffer: notice, start: 0, end: notice.length }, content) ?? notice),
+    );
+    const greeting = [codec.authenticationOk, ...notices];
     for (const [parameter, value] of upstream.parameters) greeting.push(codec.parameterStatus(parameter, value));
     greeting.push(codec.backendKeyData(key.processId, key.secret), codec.readyForQuery('I'));
     socket.write(Buffer.concat(greeting));
@@ -278,6 +288,7 @@ class Greeting {
       client: socket,
       upstream,
       session,
+      content,
       place,
       log: this.#services.log.child({ session: session.id, target: name }),
       makeInterpreter: (ask) => this.#makeInterpreter(name, place, ask),
@@ -365,6 +376,16 @@ class Greeting {
       port: this.#socket.remotePort ?? 0,
       confidential: 'encrypted' in this.#socket || /^127\.|^::1$/.test(address),
     };
+  }
+}
+
+/** Patterns that policy asks for at the connection itself. */
+function contentOf(decision: Decision): Kinds {
+  try {
+    return askedOf(decision).content;
+  } catch (error) {
+    if (!(error instanceof RewriteRefusal)) throw error;
+    throw new Refused(sqlstates.denied, `denied by policy: ${error.message}`);
   }
 }
 

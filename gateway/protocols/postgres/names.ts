@@ -1,4 +1,5 @@
 import type { Leaving } from './leaving.js';
+import type { Column } from './content.js';
 import type { Used } from './limits.js';
 import type { Template } from './statement.js';
 
@@ -113,6 +114,10 @@ export interface Portal {
   readonly bound: Received | undefined;
   /** An Execute of it has been sent. */
   started: boolean;
+  /** A Describe of it has been sent since it was bound. */
+  described: boolean;
+  /** What that was answered with. */
+  columns: readonly Column[] | undefined;
   /** What has gone out of it: limits count over all of its fetches. */
   readonly used: Used;
 }

@@ -334,6 +334,8 @@ const opened = (template: Template, origin: string, leaving: Leaving): Portal =>
     leaving: prepared.leaving,
     bound: undefined,
     started: true,
+    described: false,
+    columns: undefined,
     used: { rows: 0, bytes: 0 },
   };
 };

@@ -31,6 +31,16 @@ export class Outbox {
     this.#end = end;
   }
 
+  /**
+   * Passes on what may have become shorter where it lay, behind what already waits of the same buffer: it is moved there,
+   * so that a chunk still leaves in one piece. What lies between must be done with.
+   */
+  pull(buffer: Buffer, start: number, end: number): void {
+    if (this.#buffer !== buffer || start <= this.#end) return this.pass(buffer, start, end);
+    buffer.copyWithin(this.#end, start, end);
+    this.#end += end - start;
+  }
+
   push(message: Buffer): void {
     this.#seal();
     this.#slices.push(message);

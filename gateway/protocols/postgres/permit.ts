@@ -1,8 +1,10 @@
 import type { Decision } from '#engine';
 import type { Enforced, Session as GatewaySession, Submission } from '../../protocol.js';
 import { AskFailed } from './exchange.js';
-import { relationKey, stricter, type Details, type Guard } from './guard.js';
-import { asItCame, digest, leave, sameText, type Leaving } from './leaving.js';
+import { noKinds, type Kinds } from '../../content/index.js';
+import { askedOf, type Asked } from './patterns.js';
+import { relationKey, stricter, withContent, type Details, type Guard } from './guard.js';
+import { asItCame, digest, leave, sameText, searching, type Leaving } from './leaving.js';
 import { lower, type Limits, type Used } from './limits.js';
 import type { Portal } from './names.js';
 import { executeOperation, type Place } from './operation.js';
@@ -82,9 +84,13 @@ export class Enforcer {
     const none = decision.masks.length === 0 && decision.filters.length === 0;
     if (none && !guarded && refers.length === 0 && (portal === undefined || portal.leaving === asItCame))
       return unrestrained;
-    return this.#refusing(() =>
-      after(this.#leaving(template, portal, decision), ({ leaving, rebind }) =>
-        after(this.#referred(refers, decision), (inside) => {
+    return this.#refusing(() => {
+      const asked = askedOf(decision);
+      let content: Kinds = asked.content;
+      for (const { cursor } of refers) if (cursor !== undefined) content |= askedOf(cursor.decision).content;
+      if (content !== noKinds) refuseBinaryCopy(judged.whole);
+      return after(this.#leaving(template, portal, asked), ({ leaving, rebind }) =>
+        after(this.#referred(refers, asked), (inside) => {
           // Rewritten, it leaves without what the server estimates.
           const explains = template.statements.some(({ facts }) => facts.kind === 'explain');
           if (inside !== undefined && explains && leaving.text === undefined)
@@ -93,28 +99,28 @@ export class Enforcer {
               'the plan of a prepared statement tells of masked values: explain the statement itself',
             );
           return after(guarded ? this.#details(judged) : undefined, (rows) => {
-            const guard = stricter(stricter(rows, inside), leaving.guard);
+            const guard = withContent(stricter(stricter(rows, inside), leaving.guard), content, writes);
             return { leaving, rebind, guard, sent: digest(leaving) };
           });
         }),
-      ),
-    );
+      );
+    });
   }
 
   /** What a Parse under this decision sends; a refusal where it cannot be had. */
   leave(template: Template, decision: Decision): Enforcement | Promise<Enforcement> {
     if (decision.masks.length === 0 && decision.filters.length === 0) return unrestrained;
-    return this.#refusing(() =>
-      after(this.#text(template, decision), (leaving) => ({
-        leaving,
-        rebind: false,
-        guard: leaving.guard,
-        sent: digest(leaving),
-      })),
-    );
+    return this.#refusing(() => {
+      const asked = askedOf(decision);
+      if (asked.content !== noKinds) refuseBinaryCopy(template);
+      return after(this.#text(template, asked), (known) => {
+        const leaving = searching(known, asked.content, mayWrite(template));
+        return { leaving, rebind: false, guard: leaving.guard, sent: digest(leaving) };
+      });
+    });
   }
 
-  #leaving(template: Template, portal: Portal | undefined, decision: Decision) {
+  #leaving(template: Template, portal: Portal | undefined, decision: Asked) {
     if (portal === undefined) return after(this.#text(template, decision), (leaving) => ({ leaving, rebind: false }));
     return after(sameText(this.#interpreter(), template, portal.leaving, decision), (same) => {
       if (same) return { leaving: portal.leaving, rebind: false };
@@ -123,7 +129,7 @@ export class Enforcer {
     });
   }
 
-  #text(template: Template, decision: Decision): Leaving | Promise<Leaving> {
+  #text(template: Template, decision: Asked): Leaving | Promise<Leaving> {
     return after(leave(this.#interpreter(), template, decision), (leaving) => {
       // Names out of the catalog may need what the client's encoding reads otherwise.
       if (leaving.text !== undefined && !this.#readable(leaving.text))
@@ -136,10 +142,10 @@ export class Enforcer {
   }
 
   /** Whether what an EXECUTE or FETCH runs would leave today as it left when it was made. */
-  #referred(refers: readonly Reference[], decision: Decision): Guard | undefined | Promise<Guard | undefined> {
+  #referred(refers: readonly Reference[], decision: Asked): Guard | undefined | Promise<Guard | undefined> {
     let guard: Guard | undefined | Promise<Guard | undefined>;
     for (const { template, had, cursor } of refers) {
-      const now = cursor?.decision ?? decision;
+      const now = cursor === undefined ? decision : askedOf(cursor.decision);
       const interpreter = this.#interpreter();
       const known =
         (had.obligations.masks === now.masks && had.obligations.filters === now.filters) ||
@@ -181,10 +187,10 @@ export class Enforcer {
         // What the statement itself makes has no rows that nobody selected.
         if (known.statements.some(({ facts }) => facts.unresolved.length > 0)) absent++;
         if (known.opaque) return;
-        const { outcome, masks, filters } = this.#session.decide(
-          executeOperation(known, this.#place, { values: [], undecoded: false }),
-        );
-        if (outcome === 'allow' && masks.length === 0 && filters.length === 0) harmless.add(key);
+        const decision = this.#session.decide(executeOperation(known, this.#place, { values: [], undecoded: false }));
+        // Patterns are looked for in the error itself.
+        const { masks, filters } = askedOf(decision);
+        if (decision.outcome === 'allow' && masks.length === 0 && filters.length === 0) harmless.add(key);
         else harmful.add(key);
       });
     });
@@ -196,6 +202,7 @@ export class Enforcer {
       details,
       withheld: redefines && harmless.size + absent < all.size,
       lasts: true,
+      content: noKinds,
       position: (sent) => sent,
     });
     const waits = templates.filter((template) => template instanceof Promise);
@@ -211,6 +218,11 @@ export class Enforcer {
       return refused(error);
     }
   }
+}
+
+function refuseBinaryCopy({ statements }: Template): void {
+  if (statements.some(({ control }) => control.kind === 'copy_out' && control.binary === true))
+    throw new RewriteRefusal('mask_unenforceable', 'COPY in binary cannot be searched for patterns: use text or csv');
 }
 
 const none: ReadonlySet<string> = new Set();

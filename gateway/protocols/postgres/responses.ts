@@ -9,7 +9,9 @@ import {
   describeType,
 } from './codec.js';
 import type { FrameReader } from './frames.js';
-import { checkDescription, isOutdated, lasting, scrub, stricter, type Guard } from './guard.js';
+import { noKinds, type Kinds } from '../../content/index.js';
+import { CopyMask, maskNotice, maskNotification, maskRow, readColumns, type Column } from './content.js';
+import { checkDescription, isOutdated, lasting, scrub, stricter, Unmasked, type Guard } from './guard.js';
 import type { Meter } from './limits.js';
 import type { Outbox } from './outbox.js';
 
@@ -46,6 +48,10 @@ export interface Expectation {
   readonly meter?: Meter | undefined;
   /** What the client gets in place of the end, where a limit was exceeded. */
   overrun?(): Buffer;
+  /** Of a Describe: what it describes. */
+  described?(columns: readonly Column[]): void;
+  /** Of an Execute in whose rows patterns are looked for: what was described before it. */
+  columns?(): readonly Column[] | undefined;
   /** Rows of a hidden read. */
   row?(values: (string | null)[]): void;
   parameterTypes?(types: number[]): void;
@@ -107,6 +113,12 @@ export class Responses {
   /** Of what ran in the present transaction: its end may still say something of it. */
   #transaction: Guard | undefined;
 
+  /** Columns of the rows at hand, and the COPY at hand, where patterns are looked for in them. */
+  #columns: readonly Column[] | undefined;
+  #copy: CopyMask | undefined;
+  /** All that is looked for in this session so far: also in what comes outside of any operation. */
+  #content: Kinds = noKinds;
+
   readonly #client: Outbox;
   readonly #events: ResponseEvents;
 
@@ -132,12 +144,20 @@ export class Responses {
     return this.length >= expectations_max;
   }
 
-  /** Frames that may pass in parts. Rows of a hidden read are wanted whole. */
+  /** Frames that may pass in parts. Rows of a hidden read are wanted whole, and those in which something is looked for. */
   streams(type: number): boolean {
-    return (type === backend.dataRow || type === backend.copyData) && this.#queue[this.#head]?.hidden !== true;
+    if (type !== backend.dataRow && type !== backend.copyData) return false;
+    const head = this.#queue[this.#head];
+    return head?.hidden !== true && (head?.guard === undefined || head.guard.content === noKinds);
+  }
+
+  /** What is looked for from the start: policy's answer to the connection itself. */
+  search(content: Kinds): void {
+    this.#content |= content;
   }
 
   expect(expectation: Expectation): void {
+    if (expectation.guard !== undefined) this.#content |= expectation.guard.content;
     this.#queue.push(expectation);
   }
 
@@ -170,13 +190,15 @@ export class Responses {
         if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         if (reader.first) this.#rows++;
         this.#bytes += end - start;
-        this.#client.pass(buffer, start, end);
+        if (head.guard === undefined || head.guard.content === noKinds) this.#client.pass(buffer, start, end);
+        else this.#searchRow(reader, head, head.guard.content);
         return;
       case backend.copyData:
         if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(type);
         if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         this.#bytes += end - start;
-        this.#client.pass(buffer, start, end);
+        if (this.#copy === undefined) this.#client.pass(buffer, start, end);
+        else this.#searchCopy(reader, this.#copy);
         return;
       case backend.commandComplete:
       case backend.emptyQueryResponse:
@@ -197,8 +219,13 @@ export class Responses {
       case backend.rowDescription:
       case backend.noData:
         if (head?.guard !== undefined && type === backend.rowDescription) checkDescription(reader, head.guard);
-        if (head?.kind === 'describe') return this.#simple(reader, head, 'describe');
+        if (head?.kind === 'describe') {
+          if (type === backend.rowDescription) head.described?.(readColumns(reader));
+          return this.#simple(reader, head, 'describe');
+        }
         if (head?.kind !== 'query') this.#unexpected(type);
+        if (type === backend.rowDescription && head.guard !== undefined && head.guard.content !== noKinds)
+          this.#columns = readColumns(reader);
         this.#show(reader, head);
         return;
       case backend.copyInResponse:
@@ -209,6 +236,8 @@ export class Responses {
       case backend.copyOutResponse:
       case backend.copyDone:
         if (head?.kind !== 'query' && head?.kind !== 'execute') this.#unexpected(type);
+        if (type === backend.copyOutResponse) this.#copyBegins(reader, head.guard);
+        else this.#copyEnds(head);
         this.#show(reader, head);
         return;
       case backend.readyForQuery:
@@ -222,7 +251,8 @@ export class Responses {
         if (head?.hidden !== true || head.tells === true) this.#say(reader, head);
         return;
       case backend.notificationResponse:
-        this.#client.pass(buffer, start, end);
+        if (this.#content === noKinds) this.#client.pass(buffer, start, end);
+        else this.#replaced(reader, maskNotification(reader, this.#content));
         return;
       case backend.parameterStatus: {
         const { name, value } = decodeParameterStatus(reader);
@@ -233,6 +263,38 @@ export class Responses {
       default:
         this.#unexpected(type);
     }
+  }
+
+  /** A row, searched and shortened where it lies. */
+  #searchRow({ buffer, start, end }: FrameReader, head: Expectation, content: Kinds): void {
+    const columns = head.columns === undefined ? this.#columns : head.columns();
+    if (columns === undefined) throw new ProtocolError('the server sent a row before it described it');
+    this.#client.pull(buffer, start, maskRow({ buffer, start, end }, columns, content));
+  }
+
+  #searchCopy(reader: FrameReader, copy: CopyMask): void {
+    const may = copy.data(reader);
+    if (may === true) this.#client.pass(reader.buffer, reader.start, reader.end);
+    else if (may !== undefined) this.#client.push(may);
+  }
+
+  /** CopyOutResponse: [format: byte]… */
+  #copyBegins({ buffer, start }: FrameReader, guard: Guard | undefined): void {
+    const content = guard?.content ?? noKinds;
+    if (content !== noKinds && buffer[start + 5] !== 0) throw new Unmasked('of a COPY in binary');
+    this.#copy = content === noKinds ? undefined : new CopyMask(content);
+  }
+
+  #copyEnds({ meter }: Expectation): void {
+    const rest = this.#copy?.finish();
+    this.#copy = undefined;
+    if (rest !== undefined && meter?.exceeded === undefined) this.#client.push(rest);
+  }
+
+  /** Another message in place of one, where there is one. */
+  #replaced({ buffer, start, end }: FrameReader, other: Buffer | undefined): void {
+    if (other === undefined) this.#client.pass(buffer, start, end);
+    else this.#client.push(other);
   }
 
   #unexpected(type: number): never {
@@ -247,9 +309,13 @@ export class Responses {
   /** An error or a notice, without what may hold masked values. */
   #say(reader: FrameReader, head: Expectation | undefined): void {
     const guard = stricter(this.#transaction, head?.guard);
-    const scrubbed = guard === undefined ? undefined : scrub(reader, guard);
-    if (scrubbed === undefined) this.#client.pass(reader.buffer, reader.start, reader.end);
-    else this.#client.push(scrubbed);
+    // Outside of any operation: whatever was looked for in this session.
+    if (head === undefined && this.#content !== noKinds) {
+      const scrubbed = guard === undefined ? undefined : scrub(reader, guard);
+      const view = scrubbed === undefined ? reader : { buffer: scrubbed, start: 0, end: scrubbed.length };
+      return this.#replaced(reader, maskNotice(view, this.#content) ?? scrubbed);
+    }
+    this.#replaced(reader, guard === undefined ? undefined : scrub(reader, guard));
   }
 
   /** Whether a row, or a further part of one, may go out. One that has begun is sent whole. */
@@ -351,6 +417,8 @@ export class Responses {
     this.#index = 0;
     this.#tag = '';
     this.#error = undefined;
+    this.#columns = undefined;
+    this.#copy = undefined;
     const { guard } = expectation;
     if (guard?.lasts === true) this.#transaction = stricter(this.#transaction, lasting(guard));
     expectation.meter?.end();

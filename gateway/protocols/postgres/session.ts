@@ -5,6 +5,7 @@ import type { Session as GatewaySession, SessionEnd } from '../../protocol.js';
 import * as codec from './codec.js';
 import { frontend, type FrameReader } from './codec.js';
 import { ended, failureResponse, functionCall, sqlstates, unmasked } from './enforce.js';
+import type { Kinds } from '../../content/index.js';
 import { Exchange, then, type Awaitable } from './exchange.js';
 import { ExtendedProtocol } from './extended.js';
 import { Unmasked } from './guard.js';
@@ -41,6 +42,8 @@ export interface SessionParts {
   readonly session: GatewaySession;
   readonly place: Place;
   readonly log: Logger;
+  /** Patterns that are looked for from the start. */
+  readonly content: Kinds;
   makeInterpreter(ask: Ask): Interpreter;
   /** Stops what the server runs for this session; resolves when the server has been told. */
   cancel(): Promise<void>;
@@ -87,6 +90,7 @@ export class PostgresSession {
       unnamedDropped: () => this.#names.unnamedDropped(),
     });
     this.#exchange = exchange;
+    exchange.responses.search(parts.content);
     this.#names = new Namespace(exchange, interpreter);
     this.#judge = new Judge(exchange, this.#names, parts.session, parts.place, interpreter, (text) =>
       this.#readable(text),

@@ -93,7 +93,8 @@ export type Control =
   | { readonly kind: 'fetch'; readonly name: string }
   | { readonly kind: 'close'; readonly name: string | undefined }
   | { readonly kind: 'copy_in' }
-  | { readonly kind: 'copy_out' }
+  /** `binary`: its data are in a form that nobody can look for anything in. */
+  | { readonly kind: 'copy_out'; readonly binary?: true }
   | { readonly kind: 'discard'; readonly what: 'all' | 'plans' | 'sequences' | 'temp' };
 
 export interface Moves {

@@ -82,7 +82,8 @@ function understand(context: Context, node: Wrapped, inner: InnerTemplate): Mean
       facts.kind = 'copy';
       copy(context, body, (query) => void queryOf(context, query));
       if ((body as CopyStmt).filename !== undefined) return plain;
-      return { control: { kind: (body as CopyStmt).is_from ? 'copy_in' : 'copy_out' }, moves: still };
+      if ((body as CopyStmt).is_from) return { control: { kind: 'copy_in' }, moves: still };
+      return { control: isBinaryCopy(body) ? { kind: 'copy_out', binary: true } : { kind: 'copy_out' }, moves: still };
     case 'TruncateStmt':
       return truncate(context, body);
     case 'CreateTableAsStmt':
@@ -435,3 +436,11 @@ function setVariable(facts: Facts, body: VariableSetStmt): Meaning {
   }
   return plain;
 }
+
+/** COPY … WITH (FORMAT binary): nobody but its reader knows what its bytes are. */
+const isBinaryCopy = ({ options = [] }: CopyStmt): boolean =>
+  options.some((node) => {
+    const option = as<DefElem>(node, 'DefElem');
+    const said = (option?.arg as { readonly String?: { readonly sval?: string } } | undefined)?.String?.sval;
+    return option?.defname === 'format' && said?.toLowerCase() === 'binary';
+  });
