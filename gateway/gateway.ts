@@ -12,7 +12,7 @@ import {
   type PolicyKeeper,
   type Source,
 } from '../bundles/index.js';
-import { openAudit } from './audit/index.js';
+import { fileHeadStore, openAudit, openSigner } from './audit/index.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
 import { AuditError, ConfigError, IdentityError } from './errors.js';
@@ -49,6 +49,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const audit = await openAudit({
       ...config.audit,
+      seal: {
+        signer: await openSigner({ key: config.audit.signing_key, directory: config.state.directory }),
+        heads: fileHeadStore(config.state.directory),
+      },
+      onUnsealed: (error) => log.error({ err: error }, 'the head of the audit could not be signed; it is tried again'),
       version: await productVersion(),
       now,
       onFailure: (error) =>

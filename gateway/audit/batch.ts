@@ -49,6 +49,10 @@ export class Batch {
     return this.#ends.length === 0;
   }
 
+  get records(): number {
+    return this.#ends.length;
+  }
+
   /** Whether somebody waits for it to be on disk. */
   get awaited(): boolean {
     return this.#written !== undefined;

@@ -6,6 +6,7 @@ import { genesis, type Unsealed } from './chain.js';
 import { openFileSink, type OpenSink, type SinkFile } from './file.js';
 import { Formatter } from './format.js';
 import type { Audit, Entry, RecordKind } from './record.js';
+import { Sealer, sealed_ms_max, type SealOptions } from './sealer.js';
 
 /** Records that wait to be written may have this many bytes together; a record that would exceed it is refused. */
 export const buffer_bytes_max = 67_108_864;
@@ -33,6 +34,10 @@ export interface AuditOptions {
   readonly onResume?: () => void;
   /** Told of a file that was found to end in the middle of a line. */
   readonly onTorn?: (file: string) => void;
+  /** Who signs how far the chain has come, and where that is remembered. Absent: nothing is signed. */
+  readonly seal?: SealOptions | undefined;
+  /** Told when a head could not be signed or remembered; it is tried again. */
+  readonly onUnsealed?: (error: unknown) => void;
   readonly open?: OpenSink;
   /** Runs something later; returns what cancels it. */
   readonly schedule?: (run: () => void, after_ms: number) => () => void;
@@ -86,11 +91,18 @@ class AuditLog implements Audit {
   #cancelTimer: (() => void) | undefined;
   #immediate: NodeJS.Immediate | undefined;
   #closing: Promise<void> | undefined;
+  readonly #sealer: Sealer | undefined;
+  #sealing: Promise<void> | undefined;
+  /** The head is to be signed with the next write, even if there is nothing to write. */
+  #sealSoon = false;
+  #cancelSealing: (() => void) | undefined;
 
   constructor(options: AuditOptions) {
     this.#options = options;
-    this.#formatter = new Formatter(options.writer ?? randomUUID(), options.version);
+    const writer = options.writer ?? randomUUID();
+    this.#formatter = new Formatter(writer, options.version);
     this.#now = options.now ?? Date.now;
+    if (options.seal !== undefined) this.#sealer = new Sealer(options.seal, writer, this.#now);
     this.#schedule = options.schedule ?? later;
     this.#buffer_bytes_max = options.buffer_bytes_max ?? buffer_bytes_max;
   }
@@ -98,6 +110,8 @@ class AuditLog implements Audit {
   async open(): Promise<void> {
     try {
       await this.#openFiles();
+      const fields = await this.#sealer?.start(this.#options.sinks.map(({ file }) => file));
+      if (fields !== undefined) this.#add({ kind: 'audit', fields }, false);
     } catch (error) {
       await this.#closeFiles();
       throw new AuditError(`the audit log cannot be opened: ${(error as Error).message}`, { cause: error });
@@ -159,13 +173,49 @@ class AuditLog implements Audit {
 
   /** Never rejects: what goes wrong is told to those who wait, and to `onFailure`. */
   async #run(): Promise<void> {
-    while (this.#failure === undefined && !this.#batch.empty) {
+    while (this.#failure === undefined && (!this.#batch.empty || this.#sealSoon)) {
       const batch = this.#take();
+      const due = this.#sealDue(batch);
       try {
-        await this.#writeBatch(batch, batch.awaited);
+        await this.#writeBatch(batch, batch.awaited || due, due);
+        if (due) this.#seal(batch.tip);
       } catch (error) {
         await this.#fail(batch, error);
       }
+    }
+  }
+
+  /** Only what is on disk is signed: a head without its records would look like records that were cut off. */
+  #sealDue(batch: Batch): boolean {
+    if (this.#sealer === undefined || this.#sealing !== undefined) return false;
+    const due = this.#sealer.due(batch.records) || this.#sealSoon;
+    this.#sealSoon = false;
+    if (!due && this.#sealer.unsigned) {
+      this.#cancelSealing ??= this.#schedule(() => {
+        this.#cancelSealing = undefined;
+        this.#sealSoon = true;
+        if (this.#failure === undefined) this.#start();
+      }, sealed_ms_max);
+    }
+    return due;
+  }
+
+  #seal(tip: Tip): void {
+    this.#cancelSealing?.();
+    this.#cancelSealing = undefined;
+    this.#sealing = this.#sign(tip).finally(() => {
+      this.#sealing = undefined;
+    });
+  }
+
+  async #sign(tip: Tip, ended?: true): Promise<void> {
+    try {
+      const checkpoint = await this.#sealer?.seal(tip, ended);
+      if (checkpoint === undefined) return;
+      this.#add({ kind: 'audit', fields: { event: 'checkpoint', checkpoint } }, false, true);
+      if (this.#failure === undefined && this.#closing === undefined) this.#wake(false);
+    } catch (error) {
+      tell(() => this.#options.onUnsealed?.(error));
     }
   }
 
@@ -182,17 +232,18 @@ class AuditLog implements Audit {
     for (const line of lines) this.#buffered_bytes += this.#batch.addAgain(line);
   }
 
-  async #writeBatch(batch: Batch, sync: boolean): Promise<void> {
+  async #writeBatch(batch: Batch, sync: boolean, signed = false): Promise<void> {
     const content = batch.content();
     await all(this.#files, (file) => file.append(content));
     this.#unsynced = true;
-    if (sync) await this.#sync();
+    if (sync) await this.#sync(signed);
     this.#buffered_bytes -= batch.bytes;
     batch.resolve();
   }
 
-  async #sync(): Promise<void> {
-    if (this.#options.durability === 'memory' || !this.#unsynced) return;
+  /** @param signed Also with durability: memory. */
+  async #sync(signed = false): Promise<void> {
+    if ((this.#options.durability === 'memory' && !signed) || !this.#unsynced) return;
     this.#unsynced = false;
     await all(this.#files, (file) => file.datasync());
   }
@@ -278,19 +329,32 @@ class AuditLog implements Audit {
 
   async #close(): Promise<void> {
     this.#calm();
+    this.#cancelSealing?.();
     await this.#writing;
+    await this.#sealing;
     this.#calm();
+    this.#sealSoon = false;
     if (this.#failure === undefined) await this.#run();
     if (this.#failure !== undefined) await this.#reopen();
     if (this.#failure === undefined) {
       try {
-        await this.#sync();
+        await this.#end();
       } catch (error) {
         this.#failure = unwritable(error);
       }
     }
     await this.#closeFiles();
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** The last head is signed when all else is on disk, and the checkpoint with it is the last record. */
+  async #end(): Promise<void> {
+    await this.#sync(this.#sealer !== undefined);
+    if (this.#sealer === undefined) return;
+    await this.#sealing;
+    if (!this.#batch.empty) await this.#writeBatch(this.#take(), true, true);
+    await this.#sign(this.#batch.tip, true);
+    await this.#writeBatch(this.#take(), true);
   }
 }
 

@@ -84,7 +84,7 @@ function line(label: string, parts: readonly (string | undefined)[]): string {
 }
 
 /** Statements and prompts are others' text: whatever would move the cursor or colour the terminal is shown as its code. */
-function printable(words: string): string {
+export function printable(words: string): string {
   return words.replace(
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`,

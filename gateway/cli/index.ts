@@ -15,6 +15,8 @@ Examples:
   sallyport check ./policy                    compile a policy repository, as CI does
   sallyport test ./policy                     run its tests
   sallyport explain d-4f1c09a2b7de-17         why was this refused, and what asked for it?
+  sallyport audit search --prompt "tidy up"   what a prompt has done
+  sallyport audit verify                      is the audit whole?
   sallyport policy status                     which commit is in force
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
 
@@ -133,6 +135,9 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
         await explain({ id, config: options.config, audit: options.audit ?? [], json: options.json === true }, around),
       );
     });
+
+  const { registerAudit } = await import('./audit.js');
+  registerAudit(program, around, finish);
 
   const { registerClassify } = await import('./classify.js');
   registerClassify(program, around, finish);

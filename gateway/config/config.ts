@@ -94,4 +94,6 @@ export type Durability = 'disk' | 'memory' | 'by_action';
 export interface AuditConfig {
   readonly durability: Durability;
   readonly sinks: readonly { readonly file: string }[];
+  /** PKCS #8 as PEM; absent: one that the state directory keeps. */
+  readonly signing_key?: string;
 }

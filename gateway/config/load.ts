@@ -62,7 +62,7 @@ export async function loadConfig(
   const policy = await readPolicy(input.policy, reading);
   const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
   const state = { directory: absolute(reading.directory, input.state?.directory ?? './.sallyport') };
-  const audit = readAudit(input.audit, state.directory, reading);
+  const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
   refuseProblems(path, reading.problems);
 
@@ -190,7 +190,11 @@ async function whyNoFolder(path: string): Promise<string | undefined> {
   }
 }
 
-function readAudit(input: ConfigFile['audit'], state: string, { directory, document, problems }: Reading): AuditConfig {
+async function readAudit(
+  input: ConfigFile['audit'],
+  state: string,
+  { directory, document, problems }: Reading,
+): Promise<AuditConfig> {
   const sinks = input?.sinks?.map(({ file }) => ({ file: absolute(directory, file) })) ?? [
     { file: resolve(state, 'audit.jsonl') },
   ];
@@ -199,7 +203,11 @@ function readAudit(input: ConfigFile['audit'], state: string, { directory, docum
       problems.push(document.problem(['audit', 'sinks', index, 'file'], 'another sink writes to the same file'));
     }
   });
-  return { durability: input?.durability ?? 'by_action', sinks };
+  const durability = input?.durability ?? 'by_action';
+  if (input?.signing_key === undefined) return { durability, sinks };
+  const { value, unavailable } = await resolveFiles(input.signing_key, directory);
+  if (unavailable !== undefined) problems.push(document.problem(['audit', 'signing_key'], unavailable));
+  return { durability, sinks, signing_key: typeof value === 'string' ? value : '' };
 }
 
 async function readMasks(

@@ -197,6 +197,12 @@ const AuditSchema = Type.Object(
         description: 'Each gets every record. Absent: audit.jsonl in the state directory.',
       }),
     ),
+    signing_key: Type.Optional(
+      Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileReferenceSchema], {
+        description:
+          'The Ed25519 key that signs how far the records have come: PKCS #8 as PEM. Absent: one that is made once, in the state directory.',
+      }),
+    ),
   },
   closed,
 );

@@ -1,7 +1,7 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { link, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../errors.js';
+import { keptSecret } from './kept.js';
 
 /** The secret that keyed masks (hash, tokenize) come out of. Other values mean other hashes: it has to outlive the process. */
 
@@ -33,40 +33,11 @@ export async function openMaskKey(options: MaskKeyOptions): Promise<(target: str
 
 async function keptKey(file: string): Promise<string> {
   try {
-    return await readKey(file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(file, error);
-  }
-  try {
-    await makeKey(file);
-    return await readKey(file);
+    const text = (await keptSecret(file, () => `${randomBytes(32).toString('hex')}\n`)).trim();
+    if (!/^[0-9a-f]{64}$/.test(text)) throw new Error('it does not hold 64 hexadecimal digits');
+    return text;
   } catch (error) {
     throw unusable(file, error);
-  }
-}
-
-async function readKey(file: string): Promise<string> {
-  const text = (await readFile(file, 'utf8')).trim();
-  if (!/^[0-9a-f]{64}$/.test(text)) throw new Error('it does not hold 64 hexadecimal digits');
-  return text;
-}
-
-/** Whole or not at all, and never over one that another process made in between. */
-async function makeKey(file: string): Promise<void> {
-  const draft = `${file}.${randomBytes(6).toString('hex')}`;
-  const handle = await open(draft, 'wx', 0o600);
-  try {
-    await handle.writeFile(`${randomBytes(32).toString('hex')}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  try {
-    await link(draft, file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    await rm(draft, { force: true });
   }
 }
 
