@@ -66,7 +66,15 @@ export class ApprovalError extends GatewayError {
 }
 
 export type ApprovalProblem =
-  'unknown' | 'ended' | 'own_request' | 'not_in_group' | 'answered_already' | 'needs_comment' | 'too_wide' | 'too_many';
+  | 'unknown'
+  | 'ended'
+  | 'own_request'
+  | 'not_in_group'
+  | 'answered_already'
+  | 'needs_comment'
+  | 'too_wide'
+  | 'too_many'
+  | 'malformed';
 
 /** The gateway's own database cannot be reached, or does not answer in time. */
 export class StateError extends GatewayError {

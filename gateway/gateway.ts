@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createEngine } from '#engine';
+import { createEngine, type Engine } from '#engine';
 import type { Logger } from 'pino';
 import {
   BundleError,
@@ -12,6 +12,7 @@ import {
   type PolicyKeeper,
   type Source,
 } from '../bundles/index.js';
+import { openApprovals, type Approvers } from './approvals/index.js';
 import { fileHeadStore, openAudit, openSigner } from './audit/index.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
@@ -20,7 +21,10 @@ import { createIdentity } from './identity/index.js';
 import { Pipeline } from './pipeline.js';
 import type { Client, Listener, Services } from './protocol.js';
 import { filterChecks, protocols } from './registry.js';
+import { openDatabase, type Database } from './state/database.js';
+import { embeddedHome, givenHome } from './state/home.js';
 import { openMaskKey } from './state/mask-key.js';
+import { openReplica } from './state/replica.js';
 
 /** Assembles the gateway from its configuration, in the order in which a part needs the one before. */
 export interface GatewayOptions {
@@ -34,6 +38,10 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly listeners: readonly Listener[];
   readonly policy: PolicyKeeper;
+  /** The gateway's own; opened when something needs it. */
+  readonly database: Database;
+  /** People's side of approvals. */
+  readonly approvers: Approvers;
   close(): Promise<void>;
 }
 
@@ -63,6 +71,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     closing.push(() => audit.close());
 
+    const database = openDatabase({
+      home:
+        config.state.postgres === undefined
+          ? embeddedHome(config.state.directory, log)
+          : givenHome(config.state.postgres),
+      log,
+    });
+    closing.push(() => database.close());
+    if (config.state.postgres !== undefined) database.start();
+    const replica = openReplica({ database, log });
+    closing.push(() => replica.close());
+    const approvals = openApprovals({ database, replica, audit, log, now, ...config.approvals });
+    closing.push(() => approvals.close());
+
     const engine = createEngine();
     const policy = await keepPolicy({
       source: sourceOf(config),
@@ -73,9 +95,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       progress: (message) => log.info({}, message),
       onEvent: (event) => {
         record(audit, log, event);
+        if (asksPeople(engine)) database.start();
         options.onPolicy?.(event);
       },
     });
+    // A hold that comes with the first connection shall find somebody to ask.
+    if (asksPeople(engine)) await database.ready(state_ms_max).catch(() => undefined);
     closing.push(() => policy.close());
 
     const identity = createIdentity({ ...config.identity, now, log });
@@ -83,7 +108,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
     const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
 
-    const pipeline = new Pipeline({ engine, audit, durability: config.audit.durability, log, now });
+    const pipeline = new Pipeline({
+      engine,
+      audit,
+      durability: config.audit.durability,
+      log,
+      now,
+      approvals: approvals.approvals,
+    });
     closing.push(() => pipeline.close());
 
     const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
@@ -115,12 +147,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         throw cannotListen(protocol.name, address, error);
       }
     }
-    return { listeners, policy, close };
+    return { listeners, policy, database, approvers: approvals.approvers, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
+
+/** Until when the start waits for the state. It goes on without: what needs it is refused, and says so. */
+const state_ms_max = 30_000;
+
+/** Whether the policy in force has rules that hold. */
+const asksPeople = (engine: Engine) => engine.current?.rules.some(({ set }) => set === 'approval') ?? false;
 
 /** A source that cannot be one, whatever it holds, is a mistake in the configuration. */
 function sourceOf(config: Config): Source {

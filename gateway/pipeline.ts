@@ -1,12 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import { deny, type Decision, type Engine, type Input, type Operation, type Prompt, type Revision } from '#engine';
+import {
+  approved,
+  deny,
+  type Decision,
+  type Engine,
+  type Input,
+  type Operation,
+  type Prompt,
+  type Revision,
+} from '#engine';
 import type { Logger } from 'pino';
+import { boundOf, type Approvals, type Receipt } from './approvals/index.js';
 import { mustBeOnDisk, type Audit, type Entry } from './audit/index.js';
 import type { Durability } from './config/index.js';
-import { AuditError } from './errors.js';
+import { ApprovalError, AuditError, StateError } from './errors.js';
 import type {
   Circumstances,
   Enforced,
+  Hold,
   Obligation,
   Opening,
   Result,
@@ -28,6 +39,8 @@ export interface PipelineParts {
   readonly durability: Durability;
   readonly log: Logger;
   readonly now: () => number;
+  /** Absent: nobody can be asked. */
+  readonly approvals?: Approvals;
 }
 
 export class Pipeline {
@@ -86,6 +99,8 @@ class PipelineSession implements Session {
   #ended: SessionEnd | undefined;
   #expiry: NodeJS.Timeout | undefined;
   #over = false;
+  /** What waits for people. */
+  readonly #holds = new Set<Hold>();
 
   constructor(parts: PipelineParts, opening: Opening, usage: UsageCounter, closed: () => void) {
     this.#parts = parts;
@@ -142,6 +157,8 @@ class PipelineSession implements Session {
     const input = this.#input(operation, circumstances);
     const decision = this.#judge(input);
     this.#usage.operation();
+    const waits = decision.outcome === 'hold' && operation.stage === 'execute';
+    if (waits) return enforce === undefined ? this.#cannotWait(input, decision) : this.#held(input, decision, enforce);
     if (enforce === undefined || decision.outcome !== 'allow') return this.#submit(input, decision);
     const enforced = enforce(decision);
     return enforced instanceof Promise
@@ -155,11 +172,55 @@ class PipelineSession implements Session {
       : this.#submit(input, deny(refusal.code, decision.revision, refusal.message));
   }
 
-  #submit(input: Input, decision: Decision, sent?: string): Submission {
+  /** Whoever takes a submission at once has no place to wait in. */
+  #cannotWait(input: Input, decision: Decision): Submission {
+    return this.#submit(input, deny('approval_unsupported', decision.revision));
+  }
+
+  /** What can be enforced and was approved is let through; else people are asked. */
+  async #held(
+    input: Input,
+    decision: Decision,
+    enforce: (decision: Decision) => Enforced | Promise<Enforced>,
+  ): Promise<Submission> {
+    const { approvals, log, now } = this.#parts;
+    try {
+      const { refusal, sent } = await enforce(decision);
+      if (refusal !== undefined) return this.#submit(input, deny(refusal.code, decision.revision, refusal.message));
+      if (approvals === undefined) throw new StateError('there is no state');
+      const receipt = await approvals.redeem(boundOf(input, decision.revision), decision.approvals);
+      // Asking took its time: a token is not valid one operation longer for that.
+      if (now() >= this.#opening.identity.expires_ms || this.#ended !== undefined) {
+        return this.#submit(input, deny('token_expired', decision.revision));
+      }
+      if (receipt !== undefined) return this.#submit(input, approved(decision), sent, receipt);
+      const hold = await approvals.request(input, decision);
+      return this.#waiting(this.#submit(input, decision), hold);
+    } catch (error) {
+      if (!(error instanceof ApprovalError || error instanceof StateError || error instanceof AuditError)) {
+        log.error({ err: error, session: this.id }, 'an operation was refused because nobody could be asked');
+      }
+      return this.#submit(input, deny('approval_unavailable', decision.revision, whyUnavailable(error)));
+    }
+  }
+
+  #waiting(submission: Submission, hold: Hold): Submission {
+    // What could not be recorded waits for nobody.
+    if (submission.decision.outcome !== 'hold') return submission;
+    if (this.#over || this.#ended !== undefined) {
+      hold.withdraw('session_ended');
+    } else {
+      this.#holds.add(hold);
+      void hold.ended.then(() => this.#holds.delete(hold));
+    }
+    return Object.assign(submission, { hold });
+  }
+
+  #submit(input: Input, decision: Decision, sent?: string, receipt?: Receipt): Submission {
     const submitted_ms = this.#parts.now();
     let recorded: Promise<void> | undefined;
     try {
-      recorded = this.#recordIntent(input, decision, sent);
+      recorded = this.#recordIntent(input, decision, sent, receipt);
     } catch (error) {
       // No record, no operation.
       this.#parts.log.error(
@@ -185,6 +246,7 @@ class PipelineSession implements Session {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#expiry);
+    for (const hold of [...this.#holds]) hold.withdraw('session_ended');
     this.#ends = [];
     this.#closed();
     this.#note(this.#records.closed(reason, this.#rows));
@@ -261,9 +323,10 @@ class PipelineSession implements Session {
     );
   }
 
-  #recordIntent(input: Input, decision: Decision, sent?: string): Promise<void> | undefined {
-    const entry = this.#records.intent(input, decision, sent);
-    if (decision.outcome !== 'allow' || !this.#durable(input.operation)) {
+  #recordIntent(input: Input, decision: Decision, sent?: string, receipt?: Receipt): Promise<void> | undefined {
+    const entry = this.#records.intent(input, decision, sent, receipt);
+    // What people let through is on disk, whatever it does.
+    if (decision.outcome !== 'allow' || (receipt === undefined && !this.#durable(input.operation))) {
       this.#parts.audit.write(entry);
       return undefined;
     }
@@ -289,6 +352,9 @@ class PipelineSession implements Session {
     }
   }
 }
+
+/** What may be shown of it: what the person can do something about. */
+const whyUnavailable = (error: unknown) => (error instanceof ApprovalError ? error.message : undefined);
 
 const masking: ReadonlySet<string> = new Set(['mask', 'filter']);
 

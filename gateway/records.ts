@@ -1,5 +1,6 @@
 import type { Decision, Input, Principal, Reason, TargetInput } from '#engine';
 import { isFixed, members, Members, Part, quote, toJson, whole, type Entry } from './audit/index.js';
+import type { Receipt } from './approvals/approvals.js';
 import type { Result } from './protocol.js';
 
 /**
@@ -38,8 +39,11 @@ export class SessionRecords {
     };
   }
 
-  /** @param sent SHA-256 of what leaves in place of what the client sent. */
-  intent({ operation, session, target, prompt }: Input, decision: Decision, sent?: string): Entry {
+  /**
+   * @param sent SHA-256 of what leaves in place of what the client sent.
+   * @param receipt What was used up to let it through.
+   */
+  intent({ operation, session, target, prompt }: Input, decision: Decision, sent?: string, receipt?: Receipt): Entry {
     const transaction = session.transaction === undefined ? '' : `,"transaction":"${session.transaction}"`;
     const { stage, action, opaque, resources, hash } = operation;
     const what = new Part('operation', needed(operation[target.protocol]));
@@ -47,12 +51,18 @@ export class SessionRecords {
       kind: 'intent',
       fields: new Members(
         `"decision_id":"${decision.id}",${this.#place},"stage":"${stage}","action":"${action}","opaque":${opaque ? 'true' : 'false'},` +
-          `"resources":${needed(resources)},"hash":${quote(hash)}${transaction},${verdictOf(decision)}${sent === undefined ? '' : `,"sent":${quote(sent)}`}}${this.#purpose}`,
+          `"resources":${needed(resources)},"hash":${quote(hash)}${transaction},${verdictOf(decision)}${sent === undefined ? '' : `,"sent":${quote(sent)}`}}${receiptOf(receipt)}${this.#purpose}`,
       ),
-      personal:
-        prompt === undefined
-          ? [this.#principal, this.#client, what]
-          : [this.#principal, new Part('prompt', needed(prompt)), this.#client, what],
+      personal: [
+        this.#principal,
+        ...(prompt === undefined ? [] : [new Part('prompt', needed(prompt))]),
+        this.#client,
+        what,
+        // Its signed form names who asked.
+        ...(receipt === undefined
+          ? []
+          : [new Part('receipt', needed({ approvers: receipt.approvers, token: receipt.token }))]),
+      ],
     };
   }
 
@@ -66,6 +76,9 @@ export class SessionRecords {
     };
   }
 }
+
+const receiptOf = (receipt: Receipt | undefined) =>
+  receipt === undefined ? '' : `,"hold_id":${quote(receipt.hold)},"receipt_id":${quote(receipt.id)}`;
 
 /** A field that a record must have. Throws TypeError where JSON has no word for it. */
 function needed(value: unknown): string {

@@ -70,13 +70,16 @@ export interface ApprovalRequest {
   readonly expires_ms: number;
   readonly ended_ms?: number;
   readonly decision_id: string;
-  /** What is asked for: the claimed prompt, and the observed operation. Erasable: absent once a person's data was erased. */
-  readonly principal: Principal;
+  /**
+   * What is asked for: the claimed prompt, and the observed operation. Principal, client, operation and prompt are
+   * absent once a person's data was erased.
+   */
+  readonly principal?: Principal;
   readonly prompt?: Input['prompt'];
   readonly target: Input['target'];
   readonly session: string;
-  readonly client: Input['session']['client'];
-  readonly operation: Input['operation'];
+  readonly client?: Input['session']['client'];
+  readonly operation?: Input['operation'];
   readonly revision: string;
   readonly approvals: readonly Approval[];
   readonly effect?: Effect;

@@ -12,12 +12,36 @@ export interface Config {
   readonly policy: PolicyConfig;
   /** The targets of the protocols that are built, in the order of the file. */
   readonly targets: readonly Target[];
-  readonly state: { readonly directory: string };
+  readonly state: {
+    readonly directory: string;
+    /** A database that is given; absent: one that the gateway starts for itself, in the directory. */
+    readonly postgres?: StatePostgres;
+  };
+  readonly approvals: ApprovalsConfig;
   readonly audit: AuditConfig;
   /** The secret behind keyed masks; absent: one that the state directory keeps. */
   readonly masks: { readonly key?: string };
   /** What is odd but no reason not to start: one line each, safe to log. */
   readonly warnings: readonly string[];
+}
+
+export interface StatePostgres {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** Absent: in clear. */
+  readonly ssl?: { readonly rejectUnauthorized: boolean; readonly ca?: string | undefined };
+}
+
+export interface ApprovalsConfig {
+  /** Requests that may wait at once, on all replicas together. */
+  readonly waiting_max: number;
+  /** Of them, those of one principal. */
+  readonly per_principal_max: number;
+  /** How long the session that waited has to use what it was given. */
+  readonly receipt_ms: number;
 }
 
 export interface IdentityConfig {

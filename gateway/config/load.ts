@@ -10,6 +10,7 @@ import { readListeners } from './listeners.js';
 import { guard, printable, secretKey } from './printable.js';
 import { absolute, pathKey, resolveFiles, substitute, whyUnreadable, type Substituted } from './references.js';
 import { configSchema, maskKey_chars_min, type ConfigFile } from './schema.js';
+import { readApprovals, readState } from './state.js';
 import { readTargets } from './targets.js';
 import { explain, errorPath, readNumbers, validator } from './validate.js';
 
@@ -61,7 +62,7 @@ export async function loadConfig(
   const identity = await readIdentity(input.identity, reading);
   const policy = await readPolicy(input.policy, reading);
   const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
-  const state = { directory: absolute(reading.directory, input.state?.directory ?? './.sallyport') };
+  const state = await readState(input.state, reading);
   const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
   refuseProblems(path, reading.problems);
@@ -77,6 +78,7 @@ export async function loadConfig(
     policy,
     targets,
     state,
+    approvals: readApprovals(input.approvals),
     audit,
     masks,
     warnings: reading.warnings,
@@ -145,11 +147,6 @@ function later(error: ErrorObject, value: unknown, document: ConfigDocument): Pr
   if (error.keyword !== 'additionalProperties') return undefined;
   const path = [...errorPath(error, value), error.params.additionalProperty as string];
   switch (printPath(path)) {
-    case 'state.postgres':
-      return document.keyProblem(
-        path,
-        'a shared database is not supported yet; remove the key, and give state.directory',
-      );
     case 'policy.signing':
       return document.keyProblem(
         path,

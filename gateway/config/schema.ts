@@ -163,8 +163,64 @@ const TargetSchema = Type.Object(
   closed,
 );
 
+const tlsModes = ['disable', 'require', 'verify-full'] as const;
+const TlsModeSchema = Type.Unsafe<(typeof tlsModes)[number]>({
+  type: 'string',
+  enum: [...tlsModes],
+  title: tlsModes.join(' | '),
+  description:
+    'disable: in clear, on loopback only. require: encrypted, the server is not verified. verify-full: certificate and name are verified.',
+});
+
 const StateSchema = Type.Object(
-  { directory: Type.Optional(Type.String({ minLength: 1, default: './.sallyport' })) },
+  {
+    directory: Type.Optional(Type.String({ minLength: 1, default: './.sallyport' })),
+    postgres: Type.Optional(
+      Type.Union(
+        [
+          Type.String({ minLength: 1, title: 'postgres://…' }),
+          FileReferenceSchema,
+          Type.Object(
+            {
+              url: SecretSchema,
+              tls: Type.Optional(
+                Type.Union([
+                  TlsModeSchema,
+                  Type.Object(
+                    { mode: TlsModeSchema, ca: Type.Optional(SecretSchema) },
+                    { ...closed, title: '{mode: …, ca: {file: …}}' },
+                  ),
+                ]),
+              ),
+            },
+            { ...closed, title: '{url: postgres://…, tls: …}' },
+          ),
+        ],
+        {
+          description:
+            'A database that all replicas share: postgres://USER:PASSWORD@HOST:PORT/DATABASE. Absent: one that the gateway starts for itself, in the state directory, when something needs it.',
+        },
+      ),
+    ),
+  },
+  closed,
+);
+
+const ApprovalsSchema = Type.Object(
+  {
+    waiting_max: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100_000,
+        default: 1_000,
+        description: 'Requests that may wait at once, on all replicas together.',
+      }),
+    ),
+    per_principal_max: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 10_000, default: 20, description: 'Of them, those of one principal.' }),
+    ),
+    receipt: Type.Optional(duration('How long the session that waited has to use what it was given.', '1m')),
+  },
   closed,
 );
 
@@ -218,6 +274,7 @@ export interface ConfigFile {
   readonly policy: Type.Static<typeof PolicySchema>;
   readonly targets?: readonly Type.Static<typeof TargetSchema>[];
   readonly state?: Type.Static<typeof StateSchema>;
+  readonly approvals?: Type.Static<typeof ApprovalsSchema>;
   readonly audit?: Type.Static<typeof AuditSchema>;
   readonly masks?: Type.Static<typeof MasksSchema>;
 }
@@ -269,6 +326,7 @@ export function configSchema(protocols: readonly Protocol[]) {
         policy: PolicySchema,
         targets: Type.Optional(Type.Array(Type.Unsafe<TargetFileInput>(target))),
         state: Type.Optional(StateSchema),
+        approvals: Type.Optional(ApprovalsSchema),
         audit: Type.Optional(AuditSchema),
         masks: Type.Optional(MasksSchema),
       },

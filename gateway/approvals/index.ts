@@ -1,0 +1,49 @@
+import type { Logger } from 'pino';
+import type { Audit } from '../audit/record.js';
+import type { Database } from '../state/database.js';
+import type { Replica } from '../state/replica.js';
+import type { Approvals, Approvers } from './approvals.js';
+import { Counter } from './counter.js';
+import { Desk } from './desk.js';
+import { Receipts } from './receipts.js';
+import { ApprovalRecords } from './records.js';
+
+/** Approvals: operations ask at the desk, people answer at the counter. */
+export type * from './approvals.js';
+export { boundOf } from './desk.js';
+
+export interface ApprovalsOptions {
+  readonly database: Database;
+  readonly replica: Replica;
+  readonly audit: Audit;
+  readonly log: Logger;
+  readonly now?: () => number;
+  /** Requests that may wait at once, in all and of one principal. */
+  readonly waiting_max: number;
+  readonly per_principal_max: number;
+  /** How long the session that waited has to use what it was given. */
+  readonly receipt_ms: number;
+  readonly link?: (hold: string) => string | undefined;
+}
+
+export interface OpenedApprovals {
+  readonly approvals: Approvals;
+  readonly approvers: Approvers;
+  close(): Promise<void>;
+}
+
+export function openApprovals(options: ApprovalsOptions): OpenedApprovals {
+  const { audit, now = Date.now, ...rest } = options;
+  const receipts = new Receipts(options.database);
+  const records = new ApprovalRecords(audit);
+  const desk = new Desk({ ...rest, now, receipts, records });
+  const counter = new Counter({ ...rest, now, receipts, records });
+  return {
+    approvals: desk,
+    approvers: counter,
+    async close() {
+      await desk.close();
+      counter.close();
+    },
+  };
+}
