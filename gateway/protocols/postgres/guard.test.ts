@@ -9,6 +9,7 @@ const guard = (parts: Partial<Guard> = {}): Guard => ({
   hidden: new Set(),
   details: 'drop',
   withheld: false,
+  describes: true,
   lasts: false,
   content: 0,
   position: (sent) => sent,

@@ -16,6 +16,8 @@ export interface Guard {
   readonly details: Details;
   /** Masks that let the statement see clear values, or filters beside its own conditions: messages about data hold them. */
   readonly withheld: boolean;
+  /** The server describes rows before it looks at any: what fails earlier has no values in it. */
+  readonly describes: boolean;
   /** It writes: the end of its transaction may still say something of its rows. */
   readonly lasts: boolean;
   /** Patterns that are looked for in whatever goes to the client. */
@@ -41,6 +43,7 @@ export function stricter(one: Guard | undefined, other: Guard | undefined): Guar
     hidden: one.hidden.size === 0 ? other.hidden : new Set([...one.hidden, ...other.hidden]),
     details: stricterDetails(one.details, other.details),
     withheld: one.withheld || other.withheld,
+    describes: one.describes && other.describes,
     lasts: one.lasts || other.lasts,
     content: one.content | other.content,
     position: (sent) => other.position(sent),
@@ -62,7 +65,15 @@ export function withContent(guard: Guard | undefined, content: Kinds, lasts: boo
   const key = `${content} ${String(lasts)}`;
   let known = patterns.get(key);
   if (known === undefined) {
-    known = { hidden: nothing, details: 'keep', withheld: false, lasts, content, position: (sent) => sent };
+    known = {
+      hidden: nothing,
+      details: 'keep',
+      withheld: false,
+      describes: true,
+      lasts,
+      content,
+      position: (sent) => sent,
+    };
     patterns.set(key, known);
   }
   return known;
@@ -79,6 +90,9 @@ function stricterDetails(one: Details, other: Details): Details {
 /** SQLSTATE classes whose messages quote what an expression held: data, routines, raised by hand. */
 const quoting = /^(?:00|01|02|2[0-2]|2F|38|39|44|P0|XX)/;
 
+/** Classes that speak of the connection, the transaction and the server alone. */
+const ofTheServer = /^(?:08|25|26|34|40|53|55P03|57)/;
+
 /** The message in place of one that is withheld. */
 const withheldMessage = (sqlstate: string) =>
   `the statement met an error of SQLSTATE ${sqlstate} (its message may hold values that are masked, and is withheld)`;
@@ -94,15 +108,18 @@ const outdatedSqlstate = '40001';
 const outdatedMessage = (relation: string) =>
   `${relation} has changed since the statement was judged: send the transaction again`;
 
-/** ErrorResponse or NoticeResponse without what may hold values; undefined where it loses nothing. */
-export function scrub(frame: FrameView, guard: Guard): Buffer | undefined {
-  const scrubbed = withoutValues(frame, guard);
+/**
+ * ErrorResponse or NoticeResponse without what may hold values; undefined where it loses nothing. `isRunning`: the statement
+ * is past its analysis, and what the server says of any SQLSTATE may quote a clear value: email::regclass knows no such relation.
+ */
+export function scrub(frame: FrameView, guard: Guard, isRunning = false): Buffer | undefined {
+  const scrubbed = withoutValues(frame, guard, isRunning);
   if (guard.content === noKinds) return scrubbed;
   const rest = scrubbed === undefined ? frame : { buffer: scrubbed, start: 0, end: scrubbed.length };
   return maskNotice(rest, guard.content) ?? scrubbed;
 }
 
-function withoutValues(frame: FrameView, guard: Guard): Buffer | undefined {
+function withoutValues(frame: FrameView, guard: Guard, isRunning: boolean): Buffer | undefined {
   const { buffer, end } = frame;
   const found: { readonly code: string; readonly start: number; readonly end: number }[] = [];
   for (let offset = frame.start + 5; offset < end && buffer[offset] !== 0;) {
@@ -118,7 +135,8 @@ function withoutValues(frame: FrameView, guard: Guard): Buffer | undefined {
   const sqlstate = said('C');
   const [, changedRelation] = outdated.exec(said('M')) ?? [];
   const isOld = changedRelation !== undefined;
-  const withheld = !isOld && guard.withheld && quoting.test(sqlstate);
+  const isQuoting = isRunning ? !ofTheServer.test(sqlstate) : quoting.test(sqlstate);
+  const withheld = !isOld && guard.withheld && isQuoting;
   const { details } = guard;
   const dropped =
     isOld ||
@@ -132,7 +150,7 @@ function withoutValues(frame: FrameView, guard: Guard): Buffer | undefined {
     const came = buffer.subarray(start, stop);
     let part: Buffer | undefined = came;
     if (code === 'P') {
-      const position = guard.position(Number(said('P')));
+      const position = withheld ? undefined : guard.position(Number(said('P')));
       if (String(position) !== said('P'))
         part = position === undefined ? undefined : Buffer.from(`P${String(position)}\0`);
     } else if (code === 'M' && isOld) part = Buffer.from(`M${outdatedMessage(changedRelation)}\0`);

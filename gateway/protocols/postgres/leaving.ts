@@ -64,6 +64,7 @@ function leavingOf(template: Template, obligations: Obligations, plan: Plan): Le
           // A filter's conditions stand beside the statement's own, in an order that the server chooses.
           withheld:
             guarded && (obligations.filters.length > 0 || obligations.masks.some(({ scope }) => scope === 'output')),
+          describes: template.statements.length === 1 && template.statements[0]?.facts.kind === 'select',
           lasts: guarded && template.action !== 'read',
           content: noKinds,
           position: (sent) => plan.position(sent),

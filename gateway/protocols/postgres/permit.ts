@@ -201,6 +201,7 @@ export class Enforcer {
       hidden: none,
       details,
       withheld: redefines && harmless.size + absent < all.size,
+      describes: false,
       lasts: true,
       content: noKinds,
       position: (sent) => sent,

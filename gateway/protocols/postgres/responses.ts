@@ -106,6 +106,8 @@ export class Responses {
   #bytes = 0;
   #index = 0;
   #tag = '';
+  /** Rows have been described: the statement runs. */
+  #described = false;
   #error: ServerError | undefined;
   #fatal = false;
   /** The row at hand goes out. */
@@ -219,6 +221,7 @@ export class Responses {
       case backend.rowDescription:
       case backend.noData:
         if (head?.guard !== undefined && type === backend.rowDescription) checkDescription(reader, head.guard);
+        if (head?.kind === 'query') this.#described = true;
         if (head?.kind === 'describe') {
           if (type === backend.rowDescription) head.described?.(readColumns(reader));
           return this.#simple(reader, head, 'describe');
@@ -306,16 +309,22 @@ export class Responses {
       this.#client.pass(reader.buffer, reader.start, reader.end);
   }
 
+  /** Whether the server may have met values of the statement that this is about. */
+  #isRunning(head: Expectation | undefined): boolean {
+    if (head?.guard?.withheld !== true) return false;
+    return head.kind === 'execute' || (head.kind === 'query' && (this.#described || !head.guard.describes));
+  }
+
   /** An error or a notice, without what may hold masked values. */
   #say(reader: FrameReader, head: Expectation | undefined): void {
     const guard = stricter(this.#transaction, head?.guard);
     // Outside of any operation: whatever was looked for in this session.
     if (head === undefined && this.#content !== noKinds) {
-      const scrubbed = guard === undefined ? undefined : scrub(reader, guard);
+      const scrubbed = guard === undefined ? undefined : scrub(reader, guard, this.#isRunning(head));
       const view = scrubbed === undefined ? reader : { buffer: scrubbed, start: 0, end: scrubbed.length };
       return this.#replaced(reader, maskNotice(view, this.#content) ?? scrubbed);
     }
-    this.#replaced(reader, guard === undefined ? undefined : scrub(reader, guard));
+    this.#replaced(reader, guard === undefined ? undefined : scrub(reader, guard, this.#isRunning(head)));
   }
 
   /** Whether a row, or a further part of one, may go out. One that has begun is sent whole. */
@@ -416,6 +425,7 @@ export class Responses {
     this.#bytes = 0;
     this.#index = 0;
     this.#tag = '';
+    this.#described = false;
     this.#error = undefined;
     this.#columns = undefined;
     this.#copy = undefined;

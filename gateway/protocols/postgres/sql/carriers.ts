@@ -21,11 +21,22 @@ const statistics: readonly (readonly [relation: string, others: RegExp])[] = [
   ],
 ];
 
+const secrets = 'holds credentials';
+const configuration = "holds the server's configuration, credentials among it";
+
 const named: readonly (readonly [relation: string, column: string, what: string])[] = [
   ['pg_largeobject', 'data', 'holds the contents of large objects'],
   ['pg_stat_activity', 'query', texts],
   ['pg_prepared_statements', 'statement', texts],
   ['pg_cursors', 'statement', texts],
+  ['pg_authid', 'rolpassword', secrets],
+  ['pg_shadow', 'passwd', secrets],
+  ['pg_user_mapping', 'umoptions', secrets],
+  ['pg_user_mappings', 'umoptions', secrets],
+  ['pg_subscription', 'subconninfo', secrets],
+  ['pg_stat_wal_receiver', 'conninfo', secrets],
+  ['pg_file_settings', 'setting', configuration],
+  ['pg_hba_file_rules', 'options', configuration],
 ];
 
 const harmless = new Map<string, RegExp>(statistics.map(([relation, others]) => [`pg_catalog.${relation}`, others]));
@@ -41,6 +52,7 @@ export function carried(name: string): string | undefined {
   const dot = name.lastIndexOf('.');
   const [relation, column] = [name.slice(0, dot), name.slice(dot + 1)];
   if (statementStatistics.test(relation)) return column === 'query' ? `${name} ${texts}` : undefined;
+  if (name === 'information_schema.user_mapping_options.option_value') return `${name} ${secrets}`;
   if (!relation.startsWith('pg_catalog.')) return undefined;
   if (harmless.get(relation)?.test(column) === false) return `${relation} ${values}`;
   const [other, what] = byRelation.get(relation) ?? [];
@@ -59,6 +71,7 @@ const functions: readonly (readonly [name: RegExp, what: string])[] = [
   [/^pg_(logical_|replication_|create_(logical|physical)_|walinspect|get_wal_)/, 'carries the changes of all tables'],
   [/^pg_stat_get_activity$|^pg_stat_get_backend_activity$|^pg_stat_statements$/, 'carries the text of other sessions'],
   [/^(pg_prepared_statement|pg_cursor)$/, 'carries the text of statements'],
+  [/^pg_(show_all_file_settings|hba_file_rules|get_backend_memory_contexts|stat_get_wal_receiver)$/, configuration],
   [/_to_xml|^ts_stat$|^ts_rewrite$/, 'runs or reads what an argument names'],
 ];
 

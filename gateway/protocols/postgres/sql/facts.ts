@@ -253,7 +253,7 @@ export class Facts {
     // What a view of known lineage does with its columns is told by whoever uses the view's own.
     if (reached.how === 'v' && lineage?.views.has(reached.via)) return;
     // The server's own views on them hand out what their columns say.
-    const what = reached.via.startsWith('pg_catalog.') ? undefined : carriedBy(name);
+    const what = /^(pg_catalog|information_schema)\./.test(reached.via) ? undefined : carriedBy(name);
     if (what !== undefined) this.opaque(`${name}, which ${reached.via} reads, ${what}`);
     for (const column of reached.columns)
       this.#column(`${name}.${column}`, reached.how === 'q' ? 'predicate' : 'output', 'read', reached.via);

@@ -17,6 +17,7 @@ import { Obliged, type Rules } from './rules.js';
 import { keyOfText, Sharing, type Made } from './sharing.js';
 import { Splice, unclear, type Edit } from './splice.js';
 import { StatementRewriting } from './statement.js';
+import { checkTelling } from './telling.js';
 import { Touched } from './touched.js';
 
 /** What leaves in place of a text under masks and filters: the same text with its relations read through them. */
@@ -152,6 +153,7 @@ function make(template: Template, text: string, obligations: Obligations, notes:
     const isOutput = [...rules.values()].some(({ masked }) => hasOutput(masked));
     const place = isOutput ? outermost(raw, splice) : undefined;
     const around = place !== undefined && occurrences.targets.size === 0 && outputs?.open === false ? place : undefined;
+    if (isOutput) checkTelling(raw, template.statements[index]!.facts.functions);
     if (isOutput && around === undefined) touched.checkOutputs();
     const inPlace = around === undefined ? rules : atSource(rules);
     new StatementRewriting(raw, splice, expected, occurrences, inPlace).run();

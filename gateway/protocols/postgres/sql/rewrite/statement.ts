@@ -1,9 +1,11 @@
-import type { ColumnRef, CopyStmt, RangeVar, RawStmt, ResTarget } from 'libpg-query';
+import type { ColumnRef, CopyStmt, MergeStmt, RangeVar, RawStmt, ResTarget } from 'libpg-query';
 import { RewriteRefusal } from '../../rewriting.js';
-import { as, open, strings, type Wrapped } from '../ast.js';
+import { as, strings, type Wrapped } from '../ast.js';
 import { quoteName } from '../masks/write.js';
 import { systemColumns, type Source } from '../scope.js';
+import { before, beforeTree } from './conditions.js';
 import { type Expected, expressionTree, fromItem, queryTree, targets } from './expected.js';
+import { filterMerge, inserts } from './merge.js';
 import type { ColumnUse, Occurrences, RowUse, StarUse } from './occurrences.js';
 import { conditionOf, maskedValue, type Rules } from './rules.js';
 import { Shape, type Write } from './shape.js';
@@ -169,9 +171,16 @@ export class StatementRewriting {
     const write = this.#shape.writes.get(range);
     if (write === undefined) throw refuse('masks cannot be put into this statement');
     const isFiltered = rules.filters.length > 0;
-    if (isFiltered && (write.kind === 'insert' || write.kind === 'merge'))
-      throw unfilterable(rules, write.kind.toUpperCase());
-    if (write.kind === 'update' || write.kind === 'delete') this.#where(write, range, rules);
+    if (write.kind === 'merge' && isFiltered) this.#merge(write.body as MergeStmt, range, rules);
+    else if (write.kind === 'insert' && isFiltered) throw unfilterable(rules, 'INSERT');
+    else if (write.kind === 'update' || write.kind === 'delete') this.#where(write, range, rules);
+  }
+
+  #merge(body: MergeStmt, range: RangeVar, rules: Rules): void {
+    const condition = conditionOf(rules, quoteName(aliasOf(range)));
+    if (condition === undefined || inserts(body)) throw unfilterable(rules, 'MERGE … INSERT');
+    const from = this.#splice.indexAt(range.location ?? 0);
+    filterMerge(body, condition, this.#shape.mayTell, from, this.#splice, this.#expected);
   }
 
   /** The filter goes before the client's own condition. */
@@ -186,20 +195,18 @@ export class StatementRewriting {
     }
     const bounds = this.#bounds(splice.indexAt(range.location ?? 0));
     const end = splice.endOf(bounds.end - 1);
-    const tree = expressionTree(`(${filter})`);
     if (whereClause === undefined) {
       splice.append(end, ` WHERE ${filter}`);
-      this.#expected.change(body, (copy) => void (copy.whereClause = tree));
+      this.#expected.change(body, (copy) => void (copy.whereClause = expressionTree(`(${filter})`)));
       return;
     }
     if (bounds.where === undefined) throw unclear('a WHERE that the gateway cannot find in the text');
-    const at = splice.endOf(bounds.where);
-    const conditional = rules.filters.length > 0 && this.#shape.mayTell;
-    splice.append(at, conditional ? ` CASE WHEN ${filter} THEN (` : ` (${filter}) AND (`);
-    splice.append(end, conditional ? ') ELSE FALSE END' : ')');
+    const isOrdered = rules.filters.length > 0 && this.#shape.mayTell;
+    const { head, tail } = before(filter, isOrdered);
+    splice.append(splice.endOf(bounds.where), head);
+    splice.append(end, tail);
     this.#expected.change(body, (copy) => {
-      const own = copy.whereClause as Wrapped;
-      copy.whereClause = conditional ? inOrder(tree, own) : both(tree, own);
+      copy.whereClause = beforeTree(filter, isOrdered, copy.whereClause as Wrapped);
     });
   }
 
@@ -386,19 +393,3 @@ const unfilterable = ({ relation, filters }: Rules, what: string): RewriteRefusa
     'filter_unenforceable',
     `${what} of ${relation.schema}.${relation.name}: the filter ${filters[0]?.code ?? ''} cannot be put into it`,
   );
-
-/** AND as the grammar builds it: the left side's own AND goes on. */
-function both(left: Wrapped, right: Wrapped): Wrapped {
-  const and = as<{ boolop?: string; args?: Wrapped[] }>(left, 'BoolExpr');
-  const args = and?.boolop === 'AND_EXPR' ? [...(and.args ?? []), right] : [left, right];
-  return { BoolExpr: { boolop: 'AND_EXPR', args } };
-}
-
-function inOrder(filter: Wrapped, condition: Wrapped): Wrapped {
-  const shape = expressionTree('CASE WHEN FALSE THEN TRUE ELSE FALSE END');
-  const { body } = open(shape);
-  const [when] = (body as { args?: Wrapped[] }).args ?? [];
-  return {
-    CaseExpr: { ...body, args: [{ CaseWhen: { ...open(when!).body, expr: filter, result: condition } }] },
-  };
-}
