@@ -171,7 +171,7 @@ export class StatementRewriting {
     const write = this.#shape.writes.get(range);
     if (write === undefined) throw refuse('masks cannot be put into this statement');
     const isFiltered = rules.filters.length > 0;
-    if (write.kind === 'merge' && isFiltered) this.#merge(write.body as MergeStmt, range, rules);
+    if (write.kind === 'merge' && isFiltered) this.#merge(write.body, range, rules);
     else if (write.kind === 'insert' && isFiltered) throw unfilterable(rules, 'INSERT');
     else if (write.kind === 'update' || write.kind === 'delete') this.#where(write, range, rules);
   }
