@@ -99,7 +99,7 @@ describe('problems stand with line and column', () => {
     [
       'a key that resembles none',
       listen + identity + policy + 'state: {colour: red}\n',
-      '11:9: state.colour: unknown key; known here: directory',
+      '11:9: state.colour: unknown key; known here: directory, postgres',
     ],
     [
       'a misspelt key of the upstream',
