@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { readTar } from '../bundles/tar.js';
-import { createEngine, engineDefaults, type Input, type Layer } from '#engine';
+import { createEngine, engineDefaults, noUsage, type Input, type Layer } from '#engine';
 
 const rounds = 15;
 
@@ -150,7 +150,7 @@ function nextInput(): Input {
       hash: operations.toString(16).padStart(64, '0'),
       postgres,
     },
-    usage: { operations: { minute: operations, day: operations }, rows: { day: operations } },
+    usage: { ...noUsage, operations: { minute: operations, day: operations }, rows: { day: operations } },
   };
 }
 

@@ -22,11 +22,15 @@ const fieldsOf: Readonly<Record<string, readonly string[]>> = {
   filter: ['resource', 'where', 'code'],
   approval: ['code', 'groups', 'quorum', 'expires', 'reason', 'preview', 'in_transaction', 'grant', 'break_glass'],
   limit: ['rows', 'bytes', 'seconds', 'code'],
+  taint: ['label', 'for', 'code'],
+  cost: ['units', 'code'],
 };
 const required: Readonly<Record<string, readonly string[]>> = {
   mask: ['resource', 'with'],
   filter: ['resource', 'where'],
   approval: ['groups'],
+  taint: ['label'],
+  cost: ['units'],
 };
 
 type Say = (code: string, message: string, line: number, help: string) => void;

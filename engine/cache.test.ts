@@ -4,6 +4,7 @@ import { compileRego, inputOf, layerOf } from '../test/support/policy.js';
 import { VerdictCache } from './cache.js';
 import { freeze, refusal } from './combine.js';
 import { createEngine } from './engine.js';
+import { noUsage } from './manifest.js';
 import type { EngineOptions } from './engine.js';
 import type { Decision, Input, Layer } from './index.js';
 import { Projection } from './projection.js';
@@ -97,7 +98,7 @@ const inputs: fc.Arbitrary<Input> = fc
       ...inputOf({ principal, target, time }),
       ...(text === undefined ? undefined : { prompt: { text } }),
       session: { ...inputOf().session, transaction, taint, rows },
-      usage: { operations: { minute: 0, day }, rows: { day } },
+      usage: { ...noUsage, operations: { minute: 0, day }, rows: { day } },
       operation: operationOf({
         resources,
         action,

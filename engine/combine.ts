@@ -34,6 +34,17 @@ export function unite(verdicts: readonly Verdict[]): Verdict {
     filters: verdicts.flatMap((verdict) => verdict.filters),
     approvals: verdicts.flatMap((verdict) => verdict.approvals),
     limits: verdicts.reduce<Limits>((limits, verdict) => lowest(limits, verdict.limits), {}),
+    ...consequences(verdicts),
+  };
+}
+
+/** Labels and costs of all layers: what each counts adds up. */
+function consequences(verdicts: readonly Verdict[]): Pick<Verdict, 'taints' | 'cost'> {
+  const taints = verdicts.flatMap((verdict) => verdict.taints ?? []);
+  const costs = verdicts.flatMap((verdict) => verdict.cost ?? []);
+  return {
+    ...(taints.length === 0 ? undefined : { taints }),
+    ...(costs.length === 0 ? undefined : { cost: costs.reduce((sum, cost) => sum + cost, 0) }),
   };
 }
 
@@ -95,6 +106,8 @@ export function issue(verdict: Verdict, revision: string): Decision {
     filters: verdict.filters,
     approvals: verdict.approvals,
     limits: verdict.limits,
+    ...(verdict.taints === undefined ? undefined : { taints: verdict.taints }),
+    ...(verdict.cost === undefined ? undefined : { cost: verdict.cost }),
     revision,
   } as unknown as Decision;
 }
@@ -107,6 +120,5 @@ export function deny(code: EngineCode, revision: string, message?: string): Deci
 /** What was held may go on: the approvals that it needed are there. What policy asks beside them stays. */
 export function approved(held: Decision): Decision {
   if (held.outcome !== 'hold') throw new Error(`decision ${held.id} does not wait for an approval`);
-  const { reasons, masks, filters, approvals, limits, revision } = held;
-  return issue({ outcome: 'allow', reasons, masks, filters, approvals, limits }, revision);
+  return issue({ ...held, outcome: 'allow' }, held.revision);
 }

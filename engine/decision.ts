@@ -61,6 +61,14 @@ export interface Limits {
   readonly seconds?: number;
 }
 
+/** What a principal's running work has seen from now on: `session.taint` of whatever it does next, over any protocol. */
+export interface Taint {
+  readonly label: string;
+  /** Milliseconds for which the label stays. */
+  readonly for_ms: number;
+  readonly code: string;
+}
+
 export type Outcome = 'allow' | 'deny' | 'hold';
 
 declare const issued: unique symbol;
@@ -76,6 +84,10 @@ export interface Decision {
   readonly filters: readonly Filter[];
   readonly approvals: readonly Approval[];
   readonly limits: Limits;
+  /** Labels for the principal's running work; absent where there are none. */
+  readonly taints?: readonly Taint[];
+  /** Units that the operation costs, as policy counts them; absent where it says nothing. Adds to `usage.cost`. */
+  readonly cost?: number;
   /** "git:3f2c…", "directory:9a1b…"; "none" where no policy is in force. */
   readonly revision: string;
 }

@@ -1,7 +1,7 @@
-import type { Approval, EngineCode, Filter, Limits, Mask, Outcome, Reason } from './decision.js';
+import type { Approval, EngineCode, Filter, Limits, Mask, Outcome, Reason, Taint } from './decision.js';
 import { engineCodes } from './decision.js';
 import type { Input } from './input.js';
-import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readFilter, readLimit, readMask, setNames, ShapeError, withinGrant, withinLimits } from './shapes.js'; // prettier-ignore
+import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readCost, readFilter, readLimit, readMask, readTaint, setNames, ShapeError, withinGrant, withinLimits } from './shapes.js'; // prettier-ignore
 
 /**
  * What one layer says of one operation, from what its entry point answered.
@@ -10,15 +10,16 @@ import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readFi
  *
  *     {
  *       "nonce":    the input's: an answer that was not made for this input has another one, or none,
- *       "allow", "deny", "mask", "filter", "approval", "limit":
+ *       "allow", "deny", "mask", "filter", "approval", "limit", "taint", "cost":
  *                   what data.policy[input.target.protocol] answered, as it is; no key where it has no such rule,
- *       "all":      the same six of data.policy.all,
+ *       "all":      the same eight of data.policy.all,
  *       "combined": {"outcome": "allow" | "deny" | "hold",
  *                    "reasons":   [{"code", "rule"?, "title"?, "message"?}], at least one,
  *                    "masks":     [{"resource", "with", "scope"?, "code"?, "parameters"?}],
  *                    "filters":   [{"resource", "where", "code"?}],
  *                    "approvals": [{"code"?, "groups", "quorum"?, "expires"?, "reason"?, "preview"?}],
- *                    "limits":    {"rows"?, "bytes"?, "seconds"?}}
+ *                    "limits":    {"rows"?, "bytes"?, "seconds"?},
+ *                    "taints"?:   [{"label", "for", "code"?}], "cost"?: a number}
  *     }
  *
  * Sets arrive as arrays. The elements of the raw sets are those of the policy reference (engine/shapes.ts).
@@ -35,6 +36,8 @@ export interface Verdict {
   readonly filters: readonly Filter[];
   readonly approvals: readonly Approval[];
   readonly limits: Limits;
+  readonly taints?: readonly Taint[];
+  readonly cost?: number;
 }
 
 /** The answer cannot be used: a deny with one of the engine's own codes. */
@@ -92,10 +95,22 @@ interface Sets {
   readonly filters: Filter[];
   readonly approvals: Approval[];
   limits: Limits;
+  readonly taints: Taint[];
+  /** What the elements name, each amount once for each rule that names it. */
+  cost: number;
 }
 
 function readSets(result: Readonly<Record<string, unknown>>, input: Input, data: unknown): Sets {
-  const sets: Sets = { allowed: false, denied: false, masks: new Map(), filters: [], approvals: [], limits: {} };
+  const sets: Sets = {
+    allowed: false,
+    denied: false,
+    masks: new Map(),
+    filters: [],
+    approvals: [],
+    limits: {},
+    taints: [],
+    cost: 0,
+  };
   readPackage(`policy.${input.target.protocol}`, result, sets, input, data);
   const all = result['all'];
   if (all !== undefined) {
@@ -166,6 +181,12 @@ function readElement(
       return;
     case 'limit':
       sets.limits = lowest(sets.limits, readLimit(element));
+      return;
+    case 'taint':
+      sets.taints.push(readTaint(element, rule));
+      return;
+    case 'cost':
+      sets.cost += readCost(element);
   }
 }
 
@@ -181,7 +202,7 @@ function saysNone(data: unknown, target: string, resource: string): boolean {
   );
 }
 
-const combinedKeys = new Set(['outcome', 'reasons', 'masks', 'filters', 'approvals', 'limits']);
+const combinedKeys = new Set(['outcome', 'reasons', 'masks', 'filters', 'approvals', 'limits', 'taints', 'cost']);
 const combinedReasonKeys = new Set(['code', 'rule', 'title', 'message']);
 
 function readCombined(value: unknown, titles: Titles): Verdict {
@@ -201,6 +222,10 @@ function readCombined(value: unknown, titles: Titles): Verdict {
       filters: filters!.map((filter) => readFilter(filter, 'policy.filter')),
       approvals: approvals!.map((approval) => readApproval(approval, 'policy.approval')),
       limits: readLimit(fields['limits'], true),
+      ...(fields['taints'] === undefined
+        ? undefined
+        : { taints: list(fields['taints'], 'taints').map((taint) => readTaint(taint, 'policy.taint')) }),
+      ...(fields['cost'] === undefined ? undefined : { cost: readCost({ units: fields['cost'] }) }),
     };
   } catch (thrown) {
     if (!(thrown instanceof ShapeError)) throw thrown;
@@ -250,6 +275,11 @@ function compare(sets: Sets, combined: Verdict): void {
   for (const approval of sets.approvals)
     if (!combined.approvals.some((other) => meets(other, approval))) throw disagree(`the approval ${approval.code}`);
   if (!withinLimits(combined.limits, sets.limits)) throw disagree('a limit');
+  for (const taint of sets.taints)
+    if (!combined.taints?.some((other) => other.label === taint.label && other.for_ms >= taint.for_ms))
+      throw disagree(`the taint ${taint.label}`);
+  // Sums of floating-point numbers depend on their order.
+  if ((combined.cost ?? 0) < sets.cost * (1 - 1e-9)) throw disagree('the cost');
 }
 
 function meets(approval: Approval, required: Approval): boolean {

@@ -100,7 +100,9 @@ export const SessionSchema = Type.Object(
       literals(['idle', 'open', 'failed'] as const, 'Where the session stands, for protocols that have transactions.'),
     ),
     rows: Type.Integer({ minimum: 0, description: 'Rows that this session has been given so far.' }),
-    taint: Type.Array(Type.String(), { description: "What the principal's running work has seen." }),
+    taint: Type.Array(Type.String(), {
+      description: "What the principal's running work has seen: labels of `taint` rules, sorted.",
+    }),
   },
   closed,
 );
@@ -156,12 +158,37 @@ export interface Operation {
   readonly [protocol: string]: unknown;
 }
 
+const whole = Type.Integer({ minimum: 0 });
+const counts = {
+  operations: Type.Object(
+    { minute: whole, day: whole },
+    { ...closed, description: 'Whatever was asked, refused or not.' },
+  ),
+  writes: Type.Object(
+    { minute: whole, day: whole },
+    { ...closed, description: 'Those that were allowed and do more than connect, read, or move their own session.' },
+  ),
+  rows: Type.Object({ day: whole }, { ...closed, description: 'Rows that went to the client.' }),
+  bytes: Type.Object({ day: whole }, { ...closed, description: 'Bytes of results.' }),
+  cost: Type.Object(
+    { day: Type.Number({ minimum: 0 }) },
+    { ...closed, description: 'Units, as `cost` rules count them.' },
+  ),
+} as const;
+export const CountsSchema = Type.Object(counts, closed);
+export type Counts = Type.Static<typeof CountsSchema>;
+
 export const UsageSchema = Type.Object(
   {
-    operations: Type.Object({ minute: Type.Integer({ minimum: 0 }), day: Type.Integer({ minimum: 0 }) }, closed),
-    rows: Type.Object({ day: Type.Integer({ minimum: 0 }) }, closed),
+    ...counts,
+    purpose: Type.Object(counts, { ...closed, description: 'The same for this purpose of the principal alone.' }),
+    target: Type.Object(counts, { ...closed, description: 'The same for this target alone.' }),
   },
-  { ...closed, description: "The principal's use so far, this operation excluded, over all sessions." },
+  {
+    ...closed,
+    description:
+      "The principal's use so far, this operation excluded, over all sessions and gateways; days and minutes are UTC's.",
+  },
 );
 export type Usage = Type.Static<typeof UsageSchema>;
 

@@ -1,5 +1,6 @@
 import { PolicyLoadError } from './errors.js';
-import type { Input } from './input.js';
+import { freeze } from './combine.js';
+import type { Counts, Input, Usage } from './input.js';
 import type { LayerManifest } from './revision.js';
 
 /** What the engine demands of a manifest before it believes it. */
@@ -35,6 +36,17 @@ export function checkManifest(manifest: LayerManifest): void {
   );
 }
 
+const nothing: Counts = {
+  operations: { minute: 0, day: 0 },
+  writes: { minute: 0, day: 0 },
+  rows: { day: 0 },
+  bytes: { day: 0 },
+  cost: { day: 0 },
+};
+
+/** Of a principal that has done nothing so far; also where no policy reads it. */
+export const noUsage: Usage = freeze({ ...nothing, purpose: nothing, target: nothing });
+
 /** An ordinary operation of nobody in particular, for a first evaluation. */
 export function warmInput(protocol: string): Input {
   const time = '2000-01-01T00:00:00.000Z';
@@ -59,6 +71,6 @@ export function warmInput(protocol: string): Input {
       opaque: false,
       hash: '0'.repeat(64),
     },
-    usage: { operations: { minute: 0, day: 0 }, rows: { day: 0 } },
+    usage: noUsage,
   };
 }

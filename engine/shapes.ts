@@ -1,5 +1,5 @@
 import { maskFunctions } from './decision.js';
-import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction } from './decision.js';
+import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction, Taint } from './decision.js';
 
 /**
  * The shapes of what policy answers. Objects are closed: an approval with `qourum: 2` would else be one by a single person.
@@ -8,7 +8,7 @@ import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction } from '.
 
 export class ShapeError extends Error {}
 
-export const setNames = ['allow', 'deny', 'mask', 'filter', 'approval', 'limit'] as const;
+export const setNames = ['allow', 'deny', 'mask', 'filter', 'approval', 'limit', 'taint', 'cost'] as const;
 export type SetName = (typeof setNames)[number];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -197,6 +197,30 @@ export function lowest(left: Limits, right: Limits): Limits {
 
 export function withinLimits(limits: Limits, required: Limits): boolean {
   return limitKinds.every((kind) => required[kind] === undefined || (limits[kind] ?? Infinity) <= required[kind]);
+}
+
+const taintKeys = new Set(['label', 'for', 'code']);
+
+/** {"label": "pii", "for": "12h"} */
+export function readTaint(value: unknown, fallback: string): Taint {
+  const fields = closed(value, taintKeys);
+  return {
+    label: text(fields, 'label'),
+    for_ms: duration_ms(fields['for'] ?? taintDefault, 'for'),
+    code: code(fields, fallback),
+  };
+}
+
+const taintDefault = '12h';
+
+const costKeys = new Set(['units', 'code']);
+
+/** {"units": 2.5}: how much one operation costs. */
+export function readCost(value: unknown): number {
+  const { units } = closed(value, costKeys);
+  if (typeof units !== 'number' || !Number.isFinite(units) || units < 0)
+    throw new ShapeError('"units" is not a number from 0 on');
+  return units;
 }
 
 /** Lower is stricter: the function first, then the scope. */

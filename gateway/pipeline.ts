@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import {
   approved,
   deny,
+  noUsage,
+  type Action,
   type Decision,
   type Engine,
   type Input,
@@ -27,7 +29,7 @@ import type {
 } from './protocol.js';
 import { SessionRecords } from './records.js';
 import { Timestamps } from './timestamp.js';
-import { UsageCounters, type UsageCounter } from './usage.js';
+import { Ledger, type Account } from './usage/ledger.js';
 
 /**
  * The one loop: operation → decide → record → (the protocol enforces) → record. Everything that is judged is judged here,
@@ -45,12 +47,12 @@ export interface PipelineParts {
 
 export class Pipeline {
   readonly #parts: PipelineParts;
-  readonly #usage: UsageCounters;
+  readonly #ledger: Ledger;
   readonly #sessions = new Set<PipelineSession>();
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
-    this.#usage = new UsageCounters(parts.now);
+    this.#ledger = new Ledger(parts.now);
   }
 
   get sessions(): number {
@@ -58,9 +60,9 @@ export class Pipeline {
   }
 
   open(opening: Opening): Session {
-    const session = new PipelineSession(this.#parts, opening, this.#usage.of(opening.identity.principal), () =>
-      this.#sessions.delete(session),
-    );
+    const { name, protocol } = opening.target.input;
+    const account = this.#ledger.account(opening.identity.principal, `${protocol}/${name}`);
+    const session = new PipelineSession(this.#parts, opening, account, () => this.#sessions.delete(session));
     this.#sessions.add(session);
     return session;
   }
@@ -85,7 +87,7 @@ class PipelineSession implements Session {
   readonly target;
   readonly #parts: PipelineParts;
   readonly #opening: Opening;
-  readonly #usage: UsageCounter;
+  readonly #account: Account;
   readonly #started: string;
   readonly #client: Input['session']['client'];
   readonly #records: SessionRecords;
@@ -102,10 +104,10 @@ class PipelineSession implements Session {
   /** What waits for people. */
   readonly #holds = new Set<Hold>();
 
-  constructor(parts: PipelineParts, opening: Opening, usage: UsageCounter, closed: () => void) {
+  constructor(parts: PipelineParts, opening: Opening, account: Account, closed: () => void) {
     this.#parts = parts;
     this.#opening = opening;
-    this.#usage = usage;
+    this.#account = account;
     this.#closed = closed;
     this.principal = opening.identity.principal;
     this.target = opening.target;
@@ -156,7 +158,7 @@ class PipelineSession implements Session {
   ): Submission | Promise<Submission> {
     const input = this.#input(operation, circumstances);
     const decision = this.#judge(input);
-    this.#usage.operation();
+    this.#account.spend({ operations: 1 });
     const waits = decision.outcome === 'hold' && operation.stage === 'execute';
     if (waits) return enforce === undefined ? this.#cannotWait(input, decision) : this.#held(input, decision, enforce);
     if (enforce === undefined || decision.outcome !== 'allow') return this.#submit(input, decision);
@@ -218,6 +220,7 @@ class PipelineSession implements Session {
 
   #submit(input: Input, decision: Decision, sent?: string, receipt?: Receipt): Submission {
     const submitted_ms = this.#parts.now();
+    this.#charge(input, decision);
     let recorded: Promise<void> | undefined;
     try {
       recorded = this.#recordIntent(input, decision, sent, receipt);
@@ -235,10 +238,9 @@ class PipelineSession implements Session {
 
   /** @internal An operation that was let through has ended. */
   settle(decision: Decision, result: Result, submitted_ms: number): void {
-    if (result.rows !== undefined && result.rows > 0) {
-      this.#rows += result.rows;
-      this.#usage.rows(result.rows);
-    }
+    const { rows = 0, bytes = 0 } = result;
+    this.#rows += rows;
+    if (rows > 0 || bytes > 0) this.#account.spend({ rows, bytes });
     this.#note(this.#records.outcome(decision, result, this.#parts.now() - submitted_ms));
   }
 
@@ -279,15 +281,25 @@ class PipelineSession implements Session {
     const client = this.#client;
     const rows = this.#rows;
     const target = this.target.input;
-    const usage = this.#usage.read();
+    // Most policies read neither: then they are the same for all.
+    const usage = this.policyReads('usage') ? this.#account.usage() : noUsage;
+    const taint = this.#account.taint() as string[];
     // Written out, as every operation comes by: what is absent has no name in the document.
     const session =
       transaction === undefined
-        ? { id, started, client, rows, taint: noTaint }
-        : { id, started, client, transaction, rows, taint: noTaint };
+        ? { id, started, client, rows, taint }
+        : { id, started, client, transaction, rows, taint };
     return prompt === undefined
       ? { version: 1, time, principal, session, target, operation, usage }
       : { version: 1, time, principal, prompt, session, target, operation, usage };
+  }
+
+  /** What is let through counts, and leaves its labels: before its bytes leave, so that nothing it brings is used without. */
+  #charge({ operation }: Input, { outcome, cost, taints }: Decision): void {
+    if (outcome !== 'allow' || operation.stage !== 'execute') return;
+    const writes = isWrite(operation) ? 1 : 0;
+    if (writes > 0 || cost !== undefined) this.#account.spend({ writes, ...(cost === undefined ? {} : { cost }) });
+    if (taints !== undefined) this.#account.mark(taints);
   }
 
   #judge(input: Input): Decision {
@@ -356,10 +368,10 @@ class PipelineSession implements Session {
 /** What may be shown of it: what the person can do something about. */
 const whyUnavailable = (error: unknown) => (error instanceof ApprovalError ? error.message : undefined);
 
-const masking: ReadonlySet<string> = new Set(['mask', 'filter']);
+const reading: ReadonlySet<Action> = new Set<Action>(['connect', 'session', 'read']);
+const isWrite = ({ action, opaque }: Operation): boolean => opaque || !reading.has(action);
 
-const noTaint: string[] = [];
-Object.freeze(noTaint);
+const masking: ReadonlySet<string> = new Set(['mask', 'filter']);
 
 /** A class, as there is one for every operation: its methods are made once. */
 class Submitted implements Submission {

@@ -23,23 +23,23 @@ combined := {
 	"limits": {},
 } if {
 	not _allowed
-} else := {
+} else := object.union(_consequences, {
 	"outcome": "hold",
 	"reasons": sort(_questions),
 	"masks": _masks,
 	"filters": sort(_filters),
 	"approvals": sort(_approvals),
 	"limits": _limits,
-} if {
+}) if {
 	count(_approvals) > 0
-} else := {
+} else := object.union(_consequences, {
 	"outcome": "allow",
 	"reasons": sort(_permissions),
 	"masks": _masks,
 	"filters": sort(_filters),
 	"approvals": [],
 	"limits": _limits,
-}
+})
 
 _refusals := _faults | _reasons("deny")
 
@@ -92,6 +92,19 @@ _limits := {kind: amount |
 }
 
 _limit_elements := _elements("limit")
+
+# What an operation that goes on leaves behind: absent where no rule says anything.
+_consequences.taints := sort(_taints) if count(_taints) > 0
+
+_consequences.cost := sum(_costs) if count(_costs) > 0
+
+_taints := {object.union({"for": "12h"}, element) | some element in _elements("taint")}
+
+# An array: two rules that each cost one unit cost two.
+_costs := [element.units |
+	some _, sets in _documents
+	some element in sets.cost
+]
 
 _masks := [mask |
 	some resource in sort(object.keys(_masks_by_resource))

@@ -119,6 +119,23 @@ test_a_hold_has_its_approvals_with_defaults if {
 	]
 }
 
+test_what_an_operation_leaves_behind_adds_up if {
+	answer := combined({
+		"taint": {{"label": "pii", "code": "saw"}, {"label": "card", "for": "1h"}},
+		"cost": {{"units": 1, "code": "a"}, {"units": 1, "code": "b"}, {"units": 0.5}},
+	})
+	answer.taints == [
+		{"code": "policy.postgres.taint", "for": "1h", "label": "card"},
+		{"code": "saw", "for": "12h", "label": "pii"},
+	]
+	answer.cost == 2.5
+}
+
+test_what_is_refused_leaves_nothing_behind if {
+	answer := combined({"deny": {{"code": "no"}}, "taint": {{"label": "pii"}}, "cost": {{"units": 1}}})
+	object.keys(answer) == {"outcome", "reasons", "masks", "filters", "approvals", "limits"}
+}
+
 test_a_hold_needs_an_allow if {
 	answer := combined({"allow": set(), "approval": {{"code": "ask", "groups": ["dba"]}}})
 	answer.outcome == "deny"

@@ -63,6 +63,8 @@ _shapes := {
 	"mask": `{"resource", "with": a mask function, "scope"?: "source" or "output", "parameters"?: an object, "code"?}`,
 	"filter": `{"resource", "where", "code"?}`,
 	"approval": `{"groups": ["…"], "code"?, "quorum"?: 1, "expires"?: "15m", "reason"?, "preview"?: "effect", "in_transaction"?: true, "grant"?: {"same"?, "session"?, "uses"?, "for"?}, "break_glass"?: {"groups": ["…"]}}`,
+	"taint": `{"label", "for"?: "12h", "code"?}`,
+	"cost": `{"units": a number, "code"?}`,
 	"limit": `{"rows" and/or "bytes" and/or "seconds": a number, "code"?}`,
 }
 
@@ -95,6 +97,18 @@ _shaped("approval", element) if {
 	is_boolean(object.get(element, "in_transaction", true))
 	_grant_shaped(object.get(element, "grant", {}))
 	_break_glass_shaped(object.get(element, "break_glass", {"groups": ["-"]}))
+}
+
+_shaped("taint", element) if {
+	_closed(element, {"label", "for", "code"})
+	_text(element.label)
+	_duration_shaped(object.get(element, "for", "12h"))
+}
+
+_shaped("cost", element) if {
+	_closed(element, {"units", "code"})
+	is_number(element.units)
+	element.units >= 0
 }
 
 _shaped("limit", element) if {

@@ -14,7 +14,7 @@ refused(sets, name) if {
 }
 
 test_what_is_no_set_is_refused if {
-	every name in ["allow", "deny", "mask", "filter", "approval", "limit"] {
+	every name in ["allow", "deny", "mask", "filter", "approval", "limit", "taint", "cost"] {
 		every value in [true, false, null, 0, "", "text", [], [{"code": "x"}], {}, {"code": "x"}] {
 			refused({name: value}, name)
 		}
@@ -22,7 +22,7 @@ test_what_is_no_set_is_refused if {
 }
 
 test_elements_of_no_shape_are_refused if {
-	every name in ["allow", "deny", "mask", "filter", "approval", "limit"] {
+	every name in ["allow", "deny", "mask", "filter", "approval", "limit", "taint", "cost"] {
 		every element in [true, null, 1, "code", ["code"], {"unknown": 1}, {"code": 1}, {"code": ""}] {
 			refused({name: {element}}, name)
 		}
@@ -70,6 +70,18 @@ test_approvals_of_no_shape_are_refused if {
 	}
 }
 
+test_taints_of_no_shape_are_refused if {
+	every element in [{"code": "t"}, {"label": ""}, {"label": 1}, {"label": "pii", "for": "ever"}, {"label": "a", "of": 1}] {
+		refused({"taint": {element}}, "taint")
+	}
+}
+
+test_costs_of_no_shape_are_refused if {
+	every element in [{"code": "c"}, {"units": "1"}, {"units": -1}, {"units": null}, {"units": 1, "per": "row"}] {
+		refused({"cost": {element}}, "cost")
+	}
+}
+
 test_limits_of_no_shape_are_refused if {
 	every element in [{"code": "l"}, {"rows": "1"}, {"rows": -1}, {"rows": null}, {"row": 1}, {"rows": 1, "bites": 1}] {
 		refused({"limit": {element}}, "limit")
@@ -103,6 +115,8 @@ test_all_that_is_allowed_has_the_shape if {
 			"break_glass": {"groups": {"oncall"}},
 		}},
 		"limit": {{"rows": 0, "bytes": 1.5, "seconds": 1, "code": "l"}},
+		"taint": {{"label": "pii", "for": "1h", "code": "t"}},
+		"cost": {{"units": 0.5, "code": "c"}},
 	})
 	answer.outcome == "hold"
 }

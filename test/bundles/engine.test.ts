@@ -1,4 +1,4 @@
-import { createEngine, type Input } from '#engine';
+import { createEngine, noUsage, type Input } from '#engine';
 import { afterAll, expect, test } from '@jest/globals';
 import path from 'node:path';
 import { keepPolicy, openSource } from '../../bundles/index.js';
@@ -31,7 +31,7 @@ function input(relation: string): Input {
       opaque: false,
       hash: 'x',
     },
-    usage: { operations: { minute: 0, day: 0 }, rows: { day: 0 } },
+    usage: noUsage,
   };
 }
 

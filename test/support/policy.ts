@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { findOpa } from '../../bundles/opa.js';
 import { readTar } from '../../bundles/tar.js';
-import type { Input, Layer, LayerManifest } from '../../engine/index.js';
+import { noUsage, type Input, type Layer, type LayerManifest } from '../../engine/index.js';
 
 /** Policies for tests, compiled by the real compiler; nothing of the way that leads a commit into force. */
 
@@ -112,7 +112,7 @@ export function inputOf(changes: Partial<Input> = {}): Input {
       opaque: false,
       hash: '0'.repeat(64),
     },
-    usage: { operations: { minute: 0, day: 0 }, rows: { day: 0 } },
+    usage: noUsage,
     ...changes,
   };
 }
