@@ -17,6 +17,8 @@ interface Cancellable {
   readonly upstreamKey: Buffer | undefined;
   readonly upstream: PostgresUpstream;
   readonly target: string;
+  /** Ends what waits for people in this session; false where nothing does, and the server is to be told. */
+  readonly held: () => boolean;
   /** A cancel is on its way: further ones say nothing new. */
   running: Promise<void> | undefined;
 }
@@ -29,12 +31,17 @@ export class CancelKeys {
     this.#log = log;
   }
 
-  issue(upstreamKey: Buffer | undefined, upstream: PostgresUpstream, target: string): CancelKey {
+  issue(
+    upstreamKey: Buffer | undefined,
+    upstream: PostgresUpstream,
+    target: string,
+    held: () => boolean = () => false,
+  ): CancelKey {
     let processId: number;
     do processId = randomInt(1, 2 ** 31 - 1);
     while (this.#sessions.has(processId));
     const key = { processId, secret: randomInt(0, 2 ** 32) };
-    this.#sessions.set(processId, { key, upstreamKey, upstream, target, running: undefined });
+    this.#sessions.set(processId, { key, upstreamKey, upstream, target, held, running: undefined });
     return key;
   }
 
@@ -49,7 +56,7 @@ export class CancelKeys {
     if (session === undefined) return;
     const secret = Buffer.alloc(4);
     secret.writeInt32BE(session.key.secret | 0);
-    if (timingSafeEqual(secret, body.subarray(4))) void this.#send(session);
+    if (timingSafeEqual(secret, body.subarray(4)) && !session.held()) void this.#send(session);
   }
 
   /** The gateway itself wants it. Resolves when the server has been told, or could not be. */

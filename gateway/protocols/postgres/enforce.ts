@@ -1,9 +1,10 @@
 import { engineCodes, type Decision } from '#engine';
-import type { SessionEnd } from '../../protocol.js';
+import type { Hold, SessionEnd } from '../../protocol.js';
 import { AuditError, GatewayError, ProtocolError, UpstreamError } from '../../errors.js';
 import { errorResponse, InvalidEncoding, type ErrorFields } from './codec.js';
 import { StatementError } from './statement.js';
 import { UpstreamRefusal } from './refusal.js';
+import type { WaitEnd } from './waiting.js';
 
 /** Decisions and errors in the protocol's own words. One table from code to SQLSTATE; see docs/errors.md. */
 
@@ -23,6 +24,7 @@ export const sqlstates = {
   noPortal: '34000', // invalid_cursor_name
   encoding: '22021', // character_not_in_repertoire
   limit: '54000', // program_limit_exceeded
+  cancelled: '57014', // query_canceled
   tooLong: '54000', // program_limit_exceeded
   nameTooLong: '42622', // name_too_long
   tooMany: '53300', // too_many_connections
@@ -67,7 +69,7 @@ export function denial(
     }),
     hint: JSON.stringify({
       next: held
-        ? 'This operation waits for a person, and this protocol cannot wait yet: ask the owners of the policy.'
+        ? 'This operation needs the answer of a person, and nobody can be asked for it here: ask the owners of the policy.'
         : unresolved.length > 0
           ? 'Check the names first: what does not exist cannot be judged.'
           : because.length > 0
@@ -76,6 +78,90 @@ export function denial(
       explain: `sallyport explain ${decision.id}`,
     }),
   };
+}
+
+/** What only the answers of people can end, as DETAIL says it. */
+function waitingDetail({ id, outcome, revision, reasons }: Decision, target: string, hold: Hold, outcomeNow?: 'deny') {
+  return {
+    decision: id,
+    outcome: outcomeNow ?? outcome,
+    revision,
+    target,
+    hold: {
+      id: hold.id,
+      ...(hold.link === undefined ? {} : { link: hold.link }),
+      expires: new Date(hold.expires_ms).toISOString(),
+    },
+    reasons: reasons.map(({ code, title, message }) => ({ code, title, message })),
+  };
+}
+
+/**
+ * What the client is told while its operation waits. It is a notice: every driver may get one at any time.
+ *
+ * DETAIL: {"decision","outcome":"hold","revision","target","hold":{"id","link"?,"expires"},"reasons","groups"}
+ * HINT: {"next","explain"}
+ */
+export function waitingNotice(decision: Decision, target: string, hold: Hold, now_ms: number): ErrorFields {
+  const { approvals } = decision;
+  const groups = [...new Set(approvals.flatMap((approval) => approval.groups))];
+  const reasons = [...new Set(approvals.map(({ reason, code }) => reason ?? code))].join('; ');
+  const minutes = Math.max(1, Math.round((hold.expires_ms - now_ms) / 60_000));
+  const until = new Date(hold.expires_ms).toISOString().slice(0, 19);
+  const where = hold.link === undefined ? '' : `: ${hold.link}`;
+  return {
+    severity: 'NOTICE',
+    sqlstate: '00000',
+    message: `waiting for an approval (${reasons}): request ${hold.id} may be answered by ${groups.join(', ')} until ${until}Z, ${minutes} min from now${where}`,
+    detail: JSON.stringify({ ...waitingDetail(decision, target, hold), groups }),
+    hint: JSON.stringify({
+      next: 'Wait: it runs here once it is approved. Cancel it, or close the connection, to take the request back.',
+      explain: `sallyport explain ${decision.id}`,
+    }),
+  };
+}
+
+/** The wait ended without a yes. DETAIL and HINT as in a denial, with the request. */
+export function notApproved(
+  decision: Decision,
+  target: string,
+  hold: Hold,
+  end: Exclude<WaitEnd, { how: 'approved' }>,
+): ErrorFields {
+  const [code, said] = notApprovedBecause(end);
+  const by =
+    end.how === 'refused' ? { by: end.by, ...(end.comment === undefined ? {} : { comment: end.comment }) } : {};
+  const cancelled = end.how === 'cancelled';
+  return {
+    severity: 'ERROR',
+    sqlstate: cancelled ? sqlstates.cancelled : sqlstates.denied,
+    // In the words that drivers know.
+    message: cancelled ? 'canceling statement due to user request' : `not approved: ${said}`,
+    detail: JSON.stringify({
+      ...waitingDetail(decision, target, hold, 'deny'),
+      reasons: [{ code, title: engineCodes[code], message: said }],
+      ...by,
+    }),
+    hint: JSON.stringify({
+      next: cancelled
+        ? 'The request was taken back, and nothing ran.'
+        : 'Nothing ran. Send it again to ask again, or ask who may answer with the id of the request.',
+      explain: `sallyport explain ${decision.id}`,
+    }),
+  };
+}
+
+function notApprovedBecause(end: Exclude<WaitEnd, { how: 'approved' }>) {
+  switch (end.how) {
+    case 'refused':
+      return ['approval_refused', `${end.by} refused${end.comment === undefined ? '' : `: ${end.comment}`}`] as const;
+    case 'expired':
+      return ['approval_expired', 'nobody answered in time'] as const;
+    case 'cancelled':
+      return ['approval_withdrawn', 'the client cancelled it'] as const;
+    case 'withdrawn':
+      return ['approval_withdrawn', `the request was withdrawn: ${end.why}`] as const;
+  }
 }
 
 const units = { rows: 'rows', bytes: 'bytes', seconds: 'seconds' } as const;

@@ -3,7 +3,7 @@ import * as codec from './codec.js';
 import { frontend, type FrameReader } from './codec.js';
 import { failureResponse, sqlstates } from './enforce.js';
 import type { Awaitable, Exchange } from './exchange.js';
-import type { Judge } from './judge.js';
+import type { Held, Judge } from './judge.js';
 import type { Other, Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
 import type { Expectation, ExpectationEnd } from './responses.js';
@@ -54,6 +54,8 @@ export class ExtendedProtocol {
   /** Those that have been prepared again, in that order. */
   readonly #others = new Set<Prepared>();
   #otherCount = 0;
+  /** Binds of the present batch. */
+  #binds = 0;
 
   constructor(parts: ExtendedParts) {
     this.#parts = parts;
@@ -250,6 +252,7 @@ export class ExtendedProtocol {
   /** @param statement Where it is not the one that the client named. */
   #sendBind(name: string, portal: Portal, statement: string | undefined, hidden = false): void {
     const bound = portal.bound!;
+    this.#binds++;
     if (statement === undefined) this.#exchange.forward(bound.buffer, bound.start, bound.end);
     else this.#own(codec.bindOther(bound, name, statement));
     this.#names.portalSent(name, portal);
@@ -315,7 +318,7 @@ export class ExtendedProtocol {
     });
   }
 
-  #execute(frame: FrameReader): Awaitable {
+  #execute(frame: Received): Awaitable {
     const { buffer, start, end } = frame;
     const name = codec.decodeExecute(frame);
     return this.#then(this.#names.portal(name, 'extended'), (portal) => {
@@ -323,7 +326,7 @@ export class ExtendedProtocol {
       const { template } = portal;
       return this.#then(this.#judge.inner(template, 'extended'), (judged) => {
         if (judged === undefined) return;
-        return this.#judge.submit(judged, portal, 'extended', (permit) => {
+        const go = (permit: Permit): Awaitable => {
           const limited = !unlimited(permit.limits);
           // Its limits are on what it does alone: the server looks at nothing else meanwhile.
           if (!limited || this.#exchange.responses.empty)
@@ -333,9 +336,51 @@ export class ExtendedProtocol {
               return this.#run(name, portal, permit, frameOf(buffer, start, end));
             this.#judge.skip(permit.submission);
           });
-        });
+        };
+        return this.#judge.submit(judged, portal, 'extended', go, this.#held(name, portal, frame));
       });
     });
+  }
+
+  /**
+   * Where nothing of the batch has run, it is ended on the server before the wait, unseen by the client: so the server
+   * keeps no lock of a Parse or Bind, and its time-outs do not count. The portal ends with it, and is made again.
+   */
+  #held(name: string, portal: Portal, { buffer, start, end }: Received): Held {
+    const exchange = this.#exchange;
+    const kept = frameOf(buffer, start, end);
+    let unbound = false;
+    return {
+      began: async () => {
+        // Others that were bound in the batch would end as well.
+        const alone = this.#binds === 1 && portal.bound !== undefined && !portal.started;
+        const inTransaction = exchange.transaction !== 'I';
+        if (!exchange.batchSent || exchange.batchExecuted || exchange.skipping || !(alone || inTransaction)) return;
+        exchange.toUpstream.push(codec.sync);
+        const ended = this.#endBatch();
+        exchange.responses.expect({ kind: 'sync', hidden: true, ...(ended === undefined ? {} : { ended }) });
+        await exchange.drained();
+        unbound = exchange.transaction === 'I';
+      },
+      again: () => {
+        if (!unbound) return this.#execute(kept);
+        const { prepared } = portal;
+        return this.#judge.understand(prepared.template.text, 'extended', (template) => {
+          const other = this.#otherOf(prepared);
+          const anew: Portal = { ...portal, template, leaving: other?.leaving ?? prepared.leaving };
+          return this.#then(this.#judge.sameNames(prepared, template, 'extended', anew), (same) => {
+            if (!same) return;
+            this.#sendBind(name, anew, other?.name, true);
+            return this.#execute(kept);
+          });
+        });
+      },
+    };
+  }
+
+  #endBatch(): (() => void) | undefined {
+    this.#binds = 0;
+    return this.#exchange.endBatch();
   }
 
   #run(name: string, portal: Portal, permit: Permit, { buffer, start, end }: Received): Awaitable {
@@ -394,7 +439,7 @@ export class ExtendedProtocol {
     if (!exchange.batchSent && exchange.skipping && exchange.responses.empty) {
       // The whole batch was answered here: the server never heard of it.
       exchange.skipping = false;
-      exchange.endBatch()?.();
+      this.#endBatch()?.();
       exchange.toClient.push(codec.readyForQuery(exchange.transaction));
       return;
     }
@@ -408,7 +453,7 @@ export class ExtendedProtocol {
       if (exchange.over) return;
       exchange.skipping = false;
       exchange.toUpstream.pass(buffer, start, end);
-      exchange.responses.expectSync(exchange.endBatch());
+      exchange.responses.expectSync(this.#endBatch());
     };
     return records.length === 0 ? send() : Promise.all(records).then(send);
   }

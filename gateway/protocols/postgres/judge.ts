@@ -1,7 +1,7 @@
 import type { Decision, Operation, Prompt } from '#engine';
-import type { Circumstances, Session as GatewaySession, Submission } from '../../protocol.js';
+import type { Circumstances, Enforced, Hold, Session as GatewaySession, Submission } from '../../protocol.js';
 import * as codec from './codec.js';
-import { denial, failedTransaction, failureResponse, sqlstates } from './enforce.js';
+import { denial, failedTransaction, failureResponse, notApproved, sqlstates, waitingNotice } from './enforce.js';
 import { AskFailed, then, type Awaitable, type Exchange, type Mode } from './exchange.js';
 import type { Portal, Prepared } from './names.js';
 import type { Namespace } from './namespace.js';
@@ -21,11 +21,32 @@ import { executeOperation, prepareOperation, withInner, type Place } from './ope
 import { decodeParameters, type DecodedParameters } from './parameters.js';
 import { limitError, type ExpectationEnd } from './responses.js';
 import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
+import type { Waiting } from './waiting.js';
+import { keepsLocks } from './wrote.js';
 
 export const noParameters: DecodedParameters = { values: [], undecoded: false };
 
 /** Types with a number from here on are no part of the server: what their operators and casts run is not known. */
 const firstOtherType = 16_384;
+
+export interface JudgeParts {
+  readonly exchange: Exchange;
+  readonly names: Namespace;
+  readonly session: GatewaySession;
+  readonly place: Place;
+  readonly waiting: Waiting;
+  readonly interpreter: () => Interpreter;
+  /** Whether it is sure that the server reads this text as the gateway does. */
+  readonly readable: (text: string) => boolean;
+}
+
+/** What becomes of an execution that has to wait for people. */
+export interface Held {
+  /** Everything before it is answered, and it waits from now on. */
+  began?(): Awaitable;
+  /** It was approved: it is to be understood, judged and sent as if it came now. */
+  again(): Awaitable;
+}
 
 /** From a query string to a decision: interpreted, looked up, judged, recorded; or refused in the client's own words. */
 export class Judge {
@@ -36,24 +57,26 @@ export class Judge {
   readonly #interpreter: () => Interpreter;
   readonly #readable: (text: string) => boolean;
   readonly #enforcer: Enforcer;
-  readonly #open = new Set<Submission>();
+  readonly #waiting: Waiting;
+  /** What was let through and is not answered yet, and whether it may keep locks in its transaction. */
+  readonly #open = new Map<Submission, boolean>();
+  /** The present transaction may hold locks that others wait for. */
+  #wrote = false;
 
-  constructor(
-    exchange: Exchange,
-    names: Namespace,
-    session: GatewaySession,
-    place: Place,
-    interpreter: () => Interpreter,
-    /** Whether it is sure that the server reads this text as the gateway does. */
-    readable: (text: string) => boolean,
-  ) {
+  constructor({ exchange, names, session, place, waiting, interpreter, readable }: JudgeParts) {
     this.#exchange = exchange;
     this.#names = names;
     this.#session = session;
     this.#place = place;
+    this.#waiting = waiting;
     this.#interpreter = interpreter;
     this.#readable = readable;
     this.#enforcer = new Enforcer(session, place, interpreter, readable);
+  }
+
+  /** The server stands in no transaction. */
+  idle(): void {
+    this.#wrote = false;
   }
 
   /** Goes on with the template of a string from the client; what cannot be interpreted is answered here. */
@@ -135,7 +158,9 @@ export class Judge {
         const operation = this.executeOf(portal.template, portal);
         const circumstances = this.circumstances(portal.template);
         const decision = this.#session.decide(operation, circumstances);
-        if (decision.outcome !== 'allow') {
+        // What a cursor was opened with is asked for again with every FETCH, as policy would have it now.
+        if (decision.outcome === 'hold' && portal.values.length === 0) inner.push(portal.template);
+        else if (decision.outcome !== 'allow') {
           this.deny(this.#session.submit(operation, circumstances).decision, portal.template, mode);
           return undefined;
         }
@@ -189,15 +214,67 @@ export class Judge {
     return found;
   }
 
-  /** Decides and records the execution; goes on once the bytes may leave. */
-  submit(judged: Judged, portal: Portal | undefined, mode: Mode, go: (permit: Permit) => Awaitable): Awaitable {
+  /** Decides and records the execution; goes on once the bytes may leave, which may be when people have answered. */
+  submit(
+    judged: Judged,
+    portal: Portal | undefined,
+    mode: Mode,
+    go: (permit: Permit) => Awaitable,
+    held: Held,
+  ): Awaitable {
     let enforcement: Enforcement = unrestrained;
+    const enforce = (decision: Decision) =>
+      after(this.#enforcer.enforce(judged, portal, decision), (found) => (enforcement = found));
     const submission = this.#session.submit(
       this.executeOf(judged.whole, portal),
       this.circumstances(judged.whole),
-      (decision) => after(this.#enforcer.enforce(judged, portal, decision), (found) => (enforcement = found)),
+      (decision) => (decision.outcome === 'hold' ? this.#beforeAsking(decision, mode, enforce) : enforce(decision)),
     );
-    return then(submission, (known) => this.#submitted(known, enforcement, judged, portal, mode, go));
+    return then(submission, (known) => {
+      const { decision, hold } = known;
+      if (decision.outcome === 'hold' && hold !== undefined) return this.#wait(decision, hold, mode, held);
+      return this.#submitted(known, enforcement, judged, portal, mode, go);
+    });
+  }
+
+  /** Whether people may be asked at all: nobody is asked for what could not run, or would keep others waiting too. */
+  async #beforeAsking(
+    decision: Decision,
+    mode: Mode,
+    enforce: (decision: Decision) => Enforced | Promise<Enforced>,
+  ): Promise<Enforced> {
+    const exchange = this.#exchange;
+    // Its client is not to wait for the answers to what came before, and they say whether that kept locks.
+    await exchange.drained();
+    if (exchange.over || (mode === 'extended' && exchange.skipping))
+      return { refusal: { code: 'approval_withdrawn', message: 'what came before it failed, or the client has gone' } };
+    if (this.#wrote && !decision.approvals.every((approval) => approval.in_transaction === true))
+      return {
+        refusal: {
+          code: 'approval_in_transaction',
+          message:
+            'the transaction has written or taken locks already, and others would wait with it: send this first, or by itself',
+        },
+      };
+    return enforce(decision);
+  }
+
+  /** Nothing of it has been sent. The client waits in its connection, and is told why. */
+  async #wait(decision: Decision, hold: Hold, mode: Mode, held: Held): Promise<void> {
+    const exchange = this.#exchange;
+    const target = this.#session.target.input.name;
+    await held.began?.();
+    const failed = () => exchange.over || (mode === 'extended' && exchange.skipping);
+    if (failed()) {
+      hold.withdraw(exchange.over ? 'client_gone' : 'session_ended');
+      return;
+    }
+    exchange.toClient.push(codec.noticeResponse(waitingNotice(decision, target, hold, Date.now())));
+    exchange.flush();
+    const end = await this.#waiting.until(hold);
+    if (failed()) return;
+    if (end.how === 'approved') return held.again();
+    exchange.refuse(codec.errorResponse(notApproved(decision, target, hold, end)), mode);
   }
 
   #submitted(
@@ -213,7 +290,7 @@ export class Judge {
       if (!this.#exchange.over) this.deny(decision, judged.whole, mode);
       return;
     }
-    this.#open.add(submission);
+    this.#open.set(submission, keepsLocks(judged.whole));
     const used = portal?.used ?? judged.refers.find(({ cursor }) => cursor !== undefined)?.cursor?.portal.used;
     const permit: Permit = {
       submission,
@@ -248,9 +325,12 @@ export class Judge {
     if (this.#open.delete(submission)) submission.settle({ status: this.#exchange.over ? 'lost' : 'cancelled' });
   }
 
-  /** The execution has been answered. */
-  settle(submission: Submission, end: ExpectationEnd): void {
+  /** The execution has been answered; `ready`: and the server was ready for another query by then. */
+  settle(submission: Submission, end: ExpectationEnd, ready = false): void {
+    const keeps = this.#open.get(submission);
     if (!this.#open.delete(submission)) return;
+    // What an Execute did stays in a transaction at least until the batch's end; a query may have ended its own.
+    if (keeps === true && !(ready && this.#exchange.transaction === 'I')) this.#wrote = true;
     const { error, skipped, rows, bytes, tag } = end;
     const cancelled = skipped === true || error?.code === '57014' || error === limitError;
     submission.settle({
@@ -264,7 +344,7 @@ export class Judge {
 
   /** The connection is gone: what became of what was under way is not known. */
   abandon(): void {
-    for (const submission of this.#open) submission.settle({ status: 'lost' });
+    for (const submission of this.#open.keys()) submission.settle({ status: 'lost' });
     this.#open.clear();
   }
 

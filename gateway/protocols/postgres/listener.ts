@@ -29,8 +29,21 @@ import { connectUpstream, type Upstream } from './upstream.js';
 const greeting_ms_max = 60_000;
 const connections_max = 2_000;
 
+/**
+ * A client may wait for an approval for long, without a byte in either direction: the kernel's own probes keep what
+ * stands between from forgetting the connection, and find out who is gone. No driver sees them.
+ */
+const keep_alive_ms = 30_000;
+
 /** What policy may ask of a statement beside a yes or a no. */
-const obligations: ReadonlySet<Obligation> = new Set(['mask', 'filter', 'limit.rows', 'limit.bytes', 'limit.seconds']);
+const obligations: ReadonlySet<Obligation> = new Set([
+  'mask',
+  'filter',
+  'limit.rows',
+  'limit.bytes',
+  'limit.seconds',
+  'approval',
+]);
 
 export type MakeInterpreter = (target: string, place: Place, ask: Ask) => Interpreter;
 
@@ -44,19 +57,22 @@ export async function listen(
   const cancelKeys = new CancelKeys(services.log);
   const greetings = new Set<Greeting>();
   const sessions = new Set<PostgresSession>();
-  const server: Server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) => {
-    const greeting = new Greeting(socket, services, tls, cancelKeys, makeInterpreter);
-    if (greetings.size + sessions.size >= connections_max) {
-      void greeting.refuse({
-        severity: 'FATAL',
-        sqlstate: sqlstates.tooMany,
-        message: 'sorry, too many clients already',
-      });
-      return;
-    }
-    greetings.add(greeting);
-    void greeting.run(sessions).finally(() => greetings.delete(greeting));
-  });
+  const server: Server = createServer(
+    { pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keep_alive_ms },
+    (socket) => {
+      const greeting = new Greeting(socket, services, tls, cancelKeys, makeInterpreter);
+      if (greetings.size + sessions.size >= connections_max) {
+        void greeting.refuse({
+          severity: 'FATAL',
+          sqlstate: sqlstates.tooMany,
+          message: 'sorry, too many clients already',
+        });
+        return;
+      }
+      greetings.add(greeting);
+      void greeting.run(sessions).finally(() => greetings.delete(greeting));
+    },
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(address.port, address.host, () => {
@@ -276,7 +292,7 @@ class Greeting {
     const socket = this.#socket;
     const name = target.input.name;
     const settings = target.upstream as PostgresUpstream;
-    const key = this.#cancelKeys.issue(upstream.cancelKey, settings, name);
+    const key = this.#cancelKeys.issue(upstream.cancelKey, settings, name, () => opened.cancelHeld());
     const notices = upstream.notices.map((notice) =>
       content === noKinds ? notice : (maskNotice({ buffer: notice, start: 0, end: notice.length }, content) ?? notice),
     );

@@ -1,13 +1,14 @@
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { ProtocolError } from '../../errors.js';
-import type { Session as GatewaySession, SessionEnd } from '../../protocol.js';
+import type { Session as GatewaySession, SessionEnd, Withdrawal } from '../../protocol.js';
 import * as codec from './codec.js';
 import { frontend, type FrameReader } from './codec.js';
 import { ended, failureResponse, functionCall, sqlstates, unmasked } from './enforce.js';
 import type { Kinds } from '../../content/index.js';
 import { Exchange, then, type Awaitable } from './exchange.js';
 import { ExtendedProtocol } from './extended.js';
+import { Farewells } from './farewells.js';
 import { Unmasked } from './guard.js';
 import { Judge } from './judge.js';
 import { Limiting } from './limiting.js';
@@ -19,6 +20,7 @@ import type { Permit } from './permit.js';
 import { unsafeSetting } from './startup.js';
 import type { Ask, Interpreter, Template } from './statement.js';
 import type { Upstream } from './upstream.js';
+import { Waiting } from './waiting.js';
 
 /**
  * One signed-in client and its connection to the server: every message judged, and nothing else forwarded.
@@ -35,6 +37,9 @@ const readAsUtf8 = new Set(['UTF8', 'SQL_ASCII']);
 
 /** How long a closed connection may take to deliver its last bytes. */
 const linger_ms_max = 2_000;
+
+/** What a client may send behind an operation that waits for people; more stays in its own socket. */
+const read_ahead_bytes_max = 1024 * 1024;
 
 export interface SessionParts {
   readonly client: Socket;
@@ -73,6 +78,9 @@ export class PostgresSession {
   /** A message waits for something: what comes behind it stays unread. */
   #busy = false;
   readonly #chunks: Buffer[] = [];
+  readonly #waiting: Waiting;
+  /** An operation waits for people: what the client sends meanwhile is looked through, and kept. */
+  #readAhead: Farewells | undefined;
   #clientEnded = false;
 
   constructor(parts: SessionParts) {
@@ -83,6 +91,7 @@ export class PostgresSession {
     const exchange: Exchange = new Exchange(this.#client, this.#upstream, {
       ready: (status, hidden) => {
         if (status === 'I' && !hidden) this.#names.idle();
+        if (status === 'I') this.#judge.idle();
       },
       parameterStatus: (name, value) => this.#parameterStatus(name, value),
       outdated: () => this.#interpreter.outdated(),
@@ -92,9 +101,19 @@ export class PostgresSession {
     this.#exchange = exchange;
     exchange.responses.search(parts.content);
     this.#names = new Namespace(exchange, interpreter);
-    this.#judge = new Judge(exchange, this.#names, parts.session, parts.place, interpreter, (text) =>
-      this.#readable(text),
+    this.#waiting = new Waiting(
+      () => this.#holdBegan(),
+      () => this.#holdEnded(),
     );
+    this.#judge = new Judge({
+      exchange,
+      names: this.#names,
+      session: parts.session,
+      place: parts.place,
+      waiting: this.#waiting,
+      interpreter,
+      readable: (text) => this.#readable(text),
+    });
     this.#extended = new ExtendedProtocol({
       exchange,
       names: this.#names,
@@ -116,7 +135,7 @@ export class PostgresSession {
     this.#client.on('close', () => this.end('client_gone'));
     this.#client.on('end', () => {
       this.#clientEnded = true;
-      if (!this.#busy) this.end('client_gone');
+      if (!this.#busy || this.#readAhead !== undefined) this.end('client_gone');
     });
     this.#upstream.on('data', (chunk: Buffer) => this.#upstreamData(chunk));
     this.#upstream.on('drain', () => {
@@ -139,10 +158,35 @@ export class PostgresSession {
     if (this.#exchange.over) return;
     if (this.#busy) {
       this.#chunks.push(chunk);
+      this.#lookAhead(chunk);
       return;
     }
     this.#fromClient.push(chunk);
     this.#work();
+  }
+
+  /** An operation waits for people: the client is read on, to notice that it leaves. */
+  #holdBegan(): void {
+    this.#readAhead = new Farewells();
+    this.#client.resume();
+    for (const chunk of [this.#fromClient.rest(), ...this.#chunks]) this.#lookAhead(chunk);
+    if (this.#clientEnded) this.end('client_gone');
+  }
+
+  #lookAhead(chunk: Buffer): void {
+    if (this.#readAhead === undefined) return;
+    if (this.#readAhead.read(chunk)) this.end('client_left');
+    else if (this.#readAhead.bytes > read_ahead_bytes_max) this.#client.pause();
+  }
+
+  #holdEnded(): void {
+    this.#readAhead = undefined;
+    if (!this.#exchange.over) this.#client.pause();
+  }
+
+  /** A CancelRequest for this session. False: nothing waits for people here, and it is for the server. */
+  cancelHeld(): boolean {
+    return this.#waiting.cancel();
   }
 
   /** Handles messages until there are none, or one has to wait. */
@@ -260,7 +304,7 @@ export class PostgresSession {
     return this.#judge.read(text, 'query', (template) =>
       then(this.#judge.inner(template, 'query'), (judged) => {
         if (judged === undefined) return;
-        return this.#judge.submit(judged, undefined, 'query', (permit) => {
+        const go = (permit: Permit): Awaitable => {
           if (unlimited(permit.limits) || exchange.responses.empty)
             return this.#sendQuery(template, permit, { buffer, start, end });
           // Its limits are on what it does alone: the server looks at nothing else meanwhile.
@@ -268,6 +312,10 @@ export class PostgresSession {
             if (exchange.over) this.#judge.skip(permit.submission);
             else return this.#sendQuery(template, permit, { buffer, start, end });
           });
+        };
+        // What its names mean may be another thing by the time that it is approved: it is read anew.
+        return this.#judge.submit(judged, undefined, 'query', go, {
+          again: () => this.#judgeQuery(buffer, start, end),
         });
       }),
     );
@@ -299,10 +347,12 @@ export class PostgresSession {
         answered?.();
         this.#names.queryAnswered();
         if (held) {
-          limiting.release(exchange, result, (error) => this.#judge.settle(permit.submission, { ...result, error }));
+          limiting.release(exchange, result, (error) =>
+            this.#judge.settle(permit.submission, { ...result, error }, true),
+          );
           return;
         }
-        this.#judge.settle(permit.submission, result);
+        this.#judge.settle(permit.submission, result, true);
         if (batchExecuted) exchange.batchSent = exchange.batchExecuted = exchange.transaction === 'T';
         if (result.unanswered === true) {
           exchange.refuse(limiting!.error(), 'query');
@@ -464,6 +514,7 @@ export class PostgresSession {
     const exchange = this.#exchange;
     if (exchange.over) return;
     exchange.over = true;
+    this.#waiting.abandon(withdrawal(reason));
     this.#judge.abandon();
     exchange.responses.abandon({ code: sqlstates.upstream, message: reason });
     this.#resumeAfterCopy();
@@ -481,6 +532,12 @@ export class PostgresSession {
     this.#parts.session.close(reason);
     this.#parts.closed();
   }
+}
+
+/** Why the request of an operation that waits is taken back, by why its session ends. */
+function withdrawal(reason: string): Withdrawal {
+  if (reason.startsWith('client_')) return 'client_gone';
+  return reason === 'shutdown' ? 'shutdown' : 'session_ended';
 }
 
 function destroyLater(socket: Socket): void {
