@@ -3,16 +3,15 @@ import * as codec from './codec.js';
 import { frontend, type FrameReader } from './codec.js';
 import { failureResponse, sqlstates } from './enforce.js';
 import type { Awaitable, Exchange } from './exchange.js';
+import { Executing } from './executing.js';
 import type { Held, Judge } from './judge.js';
 import type { Other, Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
-import type { Expectation, ExpectationEnd } from './responses.js';
-import type { Template } from './statement.js';
+import type { Expectation } from './responses.js';
 import { noKinds } from '../../content/index.js';
-import type { Column } from './content.js';
 import type { Guard } from './guard.js';
 import { asItCame, type Leaving } from './leaving.js';
-import { unlimited, type Meter } from './limits.js';
+import { unlimited } from './limits.js';
 import type { Limiting } from './limiting.js';
 import type { Permit } from './permit.js';
 
@@ -477,52 +476,6 @@ export class ExtendedProtocol {
   #refuse(sqlstate: string, message: string): false {
     this.#exchange.refuse(codec.errorResponse({ severity: 'ERROR', sqlstate, message }), 'extended');
     return false;
-  }
-}
-
-/** What an Execute is answered with. A class, as there is one for every statement: its methods are made once. */
-class Executing implements Expectation {
-  readonly kind = 'execute';
-  readonly guard: Guard | undefined;
-  readonly meter: Meter | undefined;
-  readonly #permit: Permit;
-  readonly #portal: Portal;
-  readonly #template: Template;
-  readonly #parts: ExtendedParts;
-  readonly #limiting: Limiting | undefined;
-
-  constructor(permit: Permit, portal: Portal, parts: ExtendedParts, limiting: Limiting | undefined) {
-    this.guard = permit.guard;
-    this.meter = limiting?.meter;
-    this.#permit = permit;
-    this.#portal = portal;
-    this.#template = portal.template;
-    this.#parts = parts;
-    this.#limiting = limiting;
-  }
-
-  completed(_index: number, _tag: string, suspended: boolean): void {
-    if (!suspended) this.#parts.names.ran(this.#template.statements[0], this.#template.text, this.#permit.leaving);
-  }
-
-  copyIn(): void {
-    this.#parts.copyIn();
-  }
-
-  columns(): readonly Column[] | undefined {
-    return this.#portal.columns;
-  }
-
-  overrun(): Buffer {
-    return this.#limiting!.error();
-  }
-
-  ended(end: ExpectationEnd): void {
-    this.#parts.judge.settle(this.#permit.submission, end);
-    // The server has finished it: its transaction fails as it would have.
-    if (end.unanswered === true) this.#parts.exchange.refuse(this.#limiting!.error(), 'extended');
-    this.#limiting?.ended();
-    this.#parts.executed();
   }
 }
 

@@ -4,6 +4,7 @@ import { ProtocolError } from '../../errors.js';
 import type { Session as GatewaySession, SessionEnd, Withdrawal } from '../../protocol.js';
 import * as codec from './codec.js';
 import { frontend, type FrameReader } from './codec.js';
+import { Copying } from './copying.js';
 import { ended, failureResponse, functionCall, sqlstates, unmasked } from './enforce.js';
 import type { Kinds } from '../../content/index.js';
 import { Exchange, then, type Awaitable } from './exchange.js';
@@ -70,11 +71,7 @@ export class PostgresSession {
 
   /** The client's text is only sure to be the server's where it is ASCII. */
   #ascii = false;
-  /** The server is in copy-in mode. */
-  #copying = false;
-  /** A CopyData frame has been sent in part: the rest of it follows, whatever becomes of the COPY. */
-  #copyDataCut = false;
-  #copyIsClear: (() => void) | undefined;
+  readonly #copying: Copying;
   /** A message waits for something: what comes behind it stays unread. */
   #busy = false;
   readonly #chunks: Buffer[] = [];
@@ -100,6 +97,7 @@ export class PostgresSession {
     });
     this.#exchange = exchange;
     exchange.responses.search(parts.content);
+    this.#copying = new Copying(exchange, () => this.end('client_left'));
     this.#names = new Namespace(exchange, interpreter);
     this.#waiting = new Waiting(
       () => this.#holdBegan(),
@@ -118,9 +116,9 @@ export class PostgresSession {
       exchange,
       names: this.#names,
       judge: this.#judge,
-      copyIn: () => this.#copyIn(),
-      untilCopyIsClear: () => this.#untilCopyIsClear(),
-      executed: () => this.#clearCopy(),
+      copyIn: () => this.#copying.clear(true),
+      untilCopyIsClear: () => this.#copying.untilClear(),
+      executed: () => this.#copying.clear(false),
       limit: (permit) => this.#limit(permit),
     });
     this.#fromUpstream = new codec.FrameReader((type) => exchange.responses.streams(type));
@@ -231,7 +229,7 @@ export class PostgresSession {
   }
 
   #message(frame: FrameReader): Awaitable {
-    if (this.#copying) return this.#copyMessage(frame);
+    if (this.#copying.active) return this.#copying.message(frame);
     const exchange = this.#exchange;
     exchange.dropsUnnamed = false;
     switch (frame.type) {
@@ -243,9 +241,7 @@ export class PostgresSession {
       case frontend.copyData:
       case frontend.copyDone:
       case frontend.copyFail:
-        // Left over from a COPY that failed: the server would ignore them too. But a frame whose beginning has been sent
-        // is sent whole, or the server would take its rest out of the next message.
-        if (this.#copyDataCut && !frame.first) this.#passCopyData(frame);
+        this.#copying.leftOver(frame);
         return;
       case frontend.query:
         return this.#query(frame);
@@ -341,7 +337,7 @@ export class PostgresSession {
       guard: permit.guard,
       meter: limiting?.meter,
       completed: (index) => this.#names.ran(statements[index], text, leaving),
-      copyIn: () => this.#copyIn(),
+      copyIn: () => this.#copying.clear(true),
       ...(limiting === undefined ? {} : { overrun: () => limiting.error() }),
       ended: (result) => {
         answered?.();
@@ -359,10 +355,10 @@ export class PostgresSession {
           exchange.toUpstream.flush();
         }
         limiting?.ended();
-        this.#clearCopy();
+        this.#copying.clear(false);
       },
     });
-    if (copies) return this.#untilCopyIsClear();
+    if (copies) return this.#copying.untilClear();
     if (limiting === undefined) return batchExecuted ? exchange.drained() : undefined;
     exchange.flush();
     return limiting.over;
@@ -375,61 +371,6 @@ export class PostgresSession {
   /** The parser reads UTF-8. Under another encoding only ASCII is sure to be the same text for the server. */
   #readable(text: string): boolean {
     return !this.#ascii || !/[^\x00-\x7f]/.test(text);
-  }
-
-  // ── COPY FROM STDIN ────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** In copy-in mode only COPY's own messages mean anything; the server ignores Flush and Sync then. */
-  #copyMessage(frame: FrameReader): Awaitable {
-    switch (frame.type) {
-      case frontend.copyData:
-        this.#passCopyData(frame);
-        return;
-      case frontend.copyDone:
-      case frontend.copyFail:
-        this.#copying = false;
-        this.#exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
-        // Of a COPY that an Execute began the server would keep the answer until a Sync, which is not read before it.
-        this.#exchange.toUpstream.push(codec.flush);
-        return this.#untilCopyIsClear();
-      case frontend.flush:
-      case frontend.sync:
-        return;
-      case frontend.terminate:
-        this.end('client_left');
-        return;
-      default:
-        throw new ProtocolError(`unexpected message type ${codec.describeType(frame.type)} during COPY from stdin`);
-    }
-  }
-
-  #passCopyData(frame: FrameReader): void {
-    this.#exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
-    this.#copyDataCut = !frame.last;
-  }
-
-  /** Whether the server is in copy-in mode decides what the next message means: nothing is read until it has said so. */
-  #untilCopyIsClear(): Promise<void> {
-    this.#exchange.flush();
-    return new Promise((resolve) => {
-      this.#copyIsClear = resolve;
-    });
-  }
-
-  #copyIn(): void {
-    this.#copying = true;
-    this.#resumeAfterCopy();
-  }
-
-  #clearCopy(): void {
-    this.#copying = false;
-    this.#resumeAfterCopy();
-  }
-
-  #resumeAfterCopy(): void {
-    const resume = this.#copyIsClear;
-    this.#copyIsClear = undefined;
-    resume?.();
   }
 
   // ── from the server ────────────────────────────────────────────────────────────────────────────────────────────
@@ -517,7 +458,7 @@ export class PostgresSession {
     this.#waiting.abandon(withdrawal(reason));
     this.#judge.abandon();
     exchange.responses.abandon({ code: sqlstates.upstream, message: reason });
-    this.#resumeAfterCopy();
+    this.#copying.wake();
     exchange.wake();
     this.#client.end();
     this.#client.resume();

@@ -1,0 +1,55 @@
+import type { Column } from './content.js';
+import type { ExtendedParts } from './extended.js';
+import type { Guard } from './guard.js';
+import type { Limiting } from './limiting.js';
+import type { Meter } from './limits.js';
+import type { Portal } from './names.js';
+import type { Permit } from './permit.js';
+import type { Expectation, ExpectationEnd } from './responses.js';
+import type { Template } from './statement.js';
+
+/** What an Execute is answered with. A class, as there is one for every statement: its methods are made once. */
+export class Executing implements Expectation {
+  readonly kind = 'execute';
+  readonly guard: Guard | undefined;
+  readonly meter: Meter | undefined;
+  readonly #permit: Permit;
+  readonly #portal: Portal;
+  readonly #template: Template;
+  readonly #parts: ExtendedParts;
+  readonly #limiting: Limiting | undefined;
+
+  constructor(permit: Permit, portal: Portal, parts: ExtendedParts, limiting: Limiting | undefined) {
+    this.guard = permit.guard;
+    this.meter = limiting?.meter;
+    this.#permit = permit;
+    this.#portal = portal;
+    this.#template = portal.template;
+    this.#parts = parts;
+    this.#limiting = limiting;
+  }
+
+  completed(_index: number, _tag: string, suspended: boolean): void {
+    if (!suspended) this.#parts.names.ran(this.#template.statements[0], this.#template.text, this.#permit.leaving);
+  }
+
+  copyIn(): void {
+    this.#parts.copyIn();
+  }
+
+  columns(): readonly Column[] | undefined {
+    return this.#portal.columns;
+  }
+
+  overrun(): Buffer {
+    return this.#limiting!.error();
+  }
+
+  ended(end: ExpectationEnd): void {
+    this.#parts.judge.settle(this.#permit.submission, end);
+    // The server has finished it: its transaction fails as it would have.
+    if (end.unanswered === true) this.#parts.exchange.refuse(this.#limiting!.error(), 'extended');
+    this.#limiting?.ended();
+    this.#parts.executed();
+  }
+}
