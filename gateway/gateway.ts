@@ -17,9 +17,11 @@ import { fileHeadStore, openAudit, openSigner } from './audit/index.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
 import { AuditError, ConfigError, IdentityError } from './errors.js';
+import { serveHttps } from './https.js';
 import { createIdentity } from './identity/index.js';
 import { Pipeline } from './pipeline.js';
-import type { Client, Listener, Services } from './protocol.js';
+import { PromptsInMemory } from './prompts.js';
+import type { Client, ListenAddress, Listener, Services } from './protocol.js';
 import { filterChecks, protocols } from './registry.js';
 import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
@@ -135,18 +137,38 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     };
 
     const listeners: Listener[] = [];
-    for (const protocol of protocols) {
-      const address = config.listen.get(protocol.name);
-      if (address === undefined) continue;
+    const serve = async (
+      name: string,
+      address: ListenAddress | undefined,
+      listen: (address: ListenAddress) => Promise<Listener | undefined>,
+    ) => {
+      if (address === undefined) return;
       try {
-        const listener = await protocol.listen(address, services);
+        const listener = await listen(address);
+        if (listener === undefined) return;
         listeners.push(listener);
         closing.push(() => listener.close());
-        log.info({ ...listener.address, protocol: protocol.name }, 'listening');
+        log.info({ ...listener.address, protocol: name }, 'listening');
       } catch (error) {
-        throw cannotListen(protocol.name, address, error);
+        throw cannotListen(name, address, error);
       }
+    };
+    for (const protocol of protocols) {
+      await serve(protocol.name, config.listen.get(protocol.name), (address) => protocol.listen(address, services));
     }
+    await serve('https', config.listen.get('https'), () =>
+      serveHttps({
+        config,
+        log,
+        now,
+        audit,
+        engine,
+        policy,
+        identify: (token, client) => services.identify(token, client),
+        prompts: new PromptsInMemory(now),
+        approvers: approvals.approvers,
+      }),
+    );
     return { listeners, policy, database, approvers: approvals.approvers, close };
   } catch (error) {
     await close();

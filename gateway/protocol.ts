@@ -190,6 +190,8 @@ export interface Listener {
   readonly protocol: string;
   /** Where it really listens: the port that was given where the configuration says 0. */
   readonly address: { readonly host: string; readonly port: number };
+  /** What a person should know of it, said at the start beside the address. */
+  readonly note?: string;
   /** Stops accepting; ends what is open. */
   close(): Promise<void>;
 }

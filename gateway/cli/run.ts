@@ -45,8 +45,8 @@ export async function run(options: RunOptions, around: Surroundings): Promise<Ex
 }
 
 function announce(config: Config, gateway: Gateway, around: Surroundings): void {
-  for (const { protocol, address } of gateway.listeners) {
-    around.stdout.write(`sallyport: ${protocol} on ${hostAndPort(address)}\n`);
+  for (const { protocol, address, note } of gateway.listeners) {
+    around.stdout.write(`sallyport: ${protocol} on ${hostAndPort(address)}${note === undefined ? '' : `, ${note}`}\n`);
   }
   around.stdout.write(`sallyport: ready, ${config.targets.length} target${config.targets.length === 1 ? '' : 's'}\n`);
 }

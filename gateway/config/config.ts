@@ -19,6 +19,7 @@ export interface Config {
   };
   readonly approvals: ApprovalsConfig;
   readonly audit: AuditConfig;
+  readonly console: ConsoleConfig;
   /** The secret behind keyed masks; absent: one that the state directory keeps. */
   readonly masks: { readonly key?: string };
   /** What is odd but no reason not to start: one line each, safe to log. */
@@ -120,4 +121,21 @@ export interface AuditConfig {
   readonly sinks: readonly { readonly file: string }[];
   /** PKCS #8 as PEM; absent: one that the state directory keeps. */
   readonly signing_key?: string;
+}
+
+/** Who may do what through the API and the console, and how people sign in there. */
+export interface ConsoleConfig {
+  /** Groups that may see everything, end sessions and take back grants. */
+  readonly administrators: readonly string[];
+  /** Groups that may see everything. */
+  readonly auditors: readonly string[];
+  /** Where people reach it, without a "/" at its end: what links and the way back from signing in start with. */
+  readonly url?: string;
+  /** Absent: nobody signs in at the console; the API takes tokens all the same. */
+  readonly signIn?: {
+    readonly provider: Provider;
+    readonly clientId: string;
+    readonly clientSecret?: string;
+    readonly scope: string;
+  };
 }

@@ -9,6 +9,7 @@ export {
   type AuditConfig,
   type Claims,
   type Config,
+  type ConsoleConfig,
   type Durability,
   type IdentityConfig,
   type PolicyConfig,

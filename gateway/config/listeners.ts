@@ -33,7 +33,8 @@ export async function readListeners(
       plain || listener.tls === undefined
         ? undefined
         : await readTls(listener.tls, ['listen', protocol, 'tls'], reading);
-    if (plain || listener.tls === undefined) {
+    // HTTPS is never in clear: without a certificate it makes one for itself.
+    if (protocol !== 'https' && (plain || listener.tls === undefined)) {
       if (!isLoopback(host)) {
         reading.warnings.push(
           `listen.${protocol} has no tls: whoever connects to ${host} from another machine will be refused, because a token must not travel in clear`,

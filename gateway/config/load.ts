@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.js';
 import type { ListenAddress, Protocol, Target } from '../protocol.js';
 import type { AuditConfig, Config } from './config.js';
 import { ConfigDocument, printPath, type KeyPath, type Problem } from './document.js';
+import { readConsole } from './console.js';
 import { readIdentity } from './identity.js';
 import { readListeners } from './listeners.js';
 import { guard, printable, secretKey } from './printable.js';
@@ -58,16 +59,17 @@ export async function loadConfig(
 
   const input = value as ConfigFile;
   const names = options.protocols.map(({ name }) => name);
-  const listen = await readListeners(input.listen ?? {}, names, reading);
+  const listen = await readListeners(input.listen ?? {}, [...names, 'https'], reading);
   const identity = await readIdentity(input.identity, reading);
   const policy = await readPolicy(input.policy, reading);
   const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
   const state = await readState(input.state, reading);
   const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
+  const people = await readConsole(input.console, identity.providers, reading);
   refuseProblems(path, reading.problems);
 
-  const later = leftOut(input, names);
+  const later = leftOut(input, [...names, 'https']);
   if (later !== undefined) reading.warnings.push(later);
   reading.warnings.push(...lonely(listen, targets));
   const config: Config = {
@@ -80,6 +82,7 @@ export async function loadConfig(
     state,
     approvals: readApprovals(input.approvals),
     audit,
+    console: people,
     masks,
     warnings: reading.warnings,
   };
@@ -242,7 +245,7 @@ function lonely(listen: ReadonlyMap<string, ListenAddress>, targets: readonly Ta
       .filter((protocol) => !listen.has(protocol))
       .map((protocol) => `there are ${protocol} targets, but listen.${protocol} is missing: nobody can reach them`),
     ...[...listen.keys()]
-      .filter((protocol) => !spoken.has(protocol))
+      .filter((protocol) => protocol !== 'https' && !spoken.has(protocol))
       .map((protocol) => `listen.${protocol} leads nowhere: there is no ${protocol} target`),
   ];
 }

@@ -263,6 +263,32 @@ const AuditSchema = Type.Object(
   closed,
 );
 
+const ConsoleSchema = Type.Object(
+  {
+    url: Type.Optional(
+      Type.String({
+        pattern: '^https://[^\\s/?#]+/?$',
+        description: 'Where people reach it: https://HOST or https://HOST:PORT.',
+        'x-problem': 'must be https://HOST or https://HOST:PORT, without a path',
+      }),
+    ),
+    provider: Type.Optional(text('The provider of identity.providers that people sign in with. Absent: the only one.')),
+    client_id: Type.Optional(text('What the provider calls the console. Absent: nobody signs in there.')),
+    client_secret: Type.Optional(SecretSchema),
+    scope: Type.Optional(Type.String({ minLength: 1, default: 'openid profile' })),
+    administrators: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        uniqueItems: true,
+        description: 'Groups that may see everything, end sessions and take back grants.',
+      }),
+    ),
+    auditors: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), { uniqueItems: true, description: 'Groups that may see everything.' }),
+    ),
+  },
+  { ...closed, description: 'Who may do what through the API and the console, and how people sign in there.' },
+);
+
 /** What can be written in the file. Upstreams and listeners are typed by whoever knows their protocol. */
 export interface ConfigFile {
   readonly listen?: Readonly<Record<string, ListenerInput>>;
@@ -276,6 +302,7 @@ export interface ConfigFile {
   readonly state?: Type.Static<typeof StateSchema>;
   readonly approvals?: Type.Static<typeof ApprovalsSchema>;
   readonly audit?: Type.Static<typeof AuditSchema>;
+  readonly console?: Type.Static<typeof ConsoleSchema>;
   readonly masks?: Type.Static<typeof MasksSchema>;
 }
 export type ListenerInput = Type.Static<typeof ListenerSchema>;
@@ -288,7 +315,9 @@ export function configSchema(protocols: readonly Protocol[]) {
   const planned = Object.entries(plannedProtocols).filter(([name]) => !built.has(name));
   const listeners = {
     ...Object.fromEntries(plannedListeners.map((name) => [name, Type.Optional(PlannedListenerSchema)])),
-    ...Object.fromEntries(protocols.map(({ name }) => [name, Type.Optional(ListenerSchema)])),
+    ...Object.fromEntries(
+      [...protocols.map(({ name }) => name), 'https'].map((name) => [name, Type.Optional(ListenerSchema)]),
+    ),
   };
   const upstreams = [...protocols.map(({ name, upstreamSchema }) => [name, upstreamSchema] as const), ...planned];
   const target = {
@@ -328,6 +357,7 @@ export function configSchema(protocols: readonly Protocol[]) {
         state: Type.Optional(StateSchema),
         approvals: Type.Optional(ApprovalsSchema),
         audit: Type.Optional(AuditSchema),
+        console: Type.Optional(ConsoleSchema),
         masks: Type.Optional(MasksSchema),
       },
       closed,

@@ -28,7 +28,10 @@ describe('a whole file', () => {
         env: { UPSTREAM_PASSWORD: 'p:w d' },
         protocols: [postgres],
       });
-      expect([...config.listen]).toEqual([['postgres', { host: '127.0.0.1', port: 15432 }]]);
+      expect([...config.listen]).toEqual([
+        ['postgres', { host: '127.0.0.1', port: 15432 }],
+        ['https', { host: '127.0.0.1', port: 18443 }],
+      ]);
       expect(config.policy).toEqual({ directory: join(folder, 'policy') });
       expect(config.state).toEqual({ directory: join(folder, '.sallyport') });
       expect(config.audit).toEqual({ durability: 'by_action', sinks: [{ file: join(folder, 'audit.jsonl') }] });
@@ -69,7 +72,7 @@ describe('a whole file', () => {
         tls: { mode: 'disable' },
       });
       expect(config.warnings).toEqual([
-        'not supported yet, left out: listeners ssh, https; targets build (ssh), cluster (kubernetes), cloud (http), images (registry), tracker (mcp)',
+        'not supported yet, left out: listeners ssh; targets build (ssh), cluster (kubernetes), cloud (http), images (registry), tracker (mcp)',
       ]);
     }));
 

@@ -1,0 +1,192 @@
+import type { RuleDescription } from '#engine';
+import {
+  findDecision,
+  searchAudit,
+  type AuditQuery,
+  type AuditRecord,
+  type Found,
+  type RecordKind,
+} from '../audit/index.js';
+import type { ApiParts } from './parts.js';
+import { demand, type Caller } from './caller.js';
+import { isSame } from './access.js';
+import { notFound, Problem } from './problem.js';
+import type { App } from './server.js';
+
+const found_max = 200;
+/** A search that takes longer is cut off, and says so: the same process judges operations. */
+const search_ms_max = 5_000;
+const counted_max = 50_000;
+const searches_atOnce_max = 4;
+
+const text = { type: 'string', minLength: 1, maxLength: 512 };
+const instant = { type: 'string', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$' };
+const querySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    kind: text,
+    session: text,
+    prompt: text,
+    principal: text,
+    purpose: text,
+    target: text,
+    resource: text,
+    code: text,
+    decision: { type: 'string', enum: ['allow', 'deny', 'hold'] },
+    outcome: { type: 'string', enum: ['ok', 'error', 'cancelled', 'lost', 'none'] },
+    since: instant,
+    until: instant,
+    limit: { type: 'string', pattern: '^[0-9]{1,3}$' },
+  },
+};
+
+type SearchQuery = Partial<Record<keyof (typeof querySchema)['properties'], string>>;
+
+export function auditRoutes(app: App, parts: ApiParts): void {
+  let searching = 0;
+  const bounded = async <T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    if (searching >= searches_atOnce_max)
+      throw new Problem(429, 'too_many', 'too many searches run; try again in a moment', { 'retry-after': '2' });
+    searching += 1;
+    try {
+      return await work(AbortSignal.timeout(search_ms_max));
+    } finally {
+      searching -= 1;
+    }
+  };
+
+  app.get<{ Querystring: SearchQuery }>(
+    '/audit',
+    { schema: { querystring: querySchema } },
+    async ({ caller, query }) => {
+      demand(caller, 'auditor');
+      const limit = Math.min(Number(query.limit ?? 50), found_max);
+      return bounded(async (signal) => {
+        const found: Found[] = [];
+        const complete = await collect(await parts.auditFiles(), readQuery(query), { limit, signal }, (one) =>
+          found.push(one),
+        );
+        return { found, complete };
+      });
+    },
+  );
+
+  app.get<{ Params: { id: string } }>('/decisions/:id', async ({ caller, params }) =>
+    bounded(async () => {
+      const found = await findDecision(await parts.auditFiles(), params.id);
+      if (found === undefined || !maySeeDecision(caller, found.records)) throw notFound('decision');
+      return { ...found, rules: rulesOf(found.records, parts.policy.rules(), parts.policy.status().revision) };
+    }),
+  );
+
+  app.get<{ Querystring: { hours?: string } }>(
+    '/counts',
+    {
+      schema: {
+        querystring: {
+          type: 'object',
+          additionalProperties: false,
+          properties: { hours: { type: 'string', pattern: '^([1-9]|1[0-9]|2[0-4])$' } },
+        },
+      },
+    },
+    async ({ caller, query }) => {
+      demand(caller, 'auditor');
+      const hours = Number(query.hours ?? 24);
+      return bounded(async (signal) => counts(await parts.auditFiles(), hours, parts.now(), signal));
+    },
+  );
+}
+
+/** False where the time ran out before all was looked through. */
+async function collect(
+  files: readonly string[],
+  query: AuditQuery,
+  options: { limit: number; signal: AbortSignal },
+  each: (found: Found) => void,
+): Promise<boolean> {
+  try {
+    for await (const found of searchAudit(files, query, options)) each(found);
+    return true;
+  } catch (error) {
+    if (options.signal.aborted) return false;
+    throw error;
+  }
+}
+
+function readQuery(query: SearchQuery): AuditQuery {
+  const { kind, session, prompt, principal, purpose, target, resource, code, decision, outcome, since, until } = query;
+  return {
+    ...(kind && { kinds: kind.split(',') as RecordKind[] }),
+    ...(session && { session_id: session }),
+    ...(prompt && { prompt }),
+    ...(principal && { principal }),
+    ...(purpose && { purpose }),
+    ...(target && { target }),
+    ...(resource && { resource }),
+    ...(code && { code }),
+    ...(decision && { decision: decision as NonNullable<AuditQuery['decision']> }),
+    ...(outcome && { outcome: outcome as NonNullable<AuditQuery['outcome']> }),
+    ...(since && { since_ms: Date.parse(since) }),
+    ...(until && { until_ms: Date.parse(until) }),
+  };
+}
+
+/** Everybody may see why they themselves were answered as they were. */
+function maySeeDecision(caller: Caller, records: readonly AuditRecord[]): boolean {
+  if (caller.roles.has('auditor')) return true;
+  return records.some((record) => {
+    const principal = (record['personal'] as { principal?: { issuer: string; subject: string } } | undefined)
+      ?.principal;
+    return isSame(principal, caller.identity.principal);
+  });
+}
+
+/** Where the rules that a decision names stand; only while its revision is the one in force, whose rules are at hand. */
+function rulesOf(
+  records: readonly AuditRecord[],
+  rules: readonly RuleDescription[],
+  revision: string | undefined,
+): RuleDescription[] {
+  if (!records.some((record) => record['revision'] === revision)) return [];
+  const codes = new Set(
+    records.flatMap((record) => {
+      const result = record['result'] as Record<string, unknown> | undefined;
+      return ['reasons', 'masks', 'filters', 'approvals'].flatMap((part) => {
+        const list = result?.[part];
+        return Array.isArray(list) ? list.map((one: { code?: unknown } | null) => one?.code) : [];
+      });
+    }),
+  );
+  return rules.filter(({ code }) => codes.has(code));
+}
+
+/** Operations by outcome in each part of the last hours, newest last. */
+async function counts(files: readonly string[], hours: number, now_ms: number, signal: AbortSignal) {
+  const parts = 48;
+  const part_ms = (hours * 3_600_000) / parts;
+  const since_ms = now_ms - hours * 3_600_000;
+  const slots = Array.from({ length: parts }, (_, index) => ({
+    from: new Date(since_ms + index * part_ms).toISOString(),
+    allow: 0,
+    deny: 0,
+    hold: 0,
+  }));
+  let counted = 0;
+  let oldest = '';
+  const complete = await collect(
+    files,
+    { kinds: ['intent'], since_ms },
+    { limit: counted_max, signal },
+    ({ record }) => {
+      const slot = slots[Math.floor((Date.parse(record.timestamp) - since_ms) / part_ms)];
+      const outcome = (record['result'] as { outcome?: unknown } | undefined)?.outcome;
+      counted += 1;
+      oldest = record.timestamp;
+      if (slot !== undefined && (outcome === 'allow' || outcome === 'deny' || outcome === 'hold')) slot[outcome] += 1;
+    },
+  );
+  const whole = complete && counted < counted_max;
+  return { slots, complete: whole, ...(whole ? {} : { since: oldest }) };
+}

@@ -1,0 +1,26 @@
+import type { RuleDescription } from '#engine';
+import type { Logger } from 'pino';
+import type { PolicyStatus } from '../../bundles/index.js';
+import type { Approvers } from '../approvals/approvals.js';
+import type { Audit } from '../audit/index.js';
+import { StateError } from '../errors.js';
+import type { Prompts } from '../prompts.js';
+import type { Sessions } from '../sessions.js';
+import type { CallerOptions } from './caller.js';
+
+/** What the API stands on. Absent parts answer that they are not there: the gateway runs without a database, too. */
+export interface ApiParts extends CallerOptions {
+  readonly approvers?: Approvers | undefined;
+  readonly sessions?: Sessions | undefined;
+  readonly prompts: Prompts;
+  readonly audit: Audit;
+  /** All files of the audit, rotated ones included. */
+  readonly auditFiles: () => Promise<readonly string[]>;
+  readonly policy: { status(): PolicyStatus; rules(): readonly RuleDescription[] };
+  readonly log: Logger;
+}
+
+export function needed<T>(part: T | undefined, what: string): T {
+  if (part === undefined) throw new StateError(`${what} need the gateway's own database, which this gateway has not`);
+  return part;
+}

@@ -1,0 +1,96 @@
+import type { Server as HttpsServer } from 'node:https';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { ListenAddress, Listener } from '../protocol.js';
+import { addressOf, Problem, problemOf, sendProblem } from './problem.js';
+import { Rates } from './rates.js';
+
+/** The one HTTPS listener. What is reached through it are gates: the API, the console, and protocols that speak HTTP. */
+export type App = FastifyInstance<HttpsServer>;
+
+/** Adds its routes; what it registers there (hooks, parsers, error handlers) stays its own. */
+export interface HttpGate {
+  readonly name: string;
+  register(app: App): void | Promise<void>;
+}
+
+export interface HttpsOptions {
+  readonly address: ListenAddress & { readonly tls: { readonly certificate: string; readonly key: string } };
+  readonly gates: readonly HttpGate[];
+  readonly log: Logger;
+  readonly now: () => number;
+  /** Whether browsers shall insist on TLS from now on: not for a certificate that they warn of. */
+  readonly strictTransport: boolean;
+}
+
+const body_bytes_max = 262_144;
+const header_bytes_max = 32_768;
+const connections_max = 2_000;
+/** For one request to arrive whole, and between two on one connection. */
+const request_ms_max = 30_000;
+const idle_ms_max = 60_000;
+const requests_burst = 300;
+const requests_perSecond = 60;
+
+export async function listenHttps(options: HttpsOptions): Promise<Listener> {
+  const { address, gates, log, now } = options;
+  const app: App = Fastify({
+    https: {
+      cert: address.tls.certificate,
+      key: address.tls.key,
+      minVersion: 'TLSv1.2',
+      maxHeaderSize: header_bytes_max,
+    },
+    bodyLimit: body_bytes_max,
+    requestTimeout: request_ms_max,
+    keepAliveTimeout: idle_ms_max,
+    forceCloseConnections: true,
+    // A body in another shape than its route asks for is refused, not bent until it fits.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true } },
+    routerOptions: { maxParamLength: 256 },
+    logger: false,
+  });
+  app.server.maxConnections = connections_max;
+  const rates = new Rates({ burst: requests_burst, perSecond: requests_perSecond, now });
+
+  app.addHook('onRequest', async (request, reply) => {
+    protect(reply, options.strictTransport);
+    if (!rates.take(addressOf(request))) {
+      throw new Problem(429, 'too_many', 'too many requests from this address; try again in a moment', {
+        'retry-after': '1',
+      });
+    }
+  });
+  app.setErrorHandler(async (error, request, reply) => {
+    const problem = problemOf(error);
+    if (problem.status >= 500)
+      log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'a request failed');
+    await sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler(async (_request, reply) => {
+    await sendProblem(reply, new Problem(404, 'unknown', 'there is nothing here; docs/api.md lists what there is'));
+  });
+  for (const gate of gates) await app.register(async (scope) => gate.register(scope as App), {});
+
+  await app.listen({ host: address.host, port: address.port });
+  const bound = app.server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('the HTTPS listener has no address');
+  return {
+    protocol: 'https',
+    address: { host: bound.address, port: bound.port },
+    close: async () => {
+      await app.close();
+    },
+  };
+}
+
+/** For every answer; a page that needs more than nothing says so itself. */
+function protect(reply: { header(name: string, value: string): unknown }, strictTransport: boolean): void {
+  reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+  reply.header('x-content-type-options', 'nosniff');
+  reply.header('referrer-policy', 'no-referrer');
+  reply.header('cross-origin-opener-policy', 'same-origin');
+  reply.header('cross-origin-resource-policy', 'same-origin');
+  reply.header('cache-control', 'no-store');
+  if (strictTransport) reply.header('strict-transport-security', 'max-age=31536000');
+}

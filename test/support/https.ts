@@ -1,0 +1,52 @@
+import { request } from 'node:https';
+
+/** One request to a gateway's HTTPS listener, with any headers that a caller may invent. */
+export interface Sent {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  json<T = Record<string, unknown>>(): T;
+}
+
+export interface Send {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON; a string as it stands. */
+  readonly body?: unknown;
+}
+
+export function caller(base: { host: string; port: number; ca: string }) {
+  return (path: string, { method = 'GET', headers = {}, body }: Send = {}): Promise<Sent> =>
+    new Promise((resolve, reject) => {
+      const payload = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
+      const call = request(
+        {
+          ...base,
+          path,
+          method,
+          headers: {
+            ...(payload === undefined
+              ? {}
+              : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(payload)) }),
+            ...headers,
+          },
+        },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('error', reject);
+          response.on('end', () => {
+            const text = Buffer.concat(chunks).toString('utf8');
+            resolve({
+              status: response.statusCode ?? 0,
+              headers: response.headers,
+              text,
+              json: <T>() => JSON.parse(text) as T,
+            });
+          });
+        },
+      );
+      call.on('error', reject);
+      call.end(payload);
+    });
+}
