@@ -123,7 +123,7 @@ async function outcome(of: Interpreter, text: string, obligations: Obligations):
   }
 }
 
-const variations_count = 8;
+const variations_count = 4;
 
 describe.each(groups)('under the masks and filters of $file', ({ group }) => {
   test('a text that differs in literals only becomes what it would have become alone', async () => {
