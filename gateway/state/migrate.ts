@@ -20,7 +20,7 @@ export interface Migration {
 /** Shipped as they are, beside the compiled files. */
 const folder = path.join(packageRoot, 'gateway/state/migrations');
 
-/** Any number will do, so long as nobody else takes it: "sallyport" in ASCII, its first eight letters. */
+/** Any number will do, so long as nobody else takes it. Never change it: two versions with different ones could migrate at once. */
 const lock = '8313460498033471090';
 
 /** @throws Error for files that are not numbered from 1 without gaps: a mistake of ours. */
