@@ -25,6 +25,7 @@ import type { Client, ListenAddress, Listener, Services } from './protocol.js';
 import { filterChecks, protocols } from './registry.js';
 import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
+import type { Sessions } from './sessions.js';
 import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
 
@@ -40,6 +41,7 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly listeners: readonly Listener[];
   readonly policy: PolicyKeeper;
+  readonly sessions: Sessions;
   /** The gateway's own; opened when something needs it. */
   readonly database: Database;
   /** People's side of approvals. */
@@ -156,6 +158,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const protocol of protocols) {
       await serve(protocol.name, config.listen.get(protocol.name), (address) => protocol.listen(address, services));
     }
+    const sessions: Sessions = {
+      list: () => Promise.resolve(pipeline.live()),
+      kill: (query, _who, why) =>
+        Promise.resolve({
+          killed: pipeline.kill(
+            query,
+            `terminating connection: ended by an administrator${why === undefined ? '' : `: ${why}`}`,
+          ),
+        }),
+    };
     await serve('https', config.listen.get('https'), () =>
       serveHttps({
         config,
@@ -167,9 +179,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         identify: (token, client) => services.identify(token, client),
         prompts: new PromptsInMemory(now),
         approvers: approvals.approvers,
+        sessions,
       }),
     );
-    return { listeners, policy, database, approvers: approvals.approvers, close };
+    return { listeners, policy, database, approvers: approvals.approvers, sessions, close };
   } catch (error) {
     await close();
     throw error;

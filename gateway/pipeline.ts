@@ -28,6 +28,7 @@ import type {
   Submission,
 } from './protocol.js';
 import { SessionRecords } from './records.js';
+import { fits, type KillQuery, type LiveSession } from './sessions.js';
 import { Timestamps } from './timestamp.js';
 import { Ledger, type Account } from './usage/ledger.js';
 
@@ -65,6 +66,18 @@ export class Pipeline {
     const session = new PipelineSession(this.#parts, opening, account, () => this.#sessions.delete(session));
     this.#sessions.add(session);
     return session;
+  }
+
+  /** What is connected to this gateway now. */
+  live(): LiveSession[] {
+    return [...this.#sessions].map((session) => session.live());
+  }
+
+  /** Ends every session that fits all that is given; returns how many. */
+  kill(query: KillQuery, message: string): number {
+    const fitting = [...this.#sessions].filter((session) => fits(session.live(), query));
+    for (const session of fitting) session.end({ code: 'killed', message });
+    return fitting.length;
   }
 
   /** Ends every session: the gateway stops. */
@@ -260,6 +273,21 @@ class PipelineSession implements Session {
     const listeners = this.#ends;
     this.#ends = [];
     for (const listener of listeners) listener(end);
+  }
+
+  live(): LiveSession {
+    const prompt = this.#opening.prompt ?? this.#opening.identity.prompt;
+    const [hold] = this.#holds;
+    return {
+      id: this.id,
+      started_ms: Date.parse(this.#started),
+      principal: this.principal,
+      target: this.target.input,
+      client: this.#client,
+      ...(prompt === undefined ? {} : { prompt }),
+      rows: this.#rows,
+      ...(hold === undefined ? {} : { waiting: hold.id }),
+    };
   }
 
   #watchExpiry(): void {

@@ -1,9 +1,8 @@
 import type { Input, Principal, Prompt, TargetInput } from '#engine';
 import type { Identity } from './protocol.js';
 
-/** What is connected now, on whichever replica, and the switch that ends it. */
+/** What is connected to this gateway now, and the switch that ends it. */
 export interface Sessions {
-  /** Rejects with StateError where other replicas cannot be asked. */
   list(): Promise<readonly LiveSession[]>;
   /** Ends every session that fits all that is given, with its running statements. Recorded before it takes effect. */
   kill(query: KillQuery, who: Identity, why?: string): Promise<KillAnswer>;
@@ -35,4 +34,19 @@ export interface KillQuery {
 export interface KillAnswer {
   /** Sessions that were ended. */
   readonly killed: number;
+}
+
+/** A query that names nothing fits nothing. */
+export function fits(session: LiveSession, query: KillQuery): boolean {
+  const { principal, prompt } = session;
+  const values: Readonly<Record<keyof KillQuery, readonly (string | undefined)[]>> = {
+    session: [session.id],
+    subject: [principal.subject],
+    issuer: [principal.issuer],
+    purpose: [principal.purpose],
+    prompt: [prompt?.id, prompt?.trace],
+    target: [session.target.name],
+  };
+  const named = Object.entries(query).filter(([, value]) => value !== undefined) as [keyof KillQuery, string][];
+  return named.length > 0 && named.every(([key, value]) => values[key].includes(value));
 }

@@ -17,7 +17,7 @@ declare module 'fastify' {
   }
 }
 
-/** /v1: every route asks for a token or a console session first. */
+/** /v1: every route asks for a token first. */
 export function apiGate(parts: ApiParts): HttpGate {
   return {
     name: 'api',

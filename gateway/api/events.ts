@@ -62,11 +62,6 @@ export class EventStreams {
     });
   }
 
-  /** Ends the streams of a session that was signed out. */
-  end(csrf: string): void {
-    for (const { caller, response } of this.#streams) if (caller.csrf === csrf) response.end();
-  }
-
   close(): void {
     this.#unsubscribe?.();
     clearInterval(this.#beat);

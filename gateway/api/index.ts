@@ -1,8 +1,8 @@
-/** The HTTPS listener and the JSON API: how people, programs and the console reach the gateway itself. */
+/** The HTTPS listener and the JSON API: how people and programs reach the gateway itself. */
 export { listenHttps, type App, type HttpGate } from './server.js';
 export { certificateFile, ownCertificate, type OwnCertificate } from './certificate.js';
 export { apiGate } from './api.js';
 export type { ApiParts } from './parts.js';
 export { healthGate } from './health.js';
 export { Problem, problemOf } from './problem.js';
-export { rolesOf, type Caller, type ConsoleSession, type RoleGroups } from './caller.js';
+export { rolesOf, type Caller, type RoleGroups } from './caller.js';

@@ -12,7 +12,6 @@ export function whoamiRoutes(app: App): void {
       ...(purpose === undefined ? {} : { purpose }),
       roles: [...caller.roles],
       expires: new Date(expires_ms).toISOString(),
-      ...(caller.csrf === undefined ? {} : { csrf: caller.csrf }),
     };
   });
 }

@@ -123,19 +123,12 @@ export interface AuditConfig {
   readonly signing_key?: string;
 }
 
-/** Who may do what through the API and the console, and how people sign in there. */
+/** Who may do what through the API, and what the gateway is called from outside. */
 export interface ConsoleConfig {
   /** Groups that may see everything, end sessions and take back grants. */
   readonly administrators: readonly string[];
   /** Groups that may see everything. */
   readonly auditors: readonly string[];
-  /** Where people reach it, without a "/" at its end: what links and the way back from signing in start with. */
+  /** Where people reach it, without a "/" at its end. */
   readonly url?: string;
-  /** Absent: nobody signs in at the console; the API takes tokens all the same. */
-  readonly signIn?: {
-    readonly provider: Provider;
-    readonly clientId: string;
-    readonly clientSecret?: string;
-    readonly scope: string;
-  };
 }

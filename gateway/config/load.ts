@@ -66,7 +66,6 @@ export async function loadConfig(
   const state = await readState(input.state, reading);
   const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
-  const people = await readConsole(input.console, identity.providers, reading);
   refuseProblems(path, reading.problems);
 
   const later = leftOut(input, [...names, 'https']);
@@ -82,7 +81,7 @@ export async function loadConfig(
     state,
     approvals: readApprovals(input.approvals),
     audit,
-    console: people,
+    console: readConsole(input.console),
     masks,
     warnings: reading.warnings,
   };

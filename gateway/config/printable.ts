@@ -22,7 +22,7 @@ export function printable(config: Config): unknown {
     state: withoutSecrets(config.state),
     approvals: config.approvals,
     audit: config.audit,
-    console: withoutSecrets(config.console),
+    console: config.console,
     masks: config.masks.key === undefined ? {} : { key: redacted },
     warnings: config.warnings,
   };

@@ -272,10 +272,6 @@ const ConsoleSchema = Type.Object(
         'x-problem': 'must be https://HOST or https://HOST:PORT, without a path',
       }),
     ),
-    provider: Type.Optional(text('The provider of identity.providers that people sign in with. Absent: the only one.')),
-    client_id: Type.Optional(text('What the provider calls the console. Absent: nobody signs in there.')),
-    client_secret: Type.Optional(SecretSchema),
-    scope: Type.Optional(Type.String({ minLength: 1, default: 'openid profile' })),
     administrators: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         uniqueItems: true,
@@ -286,7 +282,7 @@ const ConsoleSchema = Type.Object(
       Type.Array(Type.String({ minLength: 1 }), { uniqueItems: true, description: 'Groups that may see everything.' }),
     ),
   },
-  { ...closed, description: 'Who may do what through the API and the console, and how people sign in there.' },
+  { ...closed, description: 'Who may do what through the API, and what the gateway is called from outside.' },
 );
 
 /** What can be written in the file. Upstreams and listeners are typed by whoever knows their protocol. */
