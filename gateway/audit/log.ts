@@ -173,7 +173,8 @@ class AuditLog implements Audit {
 
   /** Never rejects: what goes wrong is told to those who wait, and to `onFailure`. */
   async #run(): Promise<void> {
-    while (this.#failure === undefined && (!this.#batch.empty || this.#sealSoon)) {
+    // What is to be signed waits for the signature that is being made: with nothing to write this would be a loop without end.
+    while (this.#failure === undefined && (!this.#batch.empty || (this.#sealSoon && this.#sealing === undefined))) {
       const batch = this.#take();
       const due = this.#sealDue(batch);
       try {
@@ -205,6 +206,7 @@ class AuditLog implements Audit {
     this.#cancelSealing = undefined;
     this.#sealing = this.#sign(tip).finally(() => {
       this.#sealing = undefined;
+      if (this.#sealSoon && this.#failure === undefined && this.#closing === undefined) this.#start();
     });
   }
 

@@ -260,3 +260,46 @@ function hashedAfter(lines: readonly string[], index: number, line: string): str
     index === 0 ? createHash('sha256').digest('base64url') : unseal(Buffer.from(lines[index - 1]!))!.hash;
   return rehashed(line, previous).content.toString().trimEnd();
 }
+
+test('a head that is due while another is being signed waits for it', async () => {
+  const heads = fileHeadStore(folder);
+  const seal = { signer: await openSigner({ directory: folder }), heads };
+  let now_ms = start_ms;
+  let dueByTime: (() => void) | undefined;
+  let appends = 0;
+  let fired = false;
+  const audit = await openAudit({
+    sinks: [{ file }],
+    durability: 'disk',
+    writer: 'a',
+    seal,
+    now: () => now_ms,
+    schedule: (run, after_ms) => {
+      // The timer of the signature is this test's to fire; what lingers is written at once.
+      if (after_ms >= 1_000) dueByTime = run;
+      else setImmediate(run);
+      return () => undefined;
+    },
+    open: async (path) => {
+      const { file: sink, torn } = await openFileSink(path);
+      const append = async (bytes: Buffer) => {
+        appends += 1;
+        if (appends > 50) throw new Error('it writes without end');
+        // In the midst of a write after which the head is signed by its count.
+        if (now_ms > start_ms && !fired) {
+          fired = true;
+          dueByTime?.();
+        }
+        await sink.append(bytes);
+      };
+      return { file: { append, datasync: () => sink.datasync(), close: () => sink.close() }, torn };
+    },
+  });
+  await audit.write({ kind: 'intent', fields: {} }, { durable: true });
+  expect(dueByTime).toBeDefined();
+  now_ms += 60_000;
+  await audit.write({ kind: 'intent', fields: {} }, { durable: true });
+  await audit.close();
+  expect(appends).toBeLessThan(20);
+  expect(await kinds()).toEqual([]);
+});
