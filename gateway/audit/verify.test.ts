@@ -152,7 +152,11 @@ describe('what somebody changed is found:', () => {
   test.each<[string, FindingKind, Change]>([
     ['a field', 'edited', (lines) => (lines[3] = lines[3]!.replace('"d3"', '"d9"'))],
     ['a personal value', 'edited', (lines) => (lines[3] = lines[3]!.replace('"ada"', '"eve"'))],
-    ['a salt', 'edited', (lines) => (lines[3] = lines[3]!.replace(/"salt":"./u, '"salt":"_'))],
+    [
+      'a salt',
+      'edited',
+      (lines) => (lines[3] = lines[3]!.replace(/"salt":"(.)/u, (_, first) => `"salt":"${first === '_' ? '-' : '_'}`)),
+    ],
     [
       'an edit with the hash made right',
       'replaced',
