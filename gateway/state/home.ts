@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { ConfigError } from '../errors.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded.js';
+import { keptSecret } from './kept.js';
 
 /** Where the state database lives: in a server that the gateway starts for itself, or in one that is given. */
 export interface Place {
@@ -57,32 +57,9 @@ export function embeddedHome(directory: string, log: Logger): Home {
   };
 }
 
-/** Made once, readable by this account alone; never over one that is there. */
+/** Made once; what is there is used. */
 async function keptPassword(file: string): Promise<string> {
-  const read = async () => {
-    const text = (await readFile(file, 'utf8')).trim();
-    if (text === '') throw new ConfigError(`${file} is empty: restore it, or remove it together with the database`);
-    return text;
-  };
-  try {
-    return await read();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  const draft = `${file}.${randomBytes(6).toString('hex')}`;
-  const handle = await open(draft, 'wx', 0o600);
-  try {
-    await handle.writeFile(`${randomBytes(24).toString('base64url')}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  try {
-    await link(draft, file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    await rm(draft, { force: true });
-  }
-  return read();
+  const text = (await keptSecret(file, () => `${randomBytes(24).toString('base64url')}\n`)).trim();
+  if (text === '') throw new ConfigError(`${file} is empty: restore it, or remove it together with the database`);
+  return text;
 }

@@ -294,6 +294,8 @@ export function copy(context: Context, statement: CopyStmt, query: (node: Wrappe
       name: statement.filename,
       access: statement.is_program ? 'execute' : statement.is_from ? 'read' : 'update',
     });
+    // What a command does, or what reads and runs a file of the server's machine, no statement says.
+    facts.opaque(`it goes through a ${type} on the server's machine`);
   }
   if (statement.query !== undefined) query(statement.query);
   if (statement.relation === undefined) return;
