@@ -135,7 +135,7 @@ module.exports = {
       name: 'enforcement-has-no-upstream',
       severity: 'error',
       comment: 'What applies a decision holds no credential.',
-      from: { path: '^gateway/protocols/[^/]+/enforce\\.ts$' },
+      from: { path: '^gateway/protocols/[^/]+/enforc(e\\.ts$|ing/)' },
       to: { path: '^gateway/protocols/[^/]+/upstream\\.ts$' },
     },
     {

@@ -7,7 +7,7 @@
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { FrameReader } from '../../gateway/protocols/postgres/codec.js';
-import { Outbox } from '../../gateway/protocols/postgres/outbox.js';
+import { Outbox } from '../../gateway/protocols/postgres/wire/outbox.js';
 
 const [, , host = '127.0.0.1', port = '5432'] = process.argv;
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { ProtocolError } from '../../gateway/errors.js';
 import * as codec from '../../gateway/protocols/postgres/codec.js';
 import { FrameReader } from '../../gateway/protocols/postgres/codec.js';
-import { readStartup } from '../../gateway/protocols/postgres/startup.js';
+import { readStartup } from '../../gateway/protocols/postgres/wire/startup.js';
 import { message } from '../support/wire.js';
 
 /** What holds of the codec for all bytes, not for those that somebody thought of. */

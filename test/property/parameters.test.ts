@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { decodeBinary, decodeParameters } from '../../gateway/protocols/postgres/parameters.js';
+import { decodeBinary, decodeParameters } from '../../gateway/protocols/postgres/judging/parameters.js';
 import { testServer } from '../support/postgres.js';
 import { message, row, WireClient } from '../support/wire.js';
 

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { readCatalog, type NameKind, type Wanted } from '../../gateway/protocols/postgres/sql/catalog.js';
-import type { Ask } from '../../gateway/protocols/postgres/statement.js';
+import type { Ask } from '../../gateway/protocols/postgres/judging/statement.js';
 
 /** For tests: a catalog out of a file, in the place of a server. It holds what a server answered for gateway/protocols/postgres/sql/cases/schema.sql. */
 

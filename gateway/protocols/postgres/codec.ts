@@ -1,6 +1,6 @@
 import { ProtocolError } from '../../errors.js';
 
-export { describeType, frame_bytes_max, FrameReader } from './frames.js';
+export { describeType, frame_bytes_max, FrameReader } from './wire/frames.js';
 
 /**
  * Bytes to messages and back, for both directions of the PostgreSQL frontend/backend protocol, version 3.

@@ -2,9 +2,9 @@ import { engineCodes, type Decision } from '#engine';
 import type { Hold, SessionEnd } from '../../protocol.js';
 import { AuditError, GatewayError, ProtocolError, UpstreamError } from '../../errors.js';
 import { errorResponse, InvalidEncoding, type ErrorFields } from './codec.js';
-import { StatementError } from './statement.js';
+import { StatementError } from './judging/statement.js';
 import { UpstreamRefusal } from './refusal.js';
-import type { WaitEnd } from './waiting.js';
+import type { WaitEnd } from './session/waiting.js';
 
 /** Decisions and errors in the protocol's own words. One table from code to SQLSTATE; see docs/errors.md. */
 

@@ -3,7 +3,7 @@ import { PostgresUpstreamSchema } from './config.js';
 import { listen, type MakeInterpreter } from './listener.js';
 import { PostgresOperationSchema } from './schema.js';
 import { filterProblem } from './sql/masks/filter.js';
-import { createInterpreter, loadParser, SharedCatalog } from './interpreter.js';
+import { createInterpreter, loadParser, SharedCatalog } from './judging/interpreter.js';
 
 export type { PostgresUpstream } from './config.js';
 

@@ -3,19 +3,19 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
 import { GatewayError, IdentityError, ProtocolError } from '../../errors.js';
 import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
-import { CancelKeys } from './cancel.js';
+import { CancelKeys } from './session/cancel.js';
 import { noKinds, type Kinds } from '../../content/index.js';
 import * as codec from './codec.js';
-import { maskNotice } from './content.js';
-import { askedOf } from './patterns.js';
-import { RewriteRefusal } from './rewriting.js';
+import { maskNotice } from './enforcing/content.js';
+import { askedOf } from './enforcing/patterns.js';
+import { RewriteRefusal } from './enforcing/rewriting.js';
 import { frontend, startupCode } from './codec.js';
 import type { PostgresUpstream } from './config.js';
 import { denial, failure, sqlstates } from './enforce.js';
 import { connectOperation, type Place } from './operation.js';
-import { PostgresSession } from './session.js';
-import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './startup.js';
-import type { Ask, Interpreter } from './statement.js';
+import { PostgresSession } from './session/session.js';
+import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './wire/startup.js';
+import type { Ask, Interpreter } from './judging/statement.js';
 import { connectUpstream, type Upstream } from './upstream.js';
 
 /**

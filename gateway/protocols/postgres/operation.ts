@@ -1,8 +1,8 @@
 import { hash as hashOf } from 'node:crypto';
 import { actions, type Action, type Operation, type Resource } from '#engine';
-import type { DecodedParameters } from './parameters.js';
+import type { DecodedParameters } from './judging/parameters.js';
 import type { PostgresOperation } from './schema.js';
-import type { StatementFacts, Template } from './statement.js';
+import type { StatementFacts, Template } from './judging/statement.js';
 
 /**
  * Templates to operations. What templates share (resources, the facts of their statements) is frozen to the leaves: the

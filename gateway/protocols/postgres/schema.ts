@@ -1,7 +1,7 @@
 import { accesses, actions, uses } from '#engine';
 import Type from 'typebox';
 
-/** `operation.postgres` of the input document. Mirrors `StatementFacts` in statement.ts. */
+/** `operation.postgres` of the input document. Mirrors `StatementFacts` in judging/statement.ts. */
 
 const closed = { additionalProperties: false } as const;
 const choice = <const T extends readonly string[]>(values: T) =>

@@ -8,7 +8,7 @@ import * as codec from './codec.js';
 import { backend, startupCode } from './codec.js';
 import type { PostgresUpstream } from './config.js';
 import { UpstreamRefusal } from './refusal.js';
-import { ScramClient } from './scram.js';
+import { ScramClient } from './wire/scram.js';
 import { maskKeySetting } from './sql/masks/key.js';
 
 /** A connection to the guarded server, signed in and ready. The only place that ever sees its credential. */

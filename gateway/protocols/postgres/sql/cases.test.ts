@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { parse as parseYaml } from 'yaml';
 import { createDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
-import { createInterpreter, loadParser, SharedCatalog } from '../interpreter.js';
-import { StatementError, type Ask, type Interpreter, type Template } from '../statement.js';
+import { createInterpreter, loadParser, SharedCatalog } from '../judging/interpreter.js';
+import { StatementError, type Ask, type Interpreter, type Template } from '../judging/statement.js';
 import { fixtureAsk, readFixture, recordCatalog, recording } from '../../../../test/support/catalog-fixture.js';
 
 /**

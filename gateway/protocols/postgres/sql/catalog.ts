@@ -1,4 +1,4 @@
-import { StatementError, type Ask } from '../statement.js';
+import { StatementError, type Ask } from '../judging/statement.js';
 import { catalogQuery, heirs_max } from './queries.js';
 
 /** What the server's catalog says of names, read in the client's own session and remembered for a short while. */

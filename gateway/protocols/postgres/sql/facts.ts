@@ -1,5 +1,5 @@
 import { actions, type Action, type Resource, type Use } from '#engine';
-import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../statement.js';
+import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../judging/statement.js';
 import { carried, carriedBy } from './carriers.js';
 import type { Cascade, Reached, Relation } from './catalog.js';
 import { isHarmlessHidden, mayMoveNames } from './functions.js';

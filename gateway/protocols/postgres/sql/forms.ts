@@ -1,5 +1,5 @@
 import { hash as hashOf } from 'node:crypto';
-import type { Template } from '../statement.js';
+import type { Template } from '../judging/statement.js';
 import type { Form, Watched } from './literals.js';
 
 /** Templates by form: a text whose like was analysed gets its template without a parse. */

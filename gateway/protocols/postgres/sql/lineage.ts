@@ -1,6 +1,6 @@
 import type { Use } from '#engine';
 import type { SelectStmt } from 'libpg-query';
-import { StatementError } from '../statement.js';
+import { StatementError } from '../judging/statement.js';
 import { as } from './ast.js';
 import type { Definition, Named, Relation, Wanted } from './catalog.js';
 import { contextOf } from './context.js';

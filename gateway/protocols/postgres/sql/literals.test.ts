@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import { parse as parseYaml } from 'yaml';
 import { fixtureAsk, readFixture } from '../../../../test/support/catalog-fixture.js';
 import { anotherLiteral, withLiterals } from '../../../../test/support/literals.js';
-import { createInterpreter, loadParser, SharedCatalog } from '../interpreter.js';
-import { StatementError, type Interpreter, type Template } from '../statement.js';
+import { createInterpreter, loadParser, SharedCatalog } from '../judging/interpreter.js';
+import { StatementError, type Interpreter, type Template } from '../judging/statement.js';
 import { Forms } from './forms.js';
 import { formOf } from './literals.js';
 

@@ -1,5 +1,5 @@
 import { SqlError, fingerprintSync, loadModule, parseSync, scanSync, type RawStmt } from 'libpg-query';
-import { StatementError } from '../statement.js';
+import { StatementError } from '../judging/statement.js';
 import { watch, type Watched } from './literals.js';
 
 /** Postgres's own grammar, compiled to WebAssembly. Texts come in as the client sent them and are parsed once. */

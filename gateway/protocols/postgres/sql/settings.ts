@@ -1,4 +1,4 @@
-import { StatementError } from '../statement.js';
+import { StatementError } from '../judging/statement.js';
 import type { Facts } from './facts.js';
 
 /** SET, RESET and their kin: which settings are harmless, and which would make the server read other SQL than the gateway. */

@@ -18,7 +18,7 @@ import type {
   VariableSetStmt,
   VariableShowStmt,
 } from 'libpg-query';
-import type { Control, Moves, Template } from '../statement.js';
+import type { Control, Moves, Template } from '../judging/statement.js';
 import { as, constant, integer, open, strings, type Wrapped } from './ast.js';
 import { definition } from './definitions.js';
 import { firesEventTriggers } from './kinds.js';

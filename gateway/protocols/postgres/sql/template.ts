@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { actions, type Action, type Resource } from '#engine';
 import type { CreateStmt, RawStmt, TransactionStmt } from 'libpg-query';
-import { StatementError, type Statement, type StatementFacts, type Template } from '../statement.js';
+import { StatementError, type Statement, type StatementFacts, type Template } from '../judging/statement.js';
 import { as, strings, walk, type Wrapped } from './ast.js';
 import type { Relation } from './catalog.js';
 import { comment } from './comment.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { parse as parseYaml } from 'yaml';
 import { createDatabase, type TestDatabase } from '../../../../../test/support/postgres.js';
-import type { Ask } from '../../statement.js';
+import type { Ask } from '../../judging/statement.js';
 import { isShort, readAnswer, readCatalog, wantedKey, type Named, type Relation, type Wanted } from '../catalog.js';
 import { contextOf } from '../context.js';
 import { Facts } from '../facts.js';

@@ -11,7 +11,7 @@ import type {
 } from 'libpg-query';
 import { as, items, open, strings, type Wrapped } from '../ast.js';
 import { parse, type Parsed } from '../parse.js';
-import { StatementError } from '../../statement.js';
+import { StatementError } from '../../judging/statement.js';
 import { MaskError } from './column.js';
 import {
   castTypes,

@@ -1,5 +1,5 @@
 import type { RangeVar } from 'libpg-query';
-import { RewriteRefusal } from '../../rewriting.js';
+import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import type { Relation } from '../catalog.js';
 import { qualified } from '../facts.js';
 import { viewLineage, type ViewLineage } from '../lineage.js';

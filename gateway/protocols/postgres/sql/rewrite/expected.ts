@@ -1,6 +1,6 @@
 import { as, type Wrapped } from '../ast.js';
 import { parseAlone } from '../parse.js';
-import { StatementError } from '../../statement.js';
+import { StatementError } from '../../judging/statement.js';
 import { unclear } from './splice.js';
 
 /** The tree that a spliced text must give: the client's, with the trees of the gateway's own fragments in their places. */

@@ -1,5 +1,5 @@
 import type { DefElem, ExplainStmt, RawStmt } from 'libpg-query';
-import { RewriteRefusal } from '../../rewriting.js';
+import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { as, constant, strings, type Wrapped } from '../ast.js';
 import { parseAlone } from '../parse.js';
 import type { Expected } from './expected.js';

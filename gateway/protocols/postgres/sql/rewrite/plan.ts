@@ -1,6 +1,6 @@
 import type { ExplainStmt, RangeVar, RawStmt } from 'libpg-query';
-import { asked, RewriteRefusal, type Obligations, type Plan } from '../../rewriting.js';
-import type { Statement, Template } from '../../statement.js';
+import { asked, RewriteRefusal, type Obligations, type Plan } from '../../enforcing/rewriting.js';
+import type { Statement, Template } from '../../judging/statement.js';
 import { as } from '../ast.js';
 import { Variants } from '../forms.js';
 import { relationsBelow, viewLineage } from '../lineage.js';

@@ -5,9 +5,9 @@ import pg from 'pg';
 import { parse as parseYaml, stringify } from 'yaml';
 import type { Filter, Mask } from '#engine';
 import { createDatabase, type TestDatabase } from '../../../../../test/support/postgres.js';
-import { createInterpreter, loadParser, SharedCatalog } from '../../interpreter.js';
-import { RewriteRefusal, type Obligations, type Plan } from '../../rewriting.js';
-import { StatementError, type Ask, type Interpreter } from '../../statement.js';
+import { createInterpreter, loadParser, SharedCatalog } from '../../judging/interpreter.js';
+import { RewriteRefusal, type Obligations, type Plan } from '../../enforcing/rewriting.js';
+import { StatementError, type Ask, type Interpreter } from '../../judging/statement.js';
 import { maskExpression } from '../masks/expression.js';
 
 /**

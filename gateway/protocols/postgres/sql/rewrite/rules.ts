@@ -1,5 +1,5 @@
 import { maskWeight, type Filter, type Mask } from '#engine';
-import { RewriteRefusal, type Obligations } from '../../rewriting.js';
+import { RewriteRefusal, type Obligations } from '../../enforcing/rewriting.js';
 import type { CatalogColumn, Relation } from '../catalog.js';
 import { qualified } from '../facts.js';
 import type { ViewLineage } from '../lineage.js';

@@ -7,9 +7,9 @@ import { parse as parseYaml } from 'yaml';
 import type { Filter, Mask } from '#engine';
 import { anotherLiteral, withLiterals } from '../../../../../test/support/literals.js';
 import { createDatabase, type TestDatabase } from '../../../../../test/support/postgres.js';
-import { createInterpreter, loadParser, SharedCatalog } from '../../interpreter.js';
-import { RewriteRefusal, type Obligations } from '../../rewriting.js';
-import { StatementError, type Ask, type Interpreter } from '../../statement.js';
+import { createInterpreter, loadParser, SharedCatalog } from '../../judging/interpreter.js';
+import { RewriteRefusal, type Obligations } from '../../enforcing/rewriting.js';
+import { StatementError, type Ask, type Interpreter } from '../../judging/statement.js';
 import { formOf } from '../literals.js';
 
 /** What is carried from one text to the others of its form is, to the byte, what each would have become by itself. */

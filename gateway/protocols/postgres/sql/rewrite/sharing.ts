@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import { RewriteRefusal, type Plan } from '../../rewriting.js';
-import { StatementError } from '../../statement.js';
+import { RewriteRefusal, type Plan } from '../../enforcing/rewriting.js';
+import { StatementError } from '../../judging/statement.js';
 import { formOf, type Form, type Literal, type Watched } from '../literals.js';
 import { text_bytes_max } from '../parse.js';
 import { spliced, type Edit, type Spliced } from './splice.js';

@@ -1,5 +1,5 @@
 import { tokensOf, type Token } from './tokens.js';
-import { RewriteRefusal } from '../../rewriting.js';
+import { RewriteRefusal } from '../../enforcing/rewriting.js';
 
 /** A text and what is put in place of parts of it. Everything counts bytes of UTF-8, as the tree's locations do. */
 

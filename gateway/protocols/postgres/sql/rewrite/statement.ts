@@ -1,5 +1,5 @@
 import type { ColumnRef, CopyStmt, MergeStmt, RangeVar, RawStmt, ResTarget } from 'libpg-query';
-import { RewriteRefusal } from '../../rewriting.js';
+import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { as, strings, type Wrapped } from '../ast.js';
 import { quoteName } from '../masks/write.js';
 import { systemColumns, type Source } from '../scope.js';

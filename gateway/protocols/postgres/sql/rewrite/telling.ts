@@ -1,5 +1,5 @@
 import type { FuncCall, RawStmt } from 'libpg-query';
-import { RewriteRefusal } from '../../rewriting.js';
+import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { strings, walk, type Wrapped } from '../ast.js';
 
 /**

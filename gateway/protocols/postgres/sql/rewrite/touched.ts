@@ -1,5 +1,5 @@
-import { RewriteRefusal } from '../../rewriting.js';
-import type { RelationFact, StatementFacts } from '../../statement.js';
+import { RewriteRefusal } from '../../enforcing/rewriting.js';
+import type { RelationFact, StatementFacts } from '../../judging/statement.js';
 import type { Relation } from '../catalog.js';
 import { qualified, type Assignment } from '../facts.js';
 import type { ViewLineage } from '../lineage.js';

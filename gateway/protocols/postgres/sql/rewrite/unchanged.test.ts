@@ -2,9 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import pg from 'pg';
 import type { Mask } from '#engine';
 import { createDatabase, type TestDatabase } from '../../../../../test/support/postgres.js';
-import { createInterpreter, loadParser, SharedCatalog } from '../../interpreter.js';
-import { RewriteRefusal } from '../../rewriting.js';
-import type { Ask } from '../../statement.js';
+import { createInterpreter, loadParser, SharedCatalog } from '../../judging/interpreter.js';
+import { RewriteRefusal } from '../../enforcing/rewriting.js';
+import type { Ask } from '../../judging/statement.js';
 
 /** What is judged by one catalog does not run by another: between the two stands what somebody else does. */
 

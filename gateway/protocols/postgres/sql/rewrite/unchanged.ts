@@ -8,7 +8,7 @@ import { versionOf } from '../versions.js';
  * it meanwhile must not run under masks that were found for something else.
  */
 
-/** How the server quotes what the condition says: the client gets the sentence in it (see guard.ts). */
+/** How the server quotes what the condition says: the client gets the sentence in it (see enforcing/guard.ts). */
 export const outdated = (relation: string): string => `sallyport: ${relation} has changed`;
 
 /**

@@ -1,10 +1,10 @@
 import type { Decision, Operation, Prompt } from '#engine';
-import type { Circumstances, Enforced, Hold, Session as GatewaySession, Submission } from '../../protocol.js';
-import * as codec from './codec.js';
-import { denial, failedTransaction, failureResponse, notApproved, sqlstates, waitingNotice } from './enforce.js';
-import { AskFailed, then, type Awaitable, type Exchange, type Mode } from './exchange.js';
-import type { Portal, Prepared } from './names.js';
-import type { Namespace } from './namespace.js';
+import type { Circumstances, Enforced, Hold, Session as GatewaySession, Submission } from '../../../protocol.js';
+import * as codec from '../codec.js';
+import { denial, failedTransaction, failureResponse, notApproved, sqlstates, waitingNotice } from '../enforce.js';
+import { AskFailed, then, type Awaitable, type Exchange, type Mode } from '../session/exchange.js';
+import type { Portal, Prepared } from '../session/names.js';
+import type { Namespace } from '../session/namespace.js';
 import {
   after,
   Enforcer,
@@ -16,12 +16,12 @@ import {
   type Permit,
   type Reference,
 } from './permit.js';
-import { digest, type Leaving } from './leaving.js';
-import { executeOperation, prepareOperation, withInner, type Place } from './operation.js';
+import { digest, type Leaving } from '../enforcing/leaving.js';
+import { executeOperation, prepareOperation, withInner, type Place } from '../operation.js';
 import { decodeParameters, type DecodedParameters } from './parameters.js';
-import { limitError, type ExpectationEnd } from './responses.js';
+import { limitError, type ExpectationEnd } from '../session/responses.js';
 import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
-import type { Waiting } from './waiting.js';
+import type { Waiting } from '../session/waiting.js';
 import { keepsLocks } from './wrote.js';
 
 export const noParameters: DecodedParameters = { values: [], undecoded: false };

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { StatementError, type Ask, type Interpreter, type Statement, type Template } from './statement.js';
-import type { Obligations, Plan } from './rewriting.js';
-import { open } from './sql/ast.js';
+import type { Obligations, Plan } from '../enforcing/rewriting.js';
+import { open } from '../sql/ast.js';
 import {
   isShort,
   NameCache,
@@ -12,16 +12,16 @@ import {
   type Path,
   type Relation,
   type Wanted,
-} from './sql/catalog.js';
-import { namesIn } from './sql/lineage.js';
-import { Answers, needsPath, wantedOf } from './sql/names.js';
-import { Forms, Retelling } from './sql/forms.js';
-import { formOf } from './sql/literals.js';
-import { parse, type Parsed } from './sql/parse.js';
-import { plan } from './sql/rewrite/plan.js';
-import { endsMidway, template } from './sql/template.js';
+} from '../sql/catalog.js';
+import { namesIn } from '../sql/lineage.js';
+import { Answers, needsPath, wantedOf } from '../sql/names.js';
+import { Forms, Retelling } from '../sql/forms.js';
+import { formOf } from '../sql/literals.js';
+import { parse, type Parsed } from '../sql/parse.js';
+import { plan } from '../sql/rewrite/plan.js';
+import { endsMidway, template } from '../sql/template.js';
 
-export { loadParser } from './sql/parse.js';
+export { loadParser } from '../sql/parse.js';
 
 /**
  * Query strings to templates, for one session. A name's meaning is what the server would find in this very session: the

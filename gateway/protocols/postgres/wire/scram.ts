@@ -1,6 +1,6 @@
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import { UpstreamError } from '../../errors.js';
+import { UpstreamError } from '../../../errors.js';
 
 /**
  * The client's half of SCRAM-SHA-256, with and without channel binding.

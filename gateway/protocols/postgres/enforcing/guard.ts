@@ -1,8 +1,8 @@
-import { ProtocolError } from '../../errors.js';
-import { BodyReader } from './codec.js';
-import { noKinds, type Kinds } from '../../content/index.js';
+import { ProtocolError } from '../../../errors.js';
+import { BodyReader } from '../codec.js';
+import { noKinds, type Kinds } from '../../../content/index.js';
 import { maskNotice } from './content.js';
-import type { FrameReader, FrameView } from './frames.js';
+import type { FrameReader, FrameView } from '../wire/frames.js';
 
 /**
  * The second line behind rewriting: what the server says is looked at once more before the client sees it. Errors and

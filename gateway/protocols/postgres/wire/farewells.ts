@@ -1,4 +1,4 @@
-import { frontend } from './codec.js';
+import { frontend } from '../codec.js';
 
 /** [type: byte][length: int32] */
 const header_bytes = 5;

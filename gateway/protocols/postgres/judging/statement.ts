@@ -1,5 +1,5 @@
 import type { Action, Resource, Use } from '#engine';
-import type { Obligations, Plan } from './rewriting.js';
+import type { Obligations, Plan } from '../enforcing/rewriting.js';
 
 /**
  * What is known of one query string without its parameters: made once per text and catalog by `interpreter.ts`, shared

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
 import { checkDescription, lasting, relationKey, scrub, stricter, Unmasked, type Guard } from './guard.js';
-import { FrameReader } from './frames.js';
-import { Outbox } from './outbox.js';
-import { Responses } from './responses.js';
+import { FrameReader } from '../wire/frames.js';
+import { Outbox } from '../wire/outbox.js';
+import { Responses } from '../session/responses.js';
 
 const guard = (parts: Partial<Guard> = {}): Guard => ({
   hidden: new Set(),

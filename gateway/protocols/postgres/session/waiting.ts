@@ -1,4 +1,4 @@
-import type { Hold, HoldEnd, Withdrawal } from '../../protocol.js';
+import type { Hold, HoldEnd, Withdrawal } from '../../../protocol.js';
 
 /** How a wait ended: by an answer, or by the client, with a CancelRequest. */
 export type WaitEnd = HoldEnd | { readonly how: 'cancelled' };

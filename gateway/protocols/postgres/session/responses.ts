@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../errors.js';
+import { ProtocolError } from '../../../errors.js';
 import {
   backend,
   decodeFields,
@@ -7,13 +7,13 @@ import {
   decodeTag,
   decodeTextRow,
   describeType,
-} from './codec.js';
-import type { FrameReader } from './frames.js';
-import { noKinds, type Kinds } from '../../content/index.js';
-import { CopyMask, maskNotice, maskNotification, maskRow, readColumns, type Column } from './content.js';
-import { checkDescription, isOutdated, lasting, scrub, stricter, Unmasked, type Guard } from './guard.js';
+} from '../codec.js';
+import type { FrameReader } from '../wire/frames.js';
+import { noKinds, type Kinds } from '../../../content/index.js';
+import { CopyMask, maskNotice, maskNotification, maskRow, readColumns, type Column } from '../enforcing/content.js';
+import { checkDescription, isOutdated, lasting, scrub, stricter, Unmasked, type Guard } from '../enforcing/guard.js';
 import type { Meter } from './limits.js';
-import type { Outbox } from './outbox.js';
+import type { Outbox } from '../wire/outbox.js';
 
 /**
  * What the server still has to answer, in order, and what becomes of each answer on its way to the client.

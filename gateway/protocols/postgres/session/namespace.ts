@@ -1,9 +1,9 @@
-import { errorResponse } from './codec.js';
-import { failureResponse, sqlstates } from './enforce.js';
-import { asItCame, madeInside, type Leaving } from './leaving.js';
+import { errorResponse } from '../codec.js';
+import { failureResponse, sqlstates } from '../enforce.js';
+import { asItCame, madeInside, type Leaving } from '../enforcing/leaving.js';
 import { AskFailed, type Exchange, type Mode } from './exchange.js';
 import { Names, type Other, type Portal, type Prepared } from './names.js';
-import { StatementError, type Interpreter, type Statement, type Template } from './statement.js';
+import { StatementError, type Interpreter, type Statement, type Template } from '../judging/statement.js';
 
 const names_max = 10_000;
 

@@ -1,14 +1,14 @@
 import type { Decision } from '#engine';
-import type { Enforced, Session as GatewaySession, Submission } from '../../protocol.js';
-import { AskFailed } from './exchange.js';
-import { noKinds, type Kinds } from '../../content/index.js';
-import { askedOf, type Asked } from './patterns.js';
-import { relationKey, stricter, withContent, type Details, type Guard } from './guard.js';
-import { asItCame, digest, leave, sameText, searching, type Leaving } from './leaving.js';
-import { lower, type Limits, type Used } from './limits.js';
-import type { Portal } from './names.js';
-import { executeOperation, type Place } from './operation.js';
-import { RewriteRefusal } from './rewriting.js';
+import type { Enforced, Session as GatewaySession, Submission } from '../../../protocol.js';
+import { AskFailed } from '../session/exchange.js';
+import { noKinds, type Kinds } from '../../../content/index.js';
+import { askedOf, type Asked } from '../enforcing/patterns.js';
+import { relationKey, stricter, withContent, type Details, type Guard } from '../enforcing/guard.js';
+import { asItCame, digest, leave, sameText, searching, type Leaving } from '../enforcing/leaving.js';
+import { lower, type Limits, type Used } from '../session/limits.js';
+import type { Portal } from '../session/names.js';
+import { executeOperation, type Place } from '../operation.js';
+import { RewriteRefusal } from '../enforcing/rewriting.js';
 import { StatementError, type Interpreter, type Template } from './statement.js';
 
 /** Another statement that an EXECUTE or a FETCH names. */

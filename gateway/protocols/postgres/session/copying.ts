@@ -1,6 +1,6 @@
-import { ProtocolError } from '../../errors.js';
-import * as codec from './codec.js';
-import { frontend, type FrameReader } from './codec.js';
+import { ProtocolError } from '../../../errors.js';
+import * as codec from '../codec.js';
+import { frontend, type FrameReader } from '../codec.js';
 import type { Awaitable, Exchange } from './exchange.js';
 
 /**

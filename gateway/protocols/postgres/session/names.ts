@@ -1,7 +1,7 @@
-import type { Leaving } from './leaving.js';
-import type { Column } from './content.js';
+import type { Leaving } from '../enforcing/leaving.js';
+import type { Column } from '../enforcing/content.js';
 import type { Used } from './limits.js';
-import type { Template } from './statement.js';
+import type { Template } from '../judging/statement.js';
 
 /**
  * The session's prepared statements and portals. SQL and protocol share both: PREPARE and Parse name the same things, and

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import * as codec from './codec.js';
-import { failureResponse, sqlstates } from './enforce.js';
-import { Outbox } from './outbox.js';
+import * as codec from '../codec.js';
+import { failureResponse, sqlstates } from '../enforce.js';
+import { Outbox } from '../wire/outbox.js';
 import { Responses, type ResponseEvents, type ServerError, type TransactionStatus } from './responses.js';
-import { StatementError, type Control } from './statement.js';
+import { StatementError, type Control } from '../judging/statement.js';
 
 /** Which of the two sub-protocols a message belongs to: an error ends a query, and skips the rest of a batch. */
 export type Mode = 'query' | 'extended';

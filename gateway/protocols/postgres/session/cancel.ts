@@ -1,7 +1,7 @@
 import { randomInt, timingSafeEqual } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { PostgresUpstream } from './config.js';
-import { cancelUpstream } from './upstream.js';
+import type { PostgresUpstream } from '../config.js';
+import { cancelUpstream } from '../upstream.js';
 
 /**
  * CancelRequest comes on a connection of its own, with nothing but a key to say which session it means. The client gets a

@@ -1,5 +1,5 @@
 import { parametersProblem, patternKinds, type Decision, type PatternKind } from '#engine';
-import { allKinds, kindsOf, noKinds, type Kinds } from '../../content/index.js';
+import { allKinds, kindsOf, noKinds, type Kinds } from '../../../content/index.js';
 import { RewriteRefusal, type Obligations } from './rewriting.js';
 
 /**

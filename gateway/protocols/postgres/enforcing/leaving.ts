@@ -1,7 +1,7 @@
-import { noKinds, type Kinds } from '../../content/index.js';
+import { noKinds, type Kinds } from '../../../content/index.js';
 import { withContent, type Guard } from './guard.js';
 import { asked, type Obligations, type Plan } from './rewriting.js';
-import type { Interpreter, Template } from './statement.js';
+import type { Interpreter, Template } from '../judging/statement.js';
 
 /** What of a string leaves for the server under the masks and filters of one decision. */
 export interface Leaving {

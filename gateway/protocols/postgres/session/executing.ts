@@ -1,12 +1,12 @@
-import type { Column } from './content.js';
+import type { Column } from '../enforcing/content.js';
 import type { ExtendedParts } from './extended.js';
-import type { Guard } from './guard.js';
+import type { Guard } from '../enforcing/guard.js';
 import type { Limiting } from './limiting.js';
 import type { Meter } from './limits.js';
 import type { Portal } from './names.js';
-import type { Permit } from './permit.js';
+import type { Permit } from '../judging/permit.js';
 import type { Expectation, ExpectationEnd } from './responses.js';
-import type { Template } from './statement.js';
+import type { Template } from '../judging/statement.js';
 
 /** What an Execute is answered with. A class, as there is one for every statement: its methods are made once. */
 export class Executing implements Expectation {

@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../errors.js';
+import { ProtocolError } from '../../../errors.js';
 
 /**
  * What a client may ask for in its start-up packet. These settings move the client's own view of its session (formats,

@@ -1,11 +1,11 @@
 import type { Decision } from '#engine';
-import { limitExceeded } from './enforce.js';
-import { errorResponse, query } from './codec.js';
+import { limitExceeded } from '../enforce.js';
+import { errorResponse, query } from '../codec.js';
 import type { Exchange } from './exchange.js';
 import { Meter } from './limits.js';
-import type { Permit } from './permit.js';
+import type { Permit } from '../judging/permit.js';
 import type { ExpectationEnd, ServerError } from './responses.js';
-import type { Template } from './statement.js';
+import type { Template } from '../judging/statement.js';
 
 /** One execution under limits: measured, stopped in the server where it exceeds one, and waited for. */
 export class Limiting {

@@ -1,19 +1,19 @@
-import { ProtocolError } from '../../errors.js';
-import * as codec from './codec.js';
-import { frontend, type FrameReader } from './codec.js';
-import { failureResponse, sqlstates } from './enforce.js';
+import { ProtocolError } from '../../../errors.js';
+import * as codec from '../codec.js';
+import { frontend, type FrameReader } from '../codec.js';
+import { failureResponse, sqlstates } from '../enforce.js';
 import type { Awaitable, Exchange } from './exchange.js';
 import { Executing } from './executing.js';
-import type { Held, Judge } from './judge.js';
+import type { Held, Judge } from '../judging/judge.js';
 import type { Other, Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
 import type { Expectation } from './responses.js';
-import { noKinds } from '../../content/index.js';
-import type { Guard } from './guard.js';
-import { asItCame, type Leaving } from './leaving.js';
+import { noKinds } from '../../../content/index.js';
+import type { Guard } from '../enforcing/guard.js';
+import { asItCame, type Leaving } from '../enforcing/leaving.js';
 import { unlimited } from './limits.js';
 import type { Limiting } from './limiting.js';
-import type { Permit } from './permit.js';
+import type { Permit } from '../judging/permit.js';
 
 /**
  * The extended protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync. A Parse is judged for what is known then,

@@ -3,11 +3,11 @@ import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { createDatabase, type TestDatabase } from '../../../test/support/postgres.js';
+import { createDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { createInterpreter, loadParser, SharedCatalog } from './interpreter.js';
 import { StatementError, type Ask, type Interpreter, type Template } from './statement.js';
 
-const schema = readFileSync(join(import.meta.dirname, 'sql/cases/schema.sql'), 'utf8');
+const schema = readFileSync(join(import.meta.dirname, '../sql/cases/schema.sql'), 'utf8');
 
 let database: TestDatabase;
 const clients: pg.Client[] = [];
@@ -353,7 +353,7 @@ test('whatever is sent becomes a template or a StatementError', async () => {
     );
   const { interpreter } = await session(new SharedCatalog());
   const statements =
-    readFileSync(join(import.meta.dirname, 'sql/cases/queries.yaml'), 'utf8').match(/(?<=statement: ).*/g) ?? [];
+    readFileSync(join(import.meta.dirname, '../sql/cases/queries.yaml'), 'utf8').match(/(?<=statement: ).*/g) ?? [];
   const mutated = fc
     .tuple(fc.constantFrom(...statements), fc.nat(), fc.nat(20), fc.constantFrom(...words))
     .map(([text, at, length, word]) => {

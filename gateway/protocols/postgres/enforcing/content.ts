@@ -1,8 +1,8 @@
-import { ContentStream, kindsOf, maskInPlace, type Kinds, type Looking } from '../../content/index.js';
-import { ProtocolError } from '../../errors.js';
-import { backend, BodyReader } from './codec.js';
+import { ContentStream, kindsOf, maskInPlace, type Kinds, type Looking } from '../../../content/index.js';
+import { ProtocolError } from '../../../errors.js';
+import { backend, BodyReader } from '../codec.js';
 import { maskBinary } from './content-binary.js';
-import type { FrameView } from './frames.js';
+import type { FrameView } from '../wire/frames.js';
 
 /**
  * Patterns in what the server sends, whatever column it comes from: rows, COPY, errors and notices, notifications. Fields

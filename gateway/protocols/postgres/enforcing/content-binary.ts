@@ -1,4 +1,4 @@
-import { maskInPlace, maskText } from '../../content/index.js';
+import { maskInPlace, maskText } from '../../../content/index.js';
 import type { Looks } from './content.js';
 
 /**

@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../errors.js';
+import { ProtocolError } from '../../../errors.js';
 
 /** The largest frame that is held in memory; what may be larger (rows, COPY data) is streamed. */
 export const frame_bytes_max = 64 * 1024 * 1024;
