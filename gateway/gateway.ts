@@ -12,7 +12,7 @@ import {
   type PolicyKeeper,
   type Source,
 } from '../bundles/index.js';
-import { openApprovals, type Approvers } from './approvals/index.js';
+import { openApprovals, requestLinks, type Approvers } from './approvals/index.js';
 import { fileHeadStore, openAudit, openSigner } from './audit/index.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
@@ -86,7 +86,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     if (config.state.postgres !== undefined) database.start();
     const replica = openReplica({ database, log });
     closing.push(() => replica.close());
-    const approvals = openApprovals({ database, replica, audit, log, now, ...config.approvals });
+    const link = config.listen.has('https') ? requestLinks(config.console.url) : undefined;
+    const approvals = openApprovals({ database, replica, audit, log, now, link, ...config.approvals });
     closing.push(() => approvals.close());
 
     const engine = createEngine();

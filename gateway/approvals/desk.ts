@@ -23,7 +23,7 @@ export interface DeskParts {
   readonly waiting_max: number;
   readonly per_principal_max: number;
   /** Where a person answers. */
-  readonly link?: (hold: string) => string | undefined;
+  readonly link?: ((hold: string) => string | undefined) | undefined;
 }
 
 export const channel = 'sallyport_approvals';

@@ -11,6 +11,7 @@ import { ApprovalRecords } from './records.js';
 /** Approvals: operations ask at the desk, people answer at the counter. */
 export type * from './approvals.js';
 export { boundOf } from './desk.js';
+export { requestLinks, requestPath } from './link.js';
 
 export interface ApprovalsOptions {
   readonly database: Database;
@@ -23,7 +24,8 @@ export interface ApprovalsOptions {
   readonly per_principal_max: number;
   /** How long the session that waited has to use what it was given. */
   readonly receipt_ms: number;
-  readonly link?: (hold: string) => string | undefined;
+  /** Where a person answers; absent where there is no such place. */
+  readonly link?: ((hold: string) => string | undefined) | undefined;
 }
 
 export interface OpenedApprovals {

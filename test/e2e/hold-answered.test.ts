@@ -32,7 +32,14 @@ describe('a statement that people answer', () => {
       sql: 'create schema app; create table app.kept (n int); insert into app.kept select generate_series(1, 5)',
     });
     relay = await startRelay(() => database);
-    gateway = await startTestGateway({ database: { ...database, host: relay.host, port: relay.port }, policy });
+    gateway = await startTestGateway({
+      database: { ...database, host: relay.host, port: relay.port },
+      policy,
+      config: {
+        listen: { postgres: '127.0.0.1:0', https: '127.0.0.1:0' },
+        console: { url: 'https://gateway.example:8443/' },
+      },
+    });
     agent = new pg.Client(await gateway.connection({ subject: 'agent:bot', groups: ['agents'] }));
     agent.on('error', () => undefined);
     await agent.connect();
@@ -82,9 +89,16 @@ describe('a statement that people answer', () => {
 
   const left = async () => Number((await database.sql('select count(*)::int as n from app.kept'))[0]?.['n']);
 
-  test('approved, it gets its rows as if nothing had been, and what was given is used up', async () => {
+  test('its client is told where it can be answered; approved, it gets its rows as if nothing had been, and what was given is used up', async () => {
+    const told = new Promise<{ message?: string | undefined; detail?: string | undefined }>((resolve) =>
+      agent.once('notice', resolve),
+    );
     const answered = agent.query(deletion, [1]);
     const request = await waiting();
+    const link = `https://gateway.example:8443/console/approvals/${request.id}`;
+    const notice = await told;
+    expect(notice.message).toContain(link);
+    expect(JSON.parse(notice.detail ?? '')).toMatchObject({ hold: { id: request.id, link } });
     expect(request.operation?.postgres).toMatchObject({ parameters: ['1'] });
     await answer('approve', request.id);
     expect(await answered).toMatchObject({ rowCount: 1, rows: [{ n: 1 }] });
