@@ -54,12 +54,23 @@ export interface Result {
   readonly tag?: string;
 }
 
-/** What an operation would do, for whoever answers: in the record and on the screen of approvers. */
+/**
+ * What an operation does, for whoever answers: on the screen of approvers, its counts in the record too. Never for whoever
+ * asked: it says what they may learn once it is approved. At most `effect_bytes_max` as JSON.
+ */
 export interface Effect {
   /** measured: it ran in a transaction that nobody has committed. estimated: it did not run, and this is a plan's word. */
   readonly basis: 'measured' | 'estimated';
+  /** Estimated: why it was not measured. */
+  readonly reason?: string;
+  /**
+   * Measured: until when its transaction stays open, in milliseconds since the epoch. After that it was undone, so that
+   * others need not wait; approved, it runs again, and is committed if it does the same.
+   */
+  readonly held_until_ms?: number;
+  /** Every relation of which rows were written, those that the statement names first. */
   readonly relations: readonly EffectOnRelation[];
-  /** What the basis does not cover, and why it was not measured where it was not. */
+  /** What the counts do not say (a sequence that goes on, constraints that wait for the end), in words for people. */
   readonly notes: readonly string[];
 }
 
@@ -71,12 +82,20 @@ export interface EffectOnRelation {
   readonly deleted: number;
   /** True where the statement does not name it: a cascade or a trigger did it. */
   readonly indirect?: boolean;
-  /** Some of the rows, column by column as text, masked as the principal's own reads are. Absent: none can be shown. */
-  readonly sample?: readonly {
-    readonly before?: Readonly<Record<string, string | null>>;
-    readonly after?: Readonly<Record<string, string | null>>;
-  }[];
+  /**
+   * Some of the rows, column by column as text, masked as the principal's own reads are; long values are cut and end in
+   * "…". Only `before`: deleted. Only `after`: inserted. Absent: none can be shown, and a note says why.
+   */
+  readonly sample?: readonly SampleRow[];
 }
+
+export interface SampleRow {
+  readonly before?: Readonly<Record<string, string | null>>;
+  readonly after?: Readonly<Record<string, string | null>>;
+}
+
+/** Of an Effect as JSON. */
+export const effect_bytes_max = 65_536;
 
 /** How a hold ended. */
 export type HoldEnd =

@@ -10,7 +10,7 @@ import { createIdentityProvider, type IdentityProvider, type TokenOptions } from
 import { openAudit, type Audit } from '../audit/index.js';
 import { createIdentity, type Identities } from '../identity/index.js';
 import { PromptsInMemory } from '../prompts.js';
-import type { Listener } from '../protocol.js';
+import type { Effect, Listener } from '../protocol.js';
 import type { KillQuery, Sessions } from '../sessions.js';
 import { apiGate, healthGate, listenHttps, ownCertificate } from './index.js';
 
@@ -195,6 +195,20 @@ describe('requests', () => {
     expect(await seen(other)).toEqual([]);
     expect((await as(other, '/v1/approvals/h-1')).status).toBe(404);
     expect((await as(other, '/v1/approvals/h-1/approve', { method: 'POST', body: {} })).status).toBe(404);
+  });
+
+  test('show what the operation does to who is asked and to auditors, and not to who waits for the answer', async () => {
+    const effect: Effect = {
+      basis: 'measured',
+      relations: [{ relation: 'app.orders', inserted: 0, updated: 0, deleted: 3 }],
+      notes: [],
+    };
+    approvers.add(waitingRequest({ effect }));
+    const seen = async (token: TokenOptions) => (await as(token, '/v1/approvals/h-1')).json<{ effect?: Effect }>();
+    expect((await seen(dba)).effect).toEqual(effect);
+    expect((await seen(auditor)).effect).toEqual(effect);
+    expect(await seen(bot)).not.toHaveProperty('effect');
+    expect(JSON.stringify((await as(bot, '/v1/approvals?mine=true')).json())).not.toContain('measured');
   });
 
   test('are answered by who is asked, with how it came', async () => {

@@ -94,15 +94,18 @@ export function approvalRoutes(app: App, parts: ApiParts): void {
 }
 
 /** What callers are told of a request beside what it is: what they themselves can do about it. */
-function shown(request: ApprovalRequest, { identity }: Caller) {
+function shown({ effect, ...request }: ApprovalRequest, { identity, roles }: Caller) {
   const { principal } = identity;
   const own = isSame(request.principal, principal);
   const glass = request.approvals.some(({ break_glass }) =>
     break_glass?.groups.some((group) => principal.groups.includes(group)),
   );
   const answered = request.answers.some(({ by }) => isSame(by, principal));
+  // What it does says what may be learnt by it, which is what the requester waits for.
+  const seesEffect = !own && (roles.has('auditor') || isAsked(request, principal) || answered);
   return {
     ...request,
+    ...(effect === undefined || !seesEffect ? {} : { effect }),
     yours: {
       own,
       answered,

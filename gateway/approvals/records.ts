@@ -41,13 +41,17 @@ export class ApprovalRecords {
     );
   }
 
-  effect(id: string, decision_id: string, effect: Effect): void {
-    const { basis, notes } = effect;
-    const relations = effect.relations.map(({ sample: _, ...counts }) => counts);
+  /** What was shown, as counts: the rows themselves are for those who answer, and not for the record. */
+  effect(id: string, decision_id: string, { basis, reason, notes, relations }: Effect): void {
+    const counts = relations.map(({ sample: _, ...rest }) => rest);
     this.#audit.write({
       kind: 'hold',
-      fields: { hold_id: id, decision_id, step: 'effect', effect: { basis, notes, relations } },
-      personal: { samples: effect.relations.map(({ relation, sample }) => ({ relation, sample })) },
+      fields: {
+        hold_id: id,
+        decision_id,
+        step: 'effect',
+        effect: { basis, ...(reason === undefined ? {} : { reason }), notes, relations: counts },
+      },
     });
   }
 
