@@ -1,5 +1,5 @@
 import type { Found, Verified } from '../audit/index.js';
-import { printable } from './explain.js';
+import { printable } from './printable.js';
 
 const statement_chars_max = 80;
 

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { AuditRecord } from '../audit/record.js';
 import { ConfigError } from '../errors.js';
 import { exit, type ExitCode } from './exit.js';
+import { printable } from './printable.js';
 import { configFile, type Surroundings } from './surroundings.js';
 
 export interface ExplainOptions {
@@ -81,14 +82,6 @@ function line(label: string, parts: readonly (string | undefined)[]): string {
   if (whole === '') return '';
   const indent = ' '.repeat(labelWidth);
   return label.padEnd(labelWidth) + whole.split('\n').map(printable).join(`\n${indent}`);
-}
-
-/** Statements and prompts are others' text: whatever would move the cursor or colour the terminal is shown as its code. */
-export function printable(words: string): string {
-  return words.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`,
-  );
 }
 
 function forWhom(principal: Fields): string {

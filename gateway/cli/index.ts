@@ -18,6 +18,8 @@ Examples:
   sallyport audit search --prompt "tidy up"   what a prompt has done
   sallyport audit verify                      is the audit whole?
   sallyport policy status                     which commit is in force
+  sallyport approvals                         what waits for you
+  sallyport sessions kill --subject agent:bot end whatever it has open
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
 
 Exit codes: 0 done, 1 the answer is no, 2 wrong use or configuration, 3 something failed.
@@ -138,6 +140,12 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
 
   const { registerAudit } = await import('./audit.js');
   registerAudit(program, around, finish);
+
+  const { registerApprovals } = await import('./api/approvals.js');
+  registerApprovals(program, around, finish);
+
+  const { registerSessions } = await import('./api/sessions.js');
+  registerSessions(program, around, finish);
 
   const { registerClassify } = await import('./classify.js');
   registerClassify(program, around, finish);

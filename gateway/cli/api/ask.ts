@@ -1,0 +1,35 @@
+import { exit, type ExitCode } from '../exit.js';
+import { printable } from '../printable.js';
+import type { Surroundings } from '../surroundings.js';
+import { coloursFor } from '../table.js';
+import type { GatewayFlags } from './address.js';
+import { openApi, Refused, type ApiClient } from './client.js';
+import type { Colours } from './describe.js';
+
+/** What a command that asks the gateway has at hand. */
+export interface Asking {
+  readonly api: ApiClient;
+  readonly colours: Colours;
+  /** What people read, or with --json the value itself as one JSON object. */
+  readonly tell: (value: unknown, forPeople: (now_ms: number) => string) => void;
+}
+
+/** Runs a command against the API; where the gateway says no, says so and why: exit code 1. */
+export async function ask(
+  flags: GatewayFlags,
+  around: Surroundings,
+  work: (asking: Asking) => Promise<ExitCode | void>,
+): Promise<ExitCode> {
+  const api = await openApi(flags, around);
+  const json = flags.json === true;
+  const tell: Asking['tell'] = (value, forPeople) =>
+    void around.stdout.write(json ? `${JSON.stringify(value)}\n` : forPeople(Date.now()));
+  try {
+    return (await work({ api, colours: coloursFor(around.stdout, around.env), tell })) ?? exit.done;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (json) around.stdout.write(`${JSON.stringify({ ok: false, code: error.code, error: error.message })}\n`);
+    around.stderr.write(`sallyport: no: ${printable(error.message)} (${printable(error.code)})\n`);
+    return exit.no;
+  }
+}
