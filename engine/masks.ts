@@ -18,6 +18,11 @@ export type TruncateUnit = (typeof truncateUnits)[number];
 export const patternKinds = ['email', 'card', 'iban', 'phone', 'national_id', 'key'] as const;
 export type PatternKind = (typeof patternKinds)[number];
 
+export interface RedactParameters {
+  /** What columns of an enum show: one of its labels; NULL. */
+  readonly label?: string;
+}
+
 export interface PartialParameters {
   /** Characters that stay at the start; 1. */
   readonly keep_start?: number;
@@ -52,11 +57,16 @@ const whole =
   (min: number, max: number) =>
   (value: unknown): boolean =>
     typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max;
+/** A name of the server's; what it has no text for is none. */
+const isLabel = (value: unknown): boolean =>
+  typeof value === 'string' && !value.includes('\0') && value !== '' && new TextEncoder().encode(value).length <= 63;
 const kept = check('must be a whole number from 0 to 1000', whole(0, 1_000));
 
 const parametersOf: Readonly<Record<MaskFunction, Readonly<Record<string, Check>>>> = {
   null: {},
-  redact: {},
+  redact: {
+    label: check('must be a text of 1 to 63 bytes', isLabel),
+  },
   hash: {},
   tokenize: {},
   truncate: {

@@ -18,6 +18,10 @@ export interface CatalogColumn {
   /** What a domain stands on, with its modifier; of other types the type itself. */
   readonly baseType: number;
   readonly baseTypmod: number;
+  /** Of a domain: it has no NOT NULL and no CHECK, nor has one below it, so that every value of its base type is one of its own. */
+  readonly isFree: boolean;
+  /** Of an enum, in its order. */
+  readonly labels: readonly string[] | undefined;
   /** Computed by the server from other columns of the row. */
   readonly generated: 'stored' | 'virtual' | undefined;
   /** The columns that it is computed from. */
@@ -325,17 +329,18 @@ type RawColumn = [
   notNull: boolean,
   typmod: number,
   typeText: string,
-  base: [type: number, typmod: number] | null,
+  base: [type: number, typmod: number, free: boolean] | null,
   generated: '' | 's' | 'v',
   collation: string | null,
   inputs?: string[] | null,
+  labels?: string[] | null,
 ];
 
 const generation = { '': undefined, s: 'stored', v: 'virtual' } as const;
 
 function readColumn(row: RawColumn): CatalogColumn {
-  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs] = row;
-  const [baseType, baseTypmod] = base ?? [type, typmod];
+  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs, labels] = row;
+  const [baseType, baseTypmod, isFree] = base ?? [type, typmod, false];
   return {
     name,
     number,
@@ -346,6 +351,8 @@ function readColumn(row: RawColumn): CatalogColumn {
     typeText,
     baseType,
     baseTypmod,
+    isFree,
+    labels: labels ?? undefined,
     generated: generation[generated],
     collation: collation ?? undefined,
     inputs: inputs ?? [],

@@ -158,13 +158,21 @@ const typeText = `case when tn.nspname ${eq} 'pg_catalog' then pg_catalog.format
       else pg_catalog.concat(pg_catalog.quote_ident(tn.nspname), '.', pg_catalog.quote_ident(t.typname),
         pg_catalog.substring(pg_catalog.format_type(a.atttypid, a.atttypmod), '[^"](\\([^()"]*\\))(?:\\[\\])*$')) end`;
 
-/** [type, modifier] below a domain. */
-const baseOf = `case when t.typtype ${eq} 'd' then (with recursive b(oid, typmod) as (
-        select t.typbasetype, t.typtypmod
+const isUnchecked = (type: string): string =>
+  `not exists (select from pg_catalog.pg_constraint k where k.contypid ${eq} ${type}.oid)`;
+
+/** [type, modifier, whether any value of it is one of the domain] below a domain. */
+const baseOf = `case when t.typtype ${eq} 'd' then (with recursive b(oid, typmod, free) as (
+        select t.typbasetype, t.typtypmod, not t.typnotnull and ${isUnchecked('t')}
         union all
-        select z.typbasetype, z.typtypmod from b join pg_catalog.pg_type z on z.oid ${eq} b.oid and z.typtype ${eq} 'd')
-      select pg_catalog.json_build_array(b.oid::pg_catalog.int8, b.typmod)
+        select z.typbasetype, z.typtypmod, b.free and not z.typnotnull and ${isUnchecked('z')} from b join pg_catalog.pg_type z on z.oid ${eq} b.oid and z.typtype ${eq} 'd')
+      select pg_catalog.json_build_array(b.oid::pg_catalog.int8, b.typmod, b.free)
       from b join pg_catalog.pg_type z on z.oid ${eq} b.oid and z.typtype OPERATOR(pg_catalog.<>) 'd') end`;
+
+/** Of an enum, as many labels as anybody will name. */
+const labels_max = 1_000;
+const labelsOf = `case when t.typtype ${eq} 'e' then (
+        select pg_catalog.json_agg(e.enumlabel) from (select e.enumlabel from pg_catalog.pg_enum e where e.enumtypid ${eq} t.oid order by e.enumsortorder limit ${labels_max}) as e) end`;
 
 /** The collation where it is not the type's own. */
 const collationOf = `case when a.attcollation OPERATOR(pg_catalog.<>) t.typcollation then (
@@ -186,7 +194,7 @@ const primaryKeyOf = `(select pg_catalog.json_agg(a.attname order by a.attnum)
     where k.conrelid ${eq} c.oid and k.contype ${eq} 'p' and not k.condeferrable)`;
 
 const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::pg_catalog.int8,
-      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}, ${inputsOf}) order by a.attnum)
+      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}, ${inputsOf}, ${labelsOf}) order by a.attnum)
     from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid ${eq} a.atttypid
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;

@@ -223,6 +223,8 @@ class Overlay {
                 typeText: '',
                 baseType: 0,
                 baseTypmod: -1,
+                isFree: false,
+                labels: undefined,
                 generated: undefined,
                 inputs: [],
                 collation: undefined,

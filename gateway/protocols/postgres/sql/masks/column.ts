@@ -5,6 +5,12 @@ export interface MaskColumn {
   readonly typeOid: number;
   /** What a domain stands on; of any other type the type itself. */
   readonly baseTypeOid: number;
+  /** Of a domain: its base type's modifier. */
+  readonly baseTypmod?: number;
+  /** Of a domain: any value of its base type is one of its own. */
+  readonly isFree?: boolean;
+  /** Of an enum. */
+  readonly labels?: readonly string[] | undefined;
   /** atttypmod; -1 where the type has no modifier. */
   readonly typmod: number;
   /** The type with its modifier, as SQL that means it under any search_path. */
@@ -55,8 +61,14 @@ export const oids = {
 /** OIDs below this are the server's own: their names and functions mean the same everywhere. */
 const firstUserOid = 16_384;
 
-/** A domain has checks that no constant and no mask can be known to pass. */
+/** A domain with checks, which no constant and no mask can be known to pass. */
 export const isDomain = (column: MaskColumn): boolean => column.typeOid !== column.baseTypeOid;
+
+/** A domain without any is masked as what it stands on: what comes out is cast to the type that the column has. */
+export const settled = (column: MaskColumn): MaskColumn =>
+  isDomain(column) && column.isFree === true
+    ? { ...column, typeOid: column.baseTypeOid, typmod: column.baseTypmod ?? -1 }
+    : column;
 
 /** citext is text to itself: from and to text nothing is converted. */
 export const isCitext = (column: MaskColumn): boolean =>

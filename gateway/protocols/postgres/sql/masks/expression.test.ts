@@ -6,6 +6,7 @@ import { parse as parseYaml } from 'yaml';
 import { maskFunctions, type MaskFunction } from '#engine';
 import { createDatabase, type TestDatabase } from '../../../../../test/support/postgres.js';
 import { readAnswer, readCatalog, wantedKey, type Relation } from '../catalog.js';
+import { asMaskColumn } from '../rewrite/rules.js';
 import type { MaskColumn } from './column.js';
 import { maskExpression } from './expression.js';
 
@@ -39,7 +40,18 @@ create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic =
 create domain email as text check (value ~ '@');
 create domain required as text not null check (value <> '***');
 create domain bigint_list as bigint[];
-create type mood as enum ('sad', 'happy');
+create type mood as enum ('sad', 'happy', 'it''s \\ so-so é');
+create domain nickname as varchar(20);
+create domain short_code as char(3);
+create domain badge as integer;
+create domain price as numeric(12,2);
+create domain birthday as date;
+create domain document as jsonb;
+create domain thing_id as uuid;
+create domain feeling as mood;
+create domain numbers as integer[];
+create domain strict_nickname as nickname check (value <> 'root');
+create domain given as nickname not null;
 create type address as (street varchar(10), code integer);
 create schema trap;
 create function trap.length(text) returns int language plpgsql as $$begin raise exception 'trapped'; end$$;
@@ -72,10 +84,11 @@ async function makeTable(name: string, columns: readonly string[]): Promise<Mask
   const wanted = { kind: 'relation', schema: 'public', name } as const;
   const { answers } = await readCatalog(async (text, parameters) => (await select(text, parameters)).rows, [wanted]);
   const relation = readAnswer('relation', answers.get(wantedKey(wanted)) ?? '') as Relation;
-  return relation.columns.map(({ type, baseType, ...column }) => ({ ...column, typeOid: type, baseTypeOid: baseType }));
+  return relation.columns.map(asMaskColumn);
 }
 
-const long = 'Lorem ipsum 😀 '.repeat(20_000);
+/** More than a megabyte. */
+const long = 'Lorem ipsum 😀 '.repeat(75_000);
 
 /** The rows as texts, with what RowDescription says of the columns. */
 async function select(
@@ -165,7 +178,108 @@ describe('what masks make of values', () => {
   });
 });
 
+/** The built-in types that a column can have: all but pseudo-types, and what the catalog is made of. */
+const builtIn = `select pg_catalog.format_type(t.oid, null) as name
+  from pg_catalog.pg_type t where t.oid < 16384 and t.typnamespace = 'pg_catalog'::regnamespace and t.typtype in ('b', 'r', 'm')
+    and not exists (select from pg_catalog.pg_type e where e.oid = t.typelem and e.typtype in ('c', 'p')) order by 1`;
+
+/** Fit in whole families: what types.yaml has to say more of. */
+const keyedTypes = /^(smallint|integer|bigint|numeric|date|uuid|bytea|text|character varying|character|name)$/;
+const truncatedTypes = /^(smallint|integer|bigint|numeric|real|double precision|date|timestamp with(out)? time zone)$/;
+const textTypes = /^(text|character varying|character|name)$/;
+const searchedTypes = /^((text|character varying|character|name)(\[\])?|json|jsonb|xml)$/;
+
+test('over every built-in type, each mask fits and keeps the type, or says that it does not fit', async () => {
+  const all = (await database.sql(builtIn)).map(({ name }) => String(name));
+  expect(all.length).toBeGreaterThan(150);
+  const columns = await makeTable('built_in', all);
+  await client.query('insert into public.built_in default values');
+  const fits: Record<MaskFunction, (type: string) => boolean> = {
+    null: () => true,
+    redact: () => true,
+    partial: () => true,
+    hash: (type) => keyedTypes.test(type) && type !== 'character',
+    tokenize: (type) => textTypes.test(type),
+    truncate: (type) => truncatedTypes.test(type),
+    pattern: (type) => searchedTypes.test(type),
+  };
+  for (const name of maskFunctions) {
+    const expressions: string[] = [];
+    for (const [index, column] of columns.entries()) {
+      const type = all[index]!;
+      let expression = `CAST(NULL AS ${column.typeText})`;
+      try {
+        expression = maskExpression({ with: name }, column, `c.c${index}`);
+        expect(`${name} of ${type}: ${fits[name](type)}`).toBe(`${name} of ${type}: true`);
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'mask_unfit') throw error;
+        expect(`${name} of ${type}: ${fits[name](type)}`).toBe(`${name} of ${type}: false`);
+      }
+      expressions.push(`${expression} as c${index}`);
+    }
+    const masked = await select(`select ${expressions.join(', ')} from public.built_in c`);
+    expect(masked.fields).toEqual((await select('select * from public.built_in')).fields);
+  }
+});
+
 describe('hash', () => {
+  const extremes: Readonly<Record<string, readonly string[]>> = {
+    smallint: ['-32768', '-1', '0', '1', '32767'],
+    integer: ['-2147483648', '-65536', '-1', '0', '1', '65535', '65536', '2147483647'],
+    bigint: ['-9223372036854775808', '-1', '0', '1', '9223372036854775807'],
+    numeric: ['NaN', 'Infinity', '-Infinity', '0', '1e300', '-1e-300', '1', '-1'],
+    'numeric(12,2)': ['NaN', '0', '9999999999.99', '-9999999999.99', '0.01'],
+    date: [
+      'infinity',
+      '-infinity',
+      '4713-01-01 BC',
+      '1929-12-31',
+      '1930-01-01',
+      '2109-06-06',
+      '2109-06-07',
+      '5874897-12-31',
+    ],
+  };
+
+  test.each(Object.entries(extremes))(
+    'of %s keeps apart what is extreme, and a second look is the same',
+    async (type, values) => {
+      const table = `extreme${Object.keys(extremes).indexOf(type)}`;
+      const [column] = (await makeTable(table, [type])) as [MaskColumn];
+      for (const value of values) await client.query(`insert into public.${table} values ($1)`, [value]);
+      const text = `select ${maskExpression({ with: 'hash' }, column, 'c.c0')} from public.${table} c`;
+      const { rows } = await select(text);
+      expect(new Set(rows.map(([value]) => value)).size).toBe(values.length);
+      expect((await select(text)).rows).toEqual(rows);
+    },
+  );
+
+  test('of smallint and date gives no two values one hash', async () => {
+    const [small, day] = (await makeTable('permuted', ['smallint', 'date'])) as [MaskColumn, MaskColumn];
+    await client.query(
+      "insert into public.permuted select g - 32768, date '1930-01-01' + g from generate_series(0, 65535, 16) g",
+    );
+    const { rows } = await select(
+      `select count(distinct a), count(distinct b), min(b) >= date '1930-01-01', max(b) <= date '2109-06-06', count(*) filter (where a = c0) < 20 from (select c0, ${maskExpression({ with: 'hash' }, small, 'c.c0')} as a, ${maskExpression({ with: 'hash' }, day, 'c.c1')} as b from public.permuted c) x`,
+    );
+    expect(rows).toEqual([['4096', '4096', 't', 't', 't']]);
+  });
+
+  test('of numbers is equal for equal values however they are written, and joins on it are exact', async () => {
+    const [whole, exact, badge] = (await makeTable('numbered', ['integer', 'numeric', 'badge'])) as [
+      MaskColumn,
+      MaskColumn,
+      MaskColumn,
+    ];
+    await client.query('insert into public.numbered select g, g / 2.0 + 0.000, g from generate_series(1, 2000) g');
+    const of = (column: MaskColumn, reference: string): string => maskExpression({ with: 'hash' }, column, reference);
+    const { rows } = await select(
+      `select count(*) from (select ${of(whole, 'c.c0')} as h, ${of(exact, 'c.c1')} as x from public.numbered c) a
+        join (select ${of(badge, 'c.c2')} as h, ${of(exact, 'c.c1::numeric(20,7)')} as x from public.numbered c) b using (h, x)`,
+    );
+    expect(rows).toEqual([['2000']]);
+  });
+
   const texts = ['text', 'varchar(40)', 'varchar(16)', 'char(20)', 'name', 'citext', 'text collate "ci"'];
 
   test('is equal for equal values over all text-like types, and joins on it work', async () => {

@@ -1,4 +1,4 @@
-import { parametersProblem, type Mask } from '#engine';
+import { parametersProblem, type Mask, type RedactParameters } from '#engine';
 import {
   cast,
   castText,
@@ -8,6 +8,7 @@ import {
   MaskError,
   nullOf,
   oids,
+  settled,
   textLength,
   type MaskColumn,
 } from './column.js';
@@ -16,6 +17,7 @@ import { partial } from './partial.js';
 import { pattern } from './pattern.js';
 import { tokenize } from './tokenize.js';
 import { truncate } from './truncate.js';
+import { string } from './write.js';
 
 /**
  * A mask as SQL over a reference to the column, of the column's own type, modifier and collation.
@@ -26,9 +28,12 @@ import { truncate } from './truncate.js';
  */
 
 const stars = '***';
+/** In an error. */
+const labels_named_max = 20;
 
 /** @param sql A reference to the column: `c.email`. It may stand in the result several times, or not at all. */
-export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, column: MaskColumn, sql: string): string {
+export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, masked: MaskColumn, sql: string): string {
+  const column = settled(masked);
   const parameters: Readonly<Record<string, unknown>> = mask.parameters ?? {};
   const problem = parametersProblem(mask.with, parameters);
   if (problem !== undefined) throw new MaskError('mask_unfit', problem);
@@ -36,7 +41,7 @@ export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, column: 
     case 'null':
       return nullOf(column);
     case 'redact':
-      return redact(column);
+      return redact(column, parameters);
     case 'partial':
       return partial(column, sql, parameters);
     case 'hash':
@@ -51,11 +56,19 @@ export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, column: 
 }
 
 /** Total: '***' where the type holds it, else NULL. Neither depends on the value, NULL or not. */
-function redact(column: MaskColumn): string {
+function redact(column: MaskColumn, { label }: RedactParameters): string {
   if (isText(column) && textLength(column) >= stars.length) {
     return column.collation === undefined && column.typeOid !== oids.name
       ? cast(column, literal(stars))
       : castText(column, literal(stars));
+  }
+  if (column.labels !== undefined && label !== undefined) {
+    if (!column.labels.includes(label))
+      throw new MaskError(
+        'mask_unfit',
+        `${column.name} of type ${column.typeText} has no label "${label}" to show: it has ${column.labels.slice(0, labels_named_max).join(', ')}`,
+      );
+    return cast(column, string(label));
   }
   if (!isDomain(column) && (column.typeOid === oids.json || column.typeOid === oids.jsonb))
     return cast(column, literal(`"${stars}"`));

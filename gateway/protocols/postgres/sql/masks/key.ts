@@ -6,7 +6,7 @@ export const maskKeySetting = 'sallyport.mask_key';
 /**
  * The key's 32 bytes. set_bit fails where there are fewer: a key that is empty would make a hash that everybody can compute.
  */
-const key = `pg_catalog.set_bit(pg_catalog.decode(pg_catalog.current_setting('${maskKeySetting}'), 'hex'), 255, 0)`;
+export const key = `pg_catalog.set_bit(pg_catalog.decode(pg_catalog.current_setting('${maskKeySetting}'), 'hex'), 255, 0)`;
 
 /** 32 bytes out of a bytea expression: SHA-256 over the key and SHA-256 over key and value, so that neither end can be extended. */
 export const keyed = (bytes: string): string =>
