@@ -1,6 +1,6 @@
 // Reads what Jest wrote with --json and says what it comes to.
 //
-//   node scripts/ci-summary.mjs FILE --tests-min N [--jest-exit-code N] [--checks-passed N] [--checks-failed N]
+//   node scripts/ci-summary.mjs FILE… --tests-min N [--jest-exit-code N] [--checks-passed N] [--checks-failed N]
 //                               [--expected-skips FILE]
 //
 // Names what failed and what was skipped; the last line, alone, is "N passed, N failed, N skipped". A test may be skipped
@@ -48,16 +48,22 @@ const present = (probe) => {
   return spawnSync(command, args, { stdio: 'ignore', timeout: probe_ms_max }).status === 0;
 };
 
-let report;
-try {
-  report = JSON.parse(readFileSync(positionals[0], 'utf8'));
-} catch (error) {
-  fail(`the tests gave no report (${error.message})`);
-}
+/** One run's report as Jest wrote it, or nothing, which is a failure. */
+const read = (file) => {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    fail(`the tests gave no report (${error.message})`);
+    return undefined;
+  }
+};
 
-if (report !== undefined) {
+const reports = positionals.map(read);
+if (reports.length === 0) fail('no report was named');
+
+if (reports.length > 0 && !reports.includes(undefined)) {
   const expected = new Map(JSON.parse(readFileSync(values['expected-skips'], 'utf8')).map((one) => [one.test, one]));
-  for (const suite of report.testResults) {
+  for (const suite of reports.flatMap(({ testResults }) => testResults)) {
     const file = relative(root, suite.name);
     if (suite.assertionResults.length === 0 && suite.status !== 'passed') fail(`${file} did not run: ${suite.message}`);
     for (const { status, fullName } of suite.assertionResults) {
