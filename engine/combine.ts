@@ -21,7 +21,10 @@ export function unite(verdicts: readonly Verdict[]): Verdict {
     'allow',
   );
   const reasons = verdicts.filter((verdict) => verdict.outcome === outcome).flatMap((verdict) => verdict.reasons);
-  if (outcome === 'deny') return { outcome, reasons, masks: [], filters: [], approvals: [], limits: {} };
+  if (outcome === 'deny') {
+    const masked = maskedBy(verdicts);
+    return { outcome, reasons, masks: [], filters: [], approvals: [], limits: {}, ...(masked && { masked }) };
+  }
   const masks = new Map<string, Mask>();
   for (const mask of verdicts.flatMap((verdict) => verdict.masks)) {
     const other = masks.get(mask.resource);
@@ -36,6 +39,14 @@ export function unite(verdicts: readonly Verdict[]): Verdict {
     limits: verdicts.reduce<Limits>((limits, verdict) => lowest(limits, verdict.limits), {}),
     ...consequences(verdicts),
   };
+}
+
+/** What the layers mask, also where one of them refuses; undefined where one of them does not say. */
+function maskedBy(verdicts: readonly Verdict[]): string[] | undefined {
+  const masked = verdicts.map(({ outcome, masks, masked: told }) =>
+    outcome === 'deny' ? told : masks.map(({ resource }) => resource),
+  );
+  return masked.includes(undefined) ? undefined : [...new Set(masked.flatMap((names) => names ?? []))];
 }
 
 /** Labels and costs of all layers: what each counts adds up. */
@@ -108,6 +119,7 @@ export function issue(verdict: Verdict, revision: string): Decision {
     limits: verdict.limits,
     ...(verdict.taints === undefined ? undefined : { taints: verdict.taints }),
     ...(verdict.cost === undefined ? undefined : { cost: verdict.cost }),
+    ...(verdict.masked === undefined ? undefined : { masked: verdict.masked }),
     revision,
   } as unknown as Decision;
 }

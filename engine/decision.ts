@@ -88,6 +88,8 @@ export interface Decision {
   readonly taints?: readonly Taint[];
   /** Units that the operation costs, as policy counts them; absent where it says nothing. Adds to `usage.cost`. */
   readonly cost?: number;
+  /** Of a deny: the resources that policy would have masked, for what is written down of it. Absent where that is not known. */
+  readonly masked?: readonly string[];
   /** "git:3f2c…", "directory:9a1b…"; "none" where no policy is in force. */
   readonly revision: string;
 }

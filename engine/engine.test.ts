@@ -299,7 +299,13 @@ describe('a revision that cannot be used is never prepared', () => {
 
   test('and only what was prepared can be activated', () => {
     const engine = createEngine();
-    const forged = { id: 'x', rules: [], reads: () => false, decide: () => ({}) as Decision };
+    const forged = {
+      id: 'x',
+      rules: [],
+      classified: () => new Set<string>(),
+      reads: () => false,
+      decide: () => ({}) as Decision,
+    };
     expect(() => engine.activate(forged)).toThrow(TypeError);
     expect(engine.current).toBeUndefined();
   });

@@ -3,7 +3,7 @@ import { VerdictCache } from './cache.js';
 import { freeze, issue, refusal, unite } from './combine.js';
 import type { Decision } from './decision.js';
 import { PolicyLoadError, thrownText } from './errors.js';
-import { readVerdict, VerdictError } from './evaluate.js';
+import { classifiedBy, readVerdict, VerdictError } from './evaluate.js';
 import type { Titles, Verdict } from './evaluate.js';
 import type { Input } from './input.js';
 import { checkManifest, warmInput } from './manifest.js';
@@ -83,6 +83,7 @@ class PreparedRevision implements Revision {
   readonly #layers: readonly LoadedLayer[];
   readonly #settings: Required<EngineOptions>;
   readonly #plans = new Map<string, Plan>();
+  readonly #classified = new Map<string, ReadonlySet<string>>();
 
   private constructor(id: string, layers: readonly LoadedLayer[], settings: Required<EngineOptions>) {
     this.id = id;
@@ -137,6 +138,15 @@ class PreparedRevision implements Revision {
 
   reads(protocol: string, path: string): boolean {
     return this.#plan(protocol).reads.some((read) => overlaps(read, path));
+  }
+
+  classified(target: string): ReadonlySet<string> {
+    let columns = this.#classified.get(target);
+    if (columns === undefined) {
+      columns = new Set(this.#layers.flatMap(({ data }) => classifiedBy(data, target)));
+      if (this.#classified.size < plans_max) this.#classified.set(target, columns);
+    }
+    return columns;
   }
 
   decide(input: Input): Decision {

@@ -38,6 +38,8 @@ export interface Verdict {
   readonly limits: Limits;
   readonly taints?: readonly Taint[];
   readonly cost?: number;
+  /** Of a deny: the resources that policy would have masked. Absent where that is not known. */
+  readonly masked?: readonly string[];
 }
 
 /** The answer cannot be used: a deny with one of the engine's own codes. */
@@ -75,7 +77,11 @@ export function readVerdict(answer: unknown, nonce: string, input: Input, data: 
     throw thrown;
   }
   compare(sets, combined);
-  return combined;
+  if (combined.outcome !== 'deny') return combined;
+  return {
+    ...combined,
+    masked: [...new Set([...sets.masks.keys(), ...combined.masks.map(({ resource }) => resource)])],
+  };
 }
 
 function single(answer: unknown): Readonly<Record<string, unknown>> {
@@ -200,6 +206,18 @@ function saysNone(data: unknown, target: string, resource: string): boolean {
   return (Array.isArray(labels) ? labels : [labels]).some(
     (label) => typeof label === 'string' && own(masks, label) === 'none',
   );
+}
+
+/** The columns of a target with a label that has any mask but "none". */
+export function classifiedBy(data: unknown, target: string): string[] {
+  const columns = own(own(data, 'classification'), target);
+  const masks = own(data, 'masks');
+  if (!isFields(columns)) return [];
+  const bears = (label: unknown) => typeof label !== 'string' || own(masks, label) !== 'none';
+  return Object.keys(columns).filter((column) => {
+    const labels = columns[column];
+    return Array.isArray(labels) ? labels.some(bears) : bears(labels);
+  });
 }
 
 const combinedKeys = new Set(['outcome', 'reasons', 'masks', 'filters', 'approvals', 'limits', 'taints', 'cost']);

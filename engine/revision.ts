@@ -44,6 +44,8 @@ export interface Revision {
   readonly rules: readonly RuleDescription[];
   /** Whether a decision for this protocol may depend on the path (see LayerManifest.reads). */
   reads(protocol: string, path: string): boolean;
+  /** The columns of a target that carry a label, but for labels whose mask is "none" (`data.classification`, `data.masks`). */
+  classified(target: string): ReadonlySet<string>;
   /** Never throws: whatever goes wrong is a deny with an engine code. */
   decide(input: Input): Decision;
 }

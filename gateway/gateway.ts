@@ -28,6 +28,7 @@ import { embeddedHome, givenHome } from './state/home.js';
 import type { Sessions } from './sessions.js';
 import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
+import { Withholding } from './withholding.js';
 
 /** Assembles the gateway from its configuration, in the order in which a part needs the one before. */
 export interface GatewayOptions {
@@ -86,8 +87,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     if (config.state.postgres !== undefined) database.start();
     const replica = openReplica({ database, log });
     closing.push(() => replica.close());
+    const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
+    // No target is called so.
+    const withholding = new Withholding(maskKey('audit records'));
     const link = config.listen.has('https') ? requestLinks(config.console.url) : undefined;
-    const approvals = openApprovals({ database, replica, audit, log, now, link, ...config.approvals });
+    const approvals = openApprovals({
+      ...{ database, replica, audit, log, now, link },
+      recordedHash: (hash) => withholding.hash(hash),
+      ...config.approvals,
+    });
     closing.push(() => approvals.close());
 
     const engine = createEngine();
@@ -111,11 +119,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const identity = createIdentity({ ...config.identity, now, log });
     closing.push(() => identity.close());
 
-    const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
-
     const pipeline = new Pipeline({
       engine,
       audit,
+      withholding,
       durability: config.audit.durability,
       log,
       now,

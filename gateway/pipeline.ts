@@ -27,10 +27,11 @@ import type {
   SessionEnd,
   Submission,
 } from './protocol.js';
-import { SessionRecords } from './records.js';
+import { SessionRecords, type IntentParts } from './records.js';
 import { fits, type KillQuery, type LiveSession } from './sessions.js';
 import { Timestamps } from './timestamp.js';
 import { Ledger, type Account } from './usage/ledger.js';
+import type { Withholding } from './withholding.js';
 
 /**
  * The one loop: operation → decide → record → (the protocol enforces) → record. Everything that is judged is judged here,
@@ -39,6 +40,7 @@ import { Ledger, type Account } from './usage/ledger.js';
 export interface PipelineParts {
   readonly engine: Engine;
   readonly audit: Audit;
+  readonly withholding: Withholding;
   readonly durability: Durability;
   readonly log: Logger;
   readonly now: () => number;
@@ -172,50 +174,49 @@ class PipelineSession implements Session {
     const input = this.#input(operation, circumstances);
     const decision = this.#judge(input);
     this.#account.spend({ operations: 1 });
+    const judged: Judged = { input, decision, withhold: circumstances.withhold };
     const waits = decision.outcome === 'hold' && operation.stage === 'execute';
-    if (waits) return enforce === undefined ? this.#cannotWait(input, decision) : this.#held(input, decision, enforce);
-    if (enforce === undefined || decision.outcome !== 'allow') return this.#submit(input, decision);
+    if (waits) return enforce === undefined ? this.#cannotWait(judged) : this.#held(judged, enforce);
+    if (enforce === undefined || decision.outcome !== 'allow') return this.#submit(judged, decision);
     const enforced = enforce(decision);
     return enforced instanceof Promise
-      ? enforced.then((known) => this.#enforced(input, decision, known))
-      : this.#enforced(input, decision, enforced);
+      ? enforced.then((known) => this.#enforced(judged, known))
+      : this.#enforced(judged, enforced);
   }
 
-  #enforced(input: Input, decision: Decision, { refusal, sent }: Enforced): Submission {
+  #enforced(judged: Judged, { refusal, sent }: Enforced): Submission {
+    const { decision } = judged;
     return refusal === undefined
-      ? this.#submit(input, decision, sent)
-      : this.#submit(input, deny(refusal.code, decision.revision, refusal.message));
+      ? this.#submit(judged, decision, sent)
+      : this.#submit(judged, deny(refusal.code, decision.revision, refusal.message));
   }
 
   /** Whoever takes a submission at once has no place to wait in. */
-  #cannotWait(input: Input, decision: Decision): Submission {
-    return this.#submit(input, deny('approval_unsupported', decision.revision));
+  #cannotWait(judged: Judged): Submission {
+    return this.#submit(judged, deny('approval_unsupported', judged.decision.revision));
   }
 
   /** What can be enforced and was approved is let through; else people are asked. */
-  async #held(
-    input: Input,
-    decision: Decision,
-    enforce: (decision: Decision) => Enforced | Promise<Enforced>,
-  ): Promise<Submission> {
+  async #held(judged: Judged, enforce: (decision: Decision) => Enforced | Promise<Enforced>): Promise<Submission> {
+    const { input, decision } = judged;
     const { approvals, log, now } = this.#parts;
     try {
       const { refusal, sent } = await enforce(decision);
-      if (refusal !== undefined) return this.#submit(input, deny(refusal.code, decision.revision, refusal.message));
+      if (refusal !== undefined) return this.#submit(judged, deny(refusal.code, decision.revision, refusal.message));
       if (approvals === undefined) throw new StateError('there is no state');
       const receipt = await approvals.redeem(boundOf(input, decision.revision), decision.approvals);
       // Asking took its time: a token is not valid one operation longer for that.
       if (now() >= this.#opening.identity.expires_ms || this.#ended !== undefined) {
-        return this.#submit(input, deny('token_expired', decision.revision));
+        return this.#submit(judged, deny('token_expired', decision.revision));
       }
-      if (receipt !== undefined) return this.#submit(input, approved(decision), sent, receipt);
+      if (receipt !== undefined) return this.#submit(judged, approved(decision), sent, receipt);
       const hold = await approvals.request(input, decision);
-      return this.#waiting(this.#submit(input, decision), hold);
+      return this.#waiting(this.#submit(judged, decision), hold);
     } catch (error) {
       if (!(error instanceof ApprovalError || error instanceof StateError || error instanceof AuditError)) {
         log.error({ err: error, session: this.id }, 'an operation was refused because nobody could be asked');
       }
-      return this.#submit(input, deny('approval_unavailable', decision.revision, whyUnavailable(error)));
+      return this.#submit(judged, deny('approval_unavailable', decision.revision, whyUnavailable(error)));
     }
   }
 
@@ -231,12 +232,14 @@ class PipelineSession implements Session {
     return Object.assign(submission, { hold });
   }
 
-  #submit(input: Input, decision: Decision, sent?: string, receipt?: Receipt): Submission {
+  /** @param decision What becomes of it, which may be stricter than what policy said. */
+  #submit(judged: Judged, decision: Decision, sent?: string, receipt?: Receipt): Submission {
+    const { input } = judged;
     const submitted_ms = this.#parts.now();
     this.#charge(input, decision);
     let recorded: Promise<void> | undefined;
     try {
-      recorded = this.#recordIntent(input, decision, sent, receipt);
+      recorded = this.#recordIntent(judged, decision, sent, receipt);
     } catch (error) {
       // No record, no operation.
       this.#parts.log.error(
@@ -363,14 +366,37 @@ class PipelineSession implements Session {
     );
   }
 
-  #recordIntent(input: Input, decision: Decision, sent?: string, receipt?: Receipt): Promise<void> | undefined {
-    const entry = this.#records.intent(input, decision, sent, receipt);
+  #recordIntent(
+    judged: Judged,
+    decision: Decision,
+    sent: string | undefined,
+    receipt: Receipt | undefined,
+  ): Promise<void> | undefined {
+    const { input } = judged;
+    const { withholding } = this.#parts;
+    const parts: IntentParts = {
+      hash: withholding.hash(input.operation.hash),
+      own: this.#ownOf(judged),
+      sent: sent === undefined ? undefined : withholding.hash(sent),
+      receipt,
+    };
+    const entry = this.#records.intent(input, decision, parts);
     // What people let through is on disk, whatever it does.
     if (decision.outcome !== 'allow' || (receipt === undefined && !this.#durable(input.operation))) {
       this.#parts.audit.write(entry);
       return undefined;
     }
     return this.#parts.audit.write(entry, { durable: true });
+  }
+
+  /** The protocol's own object as it is recorded. */
+  #ownOf({ input, decision, withhold }: Judged): unknown {
+    const { withholding, engine } = this.#parts;
+    const { operation, target } = input;
+    const own = operation[target.protocol];
+    const withheld = withholding.of(input, decision, engine.current);
+    if (withheld === undefined || operation.action === 'connect') return own;
+    return withhold === undefined ? { withheld: true } : withhold(own, withheld);
   }
 
   #durable(operation: Operation): boolean {
@@ -391,6 +417,13 @@ class PipelineSession implements Session {
       this.#parts.log.error({ err: error, session: this.id, kind: entry.kind }, 'a record could not be written');
     }
   }
+}
+
+/** An operation, what policy said of it, and how what is recorded of it is made. */
+interface Judged {
+  readonly input: Input;
+  readonly decision: Decision;
+  readonly withhold: Circumstances['withhold'];
 }
 
 /** What may be shown of it: what the person can do something about. */

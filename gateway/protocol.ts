@@ -154,6 +154,19 @@ export interface Circumstances {
   readonly transaction?: 'idle' | 'open' | 'failed';
   /** The prompt that the operation itself names; else the session's. */
   readonly prompt?: Prompt;
+  /**
+   * The protocol's own object of the operation as a record may have it where values must not stand there. Absent: then
+   * nothing of that object is recorded.
+   */
+  readonly withhold?: (own: unknown, what: Withheld) => Readonly<Record<string, unknown>>;
+}
+
+/** What may not stand in a record. */
+export interface Withheld {
+  /** The names of the columns, as resources have them, whose values are withheld; undefined: all values are. */
+  readonly columns: ReadonlySet<string> | undefined;
+  /** What stands in the record in place of a value: whoever has the key and the value can tell that it is the one. */
+  readonly conceal: (value: string) => string;
 }
 
 /** One principal at one target through one connection. */

@@ -39,14 +39,10 @@ export class SessionRecords {
     };
   }
 
-  /**
-   * @param sent SHA-256 of what leaves in place of what the client sent.
-   * @param receipt What was used up to let it through.
-   */
-  intent({ operation, session, target, prompt }: Input, decision: Decision, sent?: string, receipt?: Receipt): Entry {
+  intent({ operation, session, prompt }: Input, decision: Decision, { hash, own, sent, receipt }: IntentParts): Entry {
     const transaction = session.transaction === undefined ? '' : `,"transaction":"${session.transaction}"`;
-    const { stage, action, opaque, resources, hash } = operation;
-    const what = new Part('operation', needed(operation[target.protocol]));
+    const { stage, action, opaque, resources } = operation;
+    const what = new Part('operation', needed(own));
     return {
       kind: 'intent',
       fields: new Members(
@@ -75,6 +71,17 @@ export class SessionRecords {
       ),
     };
   }
+}
+
+export interface IntentParts {
+  /** Of the operation; keyed (withholding.ts), as is `sent`. */
+  readonly hash: string;
+  /** The protocol's own object, values withheld where they have to be. */
+  readonly own: unknown;
+  /** SHA-256 of what leaves in place of what the client sent. */
+  readonly sent?: string | undefined;
+  /** What was used up to let it through. */
+  readonly receipt?: Receipt | undefined;
 }
 
 const receiptOf = (receipt: Receipt | undefined) =>

@@ -72,6 +72,7 @@ function side(): Side {
     close: () => Promise.resolve(),
   };
   const opened = openApprovals({
+    recordedHash: (hash) => hash,
     database,
     replica,
     audit,

@@ -17,6 +17,8 @@ export interface ApprovalsOptions {
   readonly database: Database;
   readonly replica: Replica;
   readonly audit: Audit;
+  /** An operation's hash as records may have it. */
+  readonly recordedHash: (hash: string) => string;
   readonly log: Logger;
   readonly now?: () => number;
   /** Requests that may wait at once, in all and of one principal. */
@@ -35,9 +37,9 @@ export interface OpenedApprovals {
 }
 
 export function openApprovals(options: ApprovalsOptions): OpenedApprovals {
-  const { audit, now = Date.now, ...rest } = options;
+  const { audit, recordedHash, now = Date.now, ...rest } = options;
   const receipts = new Receipts(options.database);
-  const records = new ApprovalRecords(audit);
+  const records = new ApprovalRecords(audit, recordedHash);
   const desk = new Desk({ ...rest, now, receipts, records });
   const counter = new Counter({ ...rest, now, receipts, records });
   return {

@@ -8,9 +8,11 @@ import type { StoredRequest } from './store.js';
 /** What approvals write into the audit. Durable where something takes effect by it. */
 export class ApprovalRecords {
   readonly #audit: Audit;
+  readonly #recordedHash: (hash: string) => string;
 
-  constructor(audit: Audit) {
+  constructor(audit: Audit, recordedHash: (hash: string) => string) {
     this.#audit = audit;
+    this.#recordedHash = recordedHash;
   }
 
   asked(id: string, input: Input, decision: { readonly id: string; readonly revision: string }, expires_ms: number) {
@@ -24,7 +26,7 @@ export class ApprovalRecords {
           target: input.target.name,
           protocol: input.target.protocol,
           revision: decision.revision,
-          hash: input.operation.hash,
+          hash: this.#recordedHash(input.operation.hash),
           expires: new Date(expires_ms).toISOString(),
         },
         personal: { principal: input.principal },

@@ -1,7 +1,9 @@
 import { hash as hashOf } from 'node:crypto';
 import { actions, type Action, type Operation, type Resource } from '#engine';
+import type { Withheld } from '../../protocol.js';
 import type { DecodedParameters } from './judging/parameters.js';
 import type { PostgresOperation } from './schema.js';
+import { withheldText } from './sql/withheld.js';
 import type { StatementFacts, Template } from './judging/statement.js';
 
 /**
@@ -52,6 +54,29 @@ export function executeOperation(
       database: place.database,
       user: place.user,
     },
+  };
+}
+
+/** The operation's object as a record may have it where it touches columns whose values must not stand there. */
+export function withheldOperation(
+  { text, recorded }: Template,
+  own: PostgresOperation,
+  { columns, conceal }: Withheld,
+): PostgresOperation & { readonly withheld: true } {
+  // A statement that carries credentials has more to hide than columns.
+  const kept = withheldText(text, recorded === text ? columns : undefined);
+  const { parameters } = own;
+  return {
+    ...own,
+    statement: kept.text,
+    ...(parameters === undefined
+      ? {}
+      : {
+          parameters: parameters.map((value, index) =>
+            value === null || kept.parameters.has(index + 1) ? value : conceal(value),
+          ),
+        }),
+    withheld: true,
   };
 }
 

@@ -17,7 +17,8 @@ import {
   type Reference,
 } from './permit.js';
 import { digest, type Leaving } from '../enforcing/leaving.js';
-import { executeOperation, prepareOperation, withInner, type Place } from '../operation.js';
+import { executeOperation, prepareOperation, withheldOperation, withInner, type Place } from '../operation.js';
+import type { PostgresOperation } from '../schema.js';
 import { decodeParameters, type DecodedParameters } from './parameters.js';
 import { limitError, type ExpectationEnd } from '../session/responses.js';
 import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
@@ -454,13 +455,15 @@ export class Judge {
   circumstances(template: Template): Circumstances {
     const { transaction } = this.#exchange;
     const state = transaction === 'I' ? 'idle' : transaction === 'T' ? 'open' : 'failed';
-    if (template.comment === undefined) return { transaction: state };
+    const withhold: Circumstances['withhold'] = (own, what) =>
+      withheldOperation(template, own as PostgresOperation, what);
+    if (template.comment === undefined) return { transaction: state, withhold };
     const { prompt, trace } = template.comment;
     const claimed: Prompt = {
       ...(prompt === undefined ? {} : { text: prompt }),
       ...(trace === undefined ? {} : { trace }),
     };
-    return { transaction: state, prompt: claimed };
+    return { transaction: state, prompt: claimed, withhold };
   }
 
   #parametersMayAllow(decision: Decision): boolean {
