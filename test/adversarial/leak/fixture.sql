@@ -1,4 +1,12 @@
 -- What the corpus is run against. data.ts fills it; policy/ says what is masked.
+-- Where people have them: their operators stand beside the server's own on every path.
+create extension "citext" schema public;
+create extension "hstore" schema public;
+create extension "pg_trgm" schema public;
+create extension "pgcrypto" schema public;
+create extension "ltree" schema public;
+create extension "unaccent" schema public;
+create extension "uuid-ossp" schema public;
 create schema app;
 create schema scratch;
 create schema keep;

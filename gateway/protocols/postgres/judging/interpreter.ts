@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { StatementError, type Ask, type Interpreter, type Statement, type Template } from './statement.js';
 import type { Obligations, Plan } from '../enforcing/rewriting.js';
+import { readAnswer } from '../sql/answers.js';
 import { open } from '../sql/ast.js';
 import {
   isShort,
   NameCache,
-  readAnswer,
   readCatalog,
   wantedKey,
   type Named,

@@ -1,5 +1,5 @@
 import { StatementError, type Ask } from '../judging/statement.js';
-import { catalogQuery, heirs_max } from './queries.js';
+import { catalogQuery } from './queries.js';
 
 /** What the server's catalog says of names, read in the client's own session and remembered for a short while. */
 
@@ -89,7 +89,7 @@ export interface Relation {
   readonly heirs: readonly Heir[];
   /** There are more than are listed. */
   readonly moreHeirs: boolean;
-  /** Functions that reading it runs: of a view's query, of policies. */
+  /** Functions that reading it runs, but for those that an extension tells are harmless: of a view's query, of policies. */
   readonly readFunctions: readonly string[];
   /** Functions that writing it runs: defaults, checks, generated columns, indexes. */
   readonly writeFunctions: readonly string[];
@@ -131,6 +131,10 @@ export interface Routine {
   readonly arguments_max: number;
   /** The result's type, as an OID. */
   readonly result: number;
+  /** It makes any number of rows. */
+  readonly isSeries: boolean;
+  /** The extension that owns it, where it is written in C. */
+  readonly extension: string | undefined;
 }
 
 export interface Operator {
@@ -138,6 +142,11 @@ export interface Operator {
   readonly left: number;
   readonly right: number;
   readonly function: string;
+  /** The function is known by the extension that owns it. */
+  readonly isKnown: boolean;
+  /** The operand's type is one that a value of the server's own types may become without a cast that the statement says. */
+  readonly isLeftReached: boolean;
+  readonly isRightReached: boolean;
 }
 
 export interface NamedType {
@@ -146,8 +155,10 @@ export interface NamedType {
   readonly name: string;
   /** pg_type.typtype: b base, c composite, d domain, e enum, p pseudo, r range, m multirange */
   readonly kind: string;
-  /** Functions that a cast to it may run: a domain's checks, casts that somebody made. */
+  /** Functions that a cast to it may run, and that are not known by an extension: a domain's checks, casts that somebody made. */
   readonly functions: readonly string[];
+  /** It reads and writes its values with functions that are not known. */
+  readonly isForeign: boolean;
 }
 
 const nameKinds = ['relation', 'function', 'operator', 'type'] as const;
@@ -288,159 +299,3 @@ export function isShort(want: Wanted, value: Named['value']): boolean {
   const relation = value as Relation;
   return !relation.full && (relation.deep || want.full === true);
 }
-
-/** From the server's JSON to the shapes above; an empty text is a name that is not there. */
-export function readAnswer(kind: NameKind, raw: string): Named['value'] {
-  if (raw === '') return kind === 'function' || kind === 'operator' ? [] : undefined;
-  const data = JSON.parse(raw) as unknown;
-  switch (kind) {
-    case 'relation':
-      return readRelation(data as RawRelation);
-    case 'function':
-      return (data as [string, string, string, number, number, boolean, number][]).map(
-        ([schema, name, routine, count, defaults, variadic, result]) => ({
-          schema,
-          name,
-          kind: routine,
-          arguments_min: count - defaults - (variadic ? 1 : 0),
-          arguments_max: variadic ? Infinity : count,
-          result,
-        }),
-      );
-    case 'operator':
-      return (data as [string, number, number, string][]).map(([schema, left, right, fn]) => ({
-        schema,
-        left,
-        right,
-        function: fn,
-      }));
-    case 'type': {
-      const [schema, name, typeKind, oid, functions] = data as [string, string, string, number, string[] | null];
-      return { oid, schema, name, kind: typeKind, functions: functions ?? [] };
-    }
-  }
-}
-
-type RawColumn = [
-  name: string,
-  number: number,
-  type: number,
-  typeName: string,
-  notNull: boolean,
-  typmod: number,
-  typeText: string,
-  base: [type: number, typmod: number, free: boolean] | null,
-  generated: '' | 's' | 'v',
-  collation: string | null,
-  inputs?: string[] | null,
-  labels?: string[] | null,
-];
-
-const generation = { '': undefined, s: 'stored', v: 'virtual' } as const;
-
-function readColumn(row: RawColumn): CatalogColumn {
-  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs, labels] = row;
-  const [baseType, baseTypmod, isFree] = base ?? [type, typmod, false];
-  return {
-    name,
-    number,
-    type,
-    typeName,
-    notNull,
-    typmod,
-    typeText,
-    baseType,
-    baseTypmod,
-    isFree,
-    labels: labels ?? undefined,
-    generated: generation[generated],
-    collation: collation ?? undefined,
-    inputs: inputs ?? [],
-  };
-}
-
-interface RawRelation {
-  oid: number;
-  schema: string;
-  name: string;
-  kind: string;
-  rowSecurity: boolean;
-  full: boolean;
-  deep: boolean;
-  columns: RawColumn[] | null;
-  primaryKey?: string[] | null;
-  definition?: [text: string | null] | null;
-  version?: [oids: number[], digest: string] | null;
-  reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
-  heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
-  readFunctions?: string[] | null;
-  writeFunctions?: string[] | null;
-  triggers?: [string, number, string, string][] | null;
-  rules?: [string, string, string][] | null;
-  cascades?:
-    | [
-        relation: string,
-        kind: string,
-        start: 'd' | 'u' | 't',
-        event: 'd' | 'u' | 't',
-        via: string,
-        changed: string[] | null,
-        triggers: string[] | null,
-        functions: string[] | null,
-        isRuled: boolean,
-      ][]
-    | null;
-}
-
-function readRelation(row: RawRelation): Relation {
-  const [definition] = row.definition ?? [];
-  const [oids, digest] = row.version ?? [];
-  return {
-    oid: row.oid,
-    schema: row.schema,
-    name: row.name,
-    kind: row.kind,
-    rowSecurity: row.rowSecurity,
-    full: row.full,
-    deep: row.deep,
-    columns: (row.columns ?? []).map(readColumn),
-    primaryKey: row.primaryKey ?? [],
-    definition: typeof definition === 'string' ? { text: definition } : undefined,
-    version: oids === undefined || digest === undefined ? undefined : { oids, digest },
-    reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
-      schema,
-      name,
-      kind,
-      via,
-      how,
-      columns: columns ?? [],
-    })),
-    heirs: (row.heirs ?? []).slice(0, heirs_max).map(([schema, name, kind, via, how, partition]) => ({
-      schema,
-      name,
-      kind,
-      via,
-      policy: how === 'q',
-      partition,
-    })),
-    moreHeirs: (row.heirs ?? []).length > heirs_max,
-    readFunctions: row.readFunctions ?? [],
-    writeFunctions: row.writeFunctions ?? [],
-    triggers: (row.triggers ?? []).map(([name, type, fn, relation]) => ({ name, type, function: fn, relation })),
-    rules: (row.rules ?? []).map(([event, name, relation]) => ({ event, name, relation })),
-    cascades: (row.cascades ?? []).map(
-      ([relation, kind, start, event, via, changed, triggered, functions, isRuled]) => ({
-        relation,
-        kind,
-        start,
-        access: eventAccess[event],
-        via,
-        changed: changed ?? undefined,
-        functions: [...(triggered ?? []), ...(functions ?? [])],
-        isRuled,
-      }),
-    ),
-  };
-}
-
-const eventAccess = { d: 'delete', u: 'update', t: 'truncate' } as const;

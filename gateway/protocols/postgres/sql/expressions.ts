@@ -18,9 +18,9 @@ import type {
 import { as, open, strings, walk, type Wrapped } from './ast.js';
 import { reaches } from './carriers.js';
 import { fieldCall } from './fields.js';
-import { isKnown, mayMoveNames, special } from './functions.js';
+import { isKnownRoutine, mayMoveNames, special } from './functions.js';
 import { impliedOperators, split } from './names.js';
-import { first_user_oid, implied, oid, operators } from './operators.js';
+import { implied, oid, operators } from './operators.js';
 import {
   columnOf,
   merge,
@@ -287,17 +287,10 @@ function operator(context: Context, body: A_Expr, scope: Scope, use: Flow): Valu
   const right = expression(context, body.rexpr, scope, use);
   const names = strings(body.name);
   const kind = body.kind ?? 'AEXPR_OP';
-  const known =
-    kind === 'AEXPR_OP' || kind === 'AEXPR_DISTINCT' || kind === 'AEXPR_NOT_DISTINCT' || kind === 'AEXPR_NULLIF';
-  if (!kind.includes('BETWEEN'))
-    operators(
-      context,
-      names,
-      known && body.lexpr !== undefined ? left.type : undefined,
-      known ? right.type : undefined,
-      body.lexpr === undefined,
-    );
-  implied(context, impliedOperators(kind, names));
+  // Of IN, ANY and BETWEEN the right side is a list, whose elements' types are not looked at.
+  const rightType = pairs.has(kind) ? right.type : undefined;
+  if (!kind.includes('BETWEEN')) operators(context, names, left.type, rightType, body.lexpr === undefined);
+  for (const implied of impliedOperators(kind, names)) operators(context, [implied], left.type, rightType);
   const name = names[names.length - 1] ?? '';
   const comparison =
     kind !== 'AEXPR_NULLIF' && (kind !== 'AEXPR_OP' || /^(=|<>|!=|<|>|<=|>=|~~?\*?|!~~?\*?)$/.test(name));
@@ -307,6 +300,17 @@ function operator(context: Context, body: A_Expr, scope: Scope, use: Flow): Valu
     /^[-+*/%]$/.test(name) && left.type !== undefined && left.type === right.type && numbers.has(left.type);
   return { origins, type: arithmetic ? left.type : undefined };
 }
+
+/** Kinds of expressions with one operator between two operands. */
+const pairs: ReadonlySet<string> = new Set([
+  'AEXPR_OP',
+  'AEXPR_DISTINCT',
+  'AEXPR_NOT_DISTINCT',
+  'AEXPR_NULLIF',
+  'AEXPR_LIKE',
+  'AEXPR_ILIKE',
+  'AEXPR_SIMILAR',
+]);
 
 const numbers: ReadonlySet<number> = new Set([20, 21, 23, 700, 701, 1700]);
 function cast(context: Context, body: TypeCast, scope: Scope, use: Flow): Value {
@@ -330,7 +334,7 @@ export function typeUse(context: Context, type: TypeName): number | undefined {
   const label = `${found.schema}.${found.name}`;
   for (const fn of found.functions)
     context.facts.hidden(fn, `type ${label} runs ${fn}(), whose body is not known`, label);
-  if (found.kind === 'b' && found.oid >= first_user_oid && !found.name.startsWith('_')) {
+  if (found.isForeign) {
     context.facts.opaque(`type ${label} reads its values with functions that are not known`);
   }
   return (type.arrayBounds?.length ?? 0) > 0 || found.kind === 'd' ? undefined : found.oid;
@@ -346,7 +350,10 @@ function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value 
   const fitting = all.filter((routine) => count >= routine.arguments_min && count <= routine.arguments_max);
   const candidates = fitting.length > 0 ? fitting : all;
   const labels = [...new Set(candidates.map((routine) => `${routine.schema}.${routine.name}`))];
-  const unknown = labels.filter((label) => !isKnown(label) && !(label.startsWith('pg_catalog.') && special.has(name)));
+  const foreign = candidates.filter(
+    (routine) => !isKnownRoutine(routine) && !(routine.schema === 'pg_catalog' && special.has(name)),
+  );
+  const unknown = [...new Set(foreign.map((routine) => `${routine.schema}.${routine.name}`))];
   const parameterUse: Flow = unknown.length > 0 || labels.length === 0 ? 'argument' : use;
   const values = args.map((arg) => {
     const value = expression(context, arg, scope, use);

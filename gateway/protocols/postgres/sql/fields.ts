@@ -1,4 +1,4 @@
-import { isKnown, mayMoveNames } from './functions.js';
+import { isKnownRoutine, mayMoveNames } from './functions.js';
 import type { Context } from './scope.js';
 
 /**
@@ -9,11 +9,11 @@ export function fieldCall(context: Context, name: string): void {
   const { facts, names } = context;
   const labels = new Set<string>();
   for (const routine of names.functions(undefined, name)) {
+    if (isKnownRoutine(routine)) continue;
     if (routine.kind !== 'p' && routine.arguments_min <= 1 && routine.arguments_max >= 1)
       labels.add(`${routine.schema}.${routine.name}`);
   }
   for (const label of labels) {
-    if (isKnown(label)) continue;
     facts.function(label);
     facts.opaque(`"${name}" of a row may be a call of ${label}(), whose body is not known`);
     if (mayMoveNames(label)) facts.movesAnything = true;

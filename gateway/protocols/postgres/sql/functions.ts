@@ -1,3 +1,4 @@
+import { isExtensionKnown } from './extensions.js';
 import { builtinFunctions } from './functions.data.js';
 
 /**
@@ -75,6 +76,16 @@ export function isKnown(qualified: string): boolean {
   if (name === undefined || more !== undefined) return false;
   if (schema === 'pg_catalog') return known.has(name);
   return schema === 'information_schema' && informationSchema.has(name);
+}
+
+/** The same of a function that the catalog was asked for. */
+export const isKnownRoutine = ({ schema, name, extension }: RoutineName): boolean =>
+  isKnown(`${schema}.${name}`) || isExtensionKnown(extension, name);
+
+interface RoutineName {
+  readonly schema: string;
+  readonly name: string;
+  readonly extension: string | undefined;
 }
 
 /** Built-ins that run SQL which they are given, or that read a query out of an argument: after them anything may be otherwise. */

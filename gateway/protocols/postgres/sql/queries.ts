@@ -56,19 +56,39 @@ const partsOf = (seed: string, before = ''): string => `with recursive ${before}
         union all select g.rngsubtype from pg_catalog.pg_range g where g.rngtypid ${eq} z.oid
         union all select g.rngtypid from pg_catalog.pg_range g where g.rngmultitypid ${eq} z.oid) as x(oid))`;
 
-/** schema.name of the functions in a set of trees, as a JSON array; those that making a value of a domain runs are among them. */
+/**
+ * The extension that owns a function, where it is written in C (language 13, or 12 for what the server itself has, which only
+ * superusers may make), or is an aggregate of nothing else; NULL otherwise. See extensions.ts.
+ */
+const ownerOf = (fn: string): string => {
+  const owned = (oid: string): string => `select x.oid, x.extname from pg_catalog.pg_depend d
+      join pg_catalog.pg_extension x on x.oid ${eq} d.refobjid and d.refclassid ${eq} 3079::pg_catalog.oid
+      where d.classid ${eq} 1255::pg_catalog.oid and d.objid ${eq} ${oid} and d.deptype ${eq} 'e'`;
+  return `case when ${fn}.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and (${fn}.prolang ${eq} 12::pg_catalog.oid or ${fn}.prolang ${eq} 13::pg_catalog.oid) then (
+    select o.extname from (${owned(`${fn}.oid`)}) o where ${fn}.prokind OPERATOR(pg_catalog.<>) 'a' or not exists (
+      select from pg_catalog.pg_aggregate g, lateral pg_catalog.unnest(array[g.aggtransfn::pg_catalog.oid, g.aggfinalfn::pg_catalog.oid,
+        g.aggcombinefn::pg_catalog.oid, g.aggserialfn::pg_catalog.oid, g.aggdeserialfn::pg_catalog.oid, g.aggmtransfn::pg_catalog.oid,
+        g.aggminvtransfn::pg_catalog.oid, g.aggmfinalfn::pg_catalog.oid]) as u(oid)
+      where g.aggfnoid::pg_catalog.oid ${eq} ${fn}.oid and u.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid and not exists (
+        select from (${owned('u.oid')}) i join pg_catalog.pg_proc q on q.oid ${eq} u.oid
+        where i.oid ${eq} o.oid and (q.prolang ${eq} 12::pg_catalog.oid or q.prolang ${eq} 13::pg_catalog.oid)))) end`;
+};
+
+/** A function by name, as `RawFunction` has it. */
+const functionName = (fn: string, namespace: string): string => `coalesce(
+    pg_catalog.jsonb_build_array(${namespace}.nspname, ${fn}.proname) OPERATOR(pg_catalog.||) pg_catalog.to_jsonb((${ownerOf(fn)})::pg_catalog.text),
+    pg_catalog.to_jsonb(pg_catalog.concat(${namespace}.nspname, '.', ${fn}.proname)))`;
+
+/** The functions in a set of trees, as a JSON array; those that making a value of a domain runs are among them. */
 const functionsIn = (trees: string): string => `(${partsOf(
   `select o.oid from t, lateral ${oids('t.tree', 'resulttype')} o where o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`,
   `t(tree) as materialized (${trees}),`,
 )}
-   select pg_catalog.json_agg(distinct pg_catalog.concat(fn.nspname, '.', f.proname))
+   select pg_catalog.jsonb_agg(distinct ${functionName('f', 'fn')})
    from (select t.tree from t union all
       select k.conbin::pg_catalog.text from part join pg_catalog.pg_constraint k on k.contypid ${eq} part.oid and k.conbin is not null) as u(tree),
    lateral ${functionOids('u.tree')} o
    join pg_catalog.pg_proc f on f.oid ${eq} o.oid join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace)`;
-
-const functionName = (fn: string, namespace: string): string =>
-  `pg_catalog.concat(${namespace}.nspname, '.', ${fn}.proname)`;
 
 /** Trees of what runs where a value of one of these types is made: checks of domains, casts, input of types that somebody made. */
 const partTrees = (casts: string): string => `
@@ -141,7 +161,7 @@ const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object
   'setting', pg_catalog.current_setting('search_path'), 'user', current_user,
   'schemas', pg_catalog.to_json(pg_catalog.current_schemas(true)), 'creation', pg_catalog.current_schema(),
   'temporary', pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
-  'eventTriggers', (select pg_catalog.json_agg(pg_catalog.json_build_array(e.evtname, ${functionName('f', 'n')}) order by e.evtname)
+  'eventTriggers', (select pg_catalog.json_agg(pg_catalog.json_build_array(e.evtname, pg_catalog.concat(n.nspname, '.', f.proname)) order by e.evtname)
     from pg_catalog.pg_event_trigger e join pg_catalog.pg_proc f on f.oid ${eq} e.evtfoid join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
     where e.evtenabled OPERATOR(pg_catalog.<>) 'D' and e.evtevent OPERATOR(pg_catalog.<>) 'login'),
   'version', pg_catalog.current_setting('server_version_num'))::pg_catalog.text`;
@@ -271,7 +291,7 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'cascades', (select pg_catalog.json_agg(distinct pg_catalog.jsonb_build_array(pg_catalog.concat(bn.nspname, '.', b.relname), b.relkind,
       x.start, x.event, pg_catalog.concat(vn.nspname, '.', v.relname),
       x.changed,
-      (select pg_catalog.json_agg(${functionName('gf', 'gn')} order by ${functionName('gf', 'gn')}) from pg_catalog.pg_trigger g
+      (select pg_catalog.jsonb_agg(distinct ${functionName('gf', 'gn')}) from pg_catalog.pg_trigger g
         join pg_catalog.pg_proc gf on gf.oid ${eq} g.tgfoid join pg_catalog.pg_namespace gn on gn.oid ${eq} gf.pronamespace
         where g.tgrelid ${eq} x.oid and not g.tgisinternal and g.tgenabled OPERATOR(pg_catalog.<>) 'D' and
           (g.tgtype OPERATOR(pg_catalog.&) case x.event when 'd' then 8 when 'u' then 16 else 32 end) OPERATOR(pg_catalog.<>) 0),
@@ -291,17 +311,21 @@ from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_
 const functionRows = (
   first: number,
 ): string => `select 'function', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, f.proname, f.prokind, f.pronargs, f.pronargdefaults,
-    f.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, f.prorettype::pg_catalog.int8, f.proretset) order by p.ord, f.oid)::pg_catalog.text
+    f.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, f.prorettype::pg_catalog.int8, f.proretset, ${ownerOf('f')}) order by p.ord, f.oid)::pg_catalog.text
   from (${wanted(first)}) w
   join pg_catalog.pg_proc f on f.proname ${eq} w.n
   join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
   left join path p on p.name ${eq} n.nspname
   where ${looked} group by w.i`;
 
+/** A value of a type of the server's own may become one of this type, which is not, without a cast that the statement says. */
+const isReached = (type: string): string => `${type} OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and exists (
+      select from pg_catalog.pg_cast x where x.casttarget ${eq} ${type} and x.castcontext ${eq} 'i' and x.castsource OPERATOR(pg_catalog.<) 16384::pg_catalog.oid)`;
+
 const operatorRows = (
   first: number,
 ): string => `select 'operator', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, o.oprleft::pg_catalog.int8, o.oprright::pg_catalog.int8,
-    ${functionName('f', 'fn')}) order by p.ord, o.oid)::pg_catalog.text
+    ${functionName('f', 'fn')}, ${isReached('o.oprleft')}, ${isReached('o.oprright')}) order by p.ord, o.oid)::pg_catalog.text
   from (${wanted(first)}) w
   join pg_catalog.pg_operator o on o.oprname ${eq} w.n
   join pg_catalog.pg_namespace n on n.oid ${eq} o.oprnamespace
@@ -317,7 +341,11 @@ const typeRows = (
       ${partTrees(`x.castsource ${eq} part.oid or x.casttarget ${eq} part.oid`)}
       union all
       select pg_catalog.concat(':funcid ', z.typinput::pg_catalog.oid) from part join pg_catalog.pg_type z on z.oid ${eq} part.oid
-        where z.oid OPERATOR(pg_catalog.<>) t.oid and z.typinput::pg_catalog.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`)})::pg_catalog.text
+        where z.oid OPERATOR(pg_catalog.<>) t.oid and z.typinput::pg_catalog.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`)},
+    case when t.typtype ${eq} 'b' and t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
+      select pg_catalog.jsonb_agg(distinct ${functionName('f', 'fn')}) from pg_catalog.pg_type z
+      join pg_catalog.pg_proc f on f.oid ${eq} z.typinput::pg_catalog.oid or f.oid ${eq} z.typoutput::pg_catalog.oid or f.oid ${eq} z.typmodin::pg_catalog.oid
+      join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace where z.oid ${eq} t.oid) end)::pg_catalog.text
   from (select distinct on (w.i) w.i, t.oid, t.typname, t.typtype, n.nspname
     from (${wanted(first)}) w
     join pg_catalog.pg_type t on t.typname ${eq} w.n

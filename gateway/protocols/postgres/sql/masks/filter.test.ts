@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { parse as parseYaml } from 'yaml';
 import { createDatabase, type TestDatabase } from '../../../../../test/support/postgres.js';
-import { readAnswer, readCatalog, wantedKey, type Relation } from '../catalog.js';
+import { readAnswer } from '../answers.js';
+import { readCatalog, wantedKey, type Relation } from '../catalog.js';
 import { loadParser } from '../parse.js';
 import { filterExpression, filterProblem, where_chars_max } from './filter.js';
 

@@ -1,0 +1,198 @@
+import type { CatalogColumn, Named, NameKind, Relation } from './catalog.js';
+import { isKnownRaw, labelOf, unknownOf, type RawFunction } from './extensions.js';
+import { isKnown } from './functions.js';
+import { heirs_max } from './queries.js';
+
+/** What the catalog's one query answers (queries.ts), read into what the analysis knows of names (catalog.ts). */
+
+/** From the server's JSON to the shapes of catalog.ts; an empty text is a name that is not there. */
+export function readAnswer(kind: NameKind, raw: string): Named['value'] {
+  if (raw === '') return kind === 'function' || kind === 'operator' ? [] : undefined;
+  const data = JSON.parse(raw) as unknown;
+  switch (kind) {
+    case 'relation':
+      return readRelation(data as RawRelation);
+    case 'function':
+      return (data as RawRoutine[]).map(
+        ([schema, name, routine, count, defaults, variadic, result, isSeries, extension]) => ({
+          schema,
+          name,
+          kind: routine,
+          arguments_min: count - defaults - (variadic ? 1 : 0),
+          arguments_max: variadic ? Infinity : count,
+          result,
+          isSeries,
+          extension: extension ?? undefined,
+        }),
+      );
+    case 'operator':
+      return (data as RawOperator[]).map(([schema, left, right, fn, isLeftReached, isRightReached]) => ({
+        schema,
+        left,
+        right,
+        function: labelOf(fn),
+        isKnown: isKnownRaw(fn),
+        isLeftReached,
+        isRightReached,
+      }));
+    case 'type': {
+      const [schema, name, typeKind, oid, functions, own] = data as RawType;
+      const isForeign = own !== null && !name.startsWith('_') && unknownOf(own).some((fn) => !isKnown(fn));
+      return { oid, schema, name, kind: typeKind, functions: unknownOf(functions), isForeign };
+    }
+  }
+}
+
+type RawRoutine = [
+  schema: string,
+  name: string,
+  kind: string,
+  arguments: number,
+  defaults: number,
+  isVariadic: boolean,
+  result: number,
+  isSeries: boolean,
+  extension: string | null,
+];
+type RawOperator = [
+  schema: string,
+  left: number,
+  right: number,
+  fn: RawFunction,
+  isLeftReached: boolean,
+  isRightReached: boolean,
+];
+type RawType = [
+  schema: string,
+  name: string,
+  kind: string,
+  oid: number,
+  functions: RawFunction[] | null,
+  own: RawFunction[] | null,
+];
+
+type RawColumn = [
+  name: string,
+  number: number,
+  type: number,
+  typeName: string,
+  notNull: boolean,
+  typmod: number,
+  typeText: string,
+  base: [type: number, typmod: number, free: boolean] | null,
+  generated: '' | 's' | 'v',
+  collation: string | null,
+  inputs?: string[] | null,
+  labels?: string[] | null,
+];
+
+const generation = { '': undefined, s: 'stored', v: 'virtual' } as const;
+
+function readColumn(row: RawColumn): CatalogColumn {
+  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs, labels] = row;
+  const [baseType, baseTypmod, isFree] = base ?? [type, typmod, false];
+  return {
+    name,
+    number,
+    type,
+    typeName,
+    notNull,
+    typmod,
+    typeText,
+    baseType,
+    baseTypmod,
+    isFree,
+    labels: labels ?? undefined,
+    generated: generation[generated],
+    collation: collation ?? undefined,
+    inputs: inputs ?? [],
+  };
+}
+
+interface RawRelation {
+  oid: number;
+  schema: string;
+  name: string;
+  kind: string;
+  rowSecurity: boolean;
+  full: boolean;
+  deep: boolean;
+  columns: RawColumn[] | null;
+  primaryKey?: string[] | null;
+  definition?: [text: string | null] | null;
+  version?: [oids: number[], digest: string] | null;
+  reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
+  heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
+  readFunctions?: RawFunction[] | null;
+  writeFunctions?: RawFunction[] | null;
+  triggers?: [string, number, RawFunction, string][] | null;
+  rules?: [string, string, string][] | null;
+  cascades?:
+    | [
+        relation: string,
+        kind: string,
+        start: 'd' | 'u' | 't',
+        event: 'd' | 'u' | 't',
+        via: string,
+        changed: string[] | null,
+        triggers: RawFunction[] | null,
+        functions: RawFunction[] | null,
+        isRuled: boolean,
+      ][]
+    | null;
+}
+
+function readRelation(row: RawRelation): Relation {
+  const [definition] = row.definition ?? [];
+  const [oids, digest] = row.version ?? [];
+  return {
+    oid: row.oid,
+    schema: row.schema,
+    name: row.name,
+    kind: row.kind,
+    rowSecurity: row.rowSecurity,
+    full: row.full,
+    deep: row.deep,
+    columns: (row.columns ?? []).map(readColumn),
+    primaryKey: row.primaryKey ?? [],
+    definition: typeof definition === 'string' ? { text: definition } : undefined,
+    version: oids === undefined || digest === undefined ? undefined : { oids, digest },
+    reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
+      schema,
+      name,
+      kind,
+      via,
+      how,
+      columns: columns ?? [],
+    })),
+    heirs: (row.heirs ?? []).slice(0, heirs_max).map(([schema, name, kind, via, how, partition]) => ({
+      schema,
+      name,
+      kind,
+      via,
+      policy: how === 'q',
+      partition,
+    })),
+    moreHeirs: (row.heirs ?? []).length > heirs_max,
+    readFunctions: unknownOf(row.readFunctions),
+    writeFunctions: unknownOf(row.writeFunctions),
+    triggers: (row.triggers ?? [])
+      .filter(([, , fn]) => !isKnownRaw(fn))
+      .map(([name, type, fn, relation]) => ({ name, type, function: labelOf(fn), relation })),
+    rules: (row.rules ?? []).map(([event, name, relation]) => ({ event, name, relation })),
+    cascades: (row.cascades ?? []).map(
+      ([relation, kind, start, event, via, changed, triggered, functions, isRuled]) => ({
+        relation,
+        kind,
+        start,
+        access: eventAccess[event],
+        via,
+        changed: changed ?? undefined,
+        functions: [...unknownOf(triggered), ...unknownOf(functions)],
+        isRuled,
+      }),
+    ),
+  };
+}
+
+const eventAccess = { d: 'delete', u: 'update', t: 'truncate' } as const;

@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { createDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { createInterpreter, loadParser, SharedCatalog } from '../judging/interpreter.js';
+import type { Interpreter } from '../judging/statement.js';
+
+/** A database with extensions where people have them: in the schema public, on everybody's search_path. */
+
+const sql = `
+  create schema app;
+  ${[
+    'citext',
+    'hstore',
+    'pg_trgm',
+    'uuid-ossp',
+    'pgcrypto',
+    'ltree',
+    'unaccent',
+    'fuzzystrmatch',
+    'btree_gin',
+    'btree_gist',
+    'intarray',
+    'cube',
+    'earthdistance',
+    'tablefunc',
+    'moddatetime',
+    'dblink',
+    'lo',
+  ]
+    .map((name) => `create extension "${name}" schema public;`)
+    .join('\n  ')}
+  create domain app.mail as citext check (value like '%@%');
+  create table app.people (id int primary key, name text, nick citext, mail app.mail, tags hstore, path ltree, at timestamptz default now(),
+    token uuid default public.uuid_generate_v4(), unique (nick));
+  create index on app.people using gin (name gin_trgm_ops);
+  create trigger touched before update on app.people for each row execute function moddatetime(at);
+  create view app.nicks as select id, nick, similarity(name, 'x') as like_x from app.people where nick = 'ann';
+  create table app.objects (id int, picture oid);
+  create trigger manage before update or delete on app.objects for each row execute function lo_manage(picture);
+  -- Not an extension's, though it is called like one of its.
+  create function app.similarity(text, int) returns real language plpgsql as 'begin return 1; end';
+  create function app.gone(app.people) returns bool language plpgsql as 'begin return true; end';
+  create function app.same(int, text) returns bool language plpgsql as 'begin return true; end';
+  create operator public.~~ (leftarg = int, rightarg = text, function = app.same);
+  create type app.pair as (a int, b int);
+  create function app.pairs(app.pair, app.pair) returns bool language plpgsql as 'begin return true; end';
+  create operator public.= (leftarg = app.pair, rightarg = app.pair, function = app.pairs);
+  create function public.state(citext, citext) returns citext language plpgsql as 'begin return $1; end';
+  create aggregate public.sum(citext) (sfunc = public.state, stype = citext);
+  alter extension citext add aggregate public.sum(citext);
+  create or replace function public.soundex(text) returns text language plpgsql as 'begin return $1; end';
+`;
+
+let database: TestDatabase;
+let client: pg.Client;
+let interpreter: Interpreter;
+
+beforeAll(async () => {
+  await loadParser();
+  database = await createDatabase({ sql });
+  client = new pg.Client(database.url);
+  await client.connect();
+  interpreter = createInterpreter({
+    shared: new SharedCatalog({ catalog_ms: 600_000 }),
+    ask: async (text, values) =>
+      (
+        await client.query<(string | null)[]>({
+          text,
+          values: [...values],
+          rowMode: 'array',
+          types: { getTypeParser: () => (value: string) => value },
+        })
+      ).rows,
+    database: 'postgres',
+    user: 'postgres',
+  });
+});
+afterAll(async () => {
+  await client.end();
+  await database.drop();
+});
+
+const because = async (text: string): Promise<readonly string[]> =>
+  (await interpreter.interpret(text)).statements.flatMap(({ facts }) => facts.because ?? []);
+
+describe('what has nothing to do with the extensions is as it is without them', () => {
+  for (const text of [
+    "select relname from pg_class where oid = 'app.people'::regclass",
+    "select name from pg_settings where name like 'sally%'",
+    "select name from pg_settings where name ilike any (array['a%']) or name in ('a', 'b') or name not like 'x'",
+    'select * from app.people where id = 1 and name between $1 and $2 order by name',
+    "update app.people set name = 'x' where id = 1",
+    "insert into app.people (id, name) values (1, 'x') on conflict (id) do update set name = excluded.name",
+    "delete from app.people where name = 'x'",
+    "select table_name from information_schema.tables where table_schema = 'app' and table_name <> 'p'",
+    'select array[1, 2] <@ array[1]',
+  ])
+    test(text, async () => {
+      expect(await because(text)).toEqual([]);
+    });
+});
+
+describe('functions, operators and types of extensions that were looked through are known', () => {
+  for (const text of [
+    "select nick, upper(nick), nick || 'x' from app.people where nick = 'Ann' or nick like 'a%'",
+    "select 'x'::citext, 'a@b'::app.mail, min(nick) from app.people group by nick",
+    "select tags -> 'a', hstore('a', 'b'), tags ? 'a', (each(tags)).key from app.people where tags @> 'a=>1'",
+    "select similarity(name, 'x'), name % 'x', name <-> 'x' from app.people where show_limit() > 0",
+    "select digest(name, 'sha256'), crypt(name, gen_salt('bf')), encode(gen_random_bytes(4), 'hex') from app.people",
+    'select uuid_generate_v4(), public.uuid_generate_v5(uuid_ns_url(), name) from app.people',
+    "select subpath(path, 0, 1), path ~ 'a.*'::lquery, path <@ 'a' from app.people",
+    "select unaccent(name), levenshtein(name, 'x'), metaphone(name, 4) from app.people",
+    "select sort(array[2, 1]), array[1, 2] & array[2], array[1]::int[] @@ '1&2'::query_int",
+    'select cube(array[1.0, 2.0]) <-> cube(array[1.0, 1.0]), normal_rand(1, 1, 1)',
+    "update app.people set nick = 'b', mail = 'a@b', tags = tags || 'a=>1' where id = 1",
+    "insert into app.people (id, nick, path) values (1, 'x', 'a.b')",
+    'select * from app.nicks',
+  ])
+    test(text, async () => {
+      expect(await because(text)).toEqual([]);
+    });
+});
+
+describe('what else an extension brings stays unknown', () => {
+  for (const [text, name] of [
+    ["select * from dblink('', 'select 1') as t(a int)", 'public.dblink'],
+    ["select * from crosstab('select 1, 2, 3') as t(a int, b int)", 'public.crosstab'],
+    ["select connectby('app.people', 'id', 'id', '1', 0)", 'public.connectby'],
+    ['select set_limit(0.1)', 'public.set_limit'],
+    ["select populate_record(null::app.people, 'a=>1')", 'public.populate_record'],
+    ['delete from app.objects', 'public.lo_manage'],
+  ] as const)
+    test(text, async () => {
+      expect((await because(text)).join()).toContain(name);
+    });
+});
+
+describe("what somebody made is unknown, though it bears an extension's name or sits in one", () => {
+  for (const [text, name] of [
+    ["select app.similarity('x', 1)", 'app.similarity'],
+    ['select soundex(name) from app.people', 'public.soundex'],
+    ['select sum(nick) from app.people', 'public.sum'],
+    ['select 1 from app.people where id like name', 'app.same'],
+    ['select (row(1, 2)) = (null)', 'app.pairs'],
+    ["select '(1,2)'::app.pair = '(1,2)'", 'app.pairs'],
+    ['select p.gone from app.people p', 'gone'],
+  ] as const)
+    test(text, async () => {
+      expect((await because(text)).join()).toContain(name);
+    });
+});
