@@ -31,19 +31,28 @@ export const sqlstates = {
   ended: '57P01', // admin_shutdown
 } as const;
 
+/** What of a statement may be why no rule allows it, though no rule says so. */
+export interface Unclear {
+  readonly unresolved: readonly string[];
+  /** Why it is opaque. */
+  readonly because: readonly string[];
+  /** Settings that are not harmless. */
+  readonly settings: readonly string[];
+}
+
 /**
  * A denial: what a person reads stands in the message, what a program reads in DETAIL and HINT as JSON.
  *
- * DETAIL: {"decision","outcome","revision","target","reasons":[{"code","title","message"}],"unresolved"?,"opaque"?}
+ * DETAIL: {"decision","outcome","revision","target","reasons":[{"code","title","message"}],"unresolved"?,"opaque"?,"settings"?}
  * HINT: {"next","explain"}
  */
 export function denial(
   decision: Decision,
   target: string,
   severity: 'ERROR' | 'FATAL' = 'ERROR',
-  unclear: { unresolved: readonly string[]; because: readonly string[] } = { unresolved: [], because: [] },
+  unclear: Unclear = { unresolved: [], because: [], settings: [] },
 ): ErrorFields {
-  const { unresolved, because } = unclear;
+  const { unresolved, because, settings } = unclear;
   const said = decision.reasons.map((reason) => reason.message ?? reason.title ?? reason.code);
   const held = decision.outcome === 'hold';
   const only = (name: string) => decision.reasons.every(({ code }) => code === name);
@@ -57,7 +66,7 @@ export function denial(
         : sqlstates.denied,
     message: `${held ? 'needs an approval' : 'denied by policy'}: ${[...new Set(said)].join('; ')}${
       unresolved.length === 0 ? '' : ` (not found in the database: ${unresolved.join(', ')})`
-    }`,
+    }${settings.length === 0 ? '' : ` (it administers the setting ${settings.join(', ')})`}`,
     detail: JSON.stringify({
       decision: decision.id,
       outcome: decision.outcome,
@@ -66,6 +75,7 @@ export function denial(
       reasons: decision.reasons.map(({ code, title, message }) => ({ code, title, message })),
       ...(unresolved.length === 0 ? {} : { unresolved }),
       ...(because.length === 0 ? {} : { opaque: because }),
+      ...(settings.length === 0 ? {} : { settings }),
     }),
     hint: JSON.stringify({
       next: held

@@ -431,6 +431,9 @@ export class Judge {
     const unclear = {
       unresolved: [...new Set(facts.flatMap((fact) => fact.unresolved))],
       because: [...new Set(facts.flatMap((fact) => fact.because ?? []))],
+      settings: template.resources
+        .filter(({ type, access }) => type === 'setting' && access === 'administer')
+        .map(({ name }) => name),
     };
     const target = this.#session.target.input.name;
     const response = codec.errorResponse(denial(decision, target, 'ERROR', unclear));

@@ -11,6 +11,9 @@ import type { Derived, Origin } from './scope.js';
 /** More than this of one statement is refused: policy has to look at each. */
 export const resources_max = 20_000;
 
+/** Why a statement is opaque is told up to so many reasons. */
+const reasons_max = 20;
+
 export type Access = Resource['access'];
 
 const kinds: Readonly<Record<string, string>> = {
@@ -81,7 +84,9 @@ export class Facts {
   }
 
   opaque(because: string): void {
-    if (this.#because.size < 20) this.#because.add(because);
+    if (this.#because.size < reasons_max) this.#because.add(because);
+    // Whoever lets through what is opaque for reasons that they know must see that there are others.
+    else if (!this.#because.has(because)) this.#because.add('there is more to it than is listed');
   }
 
   get isOpaque(): boolean {

@@ -51,6 +51,13 @@ export const reviewed = {
     pg_total_relation_size`,
 } as const;
 
+/** Locks that mean what the sessions that take them agree on. */
+export const advisory: ReadonlySet<string> = new Set(
+  `pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared pg_advisory_xact_lock
+    pg_advisory_xact_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock
+    pg_try_advisory_xact_lock_shared`.split(/\s+/),
+);
+
 /** Built-ins that are no ordinary function: what they touch is read off their arguments (see `special.ts`). */
 export const special: ReadonlySet<string> = new Set([
   'nextval',
@@ -60,6 +67,8 @@ export const special: ReadonlySet<string> = new Set([
   'set_config',
   'current_setting',
   'pg_notify',
+  'pg_input_is_valid',
+  ...advisory,
 ]);
 
 const known: ReadonlySet<string> = new Set(builtinFunctions.trim().split(/\s+/));

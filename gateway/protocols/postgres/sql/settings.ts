@@ -23,7 +23,15 @@ const harmless: ReadonlySet<string> = new Set(
     .split(/\s+/),
 );
 
-const isHarmless = (name: string): boolean => harmless.has(name) || name.startsWith('enable_');
+const isHarmless = (name: string): boolean =>
+  harmless.has(name) || name.startsWith('enable_') || (isCustom(name) && !modules.test(name));
+
+/** What a session calls its own, in two words or more: the server keeps it and looks at nothing of it, policies of rows may. */
+const isCustom = (name: string): boolean => name.includes('.') && !name.startsWith('sallyport.');
+
+/** Settings of modules that say what these record, run or load; the server leaves some of them to everybody. */
+const modules =
+  /^(anon|auto_explain|autoinc|citus|columnar|cron|dblink|file_fdw|pg_?audit|pg_hint_plan|pg_net|pg_prewarm|pg_stat_\w+|pg_tle|pgsodium|pl\w+|postgres_fdw|rds|sepgsql|sql_firewall|supautils|timescaledb|vault)\./;
 
 /** Encodings in whose characters a byte can look like a quote or a backslash. */
 const unsafeEncodings =

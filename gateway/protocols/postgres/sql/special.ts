@@ -1,5 +1,6 @@
-import { constant, type Wrapped } from './ast.js';
+import { constant, walk, type Wrapped } from './ast.js';
 import { qualified } from './facts.js';
+import { advisory } from './functions.js';
 import { identifiers, split } from './names.js';
 import type { Context } from './scope.js';
 import { checkOwner, setSetting } from './settings.js';
@@ -8,6 +9,11 @@ import { checkOwner, setSetting } from './settings.js';
 export function specialCall(context: Context, name: string, args: readonly Wrapped[]): void {
   const { facts } = context;
   const [first, second] = args.map((arg) => constant(arg));
+  if (advisory.has(name)) {
+    // Which lock is taken is seen by all sessions.
+    if (args.some(depends)) facts.opaque(`which lock ${name}() takes depends on what is read`);
+    return;
+  }
   switch (name) {
     case 'nextval':
     case 'setval':
@@ -49,5 +55,31 @@ export function specialCall(context: Context, name: string, args: readonly Wrapp
       if (typeof first === 'string') facts.other({ type: 'channel', name: first, access: 'use' });
       else facts.opaque('the channel of pg_notify() is not a constant');
       return;
+    case 'pg_input_is_valid':
+      if (typeof second !== 'string' || !isOwnType(context, second))
+        facts.opaque("the type of pg_input_is_valid() is not a constant that names one of the server's own");
+      return;
   }
 }
+
+/** Whether a value may differ with the rows. */
+function depends(tree: Wrapped): boolean {
+  let found = false;
+  walk(tree, (value) => {
+    found ||= value.ColumnRef !== undefined || value.SubLink !== undefined;
+    return !found;
+  });
+  return found;
+}
+
+/** A type as its input function reads it: one of the server's own, where nothing on the path stands before these. */
+function isOwnType({ names }: Context, type: string): boolean {
+  return (
+    ownTypes.test(type) &&
+    names.path?.schemas.find((schema) => !schema.startsWith('pg_temp')) === 'pg_catalog' &&
+    !names.path.temporary
+  );
+}
+
+const ownTypes =
+  /^\s*(pg_catalog\.)?(smallint|int|integer|bigint|int[248]|numeric|decimal|real|double precision|float[48]|text|varchar|character varying|char|character|bpchar|bool|boolean|bytea|date|time|timetz|timestamp|timestamptz|(time|timestamp) with(out)? time zone|interval|uuid|jsonb?|xml|inet|cidr|macaddr8?|money|bit|varbit|(int4|int8|num|date|ts|tstz)range)\s*(\(\s*\d+\s*(,\s*\d+\s*)?\))?\s*(\[\])?\s*$/i;

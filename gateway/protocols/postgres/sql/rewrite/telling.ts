@@ -8,7 +8,7 @@ import { strings, walk, type Wrapped } from '../ast.js';
  */
 
 /** Of the functions that are not opaque, those that do something with their arguments which outlasts the row, or takes its time. */
-const effects = /^pg_catalog\.(pg_notify|set_config|setval|setseed|pg_sleep(_for|_until)?)$/;
+const effects = /^pg_catalog\.(pg_notify|set_config|setval|setseed|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+)$/;
 
 /** Those that make several rows of a value. */
 const series: ReadonlySet<string> = new Set(
