@@ -18,6 +18,7 @@ import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
 import { AuditError, ConfigError, IdentityError } from './errors.js';
 import { serveHttps } from './https.js';
+import { openHooks } from './hooks/index.js';
 import { createIdentity } from './identity/index.js';
 import { Pipeline } from './pipeline.js';
 import { PromptsInMemory } from './prompts.js';
@@ -97,6 +98,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       ...config.approvals,
     });
     closing.push(() => approvals.close());
+    const { webhooks } = config.approvals;
+    const { approvers } = approvals;
+    const hooks = openHooks({ database, replica, approvers, audit, log, now, link, webhooks });
+    closing.push(() => hooks.close());
 
     const engine = createEngine();
     const policy = await keepPolicy({
@@ -186,11 +191,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         policy,
         identify: (token, client) => services.identify(token, client),
         prompts: new PromptsInMemory(now),
-        approvers: approvals.approvers,
+        approvers,
         sessions,
       }),
     );
-    return { listeners, policy, database, approvers: approvals.approvers, sessions, close };
+    return { listeners, policy, database, approvers, sessions, close };
   } catch (error) {
     await close();
     throw error;

@@ -210,7 +210,7 @@ class PipelineSession implements Session {
         return this.#submit(judged, deny('token_expired', decision.revision));
       }
       if (receipt !== undefined) return this.#submit(judged, approved(decision), sent, receipt);
-      const hold = await approvals.request(input, decision);
+      const hold = await approvals.request(input, decision, this.#ownOf(judged));
       return this.#waiting(this.#submit(judged, decision), hold);
     } catch (error) {
       if (!(error instanceof ApprovalError || error instanceof StateError || error instanceof AuditError)) {

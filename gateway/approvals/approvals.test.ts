@@ -121,7 +121,7 @@ const approve: AnswerInput = { kind: 'approve', through: 'api' };
 async function ask(given: Input, at = one) {
   const decision = held(given);
   expect(decision.outcome).toBe('hold');
-  const hold = await at.approvals.request(given, decision);
+  const hold = await at.approvals.request(given, decision, given.operation.postgres);
   return { hold, bound: boundOf(given, decision.revision), approvals: decision.approvals };
 }
 
@@ -294,7 +294,9 @@ test('who waits no longer takes the request back, and what was given then serves
 test('more requests than one principal may have waiting are refused', async () => {
   const given = input('one', { subject: 'agent:many' });
   const decision = held(given);
-  const results = await Promise.all(Array.from({ length: 55 }, () => problem(one.approvals.request(given, decision))));
+  const results = await Promise.all(
+    Array.from({ length: 55 }, () => problem(one.approvals.request(given, decision, undefined))),
+  );
   expect(results.filter((result) => result === 'none')).toHaveLength(50);
   expect(results.filter((result) => result === 'too_many')).toHaveLength(5);
   await home.sql(`update sallyport.requests set status = 'withdrawn' where status = 'waiting'`);

@@ -39,8 +39,12 @@ export interface Approvals {
    * ask at once for the last use, on whichever replicas, one gets it. Rejects with StateError.
    */
   redeem(bound: Bound, approvals: readonly Approval[]): Promise<Receipt | undefined>;
-  /** Asks people. Rejects with StateError, or with ApprovalError where too many wait already. */
-  request(input: Input, decision: Decision): Promise<Hold>;
+  /**
+   * Asks people. Rejects with StateError, or with ApprovalError where too many wait already.
+   *
+   * @param recorded The protocol's own part of the operation as the audit holds it: what may be told outside the gateway.
+   */
+  request(input: Input, decision: Decision, recorded: unknown): Promise<Hold>;
 }
 
 export type AnswerKind = 'approve' | 'refuse';

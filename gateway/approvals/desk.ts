@@ -112,7 +112,7 @@ export class Desk implements Approvals {
     });
   }
 
-  async request(input: Input, decision: Decision): Promise<Hold> {
+  async request(input: Input, decision: Decision, recorded: unknown): Promise<Hold> {
     const { database, replica, records, now } = this.#parts;
     const id = `h-${randomBytes(9).toString('hex')}`;
     const bound = boundOf(input, decision.revision);
@@ -137,7 +137,7 @@ export class Desk implements Approvals {
     try {
       this.#waiting.set(id, hold);
       await records.asked(id, input, decision, hold.expires_ms);
-      await this.#insert(id, bound, input, decision, for_ms);
+      await this.#insert(id, bound, input, decision, recorded, for_ms);
     } catch (error) {
       this.#waiting.delete(id);
       hold.end({ how: 'withdrawn', why: 'it could not be asked' });
@@ -149,7 +149,14 @@ export class Desk implements Approvals {
     return hold;
   }
 
-  async #insert(id: string, bound: Bound, input: Input, decision: Decision, for_ms: number): Promise<void> {
+  async #insert(
+    id: string,
+    bound: Bound,
+    input: Input,
+    decision: Decision,
+    recorded: unknown,
+    for_ms: number,
+  ): Promise<void> {
     const { database, replica, waiting_max, per_principal_max } = this.#parts;
     const person = personKey(bound.principal);
     await database.transaction(async (queries) => {
@@ -171,8 +178,8 @@ export class Desk implements Approvals {
       }
       await queries.query(
         `insert into sallyport.requests (id, replica, expires, decision_id, revision, principal_key, like_key, bound_key,
-           approval_keys, bound, approvals, input)
-         values ($1, $2, now() + make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+           approval_keys, bound, approvals, input, recorded)
+         values ($1, $2, now() + make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
         [
           id,
           replica.id,
@@ -188,6 +195,7 @@ export class Desk implements Approvals {
           JSON.stringify(bound),
           JSON.stringify(decision.approvals),
           JSON.stringify(input),
+          recorded === undefined ? null : JSON.stringify(recorded),
         ],
       );
       await tell(queries, { type: 'requested', id });

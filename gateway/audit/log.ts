@@ -61,6 +61,7 @@ const afterTheFact: ReadonlySet<RecordKind> = new Set([
   'hold_end',
   'revoke',
   'session_kill',
+  'webhook',
 ]);
 
 /**

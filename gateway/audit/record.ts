@@ -31,6 +31,8 @@ export type RecordKind =
   | 'administrator'
   /** A prompt was registered ahead of the operations that name it. */
   | 'prompt'
+  /** A webhook was told something, or could not be; or a message that came in through it was turned away. */
+  | 'webhook'
   /** By the log about itself: a line was found cut off, or records could not be written. */
   | 'audit';
 

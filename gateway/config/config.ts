@@ -1,4 +1,5 @@
 import type { ListenAddress, Target } from '../protocol.js';
+import type { Webhook } from './webhooks.js';
 
 /** The whole configuration: validated, with paths absolute, secrets resolved and defaults filled in. */
 export interface Config {
@@ -43,6 +44,7 @@ export interface ApprovalsConfig {
   readonly per_principal_max: number;
   /** How long the session that waited has to use what it was given. */
   readonly receipt_ms: number;
+  readonly webhooks: readonly Webhook[];
 }
 
 export interface IdentityConfig {

@@ -3,6 +3,9 @@ export { loadConfig } from './load.js';
 export { printable } from './printable.js';
 export { configSchema, publishedSchema } from './schema.js';
 export { duration } from './duration.js';
+export { readPeople, type People, type Person } from './people.js';
+export type { Answers, Webhook } from './webhooks.js';
+export { hookEvents, type HookEvent } from './webhooks-schema.js';
 export {
   principalKinds,
   signatureAlgorithms,

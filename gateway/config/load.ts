@@ -66,6 +66,7 @@ export async function loadConfig(
   const state = await readState(input.state, reading);
   const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
+  const approvals = await readApprovals(input.approvals, identity.providers, reading);
   refuseProblems(path, reading.problems);
 
   const later = leftOut(input, [...names, 'https']);
@@ -79,7 +80,7 @@ export async function loadConfig(
     policy,
     targets,
     state,
-    approvals: readApprovals(input.approvals),
+    approvals,
     audit,
     console: readConsole(input.console),
     masks,

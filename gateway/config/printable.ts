@@ -20,7 +20,14 @@ export function printable(config: Config): unknown {
     policy: config.policy,
     targets: config.targets.map((target) => ({ ...target, upstream: withoutSecrets(target.upstream) })),
     state: withoutSecrets(config.state),
-    approvals: config.approvals,
+    approvals: {
+      ...config.approvals,
+      // Slack's have their secret in the path.
+      webhooks: config.approvals.webhooks.map(({ url, ...webhook }) => ({
+        ...(withoutSecrets(webhook) as object),
+        ...(url === undefined ? {} : { url: new URL(url).origin }),
+      })),
+    },
     audit: config.audit,
     console: config.console,
     masks: config.masks.key === undefined ? {} : { key: redacted },

@@ -3,6 +3,8 @@ import type { Protocol } from '../protocol.js';
 import { principalKinds, signatureAlgorithms } from './config.js';
 import { durationPattern } from './duration.js';
 import { plannedListeners, plannedProtocols } from './planned.js';
+import { FileReferenceSchema, SecretSchema } from './references-schema.js';
+import { WebhookSchema, webhooks_max } from './webhooks-schema.js';
 
 /**
  * The form of sallyport.yaml. One schema serves the loader, the editors (docs/sallyport.schema.json, written by
@@ -21,15 +23,6 @@ const duration = (description: string, byDefault: string) =>
     description,
     'x-problem': 'is no duration; write 30s, 15m, 1h or 1h30m',
   });
-
-/** A value that stands in a file of its own. */
-export const FileReferenceSchema = Type.Object(
-  { file: text('Relative to the configuration file.') },
-  { ...closed, title: '{file: PATH}' },
-);
-
-/** A secret: `${NAME}` from the environment, or a file's content without its last line end. */
-export const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileReferenceSchema]);
 
 const AddressSchema = Type.String({
   description: 'HOST:PORT, [IPV6]:PORT. Port 0 takes any free one.',
@@ -220,6 +213,12 @@ const ApprovalsSchema = Type.Object(
       Type.Integer({ minimum: 1, maximum: 10_000, default: 20, description: 'Of them, those of one principal.' }),
     ),
     receipt: Type.Optional(duration('How long the session that waited has to use what it was given.', '1m')),
+    webhooks: Type.Optional(
+      Type.Array(WebhookSchema, {
+        maxItems: webhooks_max,
+        description: 'What is told of requests, and through what people may answer them.',
+      }),
+    ),
   },
   closed,
 );
@@ -303,6 +302,7 @@ export interface ConfigFile {
 }
 export type ListenerInput = Type.Static<typeof ListenerSchema>;
 export type ProviderInput = Type.Static<typeof ProviderSchema>;
+export type WebhookInput = Type.Static<typeof WebhookSchema>;
 export type TargetFileInput = Type.Static<typeof TargetSchema>;
 
 /** The JSON Schema of sallyport.yaml, with the upstreams of the protocols that are built. */

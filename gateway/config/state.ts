@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import type { Config } from './config.js';
+import type { Config, Provider } from './config.js';
 import { duration } from './duration.js';
 import type { Reading } from './load.js';
 import { absolute, resolveFiles } from './references.js';
 import type { ConfigFile } from './schema.js';
+import { readWebhooks } from './webhooks.js';
 
 type State = Config['state'];
 type Given = NonNullable<State['postgres']>;
@@ -68,10 +69,15 @@ function isCertificate(text: string): boolean {
   }
 }
 
-export function readApprovals(input: ConfigFile['approvals']): Config['approvals'] {
+export async function readApprovals(
+  input: ConfigFile['approvals'],
+  providers: readonly Provider[],
+  reading: Reading,
+): Promise<Config['approvals']> {
   return {
     waiting_max: input?.waiting_max ?? 1_000,
     per_principal_max: input?.per_principal_max ?? 20,
     receipt_ms: duration(input?.receipt ?? '1m') ?? 60_000,
+    webhooks: await readWebhooks(input?.webhooks ?? [], providers, reading),
   };
 }
