@@ -193,6 +193,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         prompts: new PromptsInMemory(now),
         approvers,
         sessions,
+        hooks: hooks.incoming,
       }),
     );
     return { listeners, policy, database, approvers, sessions, close };

@@ -1,10 +1,11 @@
 import type { Engine } from '#engine';
 import type { Logger } from 'pino';
 import type { PolicyKeeper } from '../bundles/index.js';
-import { apiGate, healthGate, listenHttps, ownCertificate } from './api/index.js';
+import { apiGate, healthGate, hookGate, listenHttps, ownCertificate } from './api/index.js';
 import type { Approvers } from './approvals/approvals.js';
 import { filesOf, type Audit } from './audit/index.js';
 import type { Config } from './config/index.js';
+import type { IncomingHooks } from './hooks/index.js';
 import type { Prompts } from './prompts.js';
 import type { Listener, Services } from './protocol.js';
 import type { Sessions } from './sessions.js';
@@ -21,6 +22,8 @@ export interface HttpsParts {
   readonly prompts: Prompts;
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
+  /** Through what people answer with a signature in the place of a token. */
+  readonly hooks: IncomingHooks;
 }
 
 /** Undefined where the configuration has no `listen.https`. */
@@ -47,7 +50,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   });
   const listener = await listenHttps({
     address: { ...address, tls: own ?? (address.tls as NonNullable<typeof address.tls>) },
-    gates: [healthGate(() => engine.current !== undefined), api],
+    gates: [healthGate(() => engine.current !== undefined), api, hookGate(parts.hooks, now)],
     log,
     now,
     strictTransport: own === undefined,

@@ -3,6 +3,7 @@ export { listenHttps, type App, type HttpGate } from './server.js';
 export { certificateFile, ownCertificate, type OwnCertificate } from './certificate.js';
 export { apiGate } from './api.js';
 export type { ApiParts } from './parts.js';
+export { hookGate } from './hooks.js';
 export { healthGate } from './health.js';
 export { Problem, problemOf } from './problem.js';
 export { rolesOf, type Caller, type RoleGroups } from './caller.js';

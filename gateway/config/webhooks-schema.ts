@@ -52,9 +52,9 @@ const AnswersSchema = Type.Object(
     ),
     team: Type.Optional(
       Type.String({
-        pattern: '^[TE][A-Z0-9]{2,30}$',
+        pattern: '^T[A-Z0-9]{1,30}$',
         description: 'Slack: the id of the one workspace that answers may come from.',
-        'x-problem': 'is no id of a Slack workspace; it begins with T, or E for an organization',
+        'x-problem': 'is no id of a Slack workspace; it begins with T',
       }),
     ),
   },

@@ -18,7 +18,15 @@ export class HookError extends Error {
 }
 
 export type HookProblem =
-  'unsigned' | 'stale' | 'signature' | 'replayed' | 'malformed' | 'unknown_person' | 'other_team' | 'people_unreadable';
+  | 'unsigned'
+  | 'stale'
+  | 'signature'
+  | 'replayed'
+  | 'malformed'
+  | 'unknown_person'
+  | 'other_team'
+  | 'people_unreadable'
+  | 'too_many';
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 

@@ -31,11 +31,15 @@ export function slackMessage(hook: Webhook, event: HookEvent, told: Told): Slack
       return request.status === 'waiting' ? effectMessage(told) : undefined;
     case 'ended':
       // Whose button it was has seen the message change.
-      return request.answers.at(-1)?.through === throughOf(hook) ? undefined : outcomeMessage(told);
+      return isAnswered(request) && request.answers.at(-1)?.through === throughOf(hook)
+        ? undefined
+        : outcomeMessage(told);
     case 'answered':
       return undefined;
   }
 }
+
+const isAnswered = ({ status }: ApprovalRequest) => status === 'approved' || status === 'refused';
 
 export const throughOf = ({ name }: Webhook): string => `webhook:${name}`;
 
