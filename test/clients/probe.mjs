@@ -1,19 +1,32 @@
 // Whether a client that has to be installed first can be had; installs it into the cache of node_modules if so.
 //
-//   node test/clients/probe.mjs python|jdbc
+//   node test/clients/probe.mjs python|jdbc|mappers|prisma|python-mappers|hibernate
 //
 // Exit code 0: it is there, and the last line says where. Anything else: it cannot be had on this machine.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const cache = join(dirname(fileURLToPath(import.meta.url)), '../../node_modules/.cache/sallyport-clients');
+const here = dirname(fileURLToPath(import.meta.url));
+const cache = join(here, '../../node_modules/.cache/sallyport-clients');
 const pythonPackages = ['psycopg[binary]==3.3.9', 'asyncpg==0.32.0', 'SQLAlchemy==2.1.9'];
+const pythonMappers = ['psycopg[binary]==3.3.9', 'SQLAlchemy==2.1.9', 'alembic==1.20.1', 'Django==5.2.19'];
+const nodeMappers = [
+  'pg@8.23.1',
+  'drizzle-orm@0.45.4',
+  'drizzle-kit@0.31.11',
+  'knex@3.3.0',
+  'typeorm@1.1.1',
+  'reflect-metadata@0.2.2',
+  'sequelize@6.37.8',
+];
+const prismaPackages = ['prisma@7.10.1', '@prisma/client@7.10.0', '@prisma/adapter-pg@7.10.1'];
 const pgjdbc = '42.7.7';
+const hibernate = '7.4.15.Final';
 
-const run = (command, parameters) => {
-  const { status } = spawnSync(command, parameters, { stdio: ['ignore', 'ignore', 'inherit'] });
+const run = (command, parameters, options = {}) => {
+  const { status } = spawnSync(command, parameters, { stdio: ['ignore', 'ignore', 'inherit'], ...options });
   if (status !== 0) throw new Error(`${command} ended with ${status}`);
 };
 
@@ -32,27 +45,58 @@ const once = (name, make) => {
   return folder;
 };
 
+const nameOf = (client, packages) => `${client}-${packages.join('-').replace(/[^\w.-]+/g, '_')}`;
+
+/** Packages in a folder, not a virtual environment: that could not be moved into its place. */
+const pip = (client, packages, modules) => {
+  const folder = once(nameOf(client, packages), (scratch) =>
+    run('python3', ['-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', '--target', scratch, ...packages]),
+  );
+  run('python3', ['-c', `import sys; sys.path.insert(0, ${JSON.stringify(folder)}); import ${modules}`]);
+  return folder;
+};
+
+/** Without install scripts: what wants to download more by itself is not to be had. */
+const npm = (client, packages, then = () => undefined) =>
+  once(nameOf(client, packages), (scratch) => {
+    writeFileSync(join(scratch, 'package.json'), '{"private":true}');
+    run('npm', ['install', '--silent', '--ignore-scripts', '--no-audit', '--no-fund', '--save-exact', ...packages], {
+      cwd: scratch,
+    });
+    then(scratch);
+  });
+
+/** Prisma's client is made of its schema. The name of an engine that it never starts keeps the command from downloading one. */
+const generatePrismaClient = (folder) => {
+  copyFileSync(join(here, 'mappers/schema.prisma'), join(folder, 'schema.prisma'));
+  run('node', ['node_modules/prisma/build/index.js', 'generate', '--schema', 'schema.prisma'], {
+    cwd: folder,
+    env: { ...process.env, CI: '1', CHECKPOINT_DISABLE: '1', PRISMA_SCHEMA_ENGINE_BINARY: process.execPath },
+  });
+};
+
 const makers = {
-  // Packages in a folder, not a virtual environment: that could not be moved into its place.
-  python: () => {
-    const folder = once(`python-${pythonPackages.join('-').replace(/[^\w.-]+/g, '_')}`, (scratch) =>
-      run('python3', [
-        '-m',
-        'pip',
-        'install',
-        '--quiet',
-        '--only-binary',
-        ':all:',
-        '--target',
-        scratch,
-        ...pythonPackages,
-      ]),
-    );
-    run('python3', [
-      '-c',
-      `import sys; sys.path.insert(0, ${JSON.stringify(folder)}); import psycopg, asyncpg, sqlalchemy`,
-    ]);
-    return folder;
+  python: () => pip('python', pythonPackages, 'psycopg, asyncpg, sqlalchemy'),
+  'python-mappers': () => pip('python-mappers', pythonMappers, 'psycopg, sqlalchemy, alembic, django'),
+  mappers: () => npm('mappers', nodeMappers),
+  prisma: () => npm('prisma', prismaPackages, generatePrismaClient),
+  hibernate: () => {
+    run('java', ['-version']);
+    const folder = once(`hibernate-${hibernate}-${pgjdbc}`, (scratch) => {
+      const dependency = (group, name, version) =>
+        `<dependency><groupId>${group}</groupId><artifactId>${name}</artifactId><version>${version}</version></dependency>`;
+      writeFileSync(
+        join(scratch, 'pom.xml'),
+        `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>check</groupId><artifactId>check</artifactId><version>1</version><dependencies>
+${dependency('org.hibernate.orm', 'hibernate-core', hibernate)}
+${dependency('org.postgresql', 'postgresql', pgjdbc)}
+</dependencies></project>`,
+      );
+      const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies';
+      run('mvn', ['-q', '-B', '-f', scratch, goal, `-DoutputDirectory=${join(scratch, 'jars')}`]);
+    });
+    return join(folder, 'jars/*');
   },
   jdbc: () => {
     if (process.env.SALLYPORT_TEST_JDBC !== '1') throw new Error('SALLYPORT_TEST_JDBC=1 asks for this test');

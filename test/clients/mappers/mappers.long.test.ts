@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { join } from 'node:path';
+import { clientTest } from '../support.js';
+import { asSeen, behindMasks, openShop, type Shop } from './world.js';
+
+const group = 'object mappers, through a gateway that masks,';
+const here = (name: string) => join(import.meta.dirname, name);
+
+describe(group, () => {
+  let shop: Shop;
+
+  beforeAll(async () => {
+    shop = await openShop();
+  });
+  afterAll(() => shop?.close());
+
+  function mapper(name: string, client: string, command: string, parameters: (packages: string) => readonly string[]) {
+    clientTest(group, `${name} gets what the server gives it, but for masked cells`, async () => {
+      const { direct, through } = await shop.check(client, command, parameters);
+      const failed = Object.entries(direct).filter(([, result]) => Object.hasOwn(Object(result) as object, 'failed'));
+      expect({ failed, through: asSeen(through) }).toEqual({ failed: [], through: behindMasks(direct) });
+    });
+  }
+
+  mapper('Drizzle', 'mappers', 'node', () => [here('drizzle.mjs')]);
+  mapper('Knex', 'mappers', 'node', () => [here('knex.mjs')]);
+  mapper('TypeORM', 'mappers', 'node', () => [here('typeorm.mjs')]);
+  mapper('Sequelize', 'mappers', 'node', () => [here('sequelize.mjs')]);
+  mapper('Prisma', 'prisma', 'node', () => [here('prisma.mjs')]);
+  mapper('SQLAlchemy', 'python-mappers', 'python3', () => [here('sqlalchemy_check.py')]);
+  mapper('Django', 'python-mappers', 'python3', () => [here('django_check.py')]);
+});
