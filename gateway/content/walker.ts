@@ -1,7 +1,9 @@
 import { patternKinds } from '#engine';
-import { behind_max, capitals_min, isBefore, isKey, isNumbers, match_units_max, searches, type Found, type Rest, type Search } from './finders.js'; // prettier-ignore
+import { findEmail } from './email.js';
+import { behind_max, isBefore, isKey, match_units_max, mayBeNumbers, type Finder, type Found, type Rest } from './found.js'; // prettier-ignore
 import { has, type Kinds } from './kinds.js';
 import { read, unit_bytes_max, type Reading } from './reading.js';
+import { finderOf, wantedOf } from './starts.js';
 
 /**
  * One walk over the bytes. It cuts them into spans: runs of bytes of which something could consist that is looked for,
@@ -64,14 +66,15 @@ const groupEnd = bytesOf('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ)');
 const groupStart = bytesOf('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ(+');
 const numberEnd = bytesOf(' \t\r\n,:[]{}');
 
-/** Finders that are wanted, and what must have been counted in a span for any of them to find something. */
+/** What is wanted, and by what was counted in a span the finders that may find something there. */
 interface Table {
-  readonly searches: readonly Search[];
   readonly ats: boolean;
   readonly numbers: boolean;
   readonly keys: boolean;
+  readonly finders: readonly (readonly Finder[])[];
 }
 
+const counted = { ats: 1, numbers: 2, keys: 4 } as const;
 const tables = new Map<Kinds, Table>();
 
 function tableOf(kinds: Kinds): Table {
@@ -80,7 +83,14 @@ function tableOf(kinds: Kinds): Table {
     const ats = has(kinds, 'email');
     const keys = has(kinds, 'key');
     const numbers = patternKinds.some((kind) => kind !== 'email' && kind !== 'key' && has(kinds, kind));
-    table = { searches: searches.filter(({ kind }) => has(kinds, kind)), ats, keys, numbers };
+    const finders = Array.from({ length: 8 }, (_, given) => {
+      const wanted = wantedOf(kinds, (given & counted.keys) !== 0, (given & counted.numbers) !== 0);
+      return [
+        ...(Object.values(wanted).includes(true) ? [finderOf(wanted)] : []),
+        ...(ats && (given & counted.ats) !== 0 ? [findEmail] : []),
+      ];
+    });
+    table = { ats, keys, numbers, finders };
     tables.set(kinds, table);
   }
   return table;
@@ -201,7 +211,7 @@ export class Walker {
       if (
         this.#escapes ||
         (this.#ats && wantsAts) ||
-        (wantsNumbers && isNumbers(digits, upper)) ||
+        (wantsNumbers && mayBeNumbers(digits, upper, at - span)) ||
         (wantsKeys && isKey(digits, dashes, at - span))
       ) {
         this.#keep(at, span, digits, upper, dashes);
@@ -229,17 +239,14 @@ export class Walker {
     this.#ats = this.#escapes = false;
   }
 
-  /** Of what was counted, what may find something. */
-  #searches(bytes: number): readonly Search[] {
-    if (this.#escapes) return this.#table.searches;
-    const digits = this.#digits;
-    const upper = this.#upper;
-    const numbers = isNumbers(digits, upper);
-    const keys = isKey(digits, this.#dashes, bytes);
-    return this.#table.searches.filter(({ kind, digits_min }) => {
-      if (kind === 'email') return this.#ats;
-      return kind === 'key' ? keys : numbers && (digits >= digits_min || upper >= capitals_min);
-    });
+  /** What may find something, by what was counted; behind escapes anything may stand. */
+  #finders(bytes: number): readonly Finder[] {
+    if (this.#escapes) return this.#table.finders[counted.ats | counted.numbers | counted.keys]!;
+    return this.#table.finders[
+      (this.#ats ? counted.ats : 0) |
+        (mayBeNumbers(this.#digits, this.#upper, bytes) ? counted.numbers : 0) |
+        (isKey(this.#digits, this.#dashes, bytes) ? counted.keys : 0)
+    ]!;
   }
 
   /** A span that does not end: its beginning is decided by what it has so far. */
@@ -254,8 +261,8 @@ export class Walker {
    */
   #look(buffer: Buffer, floor: number, to: number, limit: number, whole: boolean): void {
     const from = this.#span;
-    const table = this.#searches(to - from);
-    if (table.length === 0) {
+    const finders = this.#finders(to - from);
+    if (finders.length === 0) {
       if (whole) this.#close();
       else this.#span = limit;
       return;
@@ -264,7 +271,7 @@ export class Walker {
     const { text } = reading;
     const known: (Found | undefined)[] = [];
     let place = reading.from;
-    for (const [index, { find }] of table.entries()) known[index] = find(text, place);
+    for (const find of finders) known.push(find(text, place));
     for (;;) {
       let best: Found | undefined;
       for (const found of known) if (found !== undefined && (best === undefined || isBefore(found, best))) best = found;
@@ -276,7 +283,7 @@ export class Walker {
         this.#begin(best.rest);
         return;
       }
-      for (const [index, { find }] of table.entries()) {
+      for (const [index, find] of finders.entries()) {
         const found = known[index];
         if (found !== undefined && found.start < place) known[index] = find(text, place);
       }
