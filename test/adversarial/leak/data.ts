@@ -7,6 +7,8 @@ export interface Data {
   /** INSERTs, and what has to follow them: refreshes, statistics. */
   readonly sql: string;
   readonly canaries: ReadonlySet<string>;
+  /** Values that the corpus says to the server: somebody's number, the pseudonym of the same, how the first number begins. */
+  readonly words: { readonly guess: string; readonly hashed: string; readonly first: string };
   /** What another session has said, and left standing in what the server shows of sessions. */
   readonly overheard: string;
 }
@@ -193,6 +195,11 @@ export function makeData(variant: Variant): Data {
     variant,
     sql: statements.join(';\n'),
     canaries: canary.values,
+    words: {
+      guess: canary.word('customers.3.ssn'),
+      hashed: new Canaries('a').word('customers.3.tax_code'),
+      first: canary.word('customers.1.ssn').charAt(0),
+    },
     overheard: `select ${literal(canary.word('overheard'))}`,
   };
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres, throwawaySettings } from '../../../gateway/state/embedded.js';
-import { WireClient } from '../../support/wire.js';
 import { readCorpus, type Case } from './corpus.js';
 import { makeData, schema } from './data.js';
+import { attackElsewhere } from './elsewhere.js';
 import { families, printable, type Report } from './report.js';
 import { runAll, type Options, type Side, type Verdict } from './run.js';
 import { compareBoth, readUtility, type Comparison } from './utility.js';
@@ -20,9 +21,15 @@ const { values: options } = parseArgs({
     port: { type: 'string', default: '5432' },
     user: { type: 'string', default: 'postgres' },
     password: { type: 'string', default: process.env['PGPASSWORD'] ?? '' },
-    database: { type: 'string', default: 'postgres' },
-    // The same server's other database, filled with the variant b: then inference is measured there as well.
+    // Of a principal that may write, and of one that may build; where they have other ones.
+    writer: { type: 'string' },
+    builder: { type: 'string' },
+    database: { type: 'string', default: 'leak_a' },
+    // Another database, filled with the variant b: then inference is measured as well.
     other: { type: 'string' },
+    // Where TLS is spoken: the file of the certificate that has signed, and the name in the gateway's own.
+    ca: { type: 'string' },
+    servername: { type: 'string' },
     upstream: { type: 'string' },
     family: { type: 'string' },
     fixture: { type: 'string' },
@@ -34,7 +41,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 const remark = (line: string) => process.stderr.write(`${line}\n`);
 
 if (options.fixture !== undefined) {
-  say(options.fixture === 'policy' ? policyFiles() : fixture(options.fixture));
+  say(fixture(options.fixture));
 } else {
   const reports = options.host === undefined ? await here() : [await there(options.host)];
   if (options.json) say(JSON.stringify(reports, undefined, 2));
@@ -43,15 +50,15 @@ if (options.fixture !== undefined) {
   if (!options.direct && reports.some((report) => report.failures.length > 0)) process.exitCode = 1;
 }
 
-function fixture(variant: string): string {
-  if (variant !== 'a' && variant !== 'b') throw new Error('--fixture is a, b or policy');
-  return `${schema()};\n${makeData(variant).sql};\nanalyze;`;
+/** The schema on its own: both databases are made of one then, so that objects have equal numbers in both. */
+function fixture(part: string): string {
+  if (part === 'policy') return policyFiles();
+  if (part === 'schema') return schema();
+  if (part === 'a' || part === 'b') return `${makeData(part).sql};\nanalyze;`;
+  throw new Error('--fixture is schema, a, b or policy');
 }
 
-function chosen(words: Readonly<Record<string, string>>): Case[] {
-  const { family } = options;
-  return readCorpus(words).filter((given) => family === undefined || given.family.includes(family));
-}
+const wanted = (given: Case): boolean => options.family === undefined || given.family.includes(options.family);
 
 async function here(): Promise<Report[]> {
   const server = await startEmbeddedPostgres({
@@ -89,7 +96,7 @@ async function attack(world: World, through: Upstream | 'direct'): Promise<Repor
     newest: world.newest,
   };
   try {
-    const verdicts = await run(settings, chosen(world.words));
+    const verdicts = await run(settings, readCorpus(world.words).filter(wanted));
     const useful: Comparison[] = [];
     if (options.family === undefined || options.family === 'utility') {
       const direct = world.direct(world.a, through === 'direct' ? 'superuser' : through);
@@ -103,36 +110,19 @@ async function attack(world: World, through: Upstream | 'direct'): Promise<Repor
   }
 }
 
-async function there(host: string): Promise<Report> {
-  const started = Date.now();
-  const subject = (database: string): Subject => ({
-    open: () => (parameters) =>
-      WireClient.open({
-        host,
-        port: Number(options.port),
-        user: options.user,
-        password: options.password,
-        database,
-        parameters,
-      }),
-    close: async () => undefined,
-  });
-  const a = makeData('a');
-  const ssn = /values\n\(1, 'Customer 1', '[^']*', '[^']*', '(.)/.exec(a.sql)?.[1] ?? 'G';
-  const words = {
-    guess: [...a.canaries][2] ?? '',
-    hashed: [...a.canaries][0] ?? '',
-    first: ssn,
-    toast: 'pg_toast.pg_toast_1',
-  };
-  const settings: Options = {
-    a: { filled: undefined, subject: subject(options.database) },
-    b: options.other === undefined ? undefined : { filled: undefined, subject: subject(options.other) },
-    canaries: { a: a.canaries, b: makeData('b').canaries },
-    said: [words.guess, words.hashed],
-    newest: Number.MAX_SAFE_INTEGER,
-  };
-  return families(`${host}:${options.port}`, await run(settings, chosen(words)), [], Date.now() - started);
+function there(host: string): Promise<Report> {
+  const { password, database, other, ca, servername = host } = options;
+  return attackElsewhere(
+    {
+      host,
+      port: Number(options.port),
+      user: options.user,
+      passwords: { reader: password, writer: options.writer ?? password, builder: options.builder ?? password },
+      databases: { a: database, b: other },
+      ...(ca === undefined ? {} : { tls: { ca: readFileSync(ca, 'utf8'), servername } }),
+    },
+    wanted,
+  );
 }
 
 function run(settings: Options, cases: readonly Case[]): Promise<Verdict[]> {
