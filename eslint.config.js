@@ -141,5 +141,33 @@ export default defineConfig(
     },
     rules: { eqeqeq: ['error', 'always'], 'no-unused-vars': ['error', { caughtErrors: 'none' }], 'no-undef': 'error' },
   },
+  {
+    // The console's page runs in browsers; what parses text as markup has no place there.
+    files: ['gateway/console/page/**/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          'document',
+          'window',
+          'location',
+          'history',
+          'Node',
+          'EventSource',
+          'FormData',
+          'URLSearchParams',
+          'setInterval',
+        ].map((name) => [name, 'readonly']),
+      ),
+    },
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        ...['innerHTML', 'outerHTML', 'insertAdjacentHTML', 'srcdoc', 'setHTMLUnsafe'].map((property) => ({
+          property,
+          message: "Others' text must never become markup: make elements with h() of dom.js.",
+        })),
+      ],
+    },
+  },
   { files: ['**/*.cjs'], languageOptions: { sourceType: 'commonjs' } },
 );

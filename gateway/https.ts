@@ -1,16 +1,26 @@
 import type { Engine } from '#engine';
 import type { Logger } from 'pino';
 import type { PolicyKeeper } from '../bundles/index.js';
-import { apiGate, healthGate, hookGate, listenHttps, ownCertificate } from './api/index.js';
+import {
+  apiGate,
+  healthGate,
+  hookGate,
+  listenHttps,
+  ownCertificate,
+  type ApiParts,
+  type HttpGate,
+} from './api/index.js';
 import type { Approvers } from './approvals/approvals.js';
 import { filesOf, type Audit } from './audit/index.js';
 import type { Config } from './config/index.js';
+import { consoleGate } from './console/index.js';
 import type { IncomingHooks } from './hooks/index.js';
+import { createIdentity } from './identity/index.js';
 import type { Prompts } from './prompts.js';
 import type { Listener, Services } from './protocol.js';
 import type { Sessions } from './sessions.js';
 
-/** What is served over HTTPS, put together: health and the API. */
+/** What is served over HTTPS, put together: health, the API and the console. */
 export interface HttpsParts {
   readonly config: Config;
   readonly log: Logger;
@@ -36,7 +46,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   if (own !== undefined) {
     log.info({ file: own.file, fingerprint: own.fingerprint }, 'https: the certificate was made by this gateway');
   }
-  const api = apiGate({
+  const apiParts: ApiParts = {
     identify: parts.identify,
     roles: config.console,
     approvers: parts.approvers,
@@ -45,17 +55,55 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),
     policy: { status: () => policy.status(), rules: () => engine.current?.rules ?? [] },
+    policyLink: config.console.policy_link,
     log,
     now,
-  });
+  };
+  let port = address.port;
+  const page = openConsole(parts, apiParts, () => config.console.url ?? originOf({ host: address.host, port }));
   const listener = await listenHttps({
     address: { ...address, tls: own ?? (address.tls as NonNullable<typeof address.tls>) },
-    gates: [healthGate(() => engine.current !== undefined), api, hookGate(parts.hooks, now)],
+    gates: [
+      healthGate(() => engine.current !== undefined),
+      apiGate(apiParts),
+      hookGate(parts.hooks, now),
+      ...(page === undefined ? [] : [page.gate]),
+    ],
     log,
     now,
     strictTransport: own === undefined,
   });
-  return own === undefined ? listener : { ...listener, note: `certificate made here, SHA-256 ${own.fingerprint}` };
+  port = listener.address.port;
+  const close = async () => {
+    await listener.close();
+    page?.close();
+  };
+  return {
+    ...listener,
+    close,
+    ...(own === undefined ? {} : { note: `certificate made here, SHA-256 ${own.fingerprint}` }),
+  };
+}
+
+/** Undefined where the configuration says nothing of how people sign in. */
+function openConsole(
+  { config, log, now }: HttpsParts,
+  api: ApiParts,
+  origin: () => string,
+): { readonly gate: HttpGate; close(): void } | undefined {
+  const signIn = config.console.sign_in;
+  if (signIn === undefined) return undefined;
+  // An ID token is for the console and for nobody else; a token for the gateway signs nobody in here.
+  const provider = { ...signIn.provider, audience: [signIn.client_id] };
+  const identity = createIdentity({ ...config.identity, providers: [provider], now, log });
+  const gate = consoleGate(api, { signIn, origin, identify: (idToken) => identity.identify(idToken) });
+  return { gate, close: () => identity.close() };
+}
+
+/** Where a browser on this machine reaches the listener. */
+function originOf({ host, port }: { host: string; port: number }): string {
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+  return new URL(`https://${name}:${String(port)}`).origin;
 }
 
 /** What a certificate that is made here has to be good for. */

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import { approvalRoutes } from './approvals.js';
 import { auditRoutes } from './audit.js';
 import { callers, type Caller } from './caller.js';
@@ -17,19 +18,28 @@ declare module 'fastify' {
   }
 }
 
-/** /v1: every route asks for a token first. */
-export function apiGate(parts: ApiParts): HttpGate {
+/** A way into the API: where its routes stand, and who a request comes from. It rejects where that is nobody. */
+export interface ApiDoor {
+  readonly name: string;
+  readonly prefix: string;
+  identify(request: FastifyRequest): Promise<Caller>;
+}
+
+/** /v1, for whoever has a token; the console has a door of its own. Behind each, every route asks who it is first. */
+export function apiGate(
+  parts: ApiParts,
+  door: ApiDoor = { name: 'api', prefix: '/v1', identify: callers(parts) },
+): HttpGate {
   return {
-    name: 'api',
+    name: door.name,
     async register(app) {
       await app.register(
         async (scope) => {
-          const identify = callers(parts);
           // JSON or nothing: what a form on another site can send is not even read.
           scope.removeContentTypeParser('text/plain');
           scope.decorateRequest('caller');
           scope.addHook('onRequest', async (request) => {
-            request.caller = await identify(request);
+            request.caller = await door.identify(request);
           });
           const routes = scope as unknown as App;
           const streams = new EventStreams(parts);
@@ -43,7 +53,7 @@ export function apiGate(parts: ApiParts): HttpGate {
           policyRoutes(routes, parts);
           eventRoutes(routes, streams);
         },
-        { prefix: '/v1' },
+        { prefix: door.prefix },
       );
     },
   };

@@ -11,6 +11,7 @@ import type { ApiParts } from './parts.js';
 import { demand, type Caller } from './caller.js';
 import { isSame } from './access.js';
 import { notFound, Problem } from './problem.js';
+import { linked } from './rules.js';
 import type { App } from './server.js';
 
 const found_max = 200;
@@ -76,7 +77,9 @@ export function auditRoutes(app: App, parts: ApiParts): void {
     bounded(async () => {
       const found = await findDecision(await parts.auditFiles(), params.id);
       if (found === undefined || !maySeeDecision(caller, found.records)) throw notFound('decision');
-      return { ...found, rules: rulesOf(found.records, parts.policy.rules(), parts.policy.status().revision) };
+      const status = parts.policy.status();
+      const rules = rulesOf(found.records, parts.policy.rules(), status.revision);
+      return { ...found, rules: linked(rules, parts.policyLink, status) };
     }),
   );
 

@@ -17,6 +17,8 @@ export interface ApiParts extends CallerOptions {
   /** All files of the audit, rotated ones included. */
   readonly auditFiles: () => Promise<readonly string[]>;
   readonly policy: { status(): PolicyStatus; rules(): readonly RuleDescription[] };
+  /** Where a rule's line can be read: a URL with {commit}, {file} and {line}. */
+  readonly policyLink?: string | undefined;
   readonly log: Logger;
 }
 

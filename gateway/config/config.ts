@@ -133,4 +133,18 @@ export interface ConsoleConfig {
   readonly auditors: readonly string[];
   /** Where people reach it, without a "/" at its end. */
   readonly url?: string;
+  /** Where a rule's line can be read: a URL with {commit}, {file} and {line}. */
+  readonly policy_link?: string;
+  /** Absent: no console is served. */
+  readonly sign_in?: SignInConfig;
+}
+
+/** The console as a client of one of the identity providers (OpenID Connect Core 1.0, authorization code flow). */
+export interface SignInConfig {
+  readonly provider: Provider;
+  readonly client_id: string;
+  /** Absent: a public client; PKCE protects the code either way. */
+  readonly client_secret?: string;
+  /** "openid" is always among them. */
+  readonly scopes: readonly string[];
 }

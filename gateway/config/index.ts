@@ -18,5 +18,6 @@ export {
   type PolicyConfig,
   type PrincipalKind,
   type Provider,
+  type SignInConfig,
   type SignatureAlgorithm,
 } from './config.js';

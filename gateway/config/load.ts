@@ -67,6 +67,7 @@ export async function loadConfig(
   const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
   const approvals = await readApprovals(input.approvals, identity.providers, reading);
+  const people = await readConsole(input.console, { identity, https: listen.has('https') }, reading);
   refuseProblems(path, reading.problems);
 
   const later = leftOut(input, [...names, 'https']);
@@ -82,7 +83,7 @@ export async function loadConfig(
     state,
     approvals,
     audit,
-    console: readConsole(input.console),
+    console: people,
     masks,
     warnings: reading.warnings,
   };

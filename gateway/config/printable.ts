@@ -29,7 +29,7 @@ export function printable(config: Config): unknown {
       })),
     },
     audit: config.audit,
-    console: config.console,
+    console: withoutSecrets(config.console),
     masks: config.masks.key === undefined ? {} : { key: redacted },
     warnings: config.warnings,
   };

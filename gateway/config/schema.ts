@@ -262,6 +262,31 @@ const AuditSchema = Type.Object(
   closed,
 );
 
+const SignInSchema = Type.Object(
+  {
+    provider: Type.Optional(text('The name of one of identity.providers; absent: the only one.')),
+    client_id: text('What the provider calls the console.'),
+    client_secret: Type.Optional(
+      Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileReferenceSchema], {
+        description: 'Absent: a public client. PKCE is used either way.',
+      }),
+    ),
+    scopes: Type.Optional(
+      Type.Array(
+        Type.String({
+          pattern: '^[!#-\\[\\]-~]+$',
+          'x-problem': 'is no scope: one word, without quotes and backslashes',
+        }),
+        { uniqueItems: true, description: 'What is asked for beside openid, so that the ID token names groups.' },
+      ),
+    ),
+  },
+  {
+    ...closed,
+    description: 'How people sign in to the console: OpenID Connect, code flow with PKCE. Absent: no console.',
+  },
+);
+
 const ConsoleSchema = Type.Object(
   {
     url: Type.Optional(
@@ -280,8 +305,19 @@ const ConsoleSchema = Type.Object(
     auditors: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), { uniqueItems: true, description: 'Groups that may see everything.' }),
     ),
+    policy_link: Type.Optional(
+      Type.String({
+        pattern: '^https://[^\\s]+$',
+        description: "Where a rule's line can be read, with {commit}, {file} and {line} in it.",
+        'x-problem': 'must be an https:// address, as in https://git.example/policy/blob/{commit}/{file}#L{line}',
+      }),
+    ),
+    sign_in: Type.Optional(SignInSchema),
   },
-  { ...closed, description: 'Who may do what through the API, and what the gateway is called from outside.' },
+  {
+    ...closed,
+    description: 'Who may do what through the API and the console, and what the gateway is called from outside.',
+  },
 );
 
 /** What can be written in the file. Upstreams and listeners are typed by whoever knows their protocol. */
