@@ -1,7 +1,7 @@
 import { test } from '@jest/globals';
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import type { TestGateway } from '../support/gateway.js';
 import type { TestDatabase } from '../support/postgres.js';
 
@@ -38,6 +38,12 @@ function here(fullName: string): boolean {
 /** A test inside describe(`group`) that is skipped, by name, where its client cannot be had. */
 export function clientTest(group: string, name: string, run: () => Promise<void>, timeout_ms = 120_000): void {
   (here(`${group} ${name}`) ? test : test.skip)(name, run, timeout_ms);
+}
+
+/** Where a program of this name is; undefined where there is none. */
+export function onPath(name: string): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
 }
 
 export interface Outcome {

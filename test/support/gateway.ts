@@ -42,6 +42,8 @@ export interface TestGatewayOptions {
   readonly policy?: PolicyFiles;
   /** Targets' names; each is the same database. Default: orders. */
   readonly targets?: readonly string[];
+  /** Who issues tokens; its keys are written beside the configuration. Default: one of its own. */
+  readonly idp?: IdentityProvider;
   /** PEM; then the listener speaks TLS. */
   readonly tls?: { readonly certificate: string; readonly key: string };
   /** Further or other keys of sallyport.yaml, at its top level. */
@@ -63,7 +65,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-gateway-'));
   const policyFolder = join(folder, 'policy');
   const targets = options.targets ?? ['orders'];
-  const idp = await createIdentityProvider();
+  const idp = options.idp ?? (await createIdentityProvider());
   const judged: ((event: PolicyEvent) => void)[] = [];
   try {
     await mkdir(policyFolder);

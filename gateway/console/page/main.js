@@ -39,6 +39,7 @@ const reasons = {
   token: 'What the identity provider sent is not accepted here. The gateway’s log says why.',
 };
 
+const said_ms = 6_000;
 const main = document.getElementById('main');
 const said = document.getElementById('said');
 let me;
@@ -47,7 +48,13 @@ let drawing = 0;
 let stopListening = () => undefined;
 let jumping = false;
 
-const say = (text) => replace(said, text);
+let saying;
+/** Said to whoever looks and to whoever listens; gone after a while, as it covers a corner. */
+const say = (text) => {
+  clearTimeout(saying);
+  replace(said, visible(text));
+  saying = setTimeout(() => replace(said), said_ms);
+};
 const go = (to) => {
   if (location.hash === to) void draw();
   else location.hash = to;
