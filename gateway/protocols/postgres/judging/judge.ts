@@ -24,6 +24,9 @@ import { limitError, type ExpectationEnd } from '../session/responses.js';
 import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
 import type { Waiting } from '../session/waiting.js';
 import { keepsLocks } from './wrote.js';
+import { unlimited } from '../session/limits.js';
+import { Reading } from '../effect/reading.js';
+import { Trial, type Run } from '../effect/trial.js';
 
 export const noParameters: DecodedParameters = { values: [], undecoded: false };
 
@@ -39,6 +42,8 @@ export interface JudgeParts {
   readonly interpreter: () => Interpreter;
   /** Whether it is sure that the server reads this text as the gateway does. */
   readonly readable: (text: string) => boolean;
+  /** Stops what the server runs for this session; resolves when the server has been told. */
+  readonly cancel: () => Promise<void>;
 }
 
 /** What becomes of an execution that has to wait for people. */
@@ -47,6 +52,24 @@ export interface Held {
   began?(): Awaitable;
   /** It was approved: it is to be understood, judged and sent as if it came now. */
   again(): Awaitable;
+  /** How it is run before it is answered, where policy asks to see what it does. */
+  ahead(leaving: Leaving): Ahead;
+}
+
+/** One way of running it ahead: a query string, or a portal. */
+export interface Ahead extends Pick<Run, 'reason' | 'send'> {
+  readonly text: string;
+  /** It was committed, or its savepoint released. */
+  kept(): Awaitable;
+}
+
+/** An execution that waits, with what it would leave as. */
+interface Waiter {
+  readonly judged: Judged;
+  readonly portal: Portal | undefined;
+  readonly mode: Mode;
+  readonly held: Held;
+  readonly enforcement: Enforcement;
 }
 
 /** From a query string to a decision: interpreted, looked up, judged, recorded; or refused in the client's own words. */
@@ -63,8 +86,12 @@ export class Judge {
   readonly #open = new Map<Submission, boolean>();
   /** The present transaction may hold locks that others wait for. */
   #wrote = false;
+  readonly #cancel: () => Promise<void>;
+  /** What runs ahead of its answer. */
+  #trial: Trial | undefined;
 
-  constructor({ exchange, names, session, place, waiting, interpreter, readable }: JudgeParts) {
+  constructor({ exchange, names, session, place, waiting, interpreter, readable, cancel }: JudgeParts) {
+    this.#cancel = cancel;
     this.#exchange = exchange;
     this.#names = names;
     this.#session = session;
@@ -233,7 +260,8 @@ export class Judge {
     );
     return then(submission, (known) => {
       const { decision, hold } = known;
-      if (decision.outcome === 'hold' && hold !== undefined) return this.#wait(decision, hold, mode, held);
+      if (decision.outcome === 'hold' && hold !== undefined)
+        return this.#wait(decision, hold, { judged, portal, mode, held, enforcement });
       return this.#submitted(known, enforcement, judged, portal, mode, go);
     });
   }
@@ -260,22 +288,112 @@ export class Judge {
     return enforce(decision);
   }
 
-  /** Nothing of it has been sent. The client waits in its connection, and is told why. */
-  async #wait(decision: Decision, hold: Hold, mode: Mode, held: Held): Promise<void> {
+  /** The client waits in its connection, and is told why. Nothing of it has been sent, or what was can still be taken back. */
+  async #wait(decision: Decision, hold: Hold, waiter: Waiter): Promise<void> {
+    const { mode, held } = waiter;
     const exchange = this.#exchange;
     const target = this.#session.target.input.name;
     await held.began?.();
-    const failed = () => exchange.over || (mode === 'extended' && exchange.skipping);
-    if (failed()) {
+    if (this.#failed(mode)) {
       hold.withdraw(exchange.over ? 'client_gone' : 'session_ended');
       return;
     }
+    const circumstances = this.circumstances(waiter.judged.whole);
     exchange.toClient.push(codec.noticeResponse(waitingNotice(decision, target, hold, Date.now())));
     exchange.flush();
+    const ahead = hold.preview ? held.ahead(waiter.enforcement.leaving) : undefined;
+    const trial = ahead === undefined ? undefined : this.#try(hold, ahead, waiter, decision);
     const end = await this.#waiting.until(hold);
-    if (failed()) return;
-    if (end.how === 'approved') return held.again();
-    exchange.refuse(codec.errorResponse(notApproved(decision, target, hold, end)), mode);
+    await trial?.answered(end.how === 'approved');
+    this.#trial = undefined;
+    if (this.#failed(mode)) return;
+    if (end.how !== 'approved') {
+      exchange.refuse(codec.errorResponse(notApproved(decision, target, hold, end)), mode);
+      return;
+    }
+    if (trial === undefined || ahead === undefined || !(trial.stands || trial.isUndone)) return held.again();
+    if (trial.stands || (await trial.repeat())) return this.#keep(trial, ahead, waiter, circumstances);
+    if (this.#failed(mode)) return;
+    const changed = { how: 'withdrawn', why: 'it does something else by now than what was approved' } as const;
+    exchange.refuse(codec.errorResponse(notApproved(decision, target, hold, changed)), mode);
+  }
+
+  #failed(mode: Mode): boolean {
+    return this.#exchange.over || (mode === 'extended' && this.#exchange.skipping);
+  }
+
+  /** Runs it before it is answered, for whoever answers to see what it does. */
+  #try(hold: Hold, ahead: Ahead, { judged, portal, enforcement }: Waiter, decision: Decision): Trial {
+    const { values, undecoded } = this.#decoded(portal);
+    const { leaving, rebind, guard } = enforcement;
+    const reason = (): Promise<string | undefined> => {
+      if (judged.refers.length > 0) return Promise.resolve('what EXECUTE and FETCH run was made before');
+      if (rebind) return Promise.resolve('masks or filters are others than when it was bound');
+      if (!unlimited(limitsOf(decision, judged.refers))) return Promise.resolve('its answer is limited by policy');
+      return ahead.reason();
+    };
+    this.#trial = new Trial({
+      exchange: this.#exchange,
+      reading: new Reading(this.#session, this.#place, this.#interpreter),
+      hold,
+      cancel: this.#cancel,
+      run: {
+        template: judged.template,
+        text: leaving.text ?? judged.template.text,
+        parameters: undecoded ? undefined : values,
+        guarded: guard !== undefined,
+        reason,
+        send: () => ahead.send(),
+      },
+    });
+    return this.#trial;
+  }
+
+  /** It was approved as it ran: judged anew, so that what was given is used up, recorded, and kept. */
+  async #keep(trial: Trial, ahead: Ahead, waiter: Waiter, circumstances: Circumstances): Promise<void> {
+    const { judged, portal, mode } = waiter;
+    const exchange = this.#exchange;
+    let enforcement = unrestrained;
+    const enforce = (decision: Decision) =>
+      after(this.#enforcer.enforce(judged, portal, decision), (found): Enforced => {
+        enforcement = found;
+        const same =
+          found.leaving.key === waiter.enforcement.leaving.key && unlimited(limitsOf(decision, judged.refers));
+        return found.refusal !== undefined || same ? found : { refusal: ranOtherwise };
+      });
+    const submission = await this.#session.submit(this.executeOf(judged.whole, portal), circumstances, enforce);
+    const { decision, hold } = submission;
+    if (decision.outcome !== 'allow') {
+      // Policy has changed meanwhile, and says otherwise.
+      await trial.undo();
+      if (hold !== undefined) return this.#wait(decision, hold, { ...waiter, enforcement });
+      if (!this.#failed(mode)) this.deny(decision, judged.whole, mode);
+      return;
+    }
+    this.#open.set(submission, keepsLocks(judged.whole));
+    try {
+      await submission.recorded;
+    } catch (error) {
+      this.#open.delete(submission);
+      await trial.undo();
+      if (!exchange.over) exchange.refuse(failureResponse(error), mode);
+      return;
+    }
+    if (this.#failed(mode)) return this.skip(submission);
+    const done = await trial.commit();
+    const end = trial.end ?? nothingRan;
+    if ('error' in done) {
+      this.settle(submission, { ...end, error: { code: done.sqlstate, message: '' } }, true);
+      if (!exchange.over) exchange.refuse(done.error, mode);
+      return;
+    }
+    this.settle(submission, end, true);
+    if (exchange.over) return;
+    exchange.toClient.push(done.answer);
+    if (mode === 'query') exchange.toClient.push(codec.readyForQuery(exchange.transaction));
+    if (exchange.transaction === 'I') this.#names.idle();
+    await ahead.kept();
+    exchange.flush();
   }
 
   #submitted(
@@ -345,6 +463,7 @@ export class Judge {
 
   /** The connection is gone: what became of what was under way is not known. */
   abandon(): void {
+    this.#trial?.stop();
     for (const submission of this.#open.keys()) submission.settle({ status: 'lost' });
     this.#open.clear();
   }
@@ -443,11 +562,14 @@ export class Judge {
   }
 
   executeOf(template: Template, portal: Portal | undefined): Operation {
-    if (portal === undefined) return executeOperation(template, this.#place, noParameters);
+    return executeOperation(template, this.#place, this.#decoded(portal));
+  }
+
+  #decoded(portal: Portal | undefined): DecodedParameters {
+    if (portal === undefined) return noParameters;
     const { values, formats, prepared } = portal;
     const decoded = values.length === 0 ? noParameters : decodeParameters(values, formats, prepared.types);
-    const foreign = hasForeignType(prepared.types);
-    return executeOperation(template, this.#place, foreign ? { ...decoded, undecoded: true } : decoded);
+    return hasForeignType(prepared.types) ? { ...decoded, undecoded: true } : decoded;
   }
 
   #prepareOf(template: Template, types: readonly number[]): Operation {
@@ -484,6 +606,13 @@ const cannotTell = (name: string) =>
     undefined,
     'Send the two statements one after the other.',
   );
+
+const ranOtherwise = {
+  code: 'policy_changed',
+  message: 'masks, filters or limits are others than when it was run to be looked at: send it again',
+} as const;
+
+const nothingRan: ExpectationEnd = { rows: 0, bytes: 0, tag: '' };
 
 /** In the words that drivers know: they prepare the statement again. */
 const plannedOtherwise = new StatementError('0A000', 'cached plan must not change result type');

@@ -59,6 +59,7 @@ export class Exchange {
   readonly #client: Socket;
   readonly #events: ExchangeEvents;
   #waiters: (() => void)[] = [];
+  #leftOver = false;
 
   constructor(client: Socket, upstream: Socket, events: ExchangeEvents) {
     this.#client = client;
@@ -153,11 +154,15 @@ export class Exchange {
    * A read of the gateway's own in the client's session, at a message boundary and unseen by the client. Rejects with
    * AskFailed.
    */
-  async ask(sql: string, parameters: readonly (string | null)[]): Promise<(string | null)[][]> {
+  async ask(
+    sql: string,
+    parameters: readonly (string | null)[],
+    { inFailed = false, tells = false }: AskOptions = {},
+  ): Promise<(string | null)[][]> {
     await this.drained();
     if (this.over) throw new AskFailed(sqlstates.ended, 'the session has ended', false);
     if (this.batchSent && this.skipping) throw new AskFailed(sqlstates.failedTransaction, aborted, false);
-    if (this.transaction === 'E') throw new AskFailed(sqlstates.failedTransaction, aborted, true);
+    if (this.transaction === 'E' && !inFailed) throw new AskFailed(sqlstates.failedTransaction, aborted, true);
     return new Promise((resolve, reject) => {
       const rows: (string | null)[][] = [];
       let failure: ServerError | undefined;
@@ -165,12 +170,21 @@ export class Exchange {
         failure ??= error;
       };
       const done = () => {
+        this.#leftOver = failure !== undefined;
         if (failure === undefined) resolve(rows);
         else reject(new AskFailed(failure.code, failure.message, true));
       };
       // Inside a batch a Sync would end the client's implicit transaction: a Flush brings the answer as well.
       const inBatch = this.batchSent;
       const name = this.own;
+      // Of a read that failed on its way the server may have statement and portal still.
+      if (this.#leftOver) {
+        for (const left of [codec.closePortal(name), codec.closeStatement(name)]) {
+          this.toUpstream.push(left);
+          this.responses.expect({ kind: 'close', hidden: true });
+        }
+        this.#leftOver = false;
+      }
       this.toUpstream.push(
         Buffer.concat([
           codec.parse(name, sql),
@@ -181,9 +195,9 @@ export class Exchange {
           inBatch ? codec.flush : codec.sync,
         ]),
       );
-      this.responses.expect({ kind: 'parse', hidden: true, ended: failed });
-      this.responses.expect({ kind: 'bind', hidden: true, ended: failed });
-      this.responses.expect({ kind: 'execute', hidden: true, row: (row) => rows.push(row), ended: failed });
+      this.responses.expect({ kind: 'parse', hidden: true, tells, ended: failed });
+      this.responses.expect({ kind: 'bind', hidden: true, tells, ended: failed });
+      this.responses.expect({ kind: 'execute', hidden: true, tells, row: (row) => rows.push(row), ended: failed });
       this.responses.expect({ kind: 'close', hidden: true, ended: failed });
       this.responses.expect({
         kind: 'close',
@@ -215,6 +229,13 @@ export class Exchange {
       this.responses.expectSync(this.endBatch());
     }
   }
+}
+
+export interface AskOptions {
+  /** It ends a failed transaction, or goes back in one: the server looks at it there. */
+  readonly inFailed?: boolean;
+  /** What the server says of it goes where answers go. */
+  readonly tells?: boolean;
 }
 
 const transactional: ReadonlySet<Control['kind']> = new Set([

@@ -25,6 +25,9 @@ import type { Outbox } from '../wire/outbox.js';
  */
 export type ExpectationKind = 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'local';
 
+/** What takes messages for the client. The buffer of what is passed or pulled must not change afterwards. */
+export type Sink = Pick<Outbox, 'push' | 'pass' | 'pull'>;
+
 export interface ServerError {
   readonly code: string;
   readonly message: string;
@@ -122,11 +125,19 @@ export class Responses {
   #content: Kinds = noKinds;
 
   readonly #client: Outbox;
+  /** Where answers go: to the client, or where they are kept until they may. */
+  #out: Sink;
   readonly #events: ResponseEvents;
 
   constructor(client: Outbox, events: ResponseEvents) {
     this.#client = client;
+    this.#out = client;
     this.#events = events;
+  }
+
+  /** From now on answers are kept there; undefined: they go to the client. What the server says of itself always does. */
+  divert(kept: Sink | undefined): void {
+    this.#out = kept ?? this.#client;
   }
 
   /** The server has said its last words. */
@@ -192,14 +203,14 @@ export class Responses {
         if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         if (reader.first) this.#rows++;
         this.#bytes += end - start;
-        if (head.guard === undefined || head.guard.content === noKinds) this.#client.pass(buffer, start, end);
+        if (head.guard === undefined || head.guard.content === noKinds) this.#out.pass(buffer, start, end);
         else this.#searchRow(reader, head, head.guard.content);
         return;
       case backend.copyData:
         if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(type);
         if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         this.#bytes += end - start;
-        if (this.#copy === undefined) this.#client.pass(buffer, start, end);
+        if (this.#copy === undefined) this.#out.pass(buffer, start, end);
         else this.#searchCopy(reader, this.#copy);
         return;
       case backend.commandComplete:
@@ -255,7 +266,7 @@ export class Responses {
         return;
       case backend.notificationResponse:
         if (this.#content === noKinds) this.#client.pass(buffer, start, end);
-        else this.#replaced(reader, maskNotification(reader, this.#content));
+        else this.#client.push(maskNotification(reader, this.#content) ?? Buffer.from(buffer.subarray(start, end)));
         return;
       case backend.parameterStatus: {
         const { name, value } = decodeParameterStatus(reader);
@@ -272,13 +283,13 @@ export class Responses {
   #searchRow({ buffer, start, end }: FrameReader, head: Expectation, content: Kinds): void {
     const columns = head.columns === undefined ? this.#columns : head.columns();
     if (columns === undefined) throw new ProtocolError('the server sent a row before it described it');
-    this.#client.pull(buffer, start, maskRow({ buffer, start, end }, columns, content));
+    this.#out.pull(buffer, start, maskRow({ buffer, start, end }, columns, content));
   }
 
   #searchCopy(reader: FrameReader, copy: CopyMask): void {
     const may = copy.data(reader);
-    if (may === true) this.#client.pass(reader.buffer, reader.start, reader.end);
-    else if (may !== undefined) this.#client.push(may);
+    if (may === true) this.#out.pass(reader.buffer, reader.start, reader.end);
+    else if (may !== undefined) this.#out.push(may);
   }
 
   /** CopyOutResponse: [format: byte]… */
@@ -291,13 +302,13 @@ export class Responses {
   #copyEnds({ meter }: Expectation): void {
     const rest = this.#copy?.finish();
     this.#copy = undefined;
-    if (rest !== undefined && meter?.exceeded === undefined) this.#client.push(rest);
+    if (rest !== undefined && meter?.exceeded === undefined) this.#out.push(rest);
   }
 
   /** Another message in place of one, where there is one. */
   #replaced({ buffer, start, end }: FrameReader, other: Buffer | undefined): void {
-    if (other === undefined) this.#client.pass(buffer, start, end);
-    else this.#client.push(other);
+    if (other === undefined) this.#out.pass(buffer, start, end);
+    else this.#out.push(other);
   }
 
   #unexpected(type: number): never {
@@ -306,7 +317,7 @@ export class Responses {
 
   #show(reader: FrameReader, head: Expectation): void {
     if (head.hidden !== true && head.meter?.exceeded === undefined)
-      this.#client.pass(reader.buffer, reader.start, reader.end);
+      this.#out.pass(reader.buffer, reader.start, reader.end);
   }
 
   /** Whether the server may have met values of the statement that this is about. */
@@ -362,7 +373,7 @@ export class Responses {
     }
     const unanswered = head.meter?.exceeded !== undefined && this.#error === undefined;
     const shown = head.ready ?? head.hidden !== true;
-    if (shown && !unanswered) this.#client.pass(reader.buffer, reader.start, reader.end);
+    if (shown && !unanswered) this.#out.pass(reader.buffer, reader.start, reader.end);
     this.#events.ready(status, !shown);
     this.#finish(unanswered ? overrun : this.#error === undefined ? nothing : { error: this.#error });
     if (status === 'I') this.#transaction = undefined;
@@ -375,15 +386,16 @@ export class Responses {
     const fatal = (fields.get('V') ?? fields.get('S')) !== 'ERROR';
     // The server's last words reach the client whoever they were for.
     if (fatal || head === undefined) {
+      this.divert(undefined);
       this.#say(reader, head);
       this.#error = error;
       this.#fatal ||= fatal;
       return;
     }
     const exceeded = head.meter?.exceeded !== undefined;
-    if (exceeded) this.#client.push(head.overrun!());
+    if (exceeded) this.#out.push(head.overrun!());
     else if (head.replacement !== undefined)
-      this.#client.push((error.code === failedTransaction ? head.inFailed : undefined) ?? head.replacement);
+      this.#out.push((error.code === failedTransaction ? head.inFailed : undefined) ?? head.replacement);
     else if (head.tells === true || head.hidden !== true) this.#say(reader, head);
     if (head.kind === 'query' || head.kind === 'sync') {
       this.#error = exceeded ? limitError : error;
@@ -435,7 +447,7 @@ export class Responses {
     // Called on the expectation, which may be more than a literal.
     if (whole !== false) expectation.ended?.(whole);
     while (locals && this.#queue[this.#head]?.kind === 'local') {
-      this.#client.push(this.#queue[this.#head]!.replacement!);
+      this.#out.push(this.#queue[this.#head]!.replacement!);
       this.#queue.splice(this.#head, 1);
     }
     if (this.empty) this.#events.drained();

@@ -11,7 +11,8 @@ import { Exchange, then, type Awaitable } from './exchange.js';
 import { ExtendedProtocol } from './extended.js';
 import { Farewells } from '../wire/farewells.js';
 import { Unmasked } from '../enforcing/guard.js';
-import { Judge } from '../judging/judge.js';
+import { Judge, type Ahead } from '../judging/judge.js';
+import type { Leaving } from '../enforcing/leaving.js';
 import { Limiting } from './limiting.js';
 import { unlimited } from './limits.js';
 import type { Received } from './names.js';
@@ -41,6 +42,9 @@ const linger_ms_max = 2_000;
 
 /** What a client may send behind an operation that waits for people; more stays in its own socket. */
 const read_ahead_bytes_max = 1024 * 1024;
+
+/** A driver sends the end of a batch with it: what has not come by then is waited for by the client. */
+const behind_ms_max = 500;
 
 export interface SessionParts {
   readonly client: Socket;
@@ -79,6 +83,8 @@ export class PostgresSession {
   /** An operation waits for people: what the client sends meanwhile is looked through, and kept. */
   #readAhead: Farewells | undefined;
   #clientEnded = false;
+  /** Something has come behind an operation that waits. */
+  #arrived: () => void = () => undefined;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -111,6 +117,7 @@ export class PostgresSession {
       waiting: this.#waiting,
       interpreter,
       readable: (text) => this.#readable(text),
+      cancel: () => parts.cancel(),
     });
     this.#extended = new ExtendedProtocol({
       exchange,
@@ -120,6 +127,7 @@ export class PostgresSession {
       untilCopyIsClear: () => this.#copying.untilClear(),
       executed: () => this.#copying.clear(false),
       limit: (permit) => this.#limit(permit),
+      behind: () => this.#behind(),
     });
     this.#fromUpstream = new codec.FrameReader((type) => exchange.responses.streams(type));
     this.#interpreter = parts.makeInterpreter((sql, parameters) => exchange.ask(sql, parameters));
@@ -157,6 +165,7 @@ export class PostgresSession {
     if (this.#busy) {
       this.#chunks.push(chunk);
       this.#lookAhead(chunk);
+      this.#arrived();
       return;
     }
     this.#fromClient.push(chunk);
@@ -175,6 +184,22 @@ export class PostgresSession {
     if (this.#readAhead === undefined) return;
     if (this.#readAhead.read(chunk)) this.end('client_left');
     else if (this.#readAhead.bytes > read_ahead_bytes_max) this.#client.pause();
+  }
+
+  /** The type of the next message of a client that waits; undefined where none comes soon. */
+  async #behind(): Promise<number | undefined> {
+    const first = () => [this.#fromClient.rest(), ...this.#chunks].find((chunk) => chunk.length > 0)?.[0];
+    const found = first();
+    if (found !== undefined) return found;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, behind_ms_max);
+      this.#arrived = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#arrived = () => undefined;
+    return first();
   }
 
   #holdEnded(): void {
@@ -312,9 +337,39 @@ export class PostgresSession {
         // What its names mean may be another thing by the time that it is approved: it is read anew.
         return this.#judge.submit(judged, undefined, 'query', go, {
           again: () => this.#judgeQuery(buffer, start, end),
+          ahead: (leaving) => this.#aheadOf(template, leaving),
         });
       }),
     );
+  }
+
+  /** The string as it is run before it is answered. */
+  #aheadOf({ text, statements }: Template, leaving: Leaving): Ahead {
+    const exchange = this.#exchange;
+    const sent = leaving.text ?? text;
+    return {
+      text: sent,
+      reason: () => Promise.resolve(undefined),
+      send: () =>
+        new Promise((resolve) => {
+          this.#names.querySent();
+          exchange.toUpstream.push(codec.query(sent));
+          const answered = exchange.endBatch();
+          exchange.responses.expect({
+            kind: 'query',
+            ready: false,
+            guard: leaving.guard,
+            completed: (index) => this.#names.ran(statements[index], text, leaving),
+            ended: (end) => {
+              answered?.();
+              this.#names.queryAnswered();
+              resolve(end);
+            },
+          });
+          exchange.toUpstream.flush();
+        }),
+      kept: () => undefined,
+    };
   }
 
   #sendQuery(template: Template, permit: Permit, frame: Received): Awaitable {
