@@ -44,6 +44,7 @@ describe('the demo', () => {
   const stage = (answer: () => Promise<unknown>): Stage => ({
     agent: { query: answer } as unknown as pg.Client,
     print: createPrinter({ write: () => true }, { json: true }),
+    approver: { waiting: () => new Promise(() => undefined), approve: async () => undefined },
     commitChange: async () => ({ id: '0'.repeat(40), done_ms: 0 }),
     diff: async () => '',
     inForce: async () => undefined,

@@ -52,7 +52,7 @@ create table app.orders (
 );
 
 create table app.order_items (
-  order_id integer not null references app.orders,
+  order_id integer not null references app.orders on delete cascade,
   line smallint not null,
   product_id integer not null references app.products,
   quantity integer not null check (quantity > 0),

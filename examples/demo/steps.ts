@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Approver } from './approver.js';
 import type { Printer, Refusal } from './print.js';
 import type { Commit } from './repository.js';
 
@@ -7,6 +8,8 @@ export interface Stage {
   /** An ordinary driver, connected through the gateway with a token as its password; all steps share this connection. */
   readonly agent: pg.Client;
   readonly print: Printer;
+  /** Another person, who answers what waits. */
+  readonly approver: Approver;
   /** Commits the prepared change to the policy repository. */
   readonly commitChange: () => Promise<Commit>;
   readonly diff: (commit: string) => Promise<string>;
@@ -50,6 +53,8 @@ where region = 'EU'
 limit 10`;
 
 const deletion = 'delete from app.orders';
+
+const removal = `delete from app.orders where status = 'placed' and placed_at < '2026-01-01'`;
 
 const payments = `select method, count(*) as payments, sum(amount) as amount
 from app.payments
@@ -106,6 +111,38 @@ export const steps: readonly Step[] = [
       expect(Number(rows[0]?.['orders']) > 0, 'the orders are gone');
       print.passed(
         `both denied with a reason; the connection goes on, and all ${String(rows[0]?.['orders'])} orders are there`,
+      );
+    },
+  },
+  {
+    title: 'A delete that people approve by what it does',
+    why: "It runs in a transaction that nobody has committed. The shop's owner sees its rows, with those that a cascade takes along, and says yes.",
+    async run({ agent, print, approver }) {
+      print.sql(removal);
+      const answered = allowed(agent, removal);
+      const ended = answered.then(() => {
+        throw new StepFailed('this should have waited for an approval');
+      });
+      const { id, effect } = await Promise.race([approver.waiting(), ended]);
+      ended.catch(() => undefined);
+      expect(
+        effect?.basis === 'measured',
+        `its effect should have been measured: ${effect?.reason ?? 'there is none'}`,
+      );
+      print.table(
+        effect.relations.map(({ sample: _, indirect, ...counts }) => ({
+          ...counts,
+          by: indirect === true ? 'cascade' : 'statement',
+        })),
+      );
+      print.table((effect.relations[0]?.sample ?? []).map(({ before }) => before ?? {}));
+      const { deleted = 0 } = effect.relations.find(({ relation }) => relation === 'app.orders') ?? {};
+      expect(deleted > 0, 'no order would be deleted');
+      await approver.approve(id, 'they were never paid');
+      const { rowCount } = await answered;
+      expect(rowCount === deleted, `${String(deleted)} rows were shown, and ${String(rowCount)} deleted`);
+      print.passed(
+        `request ${id}: shown, approved over the API, committed; the agent's client got its "DELETE ${String(rowCount)}"`,
       );
     },
   },

@@ -10,6 +10,7 @@ import { loadConfig } from '../../gateway/config/index.js';
 import { startGateway } from '../../gateway/gateway.js';
 import { protocols } from '../../gateway/registry.js';
 import { startEmbeddedPostgres, throwawaySettings } from '../../gateway/state/embedded.js';
+import { createApprover } from './approver.js';
 import { freeOrAny, usualPorts } from './ports.js';
 import type { Printer } from './print.js';
 import { audience, startProvider, token_seconds, type DemoClient } from './provider.js';
@@ -18,7 +19,7 @@ import { fillShop } from './shop.js';
 import { StepFailed, type Stage } from './steps.js';
 
 /** Everything that the demo needs, up and running. */
-export interface World extends Pick<Stage, 'commitChange' | 'diff' | 'inForce'> {
+export interface World extends Pick<Stage, 'approver' | 'commitChange' | 'diff' | 'inForce'> {
   /** Through the gateway; the password is a token. */
   readonly connection: {
     readonly host: string;
@@ -56,6 +57,13 @@ const agent: DemoClient = {
       text: 'Prepare the month-end report for October: revenue by region, payments by method.',
     },
   },
+};
+
+/** Who answers what waits. */
+const owner: DemoClient = {
+  id: 'ada@shop.example',
+  secret: randomBytes(16).toString('hex'),
+  claims: { kind: 'human', groups: ['shop-owners'], roles: [] },
 };
 
 /** Builds it, saying what stands. Whatever goes wrong, what was already built is taken down again. */
@@ -103,7 +111,7 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
     `Postgres on ${database.host}:${String(database.port)}: a shop with ${count(counts.customers, 'customers')}, ${count(counts.orders, 'orders')}, ${count(counts.payments, 'payments')}`,
   );
 
-  const provider = await startProvider([agent], usualPorts.provider);
+  const provider = await startProvider([agent, owner], usualPorts.provider);
   closers.push(() => provider.close());
   if (provider.moved)
     print.remark(`Port ${String(usualPorts.provider)} is taken: the identity provider is on another one.`);
@@ -121,7 +129,7 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
   await writeFile(
     configFile,
     stringify({
-      listen: { postgres: `127.0.0.1:${String(port)}` },
+      listen: { postgres: `127.0.0.1:${String(port)}`, https: '127.0.0.1:0' },
       identity: {
         providers: [
           {
@@ -174,6 +182,16 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
   );
   print.ready('agent', `${agent.id}: groups agents and billing, role readonly, purpose "month-end report"`);
 
+  const api = gateway.listeners.find(({ protocol }) => protocol === 'https');
+  if (api === undefined) throw new Error('the gateway serves no API');
+  const apiUrl = `https://${api.address.host}:${String(api.address.port)}`;
+  print.ready('owner', `${owner.id}: group shop-owners, answers at ${apiUrl}`);
+  const approver = createApprover({
+    gateway: apiUrl,
+    ca: join(folder, '.sallyport', 'https.pem'),
+    token: () => provider.token(owner),
+  });
+
   const tokenFile = join(folder, 'token');
   const token = () => provider.token(agent);
   const writeToken = async () => {
@@ -194,6 +212,7 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
     connection: { host, port: gatewayPort, database: target, user: 'agent' },
     token,
     tokenFile,
+    approver,
     policyDirectory,
     auditFile,
     commitChange: () => repository.commit(join(demoFiles, 'change'), 'The month-end report reads payments'),

@@ -27,6 +27,29 @@ allow contains {"code": "agent_reads"} if {
 }
 
 # METADATA
+# title: Agents remove orders
+# description: Some of them, never all; and not before somebody has looked (below).
+# custom:
+#   code: agent_removes_orders
+allow contains {"code": "agent_removes_orders"} if {
+	"agents" in input.principal.groups
+	postgres.rows_only
+	not postgres.unbounded
+	postgres.kinds == {"delete"}
+	postgres.writes == {"app.orders", "app.order_items"}
+	_reads_within(_open)
+}
+
+# METADATA
+# title: A delete waits for the shop's owners
+# description: They see what it does, cascades included, before it is committed.
+# custom:
+#   code: deletes_wait
+approval contains {"code": "deletes_wait", "groups": ["shop-owners"], "preview": "effect", "reason": "deletes are looked at"} if {
+	"delete" in postgres.kinds
+}
+
+# METADATA
 # title: Payment data is not for agents
 # description: Whatever a statement would use it for, to show it or to search by it.
 # custom:

@@ -52,3 +52,23 @@ test_a_delete_is_no_read if {
 	}})
 	count(postgres.allow) == 0 with input as deletion
 }
+
+deletion(bounded) := object.union(select("app.orders", []), {"operation": {
+	"action": "delete",
+	"opaque": false,
+	"resources": [
+		{"type": "relation", "name": "app.orders", "access": "delete"},
+		{"type": "relation", "name": "app.orders", "access": "read"},
+		{"type": "relation", "name": "app.order_items", "access": "delete", "via": "app.orders"},
+	],
+	"postgres": {"statements": [{"kind": "delete", "opaque": false, "bounded": bounded}]},
+}})
+
+test_a_delete_of_some_orders_waits_for_their_owners if {
+	codes(postgres.allow) == {"agent_removes_orders"} with input as deletion(true)
+	codes(postgres.approval) == {"deletes_wait"} with input as deletion(true)
+}
+
+test_a_delete_of_all_orders_is_denied if {
+	count(postgres.allow) == 0 with input as deletion(false)
+}

@@ -22,7 +22,7 @@ export interface Readable {
   readonly text: string;
   readonly masks: readonly Mask[];
   /** Patterns are looked for in every value that is shown. */
-  masked(value: string): string;
+  readonly masked: (this: void, value: string) => string;
 }
 
 // What nobody calls a column.
