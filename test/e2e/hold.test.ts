@@ -175,7 +175,7 @@ describe('an operation that waits for people', () => {
   });
 
   test('the server keeps no lock and no clock while a statement with parameters waits', async () => {
-    await agent.query("set statement_timeout = '300ms'");
+    await agent.query("set statement_timeout = '3s'");
     agent.sendRaw(
       message.parse('delete from app.kept where n = any($1) returning n'),
       message.bind(['{1,2}']),
@@ -186,7 +186,7 @@ describe('an operation that waits for people', () => {
     const asked = await held.asked();
     expect(shape(await agent.readUntil('N'))).toBe('1 2 T N');
     expect(asked.operation.postgres).toMatchObject({ parameters: ['{1,2}'] });
-    await database.sql('begin; lock table app.kept in access exclusive mode; select pg_sleep(0.5); commit');
+    await database.sql('begin; lock table app.kept in access exclusive mode; select pg_sleep(3.5); commit');
     asked.answer(approve);
     const frames = await agent.readUntil('Z');
     expect(shape(frames)).toBe('D×2 C Z');

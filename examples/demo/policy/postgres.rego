@@ -34,7 +34,7 @@ allow contains {"code": "agent_reads"} if {
 allow contains {"code": "agent_removes_orders"} if {
 	"agents" in input.principal.groups
 	postgres.rows_only
-	not postgres.unbounded
+	count(postgres.unbounded) == 0
 	postgres.kinds == {"delete"}
 	postgres.writes == {"app.orders", "app.order_items"}
 	_reads_within(_open)
