@@ -1,6 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
+import { parse, stringify } from 'yaml';
 import type { AnswerInput, ApprovalRequest } from '../../gateway/approvals/index.js';
 import type { Effect } from '../../gateway/protocol.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
@@ -66,14 +72,20 @@ const rows = `truncate app.customers, app.orders, app.log, app.plain, app.brief,
 
 describe('the effect of a write', () => {
   let database: TestDatabase;
+  let home: TestDatabase;
   let relay: Witness;
   let gateway: TestGateway;
   let agent: pg.Client;
 
   beforeAll(async () => {
     database = await createDatabase({ sql: schema });
+    home = await createDatabase();
     relay = await startRelay(() => database);
-    gateway = await startTestGateway({ database: { ...database, host: relay.host, port: relay.port }, policy });
+    gateway = await startTestGateway({
+      database: { ...database, host: relay.host, port: relay.port },
+      policy,
+      config: { state: { directory: './.sallyport', postgres: home.url } },
+    });
   });
   beforeEach(async () => {
     await database.sql(rows);
@@ -86,6 +98,7 @@ describe('the effect of a write', () => {
     await gateway?.close();
     await relay?.close();
     await database?.drop();
+    await home?.drop();
   });
 
   async function connected(): Promise<pg.Client> {
@@ -337,4 +350,51 @@ describe('the effect of a write', () => {
     expect(await count('plain')).toBe(19);
     await wire.end();
   });
+
+  test('is undone by the server where its gateway is killed, and another takes the request back', async () => {
+    const config = parse(await readFile(join(gateway.folder, 'sallyport.yaml'), 'utf8')) as Record<string, unknown>;
+    const file = join(gateway.folder, 'killed.yaml');
+    const other = {
+      state: { directory: './.killed', postgres: home.url },
+      audit: { sinks: [{ file: './killed.jsonl' }] },
+    };
+    await writeFile(file, stringify({ ...config, ...other }), { mode: 0o600 });
+    const root = join(import.meta.dirname, '../..');
+    const child = spawn(process.execPath, [join(root, 'bin/sallyport.js'), 'run', '-c', file], {
+      env: { ...process.env, UPSTREAM_PASSWORD: database.password },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    try {
+      let port = 0;
+      for await (const line of createInterface({ input: child.stdout })) {
+        port = Number(/postgres on 127\.0\.0\.1:(\d+)/.exec(line)?.[1] ?? port);
+        if (line.includes('ready')) break;
+      }
+      const client = new pg.Client({
+        ...(await gateway.connection({ subject: 'agent:bot', groups: ['agents'] })),
+        port,
+      });
+      client.on('error', () => undefined);
+      await client.connect();
+      const lost = failure(client.query('delete from app.plain'));
+      const { id } = await shown();
+      const open = await transaction();
+      const ended = new Promise<void>((resolve) => {
+        const stop = gateway.gateway.approvers.subscribe((event) => {
+          if (event.id !== id || event.type !== 'ended') return;
+          stop();
+          resolve();
+        });
+      });
+      child.kill('SIGKILL');
+      expect(await lost).toBeInstanceOf(Error);
+      expect([await verdict(open), await count('plain')]).toEqual(['aborted', 20]);
+      await ended;
+      expect((await gateway.gateway.approvers.get(id))?.status).toBe('withdrawn');
+      await expect(answer('approve', id)).rejects.toThrow();
+    } finally {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+  }, 120_000);
 });
