@@ -16,9 +16,10 @@ export interface ApproverPlace {
   token(): Promise<string>;
 }
 
-export function createApprover({ gateway, ca, token }: ApproverPlace): Approver {
+export function createApprover(place: ApproverPlace): Approver {
+  const { gateway, ca } = place;
   const api = async (): Promise<ApiClient> => {
-    const env = { SALLYPORT_TOKEN: await token() };
+    const env = { SALLYPORT_TOKEN: await place.token() };
     return openApi({ gateway, ca }, { env, fallbackFolder: '.', stdout: silent, stderr: silent });
   };
   return {
