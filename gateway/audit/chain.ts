@@ -255,10 +255,33 @@ export function expectedHash(line: SealedLine, previous = line.previous): string
   return hashOf(line.bytes, 0, line.head_end, commitmentsOf(line), previous);
 }
 
+/** Who writes the same into many records keeps its salt: values that were met lately are compared instead of hashed again. */
+const met_max = 1_024;
+const met_bytes_max = 16_384;
+const met = new Map<string, { readonly member: Buffer; readonly commitment: string }>();
+
+function checkedCommitment(salt: string, bytes: Buffer, start: number, end: number): string {
+  const known = met.get(salt);
+  if (known !== undefined && known.member.compare(bytes, start, end) === 0) return known.commitment;
+  const commitment = commit(salt, bytes, start, end);
+  if (end - start > met_bytes_max) return commitment;
+  // Only what is met a second time is worth a copy of it.
+  if (seenOnce.delete(salt)) {
+    if (met.size >= met_max) met.clear();
+    met.set(salt, { member: Buffer.from(bytes.subarray(start, end)), commitment });
+  } else {
+    if (seenOnce.size >= 4 * met_max) seenOnce.clear();
+    seenOnce.add(salt);
+  }
+  return commitment;
+}
+
+const seenOnce = new Set<string>();
+
 function commitmentsOf({ bytes, members }: SealedLine): string {
   let text = '';
   for (const { name, start, end, salt, erased } of members) {
-    const commitment = salt === undefined ? erased : commit(salt, bytes, start, end);
+    const commitment = salt === undefined ? erased : checkedCommitment(salt, bytes, start, end);
     text += `${text === '' ? '' : ','}${name}"${commitment}"`;
   }
   return text;

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { genesis, unseal } from './chain.js';
+import { genesis, unseal, type SealedLine } from './chain.js';
 import { gather, isAboutItself, type Evidence, type Trust } from './evidence.js';
 import { byLog, currentName } from './files.js';
 import { Findings, type Finding, type Note } from './findings.js';
@@ -56,6 +56,17 @@ export async function verifyAudit(files: readonly string[], options: VerifyOptio
 
 const headForm =
   /^\{"version":1,"kind":"[a-z_]+","writer":("(?:[^"\\]|\\.)*"),"sequence":([0-9]{1,16}),"timestamp":"([0-9TZ:.+-]{20,32})"/u;
+/** As far as all of it stands in a record whose writer has a name of ordinary length; and as far as it is looked for. */
+const head_bytes = 160;
+const head_bytes_max = 512;
+
+function headOf(line: SealedLine): RegExpExecArray | undefined {
+  const { bytes, head_end } = line;
+  const near = headForm.exec(bytes.toString('latin1', 0, Math.min(head_end, head_bytes)));
+  // Names with other letters than these are read as what they are.
+  if (near !== null && !/[^\x20-\x7e]/u.test(near[1]!)) return near;
+  return headForm.exec(bytes.toString('utf8', 0, Math.min(head_end, head_bytes_max))) ?? undefined;
+}
 const start = Buffer.from('{"version":1,"kind":"');
 const closing = Buffer.from('"}}');
 
@@ -66,6 +77,7 @@ class Court {
   /** By writer and log. */
   readonly #witnesses = new Map<string, Map<string, Witness>>();
   readonly #closed = new Set<string>();
+  #last = { json: '', writer: '' };
 
   constructor(evidence: Evidence, found: Findings) {
     this.#evidence = evidence;
@@ -77,8 +89,8 @@ class Court {
     if (bytes.length === 0) return;
     const place = { file, line: number };
     const line = unseal(bytes);
-    const head = line && headForm.exec(bytes.toString('utf8', 0, Math.min(line.head_end, 512)));
-    if (line === undefined || head === null || head === undefined) {
+    const head = line && headOf(line);
+    if (line === undefined || head === undefined) {
       this.#noRecord(scanned);
       return;
     }
@@ -88,10 +100,16 @@ class Court {
         message: 'the last line has no line end: it is being written, or a crash cut it off',
       });
     this.records += 1;
-    const writer = JSON.parse(head[1]!) as string;
+    const writer = this.#writerOf(head[1]!);
     const link = { ...place, offset, bytes: bytes.length, sequence: Number(head[2]), hash: line.hash };
-    this.#witness(writer, file).look(line, link, Date.parse(head[3]!));
+    this.#witness(writer, file).look(line, link, head[3]!);
     if (isAboutItself(bytes)) this.#noteClosing(writer, link.sequence);
+  }
+
+  /** Mostly the one of the line before. */
+  #writerOf(json: string): string {
+    if (json !== this.#last.json) this.#last = { json, writer: JSON.parse(json) as string };
+    return this.#last.writer;
   }
 
   #noRecord({ bytes, file, number, whole }: ScannedLine): void {
@@ -214,7 +232,7 @@ class Court {
     const allowed = head.sequence + (this.#closed.has(writer) ? 1 : 0);
     if (head.ended === true && last.sequence > allowed) {
       this.#found.find({ kind: 'inserted', ...end, message: `the writer had closed its log at ${head.sequence}` });
-    } else if (witness.last_ms - (witness.signed_ms ?? witness.last_ms) > unsigned_ms_max) {
+    } else if (witness.unsigned_ms > unsigned_ms_max) {
       this.#found.find({
         kind: 'unsigned',
         ...end,

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { expectedHash, genesis, unseal, type SealedLine } from './chain.js';
 import type { Evidence } from './evidence.js';
-import { at, type Finding, type Findings, type Place } from './findings.js';
+import { at as placeOf, type Finding, type Findings, type Place } from './findings.js';
 
 /** A record, as far as the chain is concerned. */
 export interface Link extends Place {
@@ -40,9 +40,9 @@ export class Witness {
   readonly #abandoned = new Map<number, { content: string; refused: boolean; place: Place }>();
   /** Whether the record of the furthest signed head was met, and was the one that is signed. */
   signed: 'not met' | 'equal' | 'different' = 'not met';
-  /** When the last record that a signature covers (else the first) was written, and the last of all; milliseconds since the epoch. */
-  signed_ms: number | undefined;
-  last_ms = 0;
+  /** When the last record that a signature covers (else the first) was written, and the last of all. */
+  #signed_at = '';
+  #last_at = '';
 
   constructor(writer: string, evidence: Evidence, found: Findings) {
     this.writer = writer;
@@ -50,36 +50,41 @@ export class Witness {
     this.#found = found;
   }
 
-  look(line: SealedLine, link: Link, time_ms: number): void {
+  look(line: SealedLine, link: Link, at: string): void {
     const { previous } = line;
     this.records += 1;
     if (expectedHash(line) !== line.hash) this.#find('edited', link, 'the content is not what its hash says');
     if (this.last === undefined) {
-      this.signed_ms = time_ms;
+      this.#signed_at = at;
       this.first = { ...link, previous };
-      this.#accept(link, line, time_ms);
+      this.#accept(link, line, at);
     } else if (previous === this.last.hash && link.sequence > this.last.sequence) {
-      this.#accept(link, line, time_ms);
-    } else if (!this.#isRetry(line, link, time_ms)) {
-      this.#outOfPlace(line, link, time_ms);
+      this.#accept(link, line, at);
+    } else if (!this.#isRetry(line, link, at)) {
+      this.#outOfPlace(line, link, at);
     }
   }
 
-  #accept(link: Link, line: SealedLine, time_ms: number): void {
+  /** How long after the last signature records were still written. */
+  get unsigned_ms(): number {
+    return Date.parse(this.#last_at) - Date.parse(this.#signed_at);
+  }
+
+  #accept(link: Link, line: SealedLine, at: string): void {
     this.last = link;
-    this.last_ms = time_ms;
+    this.#last_at = at;
     this.#trail.push(link);
     if (this.#trail.length > 2 * window_max) this.#trail.splice(0, window_max);
     const head = this.#evidence.heads.get(this.writer);
     if (head !== undefined && link.sequence <= head.sequence) {
-      this.signed_ms = time_ms;
+      this.#signed_at = at;
       if (link.sequence === head.sequence) this.signed = link.hash === head.hash ? 'equal' : 'different';
     }
     if (this.#abandoned.size > 0) this.#writtenAgain(line, link);
   }
 
   /** After a failed write the chain goes on from the last record that was known to be there. */
-  #isRetry(line: SealedLine, link: Link, time_ms: number): boolean {
+  #isRetry(line: SealedLine, link: Link, at: string): boolean {
     const refused = this.#evidence.failures.get(`${this.writer} ${line.previous}`);
     if (refused === undefined) return false;
     const fork = this.#trail.findLastIndex(({ hash }) => hash === line.previous);
@@ -90,7 +95,7 @@ export class Witness {
       const isRefused = refused.some(([from, to]) => other.sequence >= from && other.sequence <= to);
       this.#abandoned.set(other.sequence, { content, refused: isRefused, place: other });
     }
-    this.#accept(link, line, time_ms);
+    this.#accept(link, line, at);
     return true;
   }
 
@@ -99,20 +104,24 @@ export class Witness {
     if (other === undefined) return;
     this.#abandoned.delete(link.sequence);
     if (other.content === expectedHash(line, genesis)) return;
-    this.#find('replaced', { ...link, ...other.place }, `it was written again in ${at(link)}, and is another there`);
+    this.#find(
+      'replaced',
+      { ...link, ...other.place },
+      `it was written again in ${placeOf(link)}, and is another there`,
+    );
   }
 
-  #outOfPlace(line: SealedLine, link: Link, time_ms: number): void {
+  #outOfPlace(line: SealedLine, link: Link, at: string): void {
     const last = this.last!;
     if (this.#trail.some(({ hash }) => hash === line.hash)) {
       const original = this.#trail.find(({ hash }) => hash === line.hash)!;
-      this.#find('duplicated', link, `it stands in ${at(original)} already`);
+      this.#find('duplicated', link, `it stands in ${placeOf(original)} already`);
       return;
     }
     const gap = this.#gaps.find(({ from, to }) => link.sequence >= from && link.sequence <= to);
     if (gap !== undefined) {
       gap.moved = true;
-      this.#find('reordered', link, `it belongs between ${at(gap.before)} and ${at(gap.place)}`);
+      this.#find('reordered', link, `it belongs between ${placeOf(gap.before)} and ${placeOf(gap.place)}`);
       return;
     }
     if (link.sequence <= last.sequence) {
@@ -123,9 +132,9 @@ export class Witness {
     if (stray !== -1) {
       // The chain goes on from what looked like a stray.
       this.strays.splice(stray, 1);
-      this.#find('replaced', last, `${at(link)} was chained to another record of this number`);
+      this.#find('replaced', last, `${placeOf(link)} was chained to another record of this number`);
     } else if (link.sequence === last.sequence + 1) {
-      this.#find('replaced', last, `the record after it, in ${at(link)}, was chained to another one`);
+      this.#find('replaced', last, `the record after it, in ${placeOf(link)}, was chained to another one`);
     } else {
       this.#gaps.push({
         from: last.sequence + 1,
@@ -136,7 +145,7 @@ export class Witness {
         before: last,
       });
     }
-    this.#accept(link, line, time_ms);
+    this.#accept(link, line, at);
   }
 
   /** What is missing, unless it turned up elsewhere. @param others Strays of this writer in other logs. */
