@@ -9,8 +9,11 @@
  */
 import { existsSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileHeadStore, openAudit, openSigner } from '../../../dist/gateway/audit/index.js';
-import { openFileSink } from '../../../dist/gateway/audit/file.js';
+
+// What is killed is the built product.
+const built = (name) => import(new URL(`../../../dist/gateway/audit/${name}.js`, import.meta.url).href);
+const { fileHeadStore, openAudit, openSigner } = await built('index');
+const { openFileSink } = await built('file');
 
 const [log, state, effects, down, full] = process.argv.slice(2);
 const loops = 64;
