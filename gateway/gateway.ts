@@ -73,6 +73,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       onFailure: (error) =>
         log.error({ err: error }, 'the audit cannot be written: operations are refused until it can'),
       onResume: () => log.info({}, 'the audit is written again'),
+      onRemoved: (files) => log.info({ files }, 'audit files that were kept long enough are removed'),
+      onUnremoved: (error) => log.error({ err: error }, 'audit files could not be removed; it is tried again'),
       onTorn: (file) => log.warn({ file }, 'the audit ended in the middle of a line: its last record is not whole'),
     });
     closing.push(() => audit.close());

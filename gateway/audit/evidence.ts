@@ -48,6 +48,9 @@ export async function gather(
   return gatherer.done();
 }
 
+/** What is beyond is not taken as evidence. */
+const waiting_max = 100_000;
+
 class Gatherer {
   readonly #trust: Trust;
   readonly #found: Findings;
@@ -64,6 +67,9 @@ class Gatherer {
     for (const key of trust.keys) this.#keys.set(keyId(key), key);
     for (const [id, key] of Object.entries(trust.ledger?.keys ?? {})) this.#keys.set(id, key);
   }
+
+  /** Checkpoints by a key that nothing before them names. */
+  readonly #waiting: { readonly record: AuditRecord; readonly value: unknown; readonly place: Place }[] = [];
 
   look({ bytes, file, number, whole }: ScannedLine): void {
     if (!whole || !isAboutItself(bytes)) return;
@@ -86,10 +92,15 @@ class Gatherer {
     }
   }
 
+  /** Nobody said which keys are the right ones: those that the log names are taken at their word. */
+  get #learns(): boolean {
+    return this.#trust.keys.length === 0 && this.#trust.ledger === undefined;
+  }
+
   #learnKey(value: unknown, place: Place): void {
     const key = (value as { public?: unknown } | undefined)?.public;
     if (typeof key !== 'string' || this.#keys.has(keyId(key))) return;
-    if (this.#trust.keys.length > 0 || this.#trust.ledger !== undefined) return;
+    if (!this.#learns) return;
     this.#keys.set(keyId(key), key);
     this.#found.note({
       ...place,
@@ -97,7 +108,7 @@ class Gatherer {
     });
   }
 
-  #checkpoint(record: AuditRecord, value: unknown, place: Place): void {
+  #checkpoint(record: AuditRecord, value: unknown, place: Place, again = false): void {
     const of = { ...place, writer: record.writer, sequence: record.sequence };
     const checkpoint = asCheckpoint(value);
     if (checkpoint === undefined) {
@@ -105,6 +116,11 @@ class Gatherer {
       return;
     }
     const key = this.#keys.get(checkpoint.key);
+    // Retention may have removed the record that names it; a later writer names it again.
+    if (key === undefined && !again && this.#learns) {
+      if (this.#waiting.length < waiting_max) this.#waiting.push({ record, value, place });
+      return;
+    }
     if (key === undefined || !isSignedCheckpoint(checkpoint, key)) {
       const why = key === undefined ? `is by the key ${checkpoint.key}, which is not known` : 'is wrong';
       this.#found.find({
@@ -159,6 +175,7 @@ class Gatherer {
   }
 
   done(): Evidence {
+    for (const { record, value, place } of this.#waiting) this.#checkpoint(record, value, place, true);
     const { ledger } = this.#trust;
     const state = 'the state directory';
     if (ledger?.checkpoint !== undefined) this.#take({ checkpoint: ledger.checkpoint, place: state });

@@ -15,6 +15,9 @@ export interface OpenedSink {
   readonly file: SinkFile;
   /** True: the file ends in the middle of a line. */
   readonly torn: boolean;
+  /** What it holds already, and when the first of it was written; for whoever rotates it. */
+  readonly bytes?: number;
+  readonly since_ms?: number | undefined;
 }
 
 export type OpenSink = (path: string) => Promise<OpenedSink>;
@@ -35,6 +38,8 @@ export const openFileSink: OpenSink = async (path) => {
     return {
       file: new AppendedFile(handle),
       torn: status.size > 0 && (await lastByte(handle, status.size)) !== newline,
+      bytes: status.size,
+      since_ms: await firstRecord_ms(handle),
     };
   } catch (error) {
     await handle.close();
@@ -47,8 +52,19 @@ async function lastByte(handle: FileHandle, size: number): Promise<number | unde
   return bytesRead === 1 ? buffer[0] : undefined;
 }
 
+/** What a record says of itself stands near its beginning. */
+const head_bytes = 512;
+const timestampForm = /"timestamp":"([0-9TZ:.+-]{20,32})"/u;
+
+/** When the first record of the file was written; undefined where it has none, or does not say. */
+async function firstRecord_ms(handle: FileHandle): Promise<number | undefined> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(head_bytes), 0, head_bytes, 0);
+  const time_ms = Date.parse(timestampForm.exec(buffer.toString('latin1', 0, bytesRead))?.[1] ?? '');
+  return Number.isNaN(time_ms) ? undefined : time_ms;
+}
+
 /** A new file is only there after a crash when its folder was written, too. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

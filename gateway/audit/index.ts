@@ -13,3 +13,4 @@ export type { AuditQuery } from './query.js';
 export type { OpenSink, OpenedSink, SinkFile } from './file.js';
 export type { Audit, AuditRecord, Entry, RecordKind } from './record.js';
 export { isFixed, Members, members, quote, toJson, whole } from './json.js';
+export { countIn, eraseIn, type ErasingOptions } from './erasing.js';

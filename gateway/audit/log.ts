@@ -3,9 +3,12 @@ import type { Durability } from '../config/index.js';
 import { AuditError } from '../errors.js';
 import { Batch, Spares, type Line, type Tip } from './batch.js';
 import { genesis, type Unsealed } from './chain.js';
+import type { Cut } from './checkpoint.js';
 import { openFileSink, type OpenSink, type SinkFile } from './file.js';
 import { Formatter } from './format.js';
 import type { Audit, Entry, RecordKind } from './record.js';
+import { removeOutdated } from './retention.js';
+import { rotatingSink, type Rotation } from './rotating.js';
 import { Sealer, sealed_ms_max, type SealOptions } from './sealer.js';
 
 /** Records that wait to be written may have this many bytes together; a record that would exceed it is refused. */
@@ -16,6 +19,7 @@ const linger_ms = 10;
 const batch_bytes = 262_144;
 const retry_first_ms = 100;
 const retry_last_ms = 5_000;
+const retain_every_ms = 600_000;
 
 export interface AuditOptions {
   /** Each gets every record; a record counts as written when all have it. */
@@ -39,6 +43,12 @@ export interface AuditOptions {
   /** Told when a head could not be signed or remembered; it is tried again. */
   readonly onUnsealed?: (error: unknown) => void;
   readonly open?: OpenSink;
+  /** Absent: files grow. */
+  readonly rotation?: Rotation | undefined;
+  /** Files that were rotated away longer ago are removed, once a checkpoint says so. Needs `seal`. */
+  readonly retention_ms?: number | undefined;
+  readonly onRemoved?: (files: readonly string[]) => void;
+  readonly onUnremoved?: (error: unknown) => void;
   /** Runs something later; returns what cancels it. */
   readonly schedule?: (run: () => void, after_ms: number) => () => void;
   readonly buffer_bytes_max?: number;
@@ -97,6 +107,9 @@ class AuditLog implements Audit {
   /** The head is to be signed with the next write, even if there is nothing to write. */
   #sealSoon = false;
   #cancelSealing: (() => void) | undefined;
+  readonly #openSink: OpenSink;
+  #retaining: Promise<void> | undefined;
+  #cancelRetaining: (() => void) | undefined;
 
   constructor(options: AuditOptions) {
     this.#options = options;
@@ -106,6 +119,9 @@ class AuditLog implements Audit {
     if (options.seal !== undefined) this.#sealer = new Sealer(options.seal, writer, this.#now);
     this.#schedule = options.schedule ?? later;
     this.#buffer_bytes_max = options.buffer_bytes_max ?? buffer_bytes_max;
+    const { open = openFileSink, rotation } = options;
+    this.#openSink =
+      rotation === undefined ? open : rotatingSink(open, rotation, this.#now, () => setImmediate(() => this.#retain()));
   }
 
   async open(): Promise<void> {
@@ -118,6 +134,29 @@ class AuditLog implements Audit {
       throw new AuditError(`the audit log cannot be opened: ${(error as Error).message}`, { cause: error });
     }
     this.#wake(false);
+    this.#retain();
+  }
+
+  /** Removes what is older than has to be kept: at the start, whenever a file was rotated away, and from time to time. */
+  #retain(): void {
+    const { retention_ms, sinks, onRemoved, onUnremoved } = this.#options;
+    if (retention_ms === undefined || this.#sealer === undefined || this.#closing !== undefined) return;
+    this.#cancelRetaining?.();
+    this.#cancelRetaining = this.#schedule(() => this.#retain(), retain_every_ms);
+    this.#retaining ??= (async () => {
+      for (const { file } of sinks) {
+        const removed = await removeOutdated(file, this.#now() - retention_ms, (cuts) => this.#recordCut(cuts));
+        if (removed.length > 0) tell(() => onRemoved?.(removed));
+      }
+    })()
+      .catch((error: unknown) => tell(() => onUnremoved?.(error)))
+      .finally(() => (this.#retaining = undefined));
+  }
+
+  async #recordCut(cuts: readonly Cut[]): Promise<void> {
+    const checkpoint = await this.#sealer?.cut(cuts);
+    if (checkpoint === undefined) throw new AuditError('nothing is signed, so nothing may be removed');
+    await this.write({ kind: 'audit', fields: { event: 'checkpoint', removed: true, checkpoint } }, { durable: true });
   }
 
   write(entry: Entry, options: { durable: true }): Promise<void>;
@@ -192,7 +231,7 @@ class AuditLog implements Audit {
     if (this.#sealer === undefined || this.#sealing !== undefined) return false;
     const due = this.#sealer.due(batch.records) || this.#sealSoon;
     this.#sealSoon = false;
-    if (!due && this.#sealer.unsigned) {
+    if (!due && this.#sealer.unsigned && this.#closing === undefined) {
       this.#cancelSealing ??= this.#schedule(() => {
         this.#cancelSealing = undefined;
         this.#sealSoon = true;
@@ -305,9 +344,9 @@ class AuditLog implements Audit {
   }
 
   async #openFiles(): Promise<void> {
-    const { sinks, open = openFileSink, onTorn } = this.#options;
+    const { sinks, onTorn } = this.#options;
     for (const { file: path } of sinks) {
-      const { file, torn } = await open(path);
+      const { file, torn } = await this.#openSink(path);
       this.#files.push(file);
       if (!torn) continue;
       // The half line stays as it is; what follows must not become a part of it.
@@ -333,7 +372,9 @@ class AuditLog implements Audit {
   async #close(): Promise<void> {
     this.#calm();
     this.#cancelSealing?.();
+    this.#cancelRetaining?.();
     await this.#writing;
+    await this.#retaining;
     await this.#sealing;
     this.#calm();
     this.#sealSoon = false;

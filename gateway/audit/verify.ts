@@ -190,7 +190,9 @@ class Court {
 
   #beginsWell({ writer, first }: Witness): boolean {
     const cut = this.#evidence.cuts.get(writer);
-    return first !== undefined && (first.previous === genesis || first.previous === cut?.hash);
+    if (first === undefined) return false;
+    // Another log may have kept more than has to be left.
+    return first.previous === genesis || first.previous === cut?.hash || first.sequence <= (cut?.sequence ?? 0);
   }
 
   #judge(witness: Witness): void {
@@ -202,6 +204,13 @@ class Court {
         sequence > 1 ? `the ${sequence - 1} records before it are missing` : 'it is not the first of its writer';
       this.#found.find({ kind: 'beginning_missing', file, line, writer, sequence, message });
     }
+    const cut = this.#evidence.cuts.get(writer);
+    if (cut !== undefined && first.sequence > 1)
+      this.#found.note({
+        file: first.file,
+        line: first.line,
+        message: `what writer ${writer} wrote is proven from record ${first.sequence} on: a signature says that the gateway removed what was before`,
+      });
     const head = this.#evidence.heads.get(writer);
     const end = { file: last.file, line: last.line, writer, sequence: last.sequence };
     if (head === undefined) {

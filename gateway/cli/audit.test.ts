@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileHeadStore, openAudit, openSigner } from '../audit/index.js';
@@ -64,6 +64,48 @@ test('verify says whole or what was changed, where, and by its exit code', async
   expect([code, stdout]).toEqual([1, expect.stringContaining(`${changed}:3: edited:`)]);
   const { findings } = JSON.parse((await sallyport('verify', '--json', changed)).stdout) as { findings: object[] };
   expect(findings).toEqual([expect.objectContaining({ kind: 'edited', file: changed, line: 3, sequence: 3 })]);
+});
+
+test("erase takes a person's values out of what was rotated away, records that, and says what is left", async () => {
+  const home = mkdtempSync(join(tmpdir(), 'sallyport-cli-erase-'));
+  try {
+    const config = join(home, 'sallyport.yaml');
+    writeFileSync(join(home, 'jwks.json'), '{"keys":[]}');
+    writeFileSync(
+      config,
+      `identity: {providers: [{name: a, type: oidc, issuer: https://idp.example, audience: sallyport, jwks: {file: ./jwks.json}}]}
+policy: {directory: ./policy}
+state: {directory: ./state}
+audit: {sinks: [{file: ./audit.jsonl}]}
+`,
+    );
+    const [state, current] = [join(home, 'state'), join(home, 'audit.jsonl')];
+    mkdirSync(join(home, 'policy'));
+    mkdirSync(state, { mode: 0o700 });
+    const write = async (subject: string, bytes_max: number) => {
+      const seal = { signer: await openSigner({ directory: state }), heads: fileHeadStore(state) };
+      const audit = await openAudit({ sinks: [{ file: current }], durability: 'disk', seal, rotation: { bytes_max } });
+      for (let count = 0; count < 4; count += 1)
+        await audit.write({ kind: 'intent', fields: {}, personal: { principal: { subject } } }, { durable: true });
+      await audit.close();
+    };
+    const erase = () => sallyport('erase', '-c', config, '--subject', 'ada', '--reason', 'request 42', '--json');
+    const numbers = ({ code, stdout, stderr }: Awaited<ReturnType<typeof erase>>) => {
+      expect(stderr).toBe('');
+      return [code, JSON.parse(stdout) as { records: number; left: number }] as const;
+    };
+    await write('ada', 1_000_000);
+    expect(numbers(await erase())).toEqual([1, { records: 0, left: 4 }]);
+    await write('eve', 1);
+    expect(numbers(await erase())).toEqual([0, { records: 4, left: 0 }]);
+    expect(await sallyport('verify', '-c', config)).toMatchObject({ code: 0 });
+    const files = readdirSync(home).filter((name) => name.startsWith('audit.jsonl'));
+    const text = files.map((name) => readFileSync(join(home, name), 'utf8')).join('');
+    expect([text.includes('"ada"'), text.match(/"eve"/gu)?.length]).toEqual([false, 4]);
+    expect(text.match(/"act":"audit_erase"/gu)).toHaveLength(2);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });
 
 test('verify with another key trusts no signature', async () => {

@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { AuditQuery, Found, Ledger, Verified } from '../audit/index.js';
@@ -15,6 +16,7 @@ Examples:
   sallyport audit verify                      the files of ./sallyport.yaml, against what its state directory knows
   sallyport audit verify --key KEY audit.jsonl other/audit.jsonl
   sallyport audit key                         the public key, to be kept where the gateway cannot reach it
+  sallyport audit erase --subject ada@example.com --reason "request 42"
   sallyport audit export --since 24h > decisions.jsonl
 
 verify: exit code 0 means whole, 1 that something was changed or is missing.`;
@@ -42,7 +44,7 @@ interface SearchFlags extends Where {
   readonly oldest?: boolean;
 }
 
-/** Adds audit to the command line: search, show, verify, export, key. */
+/** Adds audit to the command line: search, show, verify, export, erase, key. */
 export function registerAudit(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
   const audit = program
     .command('audit')
@@ -75,6 +77,13 @@ export function registerAudit(program: Command, around: Surroundings, finish: (c
   filters(inFiles(command('export', "records as JSON lines, with the names of OPA's decision log unless --raw")))
     .option('--raw', 'records as they stand')
     .action(async (flags: SearchFlags & { raw?: boolean }) => finish(await exportRecords(flags, around)));
+
+  command('erase', "takes a person's values out of files that were rotated away; the chain stays whole")
+    .requiredOption('--subject <subject>', 'whose: who acted, for whom, or who answered')
+    .requiredOption('--reason <text>', 'why; it is recorded')
+    .option('--until <time>', 'only records from before: a time, or how long ago (24h)', time)
+    .option('--json', 'the result as one JSON object')
+    .action(async (flags: EraseFlags) => finish(await eraseValues(flags, around)));
 
   command('key', 'the public key that checks the signatures')
     .option('--json', 'with its id')
@@ -223,6 +232,60 @@ function progress({ stderr }: Surroundings): (done: number) => void {
     shown = percent;
     stderr.write(`\r${percent} % `);
   };
+}
+
+interface EraseFlags extends Where {
+  readonly subject: string;
+  readonly reason: string;
+  readonly until?: number;
+}
+
+/** Recorded first, in a chain of its own beside those of gateways: whoever can sign may do it. */
+async function eraseValues({ subject, reason, until, ...flags }: EraseFlags, around: Surroundings): Promise<ExitCode> {
+  const { countIn, eraseIn, fileHeadStore, filesOf, openAudit, openSigner } = await import('../audit/index.js');
+  const config = await configuration(flags, around);
+  const { directory } = config.state;
+  const files = (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat();
+  const current = new Set(config.audit.sinks.map(({ file }) => file));
+  const options = { subject, until_ms: until };
+  const audit = await openAudit({
+    sinks: config.audit.sinks,
+    durability: 'disk',
+    seal: { signer: await openSigner({ key: config.audit.signing_key, directory }), heads: fileHeadStore(directory) },
+  });
+  let [records, left] = [0, 0];
+  try {
+    await audit.write(
+      {
+        kind: 'administrator',
+        fields: { act: 'audit_erase', through: 'command line' },
+        // Whose it was must not be found out from the record of its being erased.
+        personal: { administrator: { subject: userInfo().username }, reason },
+      },
+      { durable: true },
+    );
+    for (const file of files) {
+      if (current.has(file)) left += await countIn(file, options).catch(ifMissing);
+      else records += (await eraseIn(file, options)).records;
+    }
+    await audit.write(
+      { kind: 'administrator', fields: { act: 'audit_erased', through: 'command line', records } },
+      { durable: true },
+    );
+  } finally {
+    await audit.close();
+  }
+  const rest =
+    left === 0 ? '' : `; ${left} more stand in files that are being written: say so again once they are rotated`;
+  around.stdout.write(
+    flags.json === true ? `${JSON.stringify({ records, left })}\n` : `${records} records erased${rest}\n`,
+  );
+  return left === 0 ? exit.done : exit.no;
+}
+
+function ifMissing(error: unknown): number {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  return 0;
 }
 
 async function key(flags: Where, around: Surroundings): Promise<ExitCode> {

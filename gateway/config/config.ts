@@ -121,6 +121,9 @@ export type Durability = 'disk' | 'memory' | 'by_action';
 export interface AuditConfig {
   readonly durability: Durability;
   readonly sinks: readonly { readonly file: string }[];
+  readonly rotation: { readonly bytes_max: number; readonly age_ms_max?: number | undefined };
+  /** Absent: nothing is removed. */
+  readonly retention_ms?: number | undefined;
   /** PKCS #8 as PEM; absent: one that the state directory keeps. */
   readonly signing_key?: string;
 }

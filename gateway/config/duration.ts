@@ -12,3 +12,14 @@ export function duration(text: string): number | undefined {
   }
   return total_ms;
 }
+
+const units_bytes = { KiB: 1_024, MiB: 1_048_576, GiB: 1_073_741_824 } as const;
+
+/** What `size` takes, for schemas: "64KiB", "256MiB", "1GiB". */
+export const sizePattern = '^([1-9][0-9]{0,5})(KiB|MiB|GiB)$';
+
+/** Reads a size into bytes; undefined where it is none. */
+export function size(text: string): number | undefined {
+  const [, count, unit] = new RegExp(sizePattern, 'u').exec(text) ?? [];
+  return unit === undefined ? undefined : Number(count) * units_bytes[unit as keyof typeof units_bytes];
+}

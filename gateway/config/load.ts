@@ -4,6 +4,7 @@ import type { ErrorObject } from 'ajv';
 import { ConfigError } from '../errors.js';
 import type { ListenAddress, Protocol, Target } from '../protocol.js';
 import type { AuditConfig, Config } from './config.js';
+import { duration, size } from './duration.js';
 import { ConfigDocument, printPath, type KeyPath, type Problem } from './document.js';
 import { readConsole } from './console.js';
 import { readIdentity } from './identity.js';
@@ -205,10 +206,18 @@ async function readAudit(
     }
   });
   const durability = input?.durability ?? 'by_action';
-  if (input?.signing_key === undefined) return { durability, sinks };
+  const { size: size_text = '1GiB', age } = input?.rotation ?? {};
+  const kept = {
+    rotation: {
+      bytes_max: size(size_text) ?? Infinity,
+      ...(age === undefined ? {} : { age_ms_max: duration(age) }),
+    },
+    ...(input?.retention === undefined ? {} : { retention_ms: duration(input.retention) }),
+  };
+  if (input?.signing_key === undefined) return { durability, sinks, ...kept };
   const { value, unavailable } = await resolveFiles(input.signing_key, directory);
   if (unavailable !== undefined) problems.push(document.problem(['audit', 'signing_key'], unavailable));
-  return { durability, sinks, signing_key: typeof value === 'string' ? value : '' };
+  return { durability, sinks, ...kept, signing_key: typeof value === 'string' ? value : '' };
 }
 
 async function readMasks(

@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import type { Protocol } from '../protocol.js';
 import { principalKinds, signatureAlgorithms } from './config.js';
-import { durationPattern } from './duration.js';
+import { durationPattern, sizePattern } from './duration.js';
 import { plannedListeners, plannedProtocols } from './planned.js';
 import { FileReferenceSchema, SecretSchema } from './references-schema.js';
 import { WebhookSchema, webhooks_max } from './webhooks-schema.js';
@@ -250,6 +250,36 @@ const AuditSchema = Type.Object(
       Type.Array(Type.Object({ file: text('JSON lines are appended here.') }, closed), {
         minItems: 1,
         description: 'Each gets every record. Absent: audit.jsonl in the state directory.',
+      }),
+    ),
+    rotation: Type.Optional(
+      Type.Object(
+        {
+          size: Type.Optional(
+            Type.String({
+              pattern: sizePattern,
+              default: '1GiB',
+              description: 'A file that is so large is rotated away.',
+              'x-problem': 'is no size; write 512KiB, 256MiB or 1GiB',
+            }),
+          ),
+          age: Type.Optional(
+            Type.String({
+              pattern: durationPattern,
+              description: 'Likewise one whose first record is so old. Absent: age does not count.',
+              'x-problem': 'is no duration; write 12h, 1d or 7d',
+            }),
+          ),
+        },
+        { ...closed, description: 'When files are rotated away; what comes next begins another.' },
+      ),
+    ),
+    retention: Type.Optional(
+      Type.String({
+        pattern: durationPattern,
+        description:
+          'Files that were rotated away longer ago are removed, once a signature says so. Absent: nothing is removed.',
+        'x-problem': 'is no duration; write 30d, 90d or 365d',
       }),
     ),
     signing_key: Type.Optional(

@@ -34,7 +34,11 @@ describe('a whole file', () => {
       ]);
       expect(config.policy).toEqual({ directory: join(folder, 'policy') });
       expect(config.state).toEqual({ directory: join(folder, '.sallyport') });
-      expect(config.audit).toEqual({ durability: 'by_action', sinks: [{ file: join(folder, 'audit.jsonl') }] });
+      expect(config.audit).toEqual({
+        durability: 'by_action',
+        sinks: [{ file: join(folder, 'audit.jsonl') }],
+        rotation: { bytes_max: 1_073_741_824 },
+      });
       expect(config.identity).toEqual({
         providers: [
           {
