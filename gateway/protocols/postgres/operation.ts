@@ -57,28 +57,18 @@ export function executeOperation(
   };
 }
 
-/** The operation's object as a record may have it where it touches columns whose values must not stand there. */
-export function withheldOperation(
-  { text, recorded }: Template,
-  own: PostgresOperation,
-  { columns, conceal }: Withheld,
-): PostgresOperation & { readonly withheld: true } {
-  // A statement that carries credentials has more to hide than columns.
-  const kept = withheldText(text, recorded === text ? columns : undefined);
-  const { parameters } = own;
-  return {
-    ...own,
-    statement: kept.text,
-    ...(parameters === undefined
-      ? {}
-      : {
-          parameters: parameters.map((value, index) =>
-            value === null || kept.parameters.has(index + 1) ? value : conceal(value),
-          ),
-        }),
-    withheld: true,
+/** Makes of the operation's object what a record may have of it where it touches columns whose values must not stand there. */
+export const withholding =
+  ({ text, recorded }: Template) =>
+  (own: unknown, { columns, conceal }: Withheld): PostgresOperation & { readonly withheld: true } => {
+    const operation = own as PostgresOperation;
+    // A statement that carries credentials has more to hide than columns.
+    const kept = withheldText(text, recorded === text ? columns : undefined);
+    const parameters = operation.parameters?.map((value, index) =>
+      value === null || kept.parameters.has(index + 1) ? value : conceal(value),
+    );
+    return { ...operation, statement: kept.text, ...(parameters && { parameters }), withheld: true };
   };
-}
 
 const resourcesOf = ({ resources }: Template) => (Object.isFrozen(resources) ? resources : deepFreeze(resources));
 

@@ -17,8 +17,7 @@ import {
   type Reference,
 } from './permit.js';
 import { digest, type Leaving } from '../enforcing/leaving.js';
-import { executeOperation, prepareOperation, withheldOperation, withInner, type Place } from '../operation.js';
-import type { PostgresOperation } from '../schema.js';
+import { executeOperation, prepareOperation, withholding, withInner, type Place } from '../operation.js';
 import { decodeParameters, type DecodedParameters } from './parameters.js';
 import { limitError, type ExpectationEnd } from '../session/responses.js';
 import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
@@ -554,8 +553,7 @@ export class Judge {
         .filter(({ type, access }) => type === 'setting' && access === 'administer')
         .map(({ name }) => name),
     };
-    const target = this.#session.target.input.name;
-    const response = codec.errorResponse(denial(decision, target, 'ERROR', unclear));
+    const response = codec.errorResponse(denial(decision, this.#session.target.input.name, 'ERROR', unclear));
     const [first] = template.statements;
     const looked = first === undefined || endings.has(first.control.kind);
     this.#exchange.refuse(response, mode, looked ? response : failedTransaction);
@@ -580,8 +578,7 @@ export class Judge {
   circumstances(template: Template): Circumstances {
     const { transaction } = this.#exchange;
     const state = transaction === 'I' ? 'idle' : transaction === 'T' ? 'open' : 'failed';
-    const withhold: Circumstances['withhold'] = (own, what) =>
-      withheldOperation(template, own as PostgresOperation, what);
+    const withhold = withholding(template);
     if (template.comment === undefined) return { transaction: state, withhold };
     const { prompt, trace } = template.comment;
     const claimed: Prompt = {
