@@ -125,6 +125,7 @@ interface RawRelation {
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: RawFunction[] | null;
   writeFunctions?: RawFunction[] | null;
+  uniques?: [string, string, string[] | null][] | null;
   triggers?: [string, number, RawFunction, string][] | null;
   rules?: [string, string, string][] | null;
   cascades?:
@@ -176,6 +177,7 @@ function readRelation(row: RawRelation): Relation {
     moreHeirs: (row.heirs ?? []).length > heirs_max,
     readFunctions: unknownOf(row.readFunctions),
     writeFunctions: unknownOf(row.writeFunctions),
+    uniques: (row.uniques ?? []).map(([name, relation, columns]) => ({ name, relation, columns: columns ?? [] })),
     triggers: (row.triggers ?? [])
       .filter(([, , fn]) => !isKnownRaw(fn))
       .map(([name, type, fn, relation]) => ({ name, type, function: labelOf(fn), relation })),

@@ -93,6 +93,8 @@ export interface Relation {
   readonly readFunctions: readonly string[];
   /** Functions that writing it runs: defaults, checks, generated columns, indexes. */
   readonly writeFunctions: readonly string[];
+  /** What lets no two rows be alike: of itself, its partitions, and of what is below a view. */
+  readonly uniques: readonly Unique[];
   readonly triggers: readonly Trigger[];
   readonly rules: readonly { readonly event: string; readonly name: string; readonly relation: string }[];
   /** What foreign keys go on to, and on from there. */
@@ -112,6 +114,16 @@ export interface Cascade {
   /** Functions that this runs: of triggers, checks, defaults. */
   readonly functions: readonly string[];
   readonly isRuled: boolean;
+}
+
+/** A unique index, or that of an exclusion constraint. */
+export interface Unique {
+  /** Its constraint's as well. */
+  readonly name: string;
+  /** As schema.name. */
+  readonly relation: string;
+  /** Those that it stores, computes from or depends on. */
+  readonly columns: readonly string[];
 }
 
 export interface Trigger {

@@ -280,6 +280,13 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
       join pg_catalog.pg_index x on x.indrelid ${eq} r.oid where r.i ${eq} f.i
     union all
     select g.tgqual::pg_catalog.text from down r join pg_catalog.pg_trigger g on g.tgrelid ${eq} r.oid and g.tgqual is not null where r.i ${eq} f.i`)},
+  'uniques', (select pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, pg_catalog.concat(bn.nspname, '.', b.relname),
+      (select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a where a.attrelid ${eq} x.indrelid and (a.attnum ${eq} any (x.indkey)
+        or exists (select from pg_catalog.pg_depend d where d.classid ${eq} 1259::pg_catalog.oid and d.objid ${eq} x.indexrelid
+          and d.refclassid ${eq} 1259::pg_catalog.oid and d.refobjid ${eq} x.indrelid and d.refobjsubid ${eq} a.attnum::pg_catalog.int4)))) order by ic.relname)
+    from down r join pg_catalog.pg_index x on x.indrelid ${eq} r.oid and (x.indisunique or x.indisexclusion)
+    join pg_catalog.pg_class ic on ic.oid ${eq} x.indexrelid join pg_catalog.pg_class b on b.oid ${eq} x.indrelid
+    join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace where r.i ${eq} f.i),
   'triggers', (select pg_catalog.json_agg(distinct pg_catalog.jsonb_build_array(g.tgname, g.tgtype, ${functionName('gf', 'gn')},
       pg_catalog.concat(bn.nspname, '.', b.relname)))
     from down r join pg_catalog.pg_trigger g on g.tgrelid ${eq} r.oid and not g.tgisinternal and g.tgenabled OPERATOR(pg_catalog.<>) 'D'

@@ -241,6 +241,7 @@ class Overlay {
       moreHeirs: false,
       readFunctions: [],
       writeFunctions: [],
+      uniques: [],
       triggers: [],
       rules: [],
       cascades: [],

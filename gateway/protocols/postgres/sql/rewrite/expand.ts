@@ -27,14 +27,14 @@ export class Expansions implements Views {
   readonly #names: Names;
   readonly #obliged: Obliged;
   /** False where an earlier statement of the same string may change what the names in a view's query mean. */
-  readonly #isAlone: boolean;
+  readonly #isSettled: boolean;
   readonly #hidden: Set<string>;
   #depth = 0;
 
-  constructor(names: Names, obliged: Obliged, isAlone: boolean, hidden: Set<string>) {
+  constructor(names: Names, obliged: Obliged, isSettled: boolean, hidden: Set<string>) {
     this.#names = names;
     this.#obliged = obliged;
-    this.#isAlone = isAlone;
+    this.#isSettled = isSettled;
     this.#hidden = hidden;
   }
 
@@ -43,7 +43,7 @@ export class Expansions implements Views {
   }
 
   isExpanded(relation: Relation): boolean {
-    const lineage = relation.kind === 'v' && this.#isAlone ? this.lineage(relation) : undefined;
+    const lineage = relation.kind === 'v' && this.#isSettled ? this.lineage(relation) : undefined;
     // Policies ask who reads: the view's owner does, whom the query in its place would not be.
     if (lineage === undefined || relation.reads.some(({ how }) => how === 'q')) return false;
     const isUsed = lineage.uses.some(({ name, use }) => {

@@ -8,6 +8,7 @@ import { formOf, type Watched } from '../literals.js';
 import { parseAlone } from '../parse.js';
 import { analyse, judgedWith } from '../template.js';
 import { assertAlike, Expected } from './expected.js';
+import { checkConflicts } from './conflict.js';
 import { Expansions, hide } from './expand.js';
 import { Occurrences } from './occurrences.js';
 import { explain } from './explain.js';
@@ -127,7 +128,7 @@ function make(template: Template, text: string, obligations: Obligations, notes:
   const splice = new Splice(text);
   const expected = new Expected();
   const hidden = new Set<string>();
-  const expansions = new Expansions(names, obliged, raws.length === 1, hidden);
+  const expansions = new Expansions(names, obliged, isSettled(template.statements), hidden);
   let guarded = false;
   if (raws.length !== template.statements.length)
     throw unclear('a text whose statements are not those that were judged');
@@ -148,6 +149,7 @@ function make(template: Template, text: string, obligations: Obligations, notes:
       rules.set(range, found);
       hide(found, hidden);
     }
+    checkConflicts(raw, occurrences.targets, rules, obliged);
     touched.checkWrites(facts[index]?.facts.assigned ?? []);
     const outputs = facts[index]?.facts.outputs;
     const isOutput = [...rules.values()].some(({ masked }) => hasOutput(masked));
@@ -185,6 +187,10 @@ function make(template: Template, text: string, obligations: Obligations, notes:
     position: (position) => spliced.position(position),
   };
 }
+
+/** No statement before the last one makes, renames or drops something, or moves the path: names mean the same to all of them. */
+const isSettled = (statements: readonly Statement[]): boolean =>
+  statements.slice(0, -1).every(({ moves }) => !moves.catalog && !moves.path && !moves.anything);
 
 /** What was looked at up to now, with the literals that lie in what was taken or replaced. */
 function untouched(watched: Watched | undefined, splice: Splice): Watched | undefined {

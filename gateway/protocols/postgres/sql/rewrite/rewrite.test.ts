@@ -122,7 +122,8 @@ async function shadow(group: Group): Promise<TestDatabase> {
       `set sallyport.mask_key = '${'5a'.repeat(32)}'; update ${schema}.${table} set "${column}" = ${expression}`,
     );
   }
-  await made.sql('refresh materialized view app.frozen');
+  for (const view of ['frozen', 'frozen_staff', 'frozen_found'])
+    await made.sql(`refresh materialized view app.${view}`);
   return made;
 }
 

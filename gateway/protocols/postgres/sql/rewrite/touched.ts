@@ -126,8 +126,8 @@ export class Touched {
   /** All views that reach the relation are replaced by their queries, of which the same is asked. */
   #isExpanded(name: string): boolean {
     const reaching = [...this.#read, ...this.#written].filter(
-      ({ reads, heirs }) =>
-        reads.some((reached) => reached.how !== 'p' && qualified(reached) === name) ||
+      ({ kind, reads, heirs }) =>
+        reads.some((reached) => (reached.how !== 'p' || isView(kind)) && qualified(reached) === name) ||
         heirs.some((heir) => qualified(heir) === name),
     );
     return reaching.length > 0 && reaching.every((view) => this.#read.includes(view) && this.#views.isExpanded(view));
@@ -136,7 +136,7 @@ export class Touched {
   /** Views that reach the relation are known to the last column; what they use it for is looked at with each. */
   #throughViews(name: string): boolean {
     const views = this.#sources.flatMap(({ relation }) =>
-      relation?.reads.some((reached) => reached.how === 'v' && qualified(reached) === name) ? [relation] : [],
+      relation !== undefined && isView(relation.kind) && reachedBy(relation).has(name) ? [relation] : [],
     );
     return views.length > 0 && views.every((view) => this.#views.lineage(view) !== undefined);
   }
@@ -159,12 +159,12 @@ export class Touched {
   }
 
   #view(relation: Relation): void {
-    if (relation.kind !== 'v' && relation.kind !== 'm') return;
+    if (!isView(relation.kind)) return;
     const name = qualified(relation);
-    const below = relation.reads.filter((reached) => reached.how === 'v' && this.#obliged.touches(qualified(reached)));
+    const below = [...reachedBy(relation)].find((reached) => this.#obliged.touches(reached));
     const lineage = this.#views.lineage(relation);
-    if (below.length === 0) return;
-    if (lineage === undefined) throw refuse(`what the view ${name} does with ${qualified(below[0]!)} is not known`);
+    if (below === undefined) return;
+    if (lineage === undefined) throw refuse(`what the view ${name} does with ${below} is not known`);
     for (const { name: column, use } of lineage.uses) {
       const mask = this.#obliged.mask(column);
       if (mask === undefined || (mask.scope === 'output' && use !== 'output')) continue;
@@ -200,6 +200,15 @@ export class Touched {
     }
   }
 }
+
+const isView = (kind: string): boolean => kind === 'v' || kind === 'm';
+
+/** What a view's query reads: tables and views, parents of these tables, whose masks they carry, and their children. */
+const reachedBy = ({ reads, heirs }: Relation): ReadonlySet<string> =>
+  new Set([
+    ...reads.filter(({ how }) => how === 'v' || how === 'p').map(qualified),
+    ...heirs.filter(({ policy }) => !policy).map(qualified),
+  ]);
 
 /** CREATE TABLE AS and SELECT INTO: what is made has no rows yet. */
 const isMaking = ({ kind }: StatementFacts): boolean => kind === 'create_table_as' || kind === 'explain';

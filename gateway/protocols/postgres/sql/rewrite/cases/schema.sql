@@ -34,3 +34,15 @@ create view app.per_tenant as select tenant, count(*) as n from app.customers gr
 create view app.latest as select id, name, email from app.customers order by email;
 create view app.bought as select c.id, c.name, o.total from app.customers c join app.orders o on o.customer_id = c.id where c.email like '%';
 create materialized view app.frozen as select id, name, email from app.customers;
+create view app.staff_mail as select id, email as mail, salary from app.staff;
+create view app.staff_found as select id, salary from app.staff where email like 's%';
+create view app.staff_again as select mail from app.staff_mail;
+create view app.low_payloads as select id, payload from app.events_low;
+create view app.low_found as select id from app.events_low where payload like 'e%';
+create view app.people_found as select id from app.people where email like '%canary%';
+create materialized view app.frozen_staff as select id, email, upper(email) as loud from app.staff;
+create materialized view app.frozen_found as select id from app.staff where email like '%canary%';
+create table app.members (id int primary key, email text unique, ssn text, name text, constraint only_one unique (name, ssn));
+create unique index members_ssn on app.members (lower(ssn));
+insert into app.members values (1, 'm.canary', 'l.canary', 'Max'), (2, null, null, 'Moe');
+create view app.member_names as select id, name from app.members;
