@@ -22,6 +22,8 @@ const statistics: readonly (readonly [relation: string, others: RegExp])[] = [
 ];
 
 const secrets = 'holds credentials';
+/** Of servers, wrappers, roles and databases: where passwords and tokens are put as well. */
+const options = 'holds options, credentials among them';
 const configuration = "holds the server's configuration, credentials among it";
 
 const named: readonly (readonly [relation: string, column: string, what: string])[] = [
@@ -35,34 +37,55 @@ const named: readonly (readonly [relation: string, column: string, what: string]
   ['pg_user_mappings', 'umoptions', secrets],
   ['pg_subscription', 'subconninfo', secrets],
   ['pg_stat_wal_receiver', 'conninfo', secrets],
+  ['pg_foreign_server', 'srvoptions', options],
+  ['pg_foreign_data_wrapper', 'fdwoptions', options],
+  ['pg_db_role_setting', 'setconfig', options],
+  ['pg_roles', 'rolconfig', options],
+  ['pg_user', 'useconfig', options],
+  ['pg_shadow', 'useconfig', options],
   ['pg_file_settings', 'setting', configuration],
   ['pg_hba_file_rules', 'options', configuration],
 ];
 
 const harmless = new Map<string, RegExp>(statistics.map(([relation, others]) => [`pg_catalog.${relation}`, others]));
-const byRelation = new Map<string, readonly [column: string, what: string]>(
-  named.map(([relation, column, what]) => [`pg_catalog.${relation}`, [column, what]]),
-);
+const byRelation = new Map<string, Map<string, string>>();
+for (const [relation, column, what] of named) {
+  const columns = byRelation.get(`pg_catalog.${relation}`) ?? new Map<string, string>();
+  byRelation.set(`pg_catalog.${relation}`, columns.set(column, what));
+}
+
+/** What information_schema makes of them. */
+const optionsInSchema =
+  /^information_schema\.(user_mapping_options|foreign_server_options|foreign_data_wrapper_options)\.option_value$|^information_schema\._pg_(user_mappings\.umoptions|foreign_servers\.srvoptions|foreign_data_wrappers\.fdwoptions)$/;
 
 /** Extensions go wherever they were put. */
 const statementStatistics = /\.pg_stat_statements$/;
+
+/** Settings of the server's that connection strings and commands stand in. */
+const secretSettings: ReadonlySet<string> = new Set(['primary_conninfo', 'ssl_passphrase_command']);
+
+/** In words, what the value of a setting carries; undefined where it is of no such kind. */
+export const carriedBySetting = (name: string): string | undefined =>
+  secretSettings.has(name.toLowerCase()) ? `the setting ${name} ${secrets}` : undefined;
 
 /** In words, what a column, as schema.relation.column, carries; undefined where it is of no such kind. */
 export function carried(name: string): string | undefined {
   const dot = name.lastIndexOf('.');
   const [relation, column] = [name.slice(0, dot), name.slice(dot + 1)];
   if (statementStatistics.test(relation)) return column === 'query' ? `${name} ${texts}` : undefined;
-  if (name === 'information_schema.user_mapping_options.option_value') return `${name} ${secrets}`;
+  if (optionsInSchema.test(name)) return `${name} ${secrets}`;
   if (!relation.startsWith('pg_catalog.')) return undefined;
   if (harmless.get(relation)?.test(column) === false) return `${relation} ${values}`;
-  const [other, what] = byRelation.get(relation) ?? [];
-  return other === column ? `${name} ${what}` : undefined;
+  const what = byRelation.get(relation)?.get(column);
+  return what === undefined ? undefined : `${name} ${what}`;
 }
 
 /** What some column of a relation, as schema.relation, carries. */
 export function carriedBy(relation: string): string | undefined {
   if (harmless.has(relation)) return values;
-  return statementStatistics.test(relation) ? texts : byRelation.get(relation)?.[1];
+  if (statementStatistics.test(relation)) return texts;
+  const [what] = byRelation.get(relation)?.values() ?? [];
+  return what;
 }
 
 const functions: readonly (readonly [name: RegExp, what: string])[] = [

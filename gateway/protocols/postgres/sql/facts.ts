@@ -1,6 +1,6 @@
 import { actions, type Action, type Resource, type Use } from '#engine';
 import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../judging/statement.js';
-import { carried, carriedBy } from './carriers.js';
+import { carried, carriedBy, carriedBySetting } from './carriers.js';
 import type { Cascade, Reached, Relation } from './catalog.js';
 import { isHarmlessHidden, mayMoveNames } from './functions.js';
 import type { ViewColumn, ViewLineage } from './lineage.js';
@@ -149,6 +149,8 @@ export class Facts {
 
   setting(name: string, access: 'use' | 'administer' | 'read'): void {
     this.#settings.add(name);
+    const what = access === 'read' ? carriedBySetting(name) : undefined;
+    if (what !== undefined) this.opaque(what);
     this.other({ type: 'setting', name, access });
   }
 
