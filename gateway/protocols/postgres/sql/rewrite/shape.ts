@@ -19,6 +19,7 @@ export interface Write {
 export interface WriteBody {
   readonly relation?: RangeVar;
   readonly whereClause?: Wrapped;
+  readonly returningClause?: object;
 }
 
 export class Shape {
@@ -31,6 +32,8 @@ export class Shape {
   readonly lendsName = new Set<ColumnRef>();
   /** The rows of (t).column and (t).*. */
   readonly fieldRows = new Set<ColumnRef>();
+  /** References from within RETURNING, stars among them. */
+  readonly returned = new Set<ColumnRef>();
   /** What ON CONFLICT finds its index by. */
   readonly inference = new Set<ColumnRef>();
   /** `ROW(t.*)` and its kin list the columns. */
@@ -61,6 +64,7 @@ export class Shape {
         const { relation } = body as WriteBody;
         if (relation !== undefined)
           this.writes.set(relation, { kind: kind.slice(0, -4).toLowerCase() as Write['kind'], body });
+        this.#gather((body as WriteBody).returningClause, this.returned);
         if (kind === 'InsertStmt') this.#gather((body as InsertStmt).onConflictClause?.infer, this.inference);
         return;
       }

@@ -1,13 +1,14 @@
 import type { ColumnRef, CopyStmt, MergeStmt, RangeVar, RawStmt, ResTarget } from 'libpg-query';
 import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { as, strings, type Wrapped } from '../ast.js';
+import type { CatalogColumn } from '../catalog.js';
 import { quoteName } from '../masks/write.js';
 import { systemColumns, type Source } from '../scope.js';
 import { before, beforeTree } from './conditions.js';
 import { type Expected, expressionTree, fromItem, queryTree, targets } from './expected.js';
 import { filterMerge, inserts } from './merge.js';
 import type { ColumnUse, Occurrences, RowUse, StarUse } from './occurrences.js';
-import { conditionOf, maskedValue, type Rules } from './rules.js';
+import { conditionOf, maskedValue, type Rule, type Rules } from './rules.js';
 import { Shape, type Write } from './shape.js';
 import { unclear, type Splice } from './splice.js';
 import { aliasOf, relationName, wrapped } from './wrap.js';
@@ -23,6 +24,8 @@ export class StatementRewriting {
   readonly #seen: Occurrences;
   readonly #rules: ReadonlyMap<RangeVar, Rules>;
   readonly #shape: Shape;
+  /** Of targets that have no place for a condition: what they hand out looks whether they have changed. */
+  readonly #unguarded = new Set<Rules>();
   /** System columns that are referred to, by the relation. */
   readonly #system = new Map<RangeVar, Set<string>>();
 
@@ -174,6 +177,7 @@ export class StatementRewriting {
     if (write.kind === 'merge' && isFiltered) this.#merge(write.body, range, rules);
     else if (write.kind === 'insert' && isFiltered) throw unfilterable(rules, 'INSERT');
     else if (write.kind === 'update' || write.kind === 'delete') this.#where(write, range, rules);
+    else this.#unguarded.add(rules);
   }
 
   #merge(body: MergeStmt, range: RangeVar, rules: Rules): void {
@@ -191,6 +195,7 @@ export class StatementRewriting {
     const { whereClause } = body;
     if (as(whereClause, 'CurrentOfExpr') !== undefined) {
       if (rules.filters.length > 0) throw unfilterable(rules, 'WHERE CURRENT OF');
+      this.#unguarded.add(rules);
       return;
     }
     const bounds = this.#bounds(splice.indexAt(range.location ?? 0));
@@ -246,7 +251,11 @@ export class StatementRewriting {
     if (this.#shape.inference.has(ref)) throw refuse(`ON CONFLICT would compare the masked column ${name}`);
     const column = rules.relation.columns.find((each) => each.name === name);
     if (column === undefined) throw refuse(`the masked column ${name} is not known`);
-    this.#replace(ref, `(${maskedValue(column, rule, strings(ref.fields).map(quoteName).join('.'))})`, name);
+    this.#replace(
+      ref,
+      `(${this.#value(ref, rules, column, rule, strings(ref.fields).map(quoteName).join('.'))})`,
+      name,
+    );
   }
 
   #row({ ref, source, isCertain }: RowUse): void {
@@ -267,7 +276,7 @@ export class StatementRewriting {
       this.#unqualify(ref);
       return;
     }
-    const values = isTarget || system ? `ROW(${this.#values(rules, alias, isTarget).join(', ')})` : `(${alias}.*)`;
+    const values = isTarget || system ? `ROW(${this.#values(ref, rules, alias, isTarget).join(', ')})` : `(${alias}.*)`;
     if (names.length === 0) return;
     this.#replace(
       ref,
@@ -287,11 +296,20 @@ export class StatementRewriting {
     throw refuse(`the row of ${source.alias ?? 'a relation'} in ROW() or a list of values; name its columns`);
   }
 
-  #values(rules: Rules, alias: string, isTarget: boolean): string[] {
+  /** In place of a reference to the target's own column. */
+  #value(ref: ColumnRef, rules: Rules, column: CatalogColumn, rule: Rule, reference: string): string {
+    const value = maskedValue(column, rule, reference);
+    const { guard } = rules;
+    return guard !== undefined && this.#unguarded.has(rules) && this.#shape.returned.has(ref)
+      ? `SELECT ${value} WHERE ${guard}`
+      : value;
+  }
+
+  #values(ref: ColumnRef, rules: Rules, alias: string, isTarget: boolean): string[] {
     return rules.relation.columns.map((column) => {
       const reference = `${alias}.${quoteName(column.name)}`;
       const rule = isTarget ? rules.masked.get(column.name) : undefined;
-      return rule === undefined ? reference : maskedValue(column, rule, reference);
+      return rule === undefined ? reference : `(${this.#value(ref, rules, column, rule, reference)})`;
     });
   }
 
@@ -346,7 +364,7 @@ export class StatementRewriting {
       return;
     }
     if (!isPlain) throw refuse('what * stands for here is not certain: name the columns');
-    const texts = this.#inOrder(sources).flatMap((source) => this.#listOf(source));
+    const texts = this.#inOrder(sources).flatMap((source) => this.#listOf(ref, source));
     const first = this.#splice.indexAt(ref.location ?? 0);
     this.#splice.replace(
       this.#splice.startOf(first),
@@ -366,7 +384,7 @@ export class StatementRewriting {
     ];
   }
 
-  #listOf(source: Source): readonly string[] {
+  #listOf(ref: ColumnRef, source: Source): readonly string[] {
     const rules = this.#rulesOf(source);
     if (source.alias === undefined || source.open)
       throw refuse('what * stands for here is not certain: name the columns');
@@ -375,9 +393,9 @@ export class StatementRewriting {
       const reference = `${alias}.${quoteName(name)}`;
       const column = rules?.relation.columns[index];
       const rule = column === undefined || !this.#isTarget(source) ? undefined : rules?.masked.get(column.name);
-      return column === undefined || rule === undefined
+      return rules === undefined || column === undefined || rule === undefined
         ? reference
-        : `(${maskedValue(column, rule, reference)}) AS ${quoteName(name)}`;
+        : `(${this.#value(ref, rules, column, rule, reference)}) AS ${quoteName(name)}`;
     });
   }
 }
