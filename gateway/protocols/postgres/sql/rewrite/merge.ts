@@ -79,3 +79,9 @@ export const inserts = (body: MergeStmt): boolean =>
   (body.mergeWhenClauses ?? []).some(
     (node) => as<MergeWhenClause>(node, 'MergeWhenClause')?.commandType === 'CMD_INSERT',
   );
+
+/** Rows of both sides that match nothing have a WHEN of their own. */
+export const joinsFully = (body: MergeStmt): boolean => {
+  const kinds = (body.mergeWhenClauses ?? []).map((node) => as<MergeWhenClause>(node, 'MergeWhenClause')?.matchKind);
+  return kinds.includes('MERGE_WHEN_NOT_MATCHED_BY_SOURCE') && kinds.includes('MERGE_WHEN_NOT_MATCHED_BY_TARGET');
+};

@@ -6,11 +6,12 @@ import { quoteName } from '../masks/write.js';
 import { systemColumns, type Source } from '../scope.js';
 import { before, beforeTree } from './conditions.js';
 import { type Expected, expressionTree, fromItem, queryTree, targets } from './expected.js';
-import { filterMerge, inserts } from './merge.js';
+import { filterMerge, inserts, joinsFully } from './merge.js';
 import type { ColumnUse, Occurrences, RowUse, StarUse } from './occurrences.js';
 import { conditionOf, maskedValue, type Rule, type Rules } from './rules.js';
 import { Shape, type Write } from './shape.js';
 import { unclear, type Splice } from './splice.js';
+import { looksAtCatalog } from './unchanged.js';
 import { aliasOf, relationName, wrapped } from './wrap.js';
 
 /** One statement of a text: what is put in place of which of its parts. */
@@ -174,7 +175,7 @@ export class StatementRewriting {
     const write = this.#shape.writes.get(range);
     if (write === undefined) throw refuse('masks cannot be put into this statement');
     const isFiltered = rules.filters.length > 0;
-    if (write.kind === 'merge' && isFiltered) this.#merge(write.body, range, rules);
+    if (write.kind === 'merge') this.#merge(write.body, range, rules);
     else if (write.kind === 'insert' && isFiltered) throw unfilterable(rules, 'INSERT');
     else if (write.kind === 'update' || write.kind === 'delete') this.#where(write, range, rules);
     else this.#unguarded.add(rules);
@@ -182,9 +183,15 @@ export class StatementRewriting {
 
   #merge(body: MergeStmt, range: RangeVar, rules: Rules): void {
     const condition = conditionOf(rules, quoteName(aliasOf(range)));
-    if (condition === undefined || inserts(body)) throw unfilterable(rules, 'MERGE … INSERT');
+    if (rules.filters.length > 0 && inserts(body)) throw unfilterable(rules, 'MERGE … INSERT');
+    if (condition === undefined) return;
+    // Only conditions that rows can be sorted or hashed by may join fully; what compares no catalog is none by the time that is planned.
+    if (rules.filters.length === 0 && joinsFully(body) && looksAtCatalog(condition)) {
+      this.#unguarded.add(rules);
+      return;
+    }
     const from = this.#splice.indexAt(range.location ?? 0);
-    filterMerge(body, condition, this.#shape.mayTell, from, this.#splice, this.#expected);
+    filterMerge(body, condition, rules.filters.length > 0 && this.#shape.mayTell, from, this.#splice, this.#expected);
   }
 
   /** The filter goes before the client's own condition. */

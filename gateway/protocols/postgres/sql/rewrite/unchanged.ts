@@ -31,6 +31,9 @@ export function unchanged(relation: Relation, below: readonly Relation[]): strin
   return `CAST(CASE WHEN ${conditions.join(' AND ')} THEN 'true' ELSE ${string(outdated(qualified(relation)))} END AS pg_catalog.bool)`;
 }
 
+/** It is more than a comparison of constants. */
+export const looksAtCatalog = (guard: string): boolean => guard.includes('"sallyport.v"');
+
 function isAsRead(relations: readonly Relation[]): string {
   const versions = new Map(
     relations.flatMap(({ version }) => (version === undefined ? [] : [[version.digest, version]])),
