@@ -21,6 +21,7 @@ import {
   type Sample,
 } from './postgres/measures.js';
 import { masking, maskingLines, maskedPolicy, type MaskingSubjects } from './postgres/masking.js';
+import { patternLine, patternPolicy, patternRows, type PatternSubjects } from './postgres/patterns.js';
 import { figures, table, type Row } from './postgres/report.js';
 import { usageOf } from './postgres/usage.js';
 import { database, makeWorld, type Subject } from './postgres/world.js';
@@ -34,7 +35,7 @@ const { values: options } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
-const kinds = [...modes, 'new', 'result', 'masking', 'connect', 'idle'] as const;
+const kinds = [...modes, 'new', 'result', 'masking', 'patterns', 'connect', 'idle'] as const;
 if (options.help) {
   console.log(`npm run bench [-- --quick] [--json] [--only ${kinds.join(',')}] [--against FOLDER]`);
   process.exit(0);
@@ -126,6 +127,13 @@ try {
     masked = { direct: world.direct, clear: off, masked: on };
     await masking(masked, size, rotate);
   }
+  let searched: PatternSubjects | undefined;
+  if (wanted.has('patterns')) {
+    const on = await world.gateway('gateway, patterns on', 'by_action', undefined, patternPolicy);
+    const off = await world.gateway('gateway, patterns off', 'by_action');
+    searched = { direct: world.direct, off, on };
+    await rotate(patternRows, 'MB', [world.direct, off, on], size.rounds, (subject) => result(subject, size.results));
+  }
   if (wanted.has('connect')) {
     await rotate('connection', 'connection', subjects, size.rounds, (subject) =>
       connections(subject, size.connections),
@@ -158,6 +166,7 @@ try {
     console.log(`${String(cpus().length)} × ${processor}; ${versions.join(', ')}\n`);
     if (found.length > 0) console.log(table(found));
     for (const line of masked === undefined ? [] : maskingLines(rows, masked)) console.log(`\n${line}`);
+    if (searched !== undefined) console.log(`\n${patternLine(rows, searched)}`);
     for (const { subject, bytes } of idle) console.log(`\nidle session, ${subject}: ${(bytes / 1024).toFixed(1)} KiB`);
   }
 } finally {

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import postgres from 'postgres';
+import { clientTest, runProgram, throughGateway } from '../clients/support.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
+import { startTrickle } from '../support/relay.js';
 import { errorOf, message, rows, shape, type Frame, type WireClient } from '../support/wire.js';
 
 /** A mask on whatever is returned: patterns in every answer, whatever column and road they come by. */
@@ -29,7 +31,9 @@ limit contains {"rows": 3} if {
 const card = '4111 1111 1111 1111';
 const canaries = ['ada@example.com', '4111', 'DE89'];
 
-describe('patterns in whatever is returned', () => {
+const group = 'patterns in whatever is returned';
+
+describe(group, () => {
   let database: TestDatabase;
   let gateway: TestGateway;
   let agent: WireClient;
@@ -158,6 +162,31 @@ describe('patterns in whatever is returned', () => {
     expect(field).toContain('ipsum write to *** dolor');
   });
 
+  test('however the server cuts its answer: a byte at a time', async () => {
+    const trickle = await startTrickle(() => database, 1);
+    const behind = await startTestGateway({
+      database: { ...database, host: trickle.host, port: trickle.port },
+      policy: { 'postgres.rego': policy },
+    });
+    const client = await behind.open();
+    try {
+      expect(rows(await client.query(sql))).toEqual(masked);
+      const copied = await client.query('copy (select id, note from app.notes order by id) to stdout');
+      expect(copied.filter(({ type }) => type === 'd').map(({ body }) => body.toString())).toEqual([
+        '1\twrite to ***\n',
+        '2\tnothing\n',
+        '3\tcard ***, IBAN ***\n',
+      ]);
+      const told = await client.query(`select app.tell('ada@example.com')`);
+      clean(told);
+      expect(errorOf(told)?.['M']).toBe('no: ***');
+    } finally {
+      await client.end();
+      await behind.close();
+      await trickle.close();
+    }
+  });
+
   test('drivers read what is left', async () => {
     const client = new pg.Client(await gateway.connection());
     await client.connect();
@@ -170,5 +199,23 @@ describe('patterns in whatever is returned', () => {
       { note: 'write to ***', doc: { a: '***', b: [1, 2], n: 0 } },
     ]);
     await db.end();
+  });
+
+  clientTest(group, 'psql shows what is left, by queries, cursors, COPY and errors', async () => {
+    const { code, stdout, stderr } = await runProgram('psql', ['-X', '--csv', '-t'], {
+      env: await throughGateway(gateway),
+      input: `select note from app.notes where id = 1;
+\\copy (select note from app.notes where id = 3) to stdout
+\\set FETCH_COUNT 1
+select doc from app.notes where id = 1;
+select app.tell('ada@example.com');
+`,
+    });
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: 'write to ***\ncard ***, IBAN ***\n"{""a"": ""***"", ""b"": [1, 2], ""n"": 0}"\n',
+    });
+    expect(stderr).toMatch(/NOTICE: {2}told: \*\*\*\nERROR: {2}no: \*\*\*/);
+    for (const canary of canaries) expect(stdout + stderr).not.toContain(canary);
   });
 });

@@ -31,6 +31,27 @@ export const startRelay = (to: () => Place): Promise<Witness> =>
     await pass(client, server);
   });
 
+/** Passes on what the server says in pieces of so many bytes, each in a turn of the event loop of its own. */
+export const startTrickle = (to: () => Place, piece_bytes: number): Promise<Witness> =>
+  witness(async (client, heard) => {
+    const server = connectTcp(to());
+    client.setNoDelay(true);
+    client.on('data', heard);
+    client.on('data', (bytes: Buffer) => server.write(bytes));
+    client.on('close', () => server.destroy());
+    try {
+      for await (const said of server) {
+        const bytes = said as Buffer;
+        for (let at = 0; at < bytes.length && !client.destroyed; at += piece_bytes) {
+          if (!client.write(bytes.subarray(at, at + piece_bytes))) await Promise.race([once(client, 'drain'), once(client, 'close')]); // prettier-ignore
+          await new Promise(setImmediate);
+        }
+      }
+    } finally {
+      client.destroy();
+    }
+  });
+
 /**
  * Sits in the middle of a TLS connection, as somebody would who has a certificate that the client accepts: it reads
  * everything, and may change what the server says.
