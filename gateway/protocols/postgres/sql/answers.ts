@@ -1,7 +1,7 @@
 import type { CatalogColumn, Named, NameKind, Relation } from './catalog.js';
 import { isKnownRaw, labelOf, unknownOf, type RawFunction } from './extensions.js';
 import { isKnown } from './functions.js';
-import { heirs_max } from './queries.js';
+import { domain_columns_max, heirs_max } from './queries.js';
 
 /** What the catalog's one query answers (queries.ts), read into what the analysis knows of names (catalog.ts). */
 
@@ -36,9 +36,20 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
         isRightReached,
       }));
     case 'type': {
-      const [schema, name, typeKind, oid, functions, own] = data as RawType;
+      const [schema, name, typeKind, oid, functions, own, columns] = data as RawType;
       const isForeign = own !== null && !name.startsWith('_') && unknownOf(own).some((fn) => !isKnown(fn));
-      return { oid, schema, name, kind: typeKind, functions: unknownOf(functions), isForeign };
+      return {
+        oid,
+        schema,
+        name,
+        kind: typeKind,
+        functions: unknownOf(functions),
+        isForeign,
+        columns: (columns ?? [])
+          .slice(0, domain_columns_max)
+          .map(([relation, kind, column]) => ({ relation, kind, column })),
+        moreColumns: (columns ?? []).length > domain_columns_max,
+      };
     }
   }
 }
@@ -69,6 +80,7 @@ type RawType = [
   oid: number,
   functions: RawFunction[] | null,
   own: RawFunction[] | null,
+  columns?: [relation: string, kind: string, column: string][] | null,
 ];
 
 type RawColumn = [

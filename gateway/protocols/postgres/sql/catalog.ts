@@ -171,6 +171,9 @@ export interface NamedType {
   readonly functions: readonly string[];
   /** It reads and writes its values with functions that are not known. */
   readonly isForeign: boolean;
+  /** Of a domain: the columns that hold values of it, in arrays, rows, ranges and other domains as well. */
+  readonly columns: readonly { readonly relation: string; readonly kind: string; readonly column: string }[];
+  readonly moreColumns: boolean;
 }
 
 const nameKinds = ['relation', 'function', 'operator', 'type'] as const;

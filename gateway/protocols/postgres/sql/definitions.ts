@@ -15,6 +15,7 @@ import { looseExpressions } from './expressions.js';
 import { qualified, type Access } from './facts.js';
 import { clusterObjects, commands, objectWord, type Command } from './kinds.js';
 import { objectNames, relationParts, split } from './names.js';
+import { rows } from './rows.js';
 import { openDerived, relationSource, Scope, type Context } from './scope.js';
 import { checkSetting } from './settings.js';
 
@@ -41,6 +42,7 @@ export function definition(context: Context, kind: string, statement: object, qu
   object(context, command, body, typeof objtype === 'string' ? objtype : '', access);
   relations(context, kind, body, access);
   parts(context, kind, body, query);
+  rows(context, kind, body);
   return true;
 }
 

@@ -18,6 +18,9 @@ const eq = 'OPERATOR(pg_catalog.=)';
 /** Children and partitions that are told one by one; a statement that reaches more is opaque. */
 export const heirs_max = 1_000;
 
+/** Columns of one domain that are told one by one; a statement that is about more is opaque. */
+export const domain_columns_max = 1_000;
+
 /** A view's definition is read up to this length; what a longer one does with its columns is not known. */
 export const definition_chars_max = 65_536;
 
@@ -341,6 +344,22 @@ const operatorRows = (
   left join path p on p.name ${eq} n.nspname
   where ${looked} group by w.i`;
 
+/** [relation, kind, column] of the columns whose values are, or have in them, values of a type. */
+const columnsHolding = (type: string): string => `(with recursive whole(oid) as (
+      select ${type}
+      union
+      select x.oid from whole y, lateral (
+        select z.oid from pg_catalog.pg_type z where z.typbasetype ${eq} y.oid or z.typelem ${eq} y.oid
+        union all select g.rngtypid from pg_catalog.pg_range g where g.rngsubtype ${eq} y.oid
+        union all select g.rngmultitypid from pg_catalog.pg_range g where g.rngtypid ${eq} y.oid
+        union all select c.reltype from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid ${eq} a.attrelid
+          where a.atttypid ${eq} y.oid and c.reltype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid) as x(oid))
+    select pg_catalog.json_agg(pg_catalog.json_build_array(pg_catalog.concat(h.nspname, '.', h.relname), h.relkind, h.attname))
+    from (select n.nspname, c.relname, c.relkind, a.attname from whole w join pg_catalog.pg_attribute a on a.atttypid ${eq} w.oid and not a.attisdropped
+        join pg_catalog.pg_class c on c.oid ${eq} a.attrelid and (c.relkind ${eq} 'r' or c.relkind ${eq} 'p' or c.relkind ${eq} 'm' or c.relkind ${eq} 'f')
+        join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace
+      order by 1, 2, 4 limit ${domain_columns_max + 1}) as h)`;
+
 const typeRows = (
   first: number,
 ): string => `select 'type', t.i, pg_catalog.json_build_array(t.nspname, t.typname, t.typtype, t.oid::pg_catalog.int8, ${functionsIn(`
@@ -352,7 +371,8 @@ const typeRows = (
     case when t.typtype ${eq} 'b' and t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
       select pg_catalog.jsonb_agg(distinct ${functionName('f', 'fn')}) from pg_catalog.pg_type z
       join pg_catalog.pg_proc f on f.oid ${eq} z.typinput::pg_catalog.oid or f.oid ${eq} z.typoutput::pg_catalog.oid or f.oid ${eq} z.typmodin::pg_catalog.oid
-      join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace where z.oid ${eq} t.oid) end)::pg_catalog.text
+      join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace where z.oid ${eq} t.oid) end,
+    case when t.typtype ${eq} 'd' and t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then ${columnsHolding('t.oid')} end)::pg_catalog.text
   from (select distinct on (w.i) w.i, t.oid, t.typname, t.typtype, n.nspname
     from (${wanted(first)}) w
     join pg_catalog.pg_type t on t.typname ${eq} w.n

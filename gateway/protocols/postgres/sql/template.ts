@@ -6,6 +6,7 @@ import { as, strings, walk, type Wrapped } from './ast.js';
 import type { Relation } from './catalog.js';
 import { comment } from './comment.js';
 import { contextOf } from './context.js';
+import { checkDatabases } from './databases.js';
 import { Facts } from './facts.js';
 import { viewLineage } from './lineage.js';
 import { collect, type Names } from './names.js';
@@ -112,6 +113,7 @@ function build(
   const print = fingerprint(text) ?? '';
   for (const raw of raws) {
     if (raw.stmt === undefined) continue;
+    checkDatabases(parsed, raw, place.database);
     const facts = new Facts((relation) => viewLineage(relation, names));
     const context = contextOf(facts, names, (schema, name) => made.get(schema, name));
     if (made.uncertain && collect(raw.stmt).length > 0)

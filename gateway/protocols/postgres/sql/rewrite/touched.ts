@@ -70,12 +70,24 @@ export class Touched {
 
   /** Something with a mask or a filter is touched. */
   get isObliged(): boolean {
-    return this.#relations.length > 0;
+    return this.#relations.length > 0 || this.#defined !== undefined;
+  }
+
+  /** A masked column that a definition is about, by whichever of its relations' names it is known. */
+  get #defined(): string | undefined {
+    const { kind, columns } = this.#facts;
+    if (rewritten.has(kind) || kind === 'lock' || kind === 'truncate') return undefined;
+    return columns.find(({ name }) => this.#obliged.mask(name) !== undefined)?.name;
   }
 
   /** Throws RewriteRefusal. */
   check(): void {
     const { kind } = this.#facts;
+    const defined = this.#defined;
+    if (defined !== undefined)
+      throw refuse(
+        `${kind.replaceAll('_', ' ').toUpperCase()} reads the masked column ${defined}, or takes its name from it: masks cannot be put into it`,
+      );
     const [first] = this.#relations;
     if (first === undefined) return;
     const filtered = this.#relations.find(({ name }) => this.#obliged.filters(name).length > 0);
