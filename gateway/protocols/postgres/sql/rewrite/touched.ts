@@ -83,12 +83,12 @@ export class Touched {
   /** Throws RewriteRefusal. */
   check(): void {
     const { kind } = this.#facts;
+    const [first] = this.#relations;
     const defined = this.#defined;
-    if (defined !== undefined)
+    if (first === undefined && defined !== undefined)
       throw refuse(
         `${kind.replaceAll('_', ' ').toUpperCase()} reads the masked column ${defined}, or takes its name from it: masks cannot be put into it`,
       );
-    const [first] = this.#relations;
     if (first === undefined) return;
     const filtered = this.#relations.find(({ name }) => this.#obliged.filters(name).length > 0);
     if (kind === 'lock' || (kind === 'truncate' && filtered === undefined)) return;
