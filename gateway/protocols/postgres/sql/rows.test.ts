@@ -66,7 +66,7 @@ async function outcome(text: string): Promise<string> {
     .filter((name) => classified.has(name))
     .map((resource): Mask => ({ resource, with: 'redact', scope: 'source', code: 'pii' }) as Mask);
   try {
-    return interpreter.rewrite(template, { masks, filters: [] }).text;
+    return (await interpreter.rewrite(template, { masks, filters: [] })).text;
   } catch (error) {
     if (error instanceof RewriteRefusal) return error.code;
     throw error;
