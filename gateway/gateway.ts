@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createEngine, type Engine } from '#engine';
@@ -20,6 +21,8 @@ import { AuditError, ConfigError, IdentityError } from './errors.js';
 import { serveHttps } from './https.js';
 import { openHooks } from './hooks/index.js';
 import { createIdentity } from './identity/index.js';
+import { Kills, liveSessions, Revocations, Roster } from './live/index.js';
+import { killedBecause } from './live/sessions.js';
 import { Pipeline } from './pipeline.js';
 import { PromptsInMemory } from './prompts.js';
 import type { Client, ListenAddress, Listener, Services } from './protocol.js';
@@ -44,6 +47,7 @@ export interface Gateway {
   readonly listeners: readonly Listener[];
   readonly policy: PolicyKeeper;
   readonly sessions: Sessions;
+  readonly revocations: Revocations;
   /** The gateway's own; opened when something needs it. */
   readonly database: Database;
   /** People's side of approvals. */
@@ -137,15 +141,41 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     closing.push(() => pipeline.close());
 
+    const roster = new Roster({ database, replica, live: () => pipeline.live() });
+    const kills = new Kills({
+      ...{ database, replica, log },
+      end: ({ query, why }) => pipeline.kill(query, killedBecause(why)),
+    });
+    closing.push(() => kills.close());
+    const revokedMessage = 'terminating connection: the token was revoked';
+    const revocations = new Revocations({
+      ...{ database, replica, log, now },
+      tokenLifetimeMax_ms: config.identity.tokenLifetimeMax_ms,
+      strict: config.identity.revocationStrict,
+      onRevoked: (fits) => pipeline.revoke(fits, revokedMessage),
+    });
+    closing.push(() => revocations.close());
+    // What was revoked before this start has to be known before anybody signs in.
+    if (config.state.postgres !== undefined || existsSync(path.join(config.state.directory, 'postgres'))) {
+      await revocations.load(config.identity.revocationStrict ? state_ms_max : revocations_ms_max);
+    }
+
     const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
     const services: Services = {
       log,
       target: (protocol, name) => targets.get(`${protocol}/${name}`),
       maskKey,
-      openSession: (opening) => pipeline.open(opening),
+      openSession: (opening) => {
+        const session = pipeline.open(opening);
+        // Revoked between its sign-in and now: nobody would have found it among the sessions.
+        if (revocations.isRevoked(session.principal)) pipeline.kill({ session: session.id }, revokedMessage);
+        return session;
+      },
       identify: async (token, client) => {
         try {
-          return await identity.identify(token);
+          const found = await identity.identify(token);
+          revocations.check(found);
+          return found;
         } catch (error) {
           if (error instanceof IdentityError) refuseSignIn(audit, log, error, client);
           throw error;
@@ -173,16 +203,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const protocol of protocols) {
       await serve(protocol.name, config.listen.get(protocol.name), (address) => protocol.listen(address, services));
     }
-    const sessions: Sessions = {
-      list: () => Promise.resolve(pipeline.live()),
-      kill: (query, _who, why) =>
-        Promise.resolve({
-          killed: pipeline.kill(
-            query,
-            `terminating connection: ended by an administrator${why === undefined ? '' : `: ${why}`}`,
-          ),
-        }),
-    };
+    const sessions = liveSessions({ pipeline, roster, kills, gateway: replica.id });
     await serve('https', config.listen.get('https'), () =>
       serveHttps({
         config,
@@ -195,10 +216,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         prompts: new PromptsInMemory(now),
         approvers,
         sessions,
+        revocations,
         hooks: hooks.incoming,
       }),
     );
-    return { listeners, policy, database, approvers, sessions, close };
+    return { listeners, policy, database, approvers, sessions, revocations, close };
   } catch (error) {
     await close();
     throw error;
@@ -207,6 +229,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 /** Until when the start waits for the state. It goes on without: what needs it is refused, and says so. */
 const state_ms_max = 30_000;
+
+/** The same, for what was revoked: whoever has a state that is out of reach shall not wait long for a start. */
+const revocations_ms_max = 5_000;
 
 /** Whether the policy in force has rules that hold. */
 const asksPeople = (engine: Engine) => engine.current?.rules.some(({ set }) => set === 'approval') ?? false;

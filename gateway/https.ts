@@ -16,6 +16,7 @@ import type { Config } from './config/index.js';
 import { consoleGate } from './console/index.js';
 import type { IncomingHooks } from './hooks/index.js';
 import { createIdentity } from './identity/index.js';
+import type { Revocations } from './live/index.js';
 import type { Prompts } from './prompts.js';
 import type { Listener, Services } from './protocol.js';
 import type { Sessions } from './sessions.js';
@@ -32,6 +33,7 @@ export interface HttpsParts {
   readonly prompts: Prompts;
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
+  readonly revocations?: Revocations | undefined;
   /** Through what people answer with a signature in the place of a token. */
   readonly hooks: IncomingHooks;
 }
@@ -51,6 +53,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     roles: config.console,
     approvers: parts.approvers,
     sessions: parts.sessions,
+    revocations: parts.revocations,
     prompts: parts.prompts,
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),

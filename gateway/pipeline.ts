@@ -8,6 +8,7 @@ import {
   type Engine,
   type Input,
   type Operation,
+  type Principal,
   type Prompt,
   type Revision,
 } from '#engine';
@@ -80,6 +81,13 @@ export class Pipeline {
     const fitting = [...this.#sessions].filter((session) => fits(session.live(), query));
     for (const session of fitting) session.end({ code: 'killed', message });
     return fitting.length;
+  }
+
+  /** Ends the sessions of whoever fits: their tokens were revoked. */
+  revoke(fitsPrincipal: (principal: Principal) => boolean, message: string): void {
+    for (const session of [...this.#sessions]) {
+      if (fitsPrincipal(session.principal)) session.end({ code: 'killed', message });
+    }
   }
 
   /** Ends every session: the gateway stops. */

@@ -1,7 +1,7 @@
 import type { Input, Principal, Prompt, TargetInput } from '#engine';
 import type { Identity } from './protocol.js';
 
-/** What is connected to this gateway now, and the switch that ends it. */
+/** What is connected to this gateway and those that share its state, and the switch that ends it. */
 export interface Sessions {
   list(): Promise<readonly LiveSession[]>;
   /** Ends every session that fits all that is given, with its running statements. Recorded before it takes effect. */
@@ -16,6 +16,8 @@ export interface LiveSession {
   readonly client: Input['session']['client'];
   readonly prompt?: Prompt;
   readonly rows: number;
+  /** Of several gateways over one state: whose it is. */
+  readonly gateway?: string;
   /** The request that it waits for, where it waits. */
   readonly waiting?: string;
 }
@@ -32,8 +34,13 @@ export interface KillQuery {
 }
 
 export interface KillAnswer {
-  /** Sessions that were ended. */
+  /** Sessions that were ended, as far as gateways have said so. */
   readonly killed: number;
+  /**
+   * Gateways that have not said within a second that they have carried it out; "all": the state is out of reach, and they hear of it when it is
+   * back. Absent: all have.
+   */
+  readonly unreached?: readonly string[] | 'all';
 }
 
 /** A query that names nothing fits nothing. */

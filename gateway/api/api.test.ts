@@ -9,6 +9,7 @@ import { caller, type Sent } from '../../test/support/https.js';
 import { createIdentityProvider, type IdentityProvider, type TokenOptions } from '../../test/support/idp.js';
 import { openAudit, type Audit } from '../audit/index.js';
 import { createIdentity, type Identities } from '../identity/index.js';
+import type { RevokeQuery } from '../live/index.js';
 import { PromptsInMemory } from '../prompts.js';
 import type { Effect, Listener } from '../protocol.js';
 import type { KillQuery, Sessions } from '../sessions.js';
@@ -23,6 +24,7 @@ let call: (path: string, options?: Parameters<ReturnType<typeof caller>>[1]) => 
 let ca: string;
 let approvers: FakeApprovers;
 let killed: KillQuery[];
+let revoked: RevokeQuery[];
 
 const sessions: Sessions = {
   list: async () => [],
@@ -87,6 +89,12 @@ beforeAll(async () => {
         roles: { administrators: ['security'], auditors: ['audit'] },
         approvers: relay,
         sessions,
+        revocations: {
+          revoke: async (query) => {
+            revoked.push(query);
+            return { kept: true, expires_ms: 0 };
+          },
+        },
         prompts: new PromptsInMemory(),
         audit,
         auditFiles: async () => [join(folder, 'audit.jsonl')],
@@ -110,6 +118,7 @@ beforeEach(() => {
   approvers.answers.length = 0;
   approvers.given.length = 0;
   killed = [];
+  revoked = [];
 });
 
 afterAll(async () => {
@@ -286,6 +295,26 @@ describe('what only some may do', () => {
     expect(acts).toMatchObject([
       { kind: 'administrator', personal: { administrator: { subject: 'root@example.com' } } },
     ]);
+  });
+
+  test('tokens are revoked by administrators alone, one or those of a subject, and it is recorded before', async () => {
+    const revoke = (token: TokenOptions, body: unknown) => as(token, '/v1/tokens/revoke', { method: 'POST', body });
+    expect((await revoke(auditor, { jti: 't-1' })).json().code).toBe('not_administrator');
+    for (const body of [
+      {},
+      { jti: 'a', subject: 'b' },
+      { issuer: 'a' },
+      { jti: 'a', issued_before: '2026-01-01T00:00:00Z' },
+    ]) {
+      expect((await revoke(administrator, body)).json().code).toBe('invalid');
+    }
+    expect((await revoke(administrator, { subject: 'a', issued_before: 'soon' })).json().code).toBe('invalid');
+    expect(revoked).toEqual([]);
+    const body = { subject: 'agent:billing-bot', issued_before: '2026-01-01T00:00:00Z', why: 'lost' };
+    expect((await revoke(administrator, body)).json()).toMatchObject({ kept: true });
+    expect(revoked).toEqual([{ subject: 'agent:billing-bot', issuedBefore_ms: Date.parse('2026-01-01T00:00:00Z') }]);
+    const acts = (await records()).filter(({ act }) => act === 'token_revoke');
+    expect(acts).toMatchObject([{ personal: { query: { subject: 'agent:billing-bot' }, why: 'lost' } }]);
   });
 
   test('nothing is killed by a request that names nothing', async () => {

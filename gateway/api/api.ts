@@ -9,6 +9,7 @@ import { policyRoutes } from './policy.js';
 import { promptRoutes } from './prompts.js';
 import type { App, HttpGate } from './server.js';
 import { sessionRoutes } from './sessions.js';
+import { tokenRoutes } from './tokens.js';
 import { whoamiRoutes } from './whoami.js';
 
 declare module 'fastify' {
@@ -48,6 +49,7 @@ export function apiGate(
           approvalRoutes(routes, parts);
           grantRoutes(routes, parts);
           sessionRoutes(routes, parts);
+          tokenRoutes(routes, parts);
           promptRoutes(routes, parts);
           auditRoutes(routes, parts);
           policyRoutes(routes, parts);

@@ -4,6 +4,7 @@ import type { PolicyStatus } from '../../bundles/index.js';
 import type { Approvers } from '../approvals/approvals.js';
 import type { Audit } from '../audit/index.js';
 import { StateError } from '../errors.js';
+import type { Revocations } from '../live/index.js';
 import type { Prompts } from '../prompts.js';
 import type { Sessions } from '../sessions.js';
 import type { CallerOptions } from './caller.js';
@@ -12,6 +13,7 @@ import type { CallerOptions } from './caller.js';
 export interface ApiParts extends CallerOptions {
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
+  readonly revocations?: Pick<Revocations, 'revoke'> | undefined;
   readonly prompts: Prompts;
   readonly audit: Audit;
   /** All files of the audit, rotated ones included. */

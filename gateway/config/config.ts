@@ -53,6 +53,8 @@ export interface IdentityConfig {
   readonly tokenLifetimeMax_ms: number;
   /** How far a token's "nbf" and "iat" may lie in the future. Never lengthens a token's life. */
   readonly clockSkew_ms: number;
+  /** Whether sign-ins are refused while it cannot be known what was revoked on other gateways. */
+  readonly revocationStrict: boolean;
 }
 
 /** Signature algorithms that a provider may be allowed: asymmetric ones only, so that no verifier's key can sign. */

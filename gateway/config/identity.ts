@@ -34,7 +34,12 @@ export async function readIdentity(input: ConfigFile['identity'], reading: Readi
   if (skew_ms > skew_ms_max) {
     problems.push(document.problem(['identity', 'clock_skew'], 'must be at most 5m; set the clocks right instead'));
   }
-  return { providers, tokenLifetimeMax_ms: lifetime_ms, clockSkew_ms: skew_ms };
+  return {
+    providers,
+    tokenLifetimeMax_ms: lifetime_ms,
+    clockSkew_ms: skew_ms,
+    revocationStrict: input.revocation === 'strict',
+  };
 }
 
 const read_ms = (text: string | undefined, byDefault_ms: number) =>

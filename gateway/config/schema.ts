@@ -357,6 +357,7 @@ export interface ConfigFile {
     readonly providers: readonly Type.Static<typeof ProviderSchema>[];
     readonly token_lifetime_max?: string;
     readonly clock_skew?: string;
+    readonly revocation?: 'known' | 'strict';
   };
   readonly policy: Type.Static<typeof PolicySchema>;
   readonly targets?: readonly Type.Static<typeof TargetSchema>[];
@@ -410,6 +411,12 @@ export function configSchema(protocols: readonly Protocol[]) {
             token_lifetime_max: Type.Optional(duration('The longest life that a token may have been given.', '1h')),
             clock_skew: Type.Optional(
               duration("How far ahead an issuer's clock may be. Never lengthens a token's life.", '30s'),
+            ),
+            revocation: Type.Optional(
+              choice(
+                ['known', 'strict'] as const,
+                'known: who signs in is checked against what this gateway knows to be revoked. strict: and refused while the state, through which others tell it, is out of reach.',
+              ),
             ),
           },
           closed,

@@ -18,7 +18,7 @@ export interface Identities {
   close(): void;
 }
 
-export interface IdentityOptions extends IdentityConfig {
+export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict'> {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
   readonly log?: Logger;
