@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { FakeApprovers, waitingRequest } from '../../test/support/approvers.js';
 import { caller, type Sent } from '../../test/support/https.js';
 import { createIdentityProvider, type IdentityProvider, type TokenOptions } from '../../test/support/idp.js';
+import { IdentityError } from '../errors.js';
 import { openAudit, type Audit } from '../audit/index.js';
 import { createIdentity, type Identities } from '../identity/index.js';
 import type { RevokeQuery } from '../live/index.js';
@@ -90,6 +91,9 @@ beforeAll(async () => {
         approvers: relay,
         sessions,
         revocations: {
+          check: ({ principal }) => {
+            if (principal.subject === 'agent:revoked') throw new IdentityError('revoked', 'the token was revoked');
+          },
           revoke: async (query) => {
             revoked.push(query);
             return { kept: true, expires_ms: 0 };
@@ -180,6 +184,11 @@ describe('who is let in', () => {
       expect(answer.headers['content-type']).toBe('application/problem+json; charset=utf-8');
     }
     expect(approvers.answers).toEqual([]);
+  });
+
+  test('not with a token that was revoked', async () => {
+    const answer = await as({ subject: 'agent:revoked' }, '/v1/whoami');
+    expect([answer.status, answer.json().code]).toEqual([401, 'revoked']);
   });
 
   test('with a token, and told what the token says', async () => {

@@ -41,6 +41,8 @@ export function apiGate(
           scope.decorateRequest('caller');
           scope.addHook('onRequest', async (request) => {
             request.caller = await door.identify(request);
+            // However they came: a session of the console outlives the sign-in that began it.
+            parts.revocations?.check(request.caller.identity);
           });
           const routes = scope as unknown as App;
           const streams = new EventStreams(parts);

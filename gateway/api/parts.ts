@@ -13,7 +13,7 @@ import type { CallerOptions } from './caller.js';
 export interface ApiParts extends CallerOptions {
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
-  readonly revocations?: Pick<Revocations, 'revoke'> | undefined;
+  readonly revocations?: Pick<Revocations, 'revoke' | 'check'> | undefined;
   readonly prompts: Prompts;
   readonly audit: Audit;
   /** All files of the audit, rotated ones included. */
