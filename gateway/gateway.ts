@@ -24,7 +24,8 @@ import { createIdentity } from './identity/index.js';
 import { Kills, liveSessions, Revocations, Roster } from './live/index.js';
 import { killedBecause } from './live/sessions.js';
 import { Pipeline } from './pipeline.js';
-import { PromptsInMemory } from './prompts.js';
+import { SharedPrompts } from './prompts-shared.js';
+import type { Prompts } from './prompts.js';
 import type { Client, ListenAddress, Listener, Services } from './protocol.js';
 import { filterChecks, protocols } from './registry.js';
 import { openDatabase, type Database } from './state/database.js';
@@ -48,6 +49,7 @@ export interface Gateway {
   readonly policy: PolicyKeeper;
   readonly sessions: Sessions;
   readonly revocations: Revocations;
+  readonly prompts: Prompts;
   /** The gateway's own; opened when something needs it. */
   readonly database: Database;
   /** People's side of approvals. */
@@ -130,7 +132,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const identity = createIdentity({ ...config.identity, now, log });
     closing.push(() => identity.close());
 
+    const prompts = new SharedPrompts({ database, replica, log, now });
+    closing.push(() => prompts.close());
+
     const pipeline = new Pipeline({
+      prompts,
       engine,
       audit,
       withholding,
@@ -213,14 +219,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         engine,
         policy,
         identify: (token, client) => services.identify(token, client),
-        prompts: new PromptsInMemory(now),
+        prompts,
         approvers,
         sessions,
         revocations,
         hooks: hooks.incoming,
       }),
     );
-    return { listeners, policy, database, approvers, sessions, revocations, close };
+    return { listeners, policy, database, approvers, sessions, revocations, prompts, close };
   } catch (error) {
     await close();
     throw error;

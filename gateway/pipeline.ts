@@ -17,6 +17,7 @@ import { boundOf, type Approvals, type Receipt } from './approvals/index.js';
 import { mustBeOnDisk, type Audit, type Entry } from './audit/index.js';
 import type { Durability } from './config/index.js';
 import { ApprovalError, AuditError, StateError } from './errors.js';
+import { registered, type Prompts } from './prompts.js';
 import type {
   Circumstances,
   Enforced,
@@ -47,6 +48,8 @@ export interface PipelineParts {
   readonly now: () => number;
   /** Absent: nobody can be asked. */
   readonly approvals?: Approvals;
+  /** Absent: what an operation says of its prompt is all there is. */
+  readonly prompts?: Pick<Prompts, 'known'>;
 }
 
 export class Pipeline {
@@ -312,7 +315,8 @@ class PipelineSession implements Session {
   }
 
   #input(operation: Operation, circumstances: Circumstances): Input {
-    const prompt = mergePrompts(this.#opening.prompt ?? this.#opening.identity.prompt, circumstances.prompt);
+    const said = mergePrompts(this.#opening.prompt ?? this.#opening.identity.prompt, circumstances.prompt);
+    const prompt = said && registered(said, this.principal, this.#parts.prompts);
     const { transaction } = circumstances;
     const time = timestamps.at(this.#parts.now());
     const { id, principal } = this;

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Principal, Prompt } from '#engine';
 import { ApprovalError } from './errors.js';
 import type { Identity } from './protocol.js';
 
@@ -10,6 +11,8 @@ export interface Prompts {
   /** Keeps the text under a new id. Rejects with ApprovalError ("too_many") or StateError. */
   register(identity: Identity, prompt: PromptText): Promise<RegisteredPrompt>;
   get(id: string): Promise<RegisteredPrompt | undefined>;
+  /** What this gateway has heard of; asks nobody. */
+  known(id: string): RegisteredPrompt | undefined;
 }
 
 export interface PromptText {
@@ -26,6 +29,22 @@ export interface RegisteredPrompt extends PromptText {
   /** Milliseconds since the epoch. */
   readonly at_ms: number;
 }
+
+/**
+ * What an operation says of its prompt, with the text that was registered under the id it names. Where somebody else registered that, or
+ * nobody is known to have, it is what it was: an id that is claimed. A text of the operation's own goes before.
+ */
+export function registered(said: Prompt, principal: Principal, prompts: Pick<Prompts, 'known'> | undefined): Prompt {
+  const { id: session, text, ...rest } = said;
+  // A comment has room for one word of it: there an id stands in the place of the text.
+  const id = text !== undefined && ids.test(text) ? text : session;
+  const known = id === undefined ? undefined : prompts?.known(id);
+  if (known?.by.subject !== principal.subject || known.by.issuer !== principal.issuer) return said;
+  const own = text === undefined || text === id ? known.text : text;
+  return { ...(known.trace === undefined ? {} : { trace: known.trace }), ...rest, id: known.id, text: own };
+}
+
+const ids = /^p-[0-9a-f]{32}$/u;
 
 /** Longer than any prompt that a person will read. */
 export const prompt_chars_max = 32_768;
@@ -53,14 +72,24 @@ export class PromptsInMemory implements Prompts {
       by: { issuer: principal.issuer, subject: principal.subject },
       at_ms: this.#now(),
     };
+    this.learn(prompt);
+    return prompt;
+  }
+
+  /** Another gateway registered it. */
+  learn(prompt: RegisteredPrompt): void {
+    if (this.#prompts.has(prompt.id)) return;
     this.#prompts.set(prompt.id, prompt);
-    this.#chars += text.length;
+    this.#chars += prompt.text.length;
     for (const [id, { text: old }] of this.#prompts) {
       if (this.#prompts.size <= prompts_max && this.#chars <= chars_max) break;
       this.#prompts.delete(id);
       this.#chars -= old.length;
     }
-    return prompt;
+  }
+
+  known(id: string): RegisteredPrompt | undefined {
+    return this.#prompts.get(id);
   }
 
   async get(id: string): Promise<RegisteredPrompt | undefined> {

@@ -104,3 +104,24 @@ test('what was revoked is known to a gateway that starts afterwards', async () =
     await later.close();
   }
 });
+
+test('a prompt that is registered on one gateway is in the record of an operation on the other', async () => {
+  const identity: Identity = {
+    ...administrator,
+    principal: { ...administrator.principal, subject: 'agent:prompted', issuer: other.idp.issuer },
+  };
+  const { id } = await one.gateway.prompts.register(identity, { text: 'Count to one.' });
+  await until(async () => other.gateway.prompts.known(id) !== undefined);
+  const client = new pg.Client({
+    ...(await other.connection({ subject: 'agent:prompted' })),
+    application_name: `prompt:${id}`,
+  });
+  await client.connect();
+  await client.query('select 1');
+  await client.end();
+  const records = async () => (await other.records()).filter(({ kind }) => kind === 'intent');
+  const text = () =>
+    records().then((all) => JSON.stringify(all.map(({ personal }) => (personal as { prompt?: unknown }).prompt)));
+  await until(async () => (await text()).includes(id));
+  expect(await text()).toContain('Count to one.');
+});
