@@ -13,7 +13,7 @@ import {
   type PolicyKeeper,
   type Source,
 } from '../bundles/index.js';
-import { openApprovals, requestLinks, type Approvers } from './approvals/index.js';
+import { approvalChores, openApprovals, requestLinks, type Approvers } from './approvals/index.js';
 import { fileHeadStore, openAudit, openSigner } from './audit/index.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
@@ -31,6 +31,7 @@ import { filterChecks, protocols } from './registry.js';
 import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
 import type { Sessions } from './sessions.js';
+import { keepHouse } from './state/housekeeping.js';
 import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
 import { Withholding } from './withholding.js';
@@ -99,6 +100,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
     // No target is called so.
     const withholding = new Withholding(maskKey('audit records'));
+    keepHouse({ database, replica, chores: approvalChores(config.approvals) });
     const link = config.listen.has('https') ? requestLinks(config.console.url) : undefined;
     const approvals = openApprovals({
       ...{ database, replica, audit, log, now, link },
@@ -112,6 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     closing.push(() => hooks.close());
 
     const engine = createEngine();
+    const onSwap: (() => void)[] = [];
     const policy = await keepPolicy({
       source: sourceOf(config),
       engine,
@@ -122,6 +125,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       onEvent: (event) => {
         record(audit, log, event);
         if (asksPeople(engine)) database.start();
+        for (const tell of onSwap) tell();
         options.onPolicy?.(event);
       },
     });
@@ -145,6 +149,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       now,
       approvals: approvals.approvals,
     });
+    onSwap.push(() => pipeline.policyChanged());
     closing.push(() => pipeline.close());
 
     const roster = new Roster({ database, replica, live: () => pipeline.live() });

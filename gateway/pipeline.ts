@@ -93,6 +93,11 @@ export class Pipeline {
     }
   }
 
+  /** Another policy is in force: what waits for people by an older one is judged by it now. */
+  policyChanged(): void {
+    for (const session of [...this.#sessions]) session.policyChanged();
+  }
+
   /** Ends every session: the gateway stops. */
   close(): void {
     for (const session of [...this.#sessions]) {
@@ -127,8 +132,8 @@ class PipelineSession implements Session {
   #ended: SessionEnd | undefined;
   #expiry: NodeJS.Timeout | undefined;
   #over = false;
-  /** What waits for people. */
-  readonly #holds = new Set<Hold>();
+  /** What waits for people, each by which revision. */
+  readonly #holds = new Map<Hold, string>();
 
   constructor(parts: PipelineParts, opening: Opening, account: Account, closed: () => void) {
     this.#parts = parts;
@@ -237,8 +242,10 @@ class PipelineSession implements Session {
     if (this.#over || this.#ended !== undefined) {
       hold.withdraw('session_ended');
     } else {
-      this.#holds.add(hold);
+      this.#holds.set(hold, submission.decision.revision);
       void hold.ended.then(() => this.#holds.delete(hold));
+      // While it was asked for, there may have come another.
+      this.policyChanged();
     }
     return Object.assign(submission, { hold });
   }
@@ -275,10 +282,16 @@ class PipelineSession implements Session {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#expiry);
-    for (const hold of [...this.#holds]) hold.withdraw('session_ended');
+    for (const hold of [...this.#holds.keys()]) hold.withdraw('session_ended');
     this.#ends = [];
     this.#closed();
     this.#note(this.#records.closed(reason, this.#rows));
+  }
+
+  /** What people would say of a decision binds no other: see what is bound to a receipt. */
+  policyChanged(): void {
+    const revision = this.#parts.engine.current?.id;
+    for (const [hold, asked] of [...this.#holds]) if (asked !== revision) hold.withdraw('policy_changed');
   }
 
   /** Ends the session from outside: the protocol says why to its client, and closes. */
@@ -291,7 +304,7 @@ class PipelineSession implements Session {
 
   live(): LiveSession {
     const prompt = this.#opening.prompt ?? this.#opening.identity.prompt;
-    const [hold] = this.#holds;
+    const [hold] = this.#holds.keys();
     return {
       id: this.id,
       started_ms: Date.parse(this.#started),

@@ -101,13 +101,24 @@ export const effect_bytes_max = 65_536;
 export type HoldEnd =
   /** Submit the operation again: it is judged anew, and what was given is used up there. */
   | { readonly how: 'approved' }
+  /** Another policy is in force than the one that asked: submit the operation again, it is judged by that. */
+  | { readonly how: 'superseded' }
   | { readonly how: 'refused'; readonly by: string; readonly comment?: string }
   | { readonly how: 'expired' }
-  /** Taken back by the gateway or an administrator: the session ends, the policy changed, the state is lost. */
+  /** Taken back by the gateway or an administrator: the session ends, the state is lost. */
   | { readonly how: 'withdrawn'; readonly why: string };
 
 /** Why a protocol takes its request back. */
-export type Withdrawal = 'cancelled' | 'client_gone' | 'session_ended' | 'preview_failed' | 'shutdown';
+export type Withdrawal =
+  | 'cancelled'
+  | 'client_gone'
+  | 'session_ended'
+  | 'preview_failed'
+  /** The upstream gave up the transaction that it would have run in. */
+  | 'batch_failed'
+  /** Another revision came into force: the operation is judged anew. */
+  | 'policy_changed'
+  | 'shutdown';
 
 /** An operation that waits for people. */
 export interface Hold {

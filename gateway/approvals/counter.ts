@@ -67,22 +67,26 @@ export class Counter implements Approvers {
   }
 
   async answer(id: string, who: Identity, input: AnswerInput): Promise<ApprovalRequest> {
-    const { database } = this.#parts;
-    return database.transaction(async (queries) => {
+    const { database, records } = this.#parts;
+    const after = await database.transaction(async (queries) => {
       const stored = await lockRequest(queries, id);
       if (stored === undefined) throw new ApprovalError('unknown', `there is no request ${id}`);
       try {
         return await this.#answer(queries, stored, who, input);
       } catch (error) {
         if (error instanceof ApprovalError) {
-          this.#parts.records.turnedAway(stored, who.principal, input.kind, error.reason, input.through);
+          records.turnedAway(stored, who.principal, input.kind, error.reason, input.through);
         }
         throw error;
       }
     });
+    // Only now it is over: a commit that got lost has ended nothing.
+    const end = endOf(after);
+    if (end !== undefined) records.ended(after, end);
+    return after.request;
   }
 
-  async #answer(queries: Queries, stored: StoredRequest, who: Identity, input: AnswerInput): Promise<ApprovalRequest> {
+  async #answer(queries: Queries, stored: StoredRequest, who: Identity, input: AnswerInput): Promise<StoredRequest> {
     const { request, bound } = stored;
     const { records, now } = this.#parts;
     if (request.status !== 'waiting') {
@@ -111,10 +115,7 @@ export class Counter implements Approvers {
     await tell(queries, { type: 'answered', id: request.id });
     if (met) await this.#approve(queries, stored, answers);
     else if (answer.kind === 'refuse') await this.#refuse(queries, stored, answer);
-    const after = (await readRequests(queries, { ids: [request.id], limit: 1 }))[0] ?? stored;
-    const end = endOf(after);
-    if (end !== undefined) records.ended(after, end);
-    return after.request;
+    return (await readRequests(queries, { ids: [request.id], limit: 1 }))[0] ?? stored;
   }
 
   async #refuse(queries: Queries, { request }: StoredRequest, answer: Answer): Promise<void> {

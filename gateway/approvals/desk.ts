@@ -3,7 +3,7 @@ import type { Approval, Decision, Input } from '#engine';
 import type { Logger } from 'pino';
 import { ApprovalError, AuditError, StateError } from '../errors.js';
 import type { Effect, Hold, HoldEnd, Withdrawal } from '../protocol.js';
-import type { Database } from '../state/database.js';
+import type { Database, Queries } from '../state/database.js';
 import { silence_seconds_max, type Replica } from '../state/replica.js';
 import type { ApprovalEvent, Approvals, Bound, Receipt } from './approvals.js';
 import { WaitingHold } from './holds.js';
@@ -118,6 +118,8 @@ export class Desk implements Approvals {
     const bound = boundOf(input, decision.revision);
     const for_ms = Math.min(...decision.approvals.map(({ expires_ms }) => expires_ms));
     await replica.beat();
+    // Before anything is recorded: who asks for too much fills no audit with it. What counts is counted again below.
+    await this.#room(database, bound);
     const asked_ms = now();
     // Known here before anybody can answer: what is heard of it finds somebody who waits.
     const hold = new WaitingHold(
@@ -157,25 +159,11 @@ export class Desk implements Approvals {
     recorded: unknown,
     for_ms: number,
   ): Promise<void> {
-    const { database, replica, waiting_max, per_principal_max } = this.#parts;
-    const person = personKey(bound.principal);
+    const { database, replica } = this.#parts;
     await database.transaction(async (queries) => {
       // One at a time: what is counted is what there is.
       await queries.query(`select pg_advisory_xact_lock(hashtext('sallyport waiting requests'))`);
-      const [counted] = await queries.query<{ all: number; own: number }>(
-        `select count(*)::int as all, (count(*) filter (where principal_key = $1))::int as own
-           from sallyport.requests where status = 'waiting'`,
-        [person],
-      );
-      if ((counted?.own ?? 0) >= per_principal_max) {
-        throw new ApprovalError(
-          'too_many',
-          `you have ${String(per_principal_max)} requests waiting already; wait for an answer, or cancel one`,
-        );
-      }
-      if ((counted?.all ?? 0) >= waiting_max) {
-        throw new ApprovalError('too_many', 'too many requests wait for an answer already; try again later');
-      }
+      await this.#room(queries, bound);
       await queries.query(
         `insert into sallyport.requests (id, replica, expires, decision_id, revision, principal_key, like_key, bound_key,
            approval_keys, bound, approvals, input, recorded)
@@ -186,7 +174,7 @@ export class Desk implements Approvals {
           for_ms / 1000,
           decision.id,
           decision.revision,
-          person,
+          personKey(bound.principal),
           digest({
             like: [bound.principal, bound.purpose ?? null, bound.target, bound.fingerprint ?? bound.hash],
           }),
@@ -202,6 +190,25 @@ export class Desk implements Approvals {
     });
   }
 
+  /** Throws ApprovalError where as many wait as may. */
+  async #room(queries: Queries, { principal }: Bound): Promise<void> {
+    const { waiting_max, per_principal_max } = this.#parts;
+    const [counted] = await queries.query<{ all: number; own: number }>(
+      `select count(*)::int as all, (count(*) filter (where principal_key = $1))::int as own
+         from sallyport.requests where status = 'waiting'`,
+      [personKey(principal)],
+    );
+    if ((counted?.own ?? 0) >= per_principal_max) {
+      throw new ApprovalError(
+        'too_many',
+        `you have ${String(per_principal_max)} requests waiting already; wait for an answer, or cancel one`,
+      );
+    }
+    if ((counted?.all ?? 0) >= waiting_max) {
+      throw new ApprovalError('too_many', 'too many requests wait for an answer already; try again later');
+    }
+  }
+
   async #show(id: string, decision_id: string, effect: Effect): Promise<void> {
     this.#parts.records.effect(id, decision_id, effect);
     await this.#parts.database.transaction(async (queries) => {
@@ -215,7 +222,7 @@ export class Desk implements Approvals {
 
   /** The session that waited is told at once; the others when the state knows. */
   #withdraw(id: string, why: Withdrawal): void {
-    this.#finish(id, { how: 'withdrawn', why });
+    this.#finish(id, why === 'policy_changed' ? { how: 'superseded' } : { how: 'withdrawn', why });
     this.#background(this.#end(id, 'withdrawn', why));
   }
 

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/record.js';
 import type { Database } from '../state/database.js';
+import type { Chore } from '../state/housekeeping.js';
 import type { Replica } from '../state/replica.js';
 import type { Approvals, Approvers } from './approvals.js';
 import { Counter } from './counter.js';
@@ -29,6 +30,24 @@ export interface ApprovalsOptions {
   /** Where a person answers; absent where there is no such place. */
   readonly link?: ((hold: string) => string | undefined) | undefined;
 }
+
+/**
+ * A request that is over goes after its time, with its answers and grants: the audit is what remains. One whose grant may
+ * still be used stays as long as that.
+ */
+export const approvalChores = ({ retention_ms }: { readonly retention_ms: number }): readonly Chore[] => [
+  {
+    what: 'requests',
+    text: `delete from sallyport.requests where id in (
+      select id from sallyport.requests r
+       where status <> 'waiting' and ended < now() - make_interval(secs => $1)
+         and not exists (select from sallyport.grants
+           where request = r.id and revoked is null and uses_left > 0 and expires > now())
+       order by ended limit $2)
+      returning 1`,
+    values: [retention_ms / 1000],
+  },
+];
 
 export interface OpenedApprovals {
   readonly approvals: Approvals;

@@ -45,6 +45,8 @@ export interface ApprovalsConfig {
   /** How long the session that waited has to use what it was given. */
   readonly receipt_ms: number;
   readonly webhooks: readonly Webhook[];
+  /** How long a request is kept once it is over. */
+  readonly retention_ms: number;
 }
 
 export interface IdentityConfig {

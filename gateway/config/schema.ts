@@ -219,6 +219,9 @@ const ApprovalsSchema = Type.Object(
         description: 'What is told of requests, and through what people may answer them.',
       }),
     ),
+    retention: Type.Optional(
+      duration('How long a request is kept once it is over, with its answers; the audit keeps its own.', '90d'),
+    ),
   },
   closed,
 );

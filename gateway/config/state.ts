@@ -69,6 +69,8 @@ function isCertificate(text: string): boolean {
   }
 }
 
+const retention_ms_default = 90 * 24 * 3_600_000;
+
 export async function readApprovals(
   input: ConfigFile['approvals'],
   providers: readonly Provider[],
@@ -79,5 +81,6 @@ export async function readApprovals(
     per_principal_max: input?.per_principal_max ?? 20,
     receipt_ms: duration(input?.receipt ?? '1m') ?? 60_000,
     webhooks: await readWebhooks(input?.webhooks ?? [], providers, reading),
+    retention_ms: duration(input?.retention ?? '90d') ?? retention_ms_default,
   };
 }

@@ -193,6 +193,32 @@ describe('an operation that waits for people', () => {
     expect(await left()).toBe(3);
   });
 
+  test('a time-out of the server in an open batch ends the wait, and the session goes on', async () => {
+    await agent.query("set statement_timeout = '2s'");
+    agent.sendRaw(
+      message.parse('select 7'),
+      message.bind(),
+      message.execute(),
+      message.parse(deletion),
+      message.bind(),
+      message.execute(),
+      message.parse('insert into app.other values (1)'),
+      message.bind(),
+      message.execute(),
+      message.sync(),
+    );
+    const asked = await held.asked();
+    expect(await asked.withdrawn).toBe('batch_failed');
+    const frames = await agent.readUntil('Z');
+    expect(shape(frames)).toBe('1 2 D C 1 2 N E Z');
+    expect(errorOf(frames)?.['C']).toBe('57014');
+    expect(frames.at(-1)?.body.toString()).toBe('I');
+    // Too late: there is nothing left that it could let run.
+    asked.answer(approve);
+    expect(rows(await agent.query('select count(*) from app.kept'))).toEqual([['5']]);
+    expect(held.sent('insert into app.other')).toBe(false);
+  });
+
   test('refused in a batch, the rest of it is skipped and what came before is undone', async () => {
     agent.sendRaw(
       message.parse(deletion),

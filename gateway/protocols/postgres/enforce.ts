@@ -136,7 +136,7 @@ export function notApproved(
   decision: Decision,
   target: string,
   hold: Hold,
-  end: Exclude<WaitEnd, { how: 'approved' }>,
+  end: Exclude<WaitEnd, { how: 'approved' | 'superseded' }>,
 ): ErrorFields {
   const [code, said] = notApprovedBecause(end);
   const by =
@@ -161,7 +161,7 @@ export function notApproved(
   };
 }
 
-function notApprovedBecause(end: Exclude<WaitEnd, { how: 'approved' }>) {
+function notApprovedBecause(end: Exclude<WaitEnd, { how: 'approved' | 'superseded' }>) {
   switch (end.how) {
     case 'refused':
       return ['approval_refused', `${end.by} refused${end.comment === undefined ? '' : `: ${end.comment}`}`] as const;

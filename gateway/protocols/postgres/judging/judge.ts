@@ -49,7 +49,7 @@ export interface JudgeParts {
 export interface Held {
   /** Everything before it is answered, and it waits from now on. */
   began?(): Awaitable;
-  /** It was approved: it is to be understood, judged and sent as if it came now. */
+  /** It was approved, or policy changed: it is to be understood, judged and sent as if it came now. */
   again(): Awaitable;
   /** How it is run before it is answered, where policy asks to see what it does. */
   ahead(leaving: Leaving): Ahead;
@@ -306,6 +306,7 @@ export class Judge {
     await trial?.answered(end.how === 'approved');
     this.#trial = undefined;
     if (this.#failed(mode)) return;
+    if (end.how === 'superseded') return held.again();
     if (end.how !== 'approved') {
       exchange.refuse(codec.errorResponse(notApproved(decision, target, hold, end)), mode);
       return;

@@ -19,6 +19,8 @@ export function then<T>(value: T | Promise<T>, go: (value: T) => Awaitable): Awa
 export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'parameterStatus' | 'outdated'> {
   /** The end of a batch has been sent; what is returned is called when the server has answered it. */
   batchEnded(): (() => void) | undefined;
+  /** The batch has failed: nobody needs to wait any more to go on with it. */
+  batchFailed(): void;
   /** What takes the unnamed statement away has been sent; what is returned is called when the server has done so. */
   unnamedDropped(): () => void;
 }
@@ -73,6 +75,7 @@ export class Exchange {
       },
       batchFailed: () => {
         this.skipping = true;
+        events.batchFailed();
       },
       parameterStatus: (name, value) => events.parameterStatus(name, value),
       outdated: () => events.outdated(),
@@ -131,6 +134,16 @@ export class Exchange {
     }
     this.toUpstream.push(codec.sync);
     this.responses.expectSync(this.endBatch());
+  }
+
+  /**
+   * Has a server say so whose clock (statement_timeout) has run out in the midst of a batch: while it reads, it says nothing,
+   * and fails with the next message. A Flush is one, and does nothing else.
+   */
+  poke(): void {
+    if (this.over || this.skipping || !this.batchSent) return;
+    this.toUpstream.push(codec.flush);
+    this.toUpstream.flush();
   }
 
   /** Resolves when the server has answered everything. */

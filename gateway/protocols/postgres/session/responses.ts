@@ -385,11 +385,18 @@ export class Responses {
     if (head?.guard !== undefined && isOutdated(error.message)) this.#events.outdated();
     const fatal = (fields.get('V') ?? fields.get('S')) !== 'ERROR';
     // The server's last words reach the client whoever they were for.
-    if (fatal || head === undefined) {
+    if (fatal) {
       this.divert(undefined);
       this.#say(reader, head);
       this.#error = error;
-      this.#fatal ||= fatal;
+      this.#fatal = true;
+      return;
+    }
+    if (head === undefined) {
+      // A clock of the server ran out between two messages of a batch.
+      this.divert(undefined);
+      this.#say(reader, head);
+      this.#events.batchFailed(error);
       return;
     }
     const exceeded = head.meter?.exceeded !== undefined;

@@ -98,6 +98,7 @@ export class PostgresSession {
       },
       parameterStatus: (name, value) => this.#parameterStatus(name, value),
       outdated: () => this.#interpreter.outdated(),
+      batchFailed: () => this.#waiting.abandon('batch_failed'),
       batchEnded: () => this.#names.endBatch(),
       unnamedDropped: () => this.#names.unnamedDropped(),
     });
@@ -108,6 +109,7 @@ export class PostgresSession {
     this.#waiting = new Waiting(
       () => this.#holdBegan(),
       () => this.#holdEnded(),
+      () => exchange.poke(),
     );
     this.#judge = new Judge({
       exchange,

@@ -3,6 +3,8 @@ import type { Hold, HoldEnd, Withdrawal } from '../../../protocol.js';
 /** How a wait ended: by an answer, or by the client, with a CancelRequest. */
 export type WaitEnd = HoldEnd | { readonly how: 'cancelled' };
 
+const poke_every_ms = 1_000;
+
 /**
  * The one operation of a session that waits for people, if any does. The session goes on reading its client meanwhile, so
  * that it notices one that leaves; a CancelRequest comes on another connection and ends the wait here, since the server has
@@ -11,12 +13,15 @@ export type WaitEnd = HoldEnd | { readonly how: 'cancelled' };
 export class Waiting {
   readonly #began: () => void;
   readonly #ended: () => void;
+  readonly #poke: () => void;
   #hold: Hold | undefined;
   #cancel: (end: WaitEnd) => void = () => undefined;
 
-  constructor(began: () => void, ended: () => void) {
+  /** @param poke Called every now and then while something waits. */
+  constructor(began: () => void, ended: () => void, poke: () => void) {
     this.#began = began;
     this.#ended = ended;
+    this.#poke = poke;
   }
 
   /** Resolves with what ended it, at once where that has happened already. Never rejects. */
@@ -26,7 +31,10 @@ export class Waiting {
     });
     this.#hold = hold;
     this.#began();
+    const poking = setInterval(this.#poke, poke_every_ms);
+    poking.unref();
     const end = await Promise.race([hold.ended, cancelled]);
+    clearInterval(poking);
     this.#hold = undefined;
     this.#ended();
     return end;
