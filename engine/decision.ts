@@ -116,6 +116,7 @@ export const engineCodes = {
   approval_expired: 'Nobody answered in time.',
   approval_withdrawn: 'The request was withdrawn before it was answered.',
   approval_unavailable: 'Nobody can be asked now: the state where approvals are kept is out of reach.',
+  usage_unavailable: 'Policy counts what was used and seen, and the state where that is kept is out of reach.',
   approval_in_transaction: 'The transaction has written already, and would keep its locks while it waits.',
   approval_unsupported: 'This operation cannot wait for an answer where it stands.',
   policy_changed: 'Masks or filters are others than when this was prepared.',

@@ -34,6 +34,7 @@ import type { Sessions } from './sessions.js';
 import { keepHouse } from './state/housekeeping.js';
 import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
+import { SharedUsage, usageChores } from './usage/shared.js';
 import { Withholding } from './withholding.js';
 
 /** Assembles the gateway from its configuration, in the order in which a part needs the one before. */
@@ -100,7 +101,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
     // No target is called so.
     const withholding = new Withholding(maskKey('audit records'));
-    keepHouse({ database, replica, chores: approvalChores(config.approvals) });
+    keepHouse({ database, replica, chores: [...approvalChores(config.approvals), ...usageChores] });
     const link = config.listen.has('https') ? requestLinks(config.console.url) : undefined;
     const approvals = openApprovals({
       ...{ database, replica, audit, log, now, link },
@@ -130,7 +131,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
     });
     // A hold that comes with the first connection shall find somebody to ask.
-    if (asksPeople(engine)) await database.ready(state_ms_max).catch(() => undefined);
+    if (asksPeople(engine) || (database.started && countsUse(engine)))
+      await database.ready(state_ms_max).catch(() => undefined);
     closing.push(() => policy.close());
 
     const identity = createIdentity({ ...config.identity, now, log });
@@ -139,7 +141,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const prompts = new SharedPrompts({ database, replica, log, now });
     closing.push(() => prompts.close());
 
+    const shared = new SharedUsage({ database, log, now, active: () => database.started });
+    closing.push(() => shared.close());
     const pipeline = new Pipeline({
+      shared,
       prompts,
       engine,
       audit,
@@ -246,6 +251,10 @@ const revocations_ms_max = 5_000;
 
 /** Whether the policy in force has rules that hold. */
 const asksPeople = (engine: Engine) => engine.current?.rules.some(({ set }) => set === 'approval') ?? false;
+
+/** Whether what it decides depends on what was used and seen before. */
+const countsUse = (engine: Engine) =>
+  protocols.some(({ name }) => ['usage', 'session.taint'].some((path) => engine.current?.reads(name, path) ?? false));
 
 /** A source that cannot be one, whatever it holds, is a mistake in the configuration. */
 function sourceOf(config: Config): Source {

@@ -11,6 +11,8 @@ import {
   type Principal,
   type Prompt,
   type Revision,
+  type Taint,
+  type Usage,
 } from '#engine';
 import type { Logger } from 'pino';
 import { boundOf, type Approvals, type Receipt } from './approvals/index.js';
@@ -32,8 +34,10 @@ import type {
 import { SessionRecords, type IntentParts } from './records.js';
 import { fits, type KillQuery, type LiveSession } from './sessions.js';
 import { Timestamps } from './timestamp.js';
+import type { Spent } from './usage/counters.js';
 import { Ledger, type Account } from './usage/ledger.js';
 import type { Withholding } from './withholding.js';
+import type { SharedUsage } from './usage/shared.js';
 
 /**
  * The one loop: operation → decide → record → (the protocol enforces) → record. Everything that is judged is judged here,
@@ -50,6 +54,8 @@ export interface PipelineParts {
   readonly approvals?: Approvals;
   /** Absent: what an operation says of its prompt is all there is. */
   readonly prompts?: Pick<Prompts, 'known'>;
+  /** Absent: what was used and seen is known to this process alone. */
+  readonly shared?: SharedUsage;
 }
 
 export class Pipeline {
@@ -132,6 +138,8 @@ class PipelineSession implements Session {
   #ended: SessionEnd | undefined;
   #expiry: NodeJS.Timeout | undefined;
   #over = false;
+  /** Decisions that were charged as they were made. */
+  readonly #charged = new WeakSet<Decision>();
   /** What waits for people, each by which revision. */
   readonly #holds = new Map<Hold, string>();
 
@@ -187,12 +195,54 @@ class PipelineSession implements Session {
     circumstances: Circumstances = {},
     enforce?: (decision: Decision) => Enforced | Promise<Enforced>,
   ): Submission | Promise<Submission> {
+    const { shared } = this.#parts;
+    if (enforce !== undefined && operation.stage === 'execute' && shared?.active === true && this.#readsUsage())
+      return this.#counted(shared, operation, circumstances, enforce);
     const input = this.#input(operation, circumstances);
     const decision = this.#judge(input);
-    this.#account.spend({ operations: 1 });
-    const judged: Judged = { input, decision, withhold: circumstances.withhold };
-    const waits = decision.outcome === 'hold' && operation.stage === 'execute';
-    if (waits) return enforce === undefined ? this.#cannotWait(judged) : this.#held(judged, enforce);
+    this.#spend({ operations: 1 });
+    return this.#judged({ input, decision, withhold: circumstances.withhold }, enforce);
+  }
+
+  /** Judged in its turn among all that this principal does, on whichever gateway; counted before it goes on. */
+  async #counted(
+    shared: SharedUsage,
+    operation: Operation,
+    circumstances: Circumstances,
+    enforce: (decision: Decision) => Enforced | Promise<Enforced>,
+  ): Promise<Submission> {
+    const { withhold } = circumstances;
+    let judged: Judged | undefined;
+    try {
+      await shared.take(this.#account, (usage, taint) => {
+        const input = this.#input(operation, circumstances, { usage, taint });
+        const decision = this.#judge(input);
+        judged = { input, decision, withhold };
+        return { spent: { operations: 1, ...chargeOf(input, decision) }, taints: taintsOf(input, decision) };
+      });
+    } catch (error) {
+      if (!(error instanceof StateError)) throw error;
+      judged = undefined;
+    }
+    if (judged === undefined) {
+      const decision = deny('usage_unavailable', this.#parts.engine.current?.id ?? 'none');
+      return this.#submit({ input: this.#input(operation, circumstances), decision, withhold }, decision);
+    }
+    this.#charged.add(judged.decision);
+    return this.#judged(judged, enforce);
+  }
+
+  #judged(
+    judged: Judged,
+    enforce: ((decision: Decision) => Enforced | Promise<Enforced>) | undefined,
+  ): Submission | Promise<Submission> {
+    const { decision } = judged;
+    const { stage, action } = judged.input.operation;
+    if (decision.outcome === 'hold' && stage === 'execute') {
+      // A connection has no place to wait in before it is one.
+      const place = enforce !== undefined && action !== 'connect';
+      return place ? this.#held(judged, enforce) : this.#cannotWait(judged);
+    }
     if (enforce === undefined || decision.outcome !== 'allow') return this.#submit(judged, decision);
     const enforced = enforce(decision);
     return enforced instanceof Promise
@@ -254,10 +304,11 @@ class PipelineSession implements Session {
   #submit(judged: Judged, decision: Decision, sent?: string, receipt?: Receipt): Submission {
     const { input } = judged;
     const submitted_ms = this.#parts.now();
-    this.#charge(input, decision);
     let recorded: Promise<void> | undefined;
     try {
       recorded = this.#recordIntent(judged, decision, sent, receipt);
+      const charged = this.#charge(input, decision);
+      if (charged !== undefined) recorded = Promise.all([recorded, charged]).then(() => undefined);
     } catch (error) {
       // No record, no operation.
       this.#parts.log.error(
@@ -274,7 +325,7 @@ class PipelineSession implements Session {
   settle(decision: Decision, result: Result, submitted_ms: number): void {
     const { rows = 0, bytes = 0 } = result;
     this.#rows += rows;
-    if (rows > 0 || bytes > 0) this.#account.spend({ rows, bytes });
+    if (rows > 0 || bytes > 0) this.#spend({ rows, bytes });
     this.#note(this.#records.outcome(decision, result, this.#parts.now() - submitted_ms));
   }
 
@@ -327,7 +378,11 @@ class PipelineSession implements Session {
     this.#expiry.unref();
   }
 
-  #input(operation: Operation, circumstances: Circumstances): Input {
+  #input(
+    operation: Operation,
+    circumstances: Circumstances,
+    known?: { readonly usage: Usage; readonly taint: readonly string[] },
+  ): Input {
     const said = mergePrompts(this.#opening.prompt ?? this.#opening.identity.prompt, circumstances.prompt);
     const prompt = said && registered(said, this.principal, this.#parts.prompts);
     const { transaction } = circumstances;
@@ -338,8 +393,8 @@ class PipelineSession implements Session {
     const rows = this.#rows;
     const target = this.target.input;
     // Most policies read neither: then they are the same for all.
-    const usage = this.policyReads('usage') ? this.#account.usage() : noUsage;
-    const taint = this.#account.taint() as string[];
+    const usage = known?.usage ?? (this.policyReads('usage') ? this.#account.usage() : noUsage);
+    const taint = (known?.taint ?? this.#account.taint()) as string[];
     // Written out, as every operation comes by: what is absent has no name in the document.
     const session =
       transaction === undefined
@@ -350,12 +405,30 @@ class PipelineSession implements Session {
       : { version: 1, time, principal, prompt, session, target, operation, usage };
   }
 
-  /** What is let through counts, and leaves its labels: before its bytes leave, so that nothing it brings is used without. */
-  #charge({ operation }: Input, { outcome, cost, taints }: Decision): void {
-    if (outcome !== 'allow' || operation.stage !== 'execute') return;
-    const writes = isWrite(operation) ? 1 : 0;
-    if (writes > 0 || cost !== undefined) this.#account.spend({ writes, ...(cost === undefined ? {} : { cost }) });
-    if (taints !== undefined) this.#account.mark(taints);
+  /**
+   * What is let through counts, and leaves its labels: before its bytes leave, so that nothing it brings is used without. A
+   * promise where others have to know first.
+   */
+  #charge(input: Input, decision: Decision): Promise<void> | undefined {
+    const spent = chargeOf(input, decision);
+    const taints = taintsOf(input, decision);
+    // Within the lock, it was charged with its judgement.
+    if (this.#charged.has(decision) || (spent === undefined && taints === undefined)) return undefined;
+    const { shared } = this.#parts;
+    const news = taints === undefined ? [] : this.#account.mark(taints);
+    const waits = shared?.active === true && (news.length > 0 || (spent !== undefined && this.#readsUsage()));
+    if (waits) return shared.take(this.#account, () => ({ spent: spent ?? {}, taints: news }));
+    if (spent !== undefined) this.#spend(spent);
+    return undefined;
+  }
+
+  #spend(spent: Spent): void {
+    this.#account.spend(spent);
+    this.#parts.shared?.spend(this.#account, spent);
+  }
+
+  #readsUsage(): boolean {
+    return this.policyReads('usage') || this.policyReads('session.taint');
   }
 
   #judge(input: Input): Decision {
@@ -456,6 +529,17 @@ const whyUnavailable = (error: unknown) => (error instanceof ApprovalError ? err
 
 const reading: ReadonlySet<Action> = new Set<Action>(['connect', 'session', 'read']);
 const isWrite = ({ action, opaque }: Operation): boolean => opaque || !reading.has(action);
+
+/** What it adds beside itself, once it is let through. */
+function chargeOf({ operation }: Input, { outcome, cost }: Decision): Spent | undefined {
+  if (outcome !== 'allow' || operation.stage !== 'execute') return undefined;
+  const writes = isWrite(operation) ? 1 : 0;
+  return writes === 0 && cost === undefined ? undefined : { writes, ...(cost === undefined ? {} : { cost }) };
+}
+
+function taintsOf({ operation }: Input, { outcome, taints }: Decision): readonly Taint[] | undefined {
+  return outcome === 'allow' && operation.stage === 'execute' ? taints : undefined;
+}
 
 const masking: ReadonlySet<string> = new Set(['mask', 'filter']);
 

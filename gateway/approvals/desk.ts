@@ -74,7 +74,7 @@ export class Desk implements Approvals {
          select id from sallyport.requests
           where bound_key = $1 and approval_keys @> $2 and status = 'approved' and redeemed is null
             and receipt is not null and receipt_expires > now()
-          order by asked limit 1 for update skip locked)
+          order by asked limit 1 for update)
          and redeemed is null
        returning id, receipt`,
       [boundKey(bound), keys],

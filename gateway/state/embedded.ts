@@ -31,6 +31,8 @@ export interface EmbeddedOptions {
   readonly password: string;
   /** Server settings by name, as in postgresql.conf; `throwawaySettings` for what may be lost. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  /** Everything that the server logs, as it comes. */
+  readonly onLog?: (text: string) => void;
   /** False: the cluster is removed when it stops, however it stops. Default: true where a directory is given. */
   readonly persistent?: boolean;
   /** One line for a person about what was done outside the directory. */
@@ -105,6 +107,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
         removeAfterwards: !persistent,
         account,
         start_ms_max,
+        onLog: options.onLog,
       });
       if (started.ready) {
         server = started.process;

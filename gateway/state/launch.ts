@@ -12,6 +12,8 @@ export interface Launch {
   readonly removeAfterwards: boolean;
   readonly account: Account | undefined;
   readonly start_ms_max: number;
+  /** Everything that the server logs, as it comes. */
+  readonly onLog?: ((text: string) => void) | undefined;
 }
 
 export type Launched =
@@ -96,6 +98,7 @@ export function launch(options: Launch): Promise<Launched> {
     stderr.setEncoding('utf8');
     // Read for as long as it lives: a full pipe would stop the server.
     stderr.on('data', (text: string) => {
+      options.onLog?.(text);
       if (settled) return;
       log = (log + text).slice(-log_bytes_max);
       if (log.includes('database system is ready to accept connections') && server.pid !== undefined) {

@@ -15,6 +15,19 @@ export interface Spent {
   readonly cost?: number;
 }
 
+/** All of it, as it is kept elsewhere: which minute and which day, from 1970, and what has been used in them. */
+export interface Totals {
+  readonly minute: number;
+  readonly minute_operations: number;
+  readonly minute_writes: number;
+  readonly day: number;
+  readonly operations: number;
+  readonly writes: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly cost: number;
+}
+
 export class Counter {
   #minute = 0;
   #minuteOperations = 0;
@@ -48,14 +61,41 @@ export class Counter {
     this.#cost += cost;
   }
 
+  totals(): Totals {
+    return {
+      minute: this.#minute,
+      minute_operations: this.#minuteOperations,
+      minute_writes: this.#minuteWrites,
+      day: this.#day,
+      operations: this.#operations,
+      writes: this.#writes,
+      rows: this.#rows,
+      bytes: this.#bytes,
+      cost: this.#cost,
+    };
+  }
+
+  load(totals: Totals): void {
+    this.#minute = totals.minute;
+    this.#minuteOperations = totals.minute_operations;
+    this.#minuteWrites = totals.minute_writes;
+    this.#day = totals.day;
+    this.#operations = totals.operations;
+    this.#writes = totals.writes;
+    this.#rows = totals.rows;
+    this.#bytes = totals.bytes;
+    this.#cost = totals.cost;
+  }
+
+  /** Never back: another gateway's clock may be ahead, and what comes late counts for the window that there is. */
   #turn(now_ms: number): void {
     const minute = Math.floor(now_ms / minute_ms);
-    if (this.#minute === minute) return;
+    if (minute <= this.#minute) return;
     this.#minute = minute;
     this.#minuteOperations = 0;
     this.#minuteWrites = 0;
     const day = Math.floor(minute / day_minutes);
-    if (this.#day === day) return;
+    if (day <= this.#day) return;
     this.#day = day;
     this.#operations = this.#writes = this.#rows = this.#bytes = this.#cost = 0;
   }

@@ -1,7 +1,7 @@
 import type { Principal, Taint, Usage } from '#engine';
 import { Bounded } from './bounded.js';
-import { Counter, type Spent } from './counters.js';
-import { Taints } from './taints.js';
+import { Counter, type Spent, type Totals } from './counters.js';
+import { Taints, type Label } from './taints.js';
 
 /**
  * What principals have used and seen: the `usage` and the `session.taint` of the input document. One ledger for a
@@ -70,6 +70,12 @@ export class Account {
 
   taint(): readonly string[] {
     return this.#taints.read(this.scopes.purpose, this.#now());
+  }
+
+  /** What is known of it elsewhere: what this gateway says from now on. */
+  learn(totals: readonly [Totals, Totals, Totals], labels: readonly Label[]): void {
+    for (const [index, counter] of this.#current(this.#now()).entries()) counter.load(totals[index]!);
+    for (const { label, until_ms } of labels) this.#taints.learn(this.scopes.purpose, label, until_ms);
   }
 
   spend(spent: Spent): void {

@@ -8,6 +8,12 @@ const works_max = 100_000;
 /** More labels than this on one work are not kept apart: the one that ends first makes room. */
 const labels_max = 64;
 
+/** A label as it stands on a work. */
+export interface Label {
+  readonly label: string;
+  readonly until_ms: number;
+}
+
 const none: readonly string[] = Object.freeze([]);
 
 export class Taints {

@@ -2,7 +2,16 @@ import type { Decision } from '#engine';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
 import { GatewayError, IdentityError, ProtocolError } from '../../errors.js';
-import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
+import type {
+  Client,
+  Enforced,
+  Identity,
+  ListenAddress,
+  Listener,
+  Obligation,
+  Services,
+  Target,
+} from '../../protocol.js';
 import { CancelKeys } from './session/cancel.js';
 import { noKinds, type Kinds } from '../../content/index.js';
 import * as codec from './codec.js';
@@ -28,6 +37,8 @@ import { connectUpstream, type Upstream } from './upstream.js';
 /** From the first byte to a session. */
 const greeting_ms_max = 60_000;
 const connections_max = 2_000;
+/** What is made of an allow to connect: nothing is rewritten. */
+const nothing: Enforced = {};
 
 /**
  * A client may wait for an approval for long, without a byte in either direction: the kernel's own probes keep what
@@ -246,7 +257,11 @@ class Greeting {
     });
     let connection: Upstream | undefined;
     try {
-      const submission = session.submit(connectOperation(place, startup.settings), { transaction: 'idle' });
+      const submission = await session.submit(
+        connectOperation(place, startup.settings),
+        { transaction: 'idle' },
+        () => nothing,
+      );
       if (submission.decision.outcome !== 'allow') {
         await this.refuse(denial(submission.decision, target.input.name, 'FATAL'));
         session.close('denied');
