@@ -149,6 +149,9 @@ class PostgresDatabase implements Database {
     let broken = true;
     try {
       client = await pool.connect();
+      // One that breaks while it is lent out says so to whoever waits for its answer; without a listener it would also end
+      // the process.
+      client.on('error', ignore);
       const result = await (own ? work(client) : this.#bounded(work(client)));
       broken = false;
       return result;
@@ -161,6 +164,7 @@ class PostgresDatabase implements Database {
       throw error instanceof StateError ? error : stateError(error);
     } finally {
       client?.release(broken);
+      client?.off('error', ignore);
     }
   }
 
@@ -287,6 +291,8 @@ class PostgresDatabase implements Database {
     };
   }
 }
+
+const ignore = (): void => undefined;
 
 async function run<Row extends object>(
   client: pg.PoolClient,
