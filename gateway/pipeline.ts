@@ -3,7 +3,6 @@ import {
   approved,
   deny,
   noUsage,
-  type Action,
   type Decision,
   type Engine,
   type Input,
@@ -11,12 +10,12 @@ import {
   type Principal,
   type Prompt,
   type Revision,
-  type Taint,
   type Usage,
 } from '#engine';
 import type { Logger } from 'pino';
 import { boundOf, type Approvals, type Receipt } from './approvals/index.js';
 import { mustBeOnDisk, type Audit, type Entry } from './audit/index.js';
+import { Charging } from './charging.js';
 import type { Durability } from './config/index.js';
 import { ApprovalError, AuditError, StateError } from './errors.js';
 import { registered, type Prompts } from './prompts.js';
@@ -33,8 +32,8 @@ import type {
 } from './protocol.js';
 import { SessionRecords, type IntentParts } from './records.js';
 import { fits, type KillQuery, type LiveSession } from './sessions.js';
+import { Submitted } from './submitted.js';
 import { Timestamps } from './timestamp.js';
-import type { Spent } from './usage/counters.js';
 import { Ledger, type Account } from './usage/ledger.js';
 import type { Withholding } from './withholding.js';
 import type { SharedUsage } from './usage/shared.js';
@@ -124,7 +123,7 @@ class PipelineSession implements Session {
   readonly target;
   readonly #parts: PipelineParts;
   readonly #opening: Opening;
-  readonly #account: Account;
+  readonly #charging: Charging;
   readonly #started: string;
   readonly #client: Input['session']['client'];
   readonly #records: SessionRecords;
@@ -138,15 +137,13 @@ class PipelineSession implements Session {
   #ended: SessionEnd | undefined;
   #expiry: NodeJS.Timeout | undefined;
   #over = false;
-  /** Decisions that were charged as they were made. */
-  readonly #charged = new WeakSet<Decision>();
   /** What waits for people, each by which revision. */
   readonly #holds = new Map<Hold, string>();
 
   constructor(parts: PipelineParts, opening: Opening, account: Account, closed: () => void) {
     this.#parts = parts;
     this.#opening = opening;
-    this.#account = account;
+    this.#charging = new Charging(account, parts.shared, (path) => this.policyReads(path));
     this.#closed = closed;
     this.principal = opening.identity.principal;
     this.target = opening.target;
@@ -195,40 +192,32 @@ class PipelineSession implements Session {
     circumstances: Circumstances = {},
     enforce?: (decision: Decision) => Enforced | Promise<Enforced>,
   ): Submission | Promise<Submission> {
-    const { shared } = this.#parts;
-    if (enforce !== undefined && operation.stage === 'execute' && shared?.active === true && this.#readsUsage())
-      return this.#counted(shared, operation, circumstances, enforce);
+    if (enforce !== undefined && operation.stage === 'execute' && this.#charging.inTurn)
+      return this.#counted(operation, circumstances, enforce);
     const input = this.#input(operation, circumstances);
     const decision = this.#judge(input);
-    this.#spend({ operations: 1 });
+    this.#charging.spend({ operations: 1 });
     return this.#judged({ input, decision, withhold: circumstances.withhold }, enforce);
   }
 
   /** Judged in its turn among all that this principal does, on whichever gateway; counted before it goes on. */
   async #counted(
-    shared: SharedUsage,
     operation: Operation,
     circumstances: Circumstances,
     enforce: (decision: Decision) => Enforced | Promise<Enforced>,
   ): Promise<Submission> {
     const { withhold } = circumstances;
-    let judged: Judged | undefined;
+    let judged: Judged;
     try {
-      await shared.take(this.#account, (usage, taint) => {
+      judged = await this.#charging.take((usage, taint) => {
         const input = this.#input(operation, circumstances, { usage, taint });
-        const decision = this.#judge(input);
-        judged = { input, decision, withhold };
-        return { spent: { operations: 1, ...chargeOf(input, decision) }, taints: taintsOf(input, decision) };
+        return { input, decision: this.#judge(input), withhold };
       });
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
-      judged = undefined;
-    }
-    if (judged === undefined) {
       const decision = deny('usage_unavailable', this.#parts.engine.current?.id ?? 'none');
       return this.#submit({ input: this.#input(operation, circumstances), decision, withhold }, decision);
     }
-    this.#charged.add(judged.decision);
     return this.#judged(judged, enforce);
   }
 
@@ -307,7 +296,7 @@ class PipelineSession implements Session {
     let recorded: Promise<void> | undefined;
     try {
       recorded = this.#recordIntent(judged, decision, sent, receipt);
-      const charged = this.#charge(input, decision);
+      const charged = this.#charging.charge(input, decision);
       if (charged !== undefined) recorded = Promise.all([recorded, charged]).then(() => undefined);
     } catch (error) {
       // No record, no operation.
@@ -325,7 +314,7 @@ class PipelineSession implements Session {
   settle(decision: Decision, result: Result, submitted_ms: number): void {
     const { rows = 0, bytes = 0 } = result;
     this.#rows += rows;
-    if (rows > 0 || bytes > 0) this.#spend({ rows, bytes });
+    if (rows > 0 || bytes > 0) this.#charging.spend({ rows, bytes });
     this.#note(this.#records.outcome(decision, result, this.#parts.now() - submitted_ms));
   }
 
@@ -393,8 +382,8 @@ class PipelineSession implements Session {
     const rows = this.#rows;
     const target = this.target.input;
     // Most policies read neither: then they are the same for all.
-    const usage = known?.usage ?? (this.policyReads('usage') ? this.#account.usage() : noUsage);
-    const taint = (known?.taint ?? this.#account.taint()) as string[];
+    const usage = known?.usage ?? (this.policyReads('usage') ? this.#charging.usage() : noUsage);
+    const taint = (known?.taint ?? this.#charging.taint()) as string[];
     // Written out, as every operation comes by: what is absent has no name in the document.
     const session =
       transaction === undefined
@@ -403,32 +392,6 @@ class PipelineSession implements Session {
     return prompt === undefined
       ? { version: 1, time, principal, session, target, operation, usage }
       : { version: 1, time, principal, prompt, session, target, operation, usage };
-  }
-
-  /**
-   * What is let through counts, and leaves its labels: before its bytes leave, so that nothing it brings is used without. A
-   * promise where others have to know first.
-   */
-  #charge(input: Input, decision: Decision): Promise<void> | undefined {
-    const spent = chargeOf(input, decision);
-    const taints = taintsOf(input, decision);
-    // Within the lock, it was charged with its judgement.
-    if (this.#charged.has(decision) || (spent === undefined && taints === undefined)) return undefined;
-    const { shared } = this.#parts;
-    const news = taints === undefined ? [] : this.#account.mark(taints);
-    const waits = shared?.active === true && (news.length > 0 || (spent !== undefined && this.#readsUsage()));
-    if (waits) return shared.take(this.#account, () => ({ spent: spent ?? {}, taints: news }));
-    if (spent !== undefined) this.#spend(spent);
-    return undefined;
-  }
-
-  #spend(spent: Spent): void {
-    this.#account.spend(spent);
-    this.#parts.shared?.spend(this.#account, spent);
-  }
-
-  #readsUsage(): boolean {
-    return this.policyReads('usage') || this.policyReads('session.taint');
   }
 
   #judge(input: Input): Decision {
@@ -527,43 +490,7 @@ interface Judged {
 /** What may be shown of it: what the person can do something about. */
 const whyUnavailable = (error: unknown) => (error instanceof ApprovalError ? error.message : undefined);
 
-const reading: ReadonlySet<Action> = new Set<Action>(['connect', 'session', 'read']);
-const isWrite = ({ action, opaque }: Operation): boolean => opaque || !reading.has(action);
-
-/** What it adds beside itself, once it is let through. */
-function chargeOf({ operation }: Input, { outcome, cost }: Decision): Spent | undefined {
-  if (outcome !== 'allow' || operation.stage !== 'execute') return undefined;
-  const writes = isWrite(operation) ? 1 : 0;
-  return writes === 0 && cost === undefined ? undefined : { writes, ...(cost === undefined ? {} : { cost }) };
-}
-
-function taintsOf({ operation }: Input, { outcome, taints }: Decision): readonly Taint[] | undefined {
-  return outcome === 'allow' && operation.stage === 'execute' ? taints : undefined;
-}
-
 const masking: ReadonlySet<string> = new Set(['mask', 'filter']);
-
-/** A class, as there is one for every operation: its methods are made once. */
-class Submitted implements Submission {
-  readonly decision: Decision;
-  readonly recorded: Promise<void> | undefined;
-  readonly #submitted_ms: number;
-  readonly #session: PipelineSession;
-  #settled = false;
-
-  constructor(decision: Decision, recorded: Promise<void> | undefined, submitted_ms: number, session: PipelineSession) {
-    this.decision = decision;
-    this.recorded = recorded;
-    this.#submitted_ms = submitted_ms;
-    this.#session = session;
-  }
-
-  settle(result: Result): void {
-    if (this.#settled) throw new Error(`operation ${this.decision.id} was settled twice`);
-    this.#settled = true;
-    this.#session.settle(this.decision, result, this.#submitted_ms);
-  }
-}
 
 /** What an operation says of its prompt goes before what its session said. */
 function mergePrompts(session: Prompt | undefined, operation: Prompt | undefined): Prompt | undefined {
