@@ -137,6 +137,8 @@ describe('two gateways over one state', () => {
     const before = await left();
     agent.sendRaw(message.query('delete from app.kept'));
     const { id } = await whenWaiting(there);
+    // It has been told that it waits.
+    expect((await agent.read()).type).toBe('N');
     agent.socket.destroy();
     expect(await whenEnded(there, id)).toMatchObject({ status: 'withdrawn', why: 'client_gone' });
     await expect(there.answer(id, ada, approve)).rejects.toMatchObject({ reason: 'ended' });
