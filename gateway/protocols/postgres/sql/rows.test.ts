@@ -64,7 +64,7 @@ async function outcome(text: string): Promise<string> {
   const template = await interpreter.interpret(text);
   const masks = [...new Set(template.resources.map(({ name }) => name))]
     .filter((name) => classified.has(name))
-    .map((resource): Mask => ({ resource, with: 'redact', scope: 'source', code: 'pii' }) as Mask);
+    .map((resource): Mask => ({ resource, with: 'redact', scope: 'source', code: 'pii' }));
   try {
     return (await interpreter.rewrite(template, { masks, filters: [] })).text;
   } catch (error) {

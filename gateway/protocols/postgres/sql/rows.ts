@@ -101,7 +101,10 @@ function altered(context: Context, relation: Relation | undefined, { subtype, na
         moved(context, each);
         if (subtype === 'AT_AttachPartition') read(context, each, undefined);
       }
+      return;
     }
+    default:
+    // The others look at no row.
   }
 }
 
@@ -124,6 +127,9 @@ function constraint(context: Context, relation: Relation | undefined, made: Cons
       return;
     case 'CONSTR_EXCLUSION':
       read(context, relation, elements((exclusions ?? []).flatMap((pair) => items(pair).slice(0, 1))));
+      return;
+    default:
+    // A CHECK's expression is walked like any other; the others look at no row.
   }
 }
 
