@@ -1,4 +1,3 @@
-import { StateError } from '../errors.js';
 import type { Queries } from '../state/database.js';
 import type { Totals } from './counters.js';
 import type { Label } from './taints.js';
@@ -20,27 +19,27 @@ const columns = [
 ] as const satisfies readonly (keyof Totals)[];
 
 /**
- * Locks these rows until the transaction ends, and makes those that are missing. In the order of their keys: of two
+ * Locks these rows until the transaction ends; undefined where some are missing. In the order of their keys: of two
  * transactions that want the same, one waits for the other and never each for the other.
  */
-export async function lockRows(queries: Queries, keys: readonly string[]): Promise<Rows> {
+export async function lockRows(queries: Queries, keys: readonly string[]): Promise<Rows | undefined> {
   const sorted = [...new Set(keys)].sort();
-  const lock = async () => {
-    const rows = await queries.query<Totals & { key: string }>(
-      `select key, ${columns.join(', ')} from sallyport.usage where key = any ($1) order by key collate "C" for update`,
-      [sorted],
-    );
-    return new Map(rows.map(({ key, ...totals }) => [key, totals]));
-  };
-  const rows = await lock();
-  if (rows.size === sorted.length) return rows;
-  await queries.query(
-    `insert into sallyport.usage (key) select key from unnest($1::text[]) as key order by key collate "C" on conflict do nothing`,
+  const rows = await queries.query<Totals & { key: string }>(
+    `select key, ${columns.join(', ')} from sallyport.usage where key = any ($1) order by key collate "C" for update`,
     [sorted],
   );
-  const all = await lock();
-  if (all.size < sorted.length) throw new StateError('a counter was deleted while it was wanted', { retryable: true });
-  return all;
+  return rows.length < sorted.length ? undefined : new Map(rows.map(({ key, ...totals }) => [key, totals]));
+}
+
+/**
+ * Makes the rows that are missing. Never inside a transaction that holds some already: who makes a row keeps others from it,
+ * and two of them could wait for each other.
+ */
+export async function makeRows(queries: Queries, keys: readonly string[]): Promise<void> {
+  await queries.query(
+    `insert into sallyport.usage (key) select key from unnest($1::text[]) as key order by key collate "C" on conflict do nothing`,
+    [[...new Set(keys)]],
+  );
 }
 
 export async function writeRows(queries: Queries, rows: Rows): Promise<void> {

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import type { Taint, Usage } from '#engine';
 import type { Logger } from 'pino';
 import { StateError } from '../errors.js';
-import type { Database } from '../state/database.js';
+import type { Database, Queries } from '../state/database.js';
 import type { Chore } from '../state/housekeeping.js';
 import { Counter, type Spent, type Totals } from './counters.js';
 import type { Account, Scopes } from './ledger.js';
 import { Unwritten, type Spends } from './unwritten.js';
-import { lockRows, readLabels, writeLabels, writeRows, type Rows } from './rows.js';
+import { lockRows, makeRows, readLabels, writeLabels, writeRows, type Rows } from './rows.js';
 import type { Label } from './taints.js';
 
 /**
@@ -117,8 +117,9 @@ export class SharedUsage {
     const scopes = [...items.map(({ account }) => account.scopes), ...spends.map((one) => one.scopes)];
     const keys = new Map(scopes.flatMap((one) => triple(one)).map((name) => [name, keyOf(name)]));
     const works = new Map(items.map(({ account }) => [account.scopes.purpose, keyOf(account.scopes.purpose)]));
-    const after = await database.transaction(async (queries) => {
+    const attempt = async (queries: Queries) => {
       const rows = await lockRows(queries, [...keys.values()]);
+      if (rows === undefined) return undefined;
       const labels = await readLabels(queries, [...works.values()], now());
       const sheet = new Sheet(keys, rows, labels);
       for (const { scopes: of, spent, at_ms } of spends) sheet.add(of, spent, at_ms);
@@ -131,8 +132,15 @@ export class SharedUsage {
       await writeRows(queries, sheet.rows());
       if (sheet.news.length > 0) await writeLabels(queries, sheet.news);
       return sheet;
-    });
-    for (const { account } of items) account.learn(after.totals(account.scopes), after.labels(account.scopes));
+    };
+    let after = await database.transaction(attempt);
+    if (after === undefined) {
+      await makeRows(database, [...keys.values()]);
+      after = await database.transaction(attempt);
+    }
+    if (after === undefined) throw new StateError('a counter was deleted while it was wanted', { retryable: true });
+    const known = after;
+    for (const { account } of items) account.learn(known.totals(account.scopes), known.labels(account.scopes));
   }
 
   #again(): void {
