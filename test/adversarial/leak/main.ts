@@ -38,6 +38,8 @@ const { values: options } = parseArgs({
   },
 });
 const say = (line: string) => process.stdout.write(`${line}\n`);
+// Before the first await: it is called while this file is still waiting there.
+const wanted = (given: Case): boolean => options.family === undefined || given.family.includes(options.family);
 const remark = (line: string) => process.stderr.write(`${line}\n`);
 
 if (options.fixture !== undefined) {
@@ -57,8 +59,6 @@ function fixture(part: string): string {
   if (part === 'a' || part === 'b') return `${makeData(part).sql};\nanalyze;`;
   throw new Error('--fixture is schema, a, b or policy');
 }
-
-const wanted = (given: Case): boolean => options.family === undefined || given.family.includes(options.family);
 
 async function here(): Promise<Report[]> {
   const server = await startEmbeddedPostgres({
