@@ -74,7 +74,7 @@ export function readCorpus(words: Readonly<Record<string, string>> = {}): Case[]
     .sort()
     .flatMap((name) => {
       const text = readFileSync(new URL(name, folder), 'utf8').replace(
-        /\{(guess|hashed|first|toast)\}/g,
+        /\{(guess|hashed|first|toast|folder)\}/g,
         (_whole, word: string) => words[word] ?? word,
       );
       const family = parse(text) as Family;

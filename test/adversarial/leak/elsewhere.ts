@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { WireClient } from '../../support/wire.js';
 import type { Case, Role } from './corpus.js';
 import { readCorpus } from './corpus.js';
@@ -26,7 +27,7 @@ const newest = 16_383;
 export async function attackElsewhere(place: Place, wanted: (given: Case) => boolean): Promise<Report> {
   const started = Date.now();
   const { a, b } = place.databases;
-  const words = { ...makeData('a').words, toast: await lookedAt(place, a) };
+  const words = { ...makeData('a').words, toast: await lookedAt(place, a), folder: tmpdir() };
   if (b !== undefined) await lookedAt(place, b);
   const verdicts = await runAll(
     {

@@ -142,6 +142,7 @@ export async function makeWorld(server: TestServer): Promise<World> {
     const b = await fill('b');
     const [known] = await a.sql(`select (select ssn from app.customers where id = 3) as guess,
       (select tax_code from app.customers where id = 3) as hashed, (select left(ssn, 1) from app.customers where id = 1) as first,
+      current_setting('data_directory') as folder,
       (select 'pg_toast.' || t.relname from pg_class c join pg_class t on t.oid = c.reltoastrelid where c.oid = 'app.customers'::regclass) as toast`);
     const masked = Object.keys(
       (parse(policy('data.yaml')) as { classification: { orders: object } }).classification.orders,
