@@ -8,7 +8,7 @@ import { protocols } from '../gateway/registry.js';
 /** The repository itself under test: what a reader would stumble over, and lists that have to agree. */
 
 const root = join(import.meta.dirname, '..');
-const lines_max = 640;
+const lines_max = 500;
 
 const files = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
   .split('\0')

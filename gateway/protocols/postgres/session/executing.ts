@@ -46,7 +46,7 @@ export class Executing implements Expectation {
   }
 
   ended(end: ExpectationEnd): void {
-    this.#parts.judge.settle(this.#permit.submission, end);
+    this.#parts.judge.outstanding.settle(this.#permit.submission, end);
     // The server has finished it: its transaction fails as it would have.
     if (end.unanswered === true) this.#parts.exchange.refuse(this.#limiting!.error(), 'extended');
     this.#limiting?.ended();

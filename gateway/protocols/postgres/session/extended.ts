@@ -3,11 +3,12 @@ import * as codec from '../codec.js';
 import { frontend, type FrameReader } from '../codec.js';
 import { failureResponse, sqlstates } from '../enforce.js';
 import type { Awaitable, Exchange } from './exchange.js';
+import { describing, portalAhead } from './ahead.js';
 import { Executing } from './executing.js';
-import type { Ahead, Held, Judge } from '../judging/judge.js';
+import type { Held } from '../judging/holding.js';
+import type { Judge } from '../judging/judge.js';
 import type { Other, Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
-import type { Expectation, ExpectationEnd, ServerError } from './responses.js';
 import { noKinds } from '../../../content/index.js';
 import type { Guard } from '../enforcing/guard.js';
 import { asItCame, type Leaving } from '../enforcing/leaving.js';
@@ -335,7 +336,7 @@ export class ExtendedProtocol {
           return this.#exchange.drained().then(() => {
             if (!this.#exchange.over && !this.#exchange.skipping)
               return this.#run(name, portal, permit, frameOf(buffer, start, end));
-            this.#judge.skip(permit.submission);
+            this.#judge.outstanding.skip(permit.submission);
           });
         };
         return this.#judge.submit(judged, portal, 'extended', go, this.#held(name, portal, frame));
@@ -376,75 +377,18 @@ export class ExtendedProtocol {
           });
         });
       },
-      ahead: (leaving) => this.#aheadOf(name, portal, leaving, kept, () => unbound),
-    };
-  }
-
-  /**
-   * The portal as it is run before it is answered: the client's Bind once more under a name of the gateway's own, so that
-   * its own is as it was where the answer is no.
-   */
-  #aheadOf(name: string, portal: Portal, leaving: Leaving, frame: Received, unbound: () => boolean): Ahead {
-    const exchange = this.#exchange;
-    const { bound, prepared, template } = portal;
-    const own = `${exchange.own}_ahead`;
-    return {
-      text: leaving.text ?? template.text,
-      reason: async () => {
-        if (bound === undefined || portal.started) return 'it goes on with what has been executed before';
-        if (frame.buffer.readInt32BE(frame.end - 4) !== 0) return 'it is executed in pieces';
-        if (exchange.transaction === 'T')
-          return exchange.batchSent ? 'it stands in a batch that has executed something' : undefined;
-        if (!unbound()) return 'it stands in a batch with others, which are one transaction with it';
-        if ((await this.#parts.behind()) !== frontend.sync)
-          return 'it stands in a batch with others, or without its end: which are one transaction with it';
-        return undefined;
-      },
-      send: () =>
-        new Promise((resolve) => {
-          const statement = this.#otherOf(prepared)?.name ?? codec.decodeBind(bound!).statement;
-          const { guard } = leaving;
-          const expect = (expectation: Expectation) => exchange.responses.expect(expectation);
-          exchange.toUpstream.push(codec.bindOther(bound!, own, statement));
-          let error: ServerError | undefined;
-          const failed = (end: ExpectationEnd) => (error ??= end.error);
-          expect({ kind: 'bind', hidden: true, guard, ended: failed });
-          exchange.toUpstream.push(codec.describePortal(own));
-          expect({ kind: 'describe', hidden: true, guard, ...describing(portal), ended: failed });
-          exchange.toUpstream.push(codec.execute(own));
-          let executed: ExpectationEnd | undefined;
-          expect({
-            kind: 'execute',
-            guard,
-            columns: () => portal.columns,
-            completed: () => this.#names.ran(template.statements[0], template.text, leaving),
-            ended: (end) => {
-              failed(end);
-              executed = end;
-            },
-          });
-          exchange.toUpstream.push(codec.sync);
-          expect({
-            kind: 'sync',
-            hidden: true,
-            ended: (end) => {
-              failed(end);
-              resolve({ ...(executed ?? end), error });
-            },
-          });
-          exchange.toUpstream.flush();
+      ahead: (leaving) =>
+        portalAhead({
+          exchange,
+          names: this.#names,
+          name,
+          portal,
+          leaving,
+          frame: kept,
+          unbound: () => unbound,
+          other: () => this.#otherOf(portal.prepared)?.name,
+          behind: () => this.#parts.behind(),
         }),
-      kept: () => {
-        portal.started = true;
-        portal.prepared.recorded = true;
-        if (exchange.transaction !== 'T') return;
-        // Its execution has been answered: the portal of that name is not to run again.
-        for (const each of [own, name]) {
-          this.#own(codec.closePortal(each));
-          exchange.responses.expect({ kind: 'close', hidden: true });
-        }
-        this.#names.closeSent('P', name);
-      },
     };
   }
 
@@ -551,13 +495,3 @@ export class ExtendedProtocol {
 }
 
 const frameOf = (buffer: Buffer, start: number, end: number): Received => ({ buffer, start, end });
-
-/** What the answer to a Describe says of a portal is kept for its rows. */
-function describing(portal: Portal): Pick<Expectation, 'described'> {
-  portal.described = true;
-  return {
-    described: (columns) => {
-      portal.columns = columns;
-    },
-  };
-}

@@ -7,20 +7,18 @@ import { frontend, type FrameReader } from '../codec.js';
 import { Copying } from './copying.js';
 import { ended, failureResponse, functionCall, sqlstates, unmasked } from '../enforce.js';
 import type { Kinds } from '../../../content/index.js';
-import { Exchange, then, type Awaitable } from './exchange.js';
+import { Exchange, type Awaitable } from './exchange.js';
 import { ExtendedProtocol } from './extended.js';
 import { Farewells } from '../wire/farewells.js';
 import { Unmasked } from '../enforcing/guard.js';
-import { Judge, type Ahead } from '../judging/judge.js';
-import type { Leaving } from '../enforcing/leaving.js';
+import { Judge } from '../judging/judge.js';
 import { Limiting } from './limiting.js';
-import { unlimited } from './limits.js';
-import type { Received } from './names.js';
 import { Namespace } from './namespace.js';
 import type { Place } from '../operation.js';
 import type { Permit } from '../judging/permit.js';
 import { unsafeSetting } from '../wire/startup.js';
-import type { Ask, Interpreter, Template } from '../judging/statement.js';
+import type { Ask, Interpreter } from '../judging/statement.js';
+import { SimpleProtocol } from './simple.js';
 import type { Upstream } from '../upstream.js';
 import { Waiting } from './waiting.js';
 
@@ -68,6 +66,7 @@ export class PostgresSession {
   readonly #exchange: Exchange;
   readonly #names: Namespace;
   readonly #judge: Judge;
+  readonly #simple: SimpleProtocol;
   readonly #extended: ExtendedProtocol;
   readonly #interpreter: Interpreter;
   readonly #fromClient = new codec.FrameReader((type) => type === frontend.copyData);
@@ -94,7 +93,7 @@ export class PostgresSession {
     const exchange: Exchange = new Exchange(this.#client, this.#upstream, {
       ready: (status, hidden) => {
         if (status === 'I' && !hidden) this.#names.idle();
-        if (status === 'I') this.#judge.idle();
+        if (status === 'I') this.#judge.outstanding.idle();
       },
       parameterStatus: (name, value) => this.#parameterStatus(name, value),
       outdated: () => this.#interpreter.outdated(),
@@ -120,6 +119,13 @@ export class PostgresSession {
       interpreter,
       readable: (text) => this.#readable(text),
       cancel: () => parts.cancel(),
+    });
+    this.#simple = new SimpleProtocol({
+      exchange,
+      names: this.#names,
+      judge: this.#judge,
+      copying: this.#copying,
+      limit: (permit) => this.#limit(permit),
     });
     this.#extended = new ExtendedProtocol({
       exchange,
@@ -271,7 +277,7 @@ export class PostgresSession {
         this.#copying.leftOver(frame);
         return;
       case frontend.query:
-        return this.#query(frame);
+        return this.#simple.query(frame);
       case frontend.functionCall:
         if (!exchange.skipping) exchange.refuse(functionCall, 'query');
         return;
@@ -289,136 +295,6 @@ export class PostgresSession {
       default:
         throw new ProtocolError(`invalid frontend message type ${frame.type}`);
     }
-  }
-
-  /** A query string: judged whole before any of it leaves. */
-  #query(frame: FrameReader): Awaitable {
-    const exchange = this.#exchange;
-    if (exchange.skipping) return;
-    const { buffer, start, end } = frame;
-    if (!exchange.batchSent && !exchange.responses.full) return this.#judgeQuery(buffer, start, end);
-    // Behind messages of a batch without its Sync: whether the server will look at it depends on how they end.
-    return exchange.drained().then(async () => {
-      if (exchange.skipping || exchange.over) return;
-      if (exchange.batchSent && !exchange.batchExecuted) {
-        // Nothing that has run in the batch waits for its end, so nothing is committed by ending it here, and the gateway's
-        // own reads for the query make no transaction that the client does not know of.
-        exchange.toUpstream.push(codec.sync);
-        const ended = exchange.endBatch();
-        exchange.responses.expect({ kind: 'sync', hidden: true, ...(ended === undefined ? {} : { ended }) });
-        await exchange.drained();
-        if (exchange.over) return;
-      }
-      return this.#judgeQuery(buffer, start, end);
-    });
-  }
-
-  #judgeQuery(buffer: Buffer, start: number, end: number): Awaitable {
-    const exchange = this.#exchange;
-    let text: string;
-    try {
-      text = codec.decodeQuery({ buffer, start, end });
-    } catch (error) {
-      if (!(error instanceof codec.InvalidEncoding)) throw error;
-      exchange.refuse(failureResponse(error), 'query');
-      return;
-    }
-    exchange.dropsUnnamed = true;
-    return this.#judge.read(text, 'query', (template) =>
-      then(this.#judge.inner(template, 'query'), (judged) => {
-        if (judged === undefined) return;
-        const go = (permit: Permit): Awaitable => {
-          if (unlimited(permit.limits) || exchange.responses.empty)
-            return this.#sendQuery(template, permit, { buffer, start, end });
-          // Its limits are on what it does alone: the server looks at nothing else meanwhile.
-          return exchange.drained().then(() => {
-            if (exchange.over) this.#judge.skip(permit.submission);
-            else return this.#sendQuery(template, permit, { buffer, start, end });
-          });
-        };
-        // What its names mean may be another thing by the time that it is approved: it is read anew.
-        return this.#judge.submit(judged, undefined, 'query', go, {
-          again: () => this.#judgeQuery(buffer, start, end),
-          ahead: (leaving) => this.#aheadOf(template, leaving),
-        });
-      }),
-    );
-  }
-
-  /** The string as it is run before it is answered. */
-  #aheadOf({ text, statements }: Template, leaving: Leaving): Ahead {
-    const exchange = this.#exchange;
-    const sent = leaving.text ?? text;
-    return {
-      text: sent,
-      reason: () => Promise.resolve(undefined),
-      send: () =>
-        new Promise((resolve) => {
-          this.#names.querySent();
-          exchange.toUpstream.push(codec.query(sent));
-          const answered = exchange.endBatch();
-          exchange.responses.expect({
-            kind: 'query',
-            ready: false,
-            guard: leaving.guard,
-            completed: (index) => this.#names.ran(statements[index], text, leaving),
-            ended: (end) => {
-              answered?.();
-              this.#names.queryAnswered();
-              resolve(end);
-            },
-          });
-          exchange.toUpstream.flush();
-        }),
-      kept: () => undefined,
-    };
-  }
-
-  #sendQuery(template: Template, permit: Permit, frame: Received): Awaitable {
-    const exchange = this.#exchange;
-    const { statements, text } = template;
-    const { leaving } = permit;
-    // The transaction of a batch outlives a query in its midst, on servers that say so: it ends with the Sync.
-    const { batchExecuted } = exchange;
-    this.#names.querySent();
-    this.#names.announce(template, leaving);
-    const copies = statements.some(({ control }) => control.kind === 'copy_in');
-    const limiting = unlimited(permit.limits) ? undefined : this.#limit(permit);
-    const held = limiting !== undefined && !batchExecuted && limiting.hold(exchange, template);
-    if (leaving.text === undefined) exchange.toUpstream.pass(frame.buffer, frame.start, frame.end);
-    else exchange.toUpstream.push(codec.query(leaving.text));
-    const answered = exchange.endBatch();
-    exchange.responses.expect({
-      kind: 'query',
-      ...(held ? { ready: false } : {}),
-      guard: permit.guard,
-      meter: limiting?.meter,
-      completed: (index) => this.#names.ran(statements[index], text, leaving),
-      copyIn: () => this.#copying.clear(true),
-      ...(limiting === undefined ? {} : { overrun: () => limiting.error() }),
-      ended: (result) => {
-        answered?.();
-        this.#names.queryAnswered();
-        if (held) {
-          limiting.release(exchange, result, (error) =>
-            this.#judge.settle(permit.submission, { ...result, error }, true),
-          );
-          return;
-        }
-        this.#judge.settle(permit.submission, result, true);
-        if (batchExecuted) exchange.batchSent = exchange.batchExecuted = exchange.transaction === 'T';
-        if (result.unanswered === true) {
-          exchange.refuse(limiting!.error(), 'query');
-          exchange.toUpstream.flush();
-        }
-        limiting?.ended();
-        this.#copying.clear(false);
-      },
-    });
-    if (copies) return this.#copying.untilClear();
-    if (limiting === undefined) return batchExecuted ? exchange.drained() : undefined;
-    exchange.flush();
-    return limiting.over;
   }
 
   #limit(permit: Permit): Limiting {
