@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { pino } from 'pino';
+import { apiIdentities } from '../../test/support/api.js';
 import { FakeApprovers, waitingRequest } from '../../test/support/approvers.js';
 import { caller, type Sent } from '../../test/support/https.js';
 import { createIdentityProvider, type IdentityProvider, type TokenOptions } from '../../test/support/idp.js';
 import { IdentityError } from '../errors.js';
 import { openAudit, type Audit } from '../audit/index.js';
-import { createIdentity, type Identities } from '../identity/index.js';
+import type { Identities } from '../identity/index.js';
 import type { RevokeQuery } from '../live/index.js';
 import { PromptsInMemory } from '../prompts.js';
 import type { Effect, Listener } from '../protocol.js';
@@ -54,28 +55,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sallyport-api-'));
   idp = await createIdentityProvider();
   await idp.writeJwks(join(folder, 'jwks.json'));
-  identity = createIdentity({
-    providers: [
-      {
-        name: 'tests',
-        issuer: idp.issuer,
-        jwks: { file: join(folder, 'jwks.json') },
-        audience: [idp.audience],
-        algorithms: ['ES256'],
-        claims: {
-          groups: 'groups',
-          roles: 'roles',
-          purpose: 'purpose',
-          kind: 'kind',
-          prompt: 'prompt',
-          attributes: [],
-        },
-        kindDefault: 'service',
-      },
-    ],
-    tokenLifetimeMax_ms: 3_600_000,
-    clockSkew_ms: 30_000,
-  });
+  identity = apiIdentities(idp, folder);
   audit = await openAudit({ durability: 'by_action', sinks: [{ file: join(folder, 'audit.jsonl') }], now: Date.now });
   const own = await ownCertificate(folder, ['127.0.0.1'], Date.now());
   ca = own.certificate;

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { syncFolder } from './file.js';
 import { asCheckpoint, type Checkpoint, type Cut, type Head } from './checkpoint.js';
 
 /** What is known of all chains of a store, outside of the records themselves: what was cut off from them shows by it. */
@@ -95,12 +96,7 @@ export async function writeWhole(file: string, text: string): Promise<void> {
     await rm(draft, { force: true });
     throw error;
   }
-  const folder = await open(path.dirname(file), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(path.dirname(file));
 }
 
 /** Runs alone among all processes that use the same lock file. */

@@ -11,7 +11,7 @@ import {
   type HttpGate,
 } from '../../gateway/api/index.js';
 import { openAudit } from '../../gateway/audit/index.js';
-import { createIdentity } from '../../gateway/identity/index.js';
+import { createIdentity, type Identities } from '../../gateway/identity/index.js';
 import { PromptsInMemory } from '../../gateway/prompts.js';
 import type { KillQuery, LiveSession } from '../../gateway/sessions.js';
 import { FakeApprovers } from './approvers.js';
@@ -42,13 +42,9 @@ export interface TestApiOptions {
   readonly now?: () => number;
 }
 
-export async function startTestApi(options: TestApiOptions = {}): Promise<TestApi> {
-  const { now = Date.now } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'sallyport-api-'));
-  const auditFile = join(folder, 'audit.jsonl');
-  const idp = options.idp ?? (await createIdentityProvider());
-  await idp.writeJwks(join(folder, 'jwks.json'));
-  const identity = createIdentity({
+/** Takes the tokens of one issuer, whose keys stand in the folder. */
+export function apiIdentities(idp: IdentityProvider, folder: string, now: () => number = Date.now): Identities {
+  return createIdentity({
     providers: [
       {
         name: 'tests',
@@ -71,6 +67,15 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     clockSkew_ms: 30_000,
     now,
   });
+}
+
+export async function startTestApi(options: TestApiOptions = {}): Promise<TestApi> {
+  const { now = Date.now } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-api-'));
+  const auditFile = join(folder, 'audit.jsonl');
+  const idp = options.idp ?? (await createIdentityProvider());
+  await idp.writeJwks(join(folder, 'jwks.json'));
+  const identity = apiIdentities(idp, folder, now);
   const audit = await openAudit({ durability: 'by_action', sinks: [{ file: auditFile }], now });
   const own = await ownCertificate(folder, ['127.0.0.1'], now());
   const approvers = new FakeApprovers();

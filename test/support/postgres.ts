@@ -76,3 +76,16 @@ async function query(url: string, text: string): Promise<Record<string, unknown>
     await client.end();
   }
 }
+
+/** How an interpreter asks a test's database: rows of text, as they come over the wire. */
+export function textRows(client: pg.Client) {
+  return async (text: string, values: readonly (string | null)[]): Promise<(string | null)[][]> =>
+    (
+      await client.query<(string | null)[]>({
+        text,
+        values: [...values],
+        rowMode: 'array',
+        types: { getTypeParser: () => (value: string) => value },
+      })
+    ).rows;
+}

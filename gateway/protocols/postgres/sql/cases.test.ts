@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { parse as parseYaml } from 'yaml';
-import { createDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { createDatabase, type TestDatabase, textRows } from '../../../../test/support/postgres.js';
 import { createInterpreter, loadParser, SharedCatalog } from '../judging/interpreter.js';
 import { StatementError, type Ask, type Interpreter, type Template } from '../judging/statement.js';
 import { fixtureAsk, readFixture, recordCatalog, recording } from '../../../../test/support/catalog-fixture.js';
@@ -116,17 +116,7 @@ describe('over a server', () => {
     client = new pg.Client(database.url);
     await client.connect();
     await client.query('set search_path = app, public');
-    ask = recording(
-      async (text, values) =>
-        (
-          await client.query<(string | null)[]>({
-            text,
-            values: [...values],
-            rowMode: 'array',
-            types: { getTypeParser: () => (value: string) => value },
-          })
-        ).rows,
-    );
+    ask = recording(textRows(client));
     interpreter = interpreterOver(ask);
   });
   afterAll(async () => {

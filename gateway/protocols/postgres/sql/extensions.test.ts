@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { createDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { createDatabase, type TestDatabase, textRows } from '../../../../test/support/postgres.js';
 import { createInterpreter, loadParser, SharedCatalog } from '../judging/interpreter.js';
 import type { Interpreter } from '../judging/statement.js';
 
@@ -62,15 +62,7 @@ beforeAll(async () => {
   await client.connect();
   interpreter = createInterpreter({
     shared: new SharedCatalog({ catalog_ms: 600_000 }),
-    ask: async (text, values) =>
-      (
-        await client.query<(string | null)[]>({
-          text,
-          values: [...values],
-          rowMode: 'array',
-          types: { getTypeParser: () => (value: string) => value },
-        })
-      ).rows,
+    ask: textRows(client),
     database: 'postgres',
     user: 'postgres',
   });

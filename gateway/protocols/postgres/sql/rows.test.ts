@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import type { Mask } from '#engine';
-import { createDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { createDatabase, type TestDatabase, textRows } from '../../../../test/support/postgres.js';
 import { RewriteRefusal } from '../enforcing/rewriting.js';
 import { createInterpreter, loadParser, SharedCatalog } from '../judging/interpreter.js';
 import { StatementError, type Interpreter } from '../judging/statement.js';
@@ -41,15 +41,7 @@ beforeAll(async () => {
   await client.connect();
   interpreter = createInterpreter({
     shared: new SharedCatalog({ catalog_ms: 600_000 }),
-    ask: async (text, values) =>
-      (
-        await client.query<(string | null)[]>({
-          text,
-          values: [...values],
-          rowMode: 'array',
-          types: { getTypeParser: () => (value: string) => value },
-        })
-      ).rows,
+    ask: textRows(client),
     database: 'orders',
     user: 'postgres',
   });
