@@ -126,9 +126,14 @@ describe('two gateways over one state', () => {
     expect((await whenEnded(there, id)).status).toBe('expired');
     expect(code(await agent.readUntil('Z'))).toBe('approval_expired');
     await expect(here.answer(id, ada, approve)).rejects.toMatchObject({ reason: 'ended' });
-    const records = (await Promise.all(replicas.gateways.map((gateway) => gateway.records()))).flat();
-    expect(records.filter((record) => record['kind'] === 'hold_end' && record['hold_id'] === id)).toHaveLength(1);
+    const ends = async () =>
+      (await Promise.all(replicas.gateways.map((gateway) => gateway.records())))
+        .flat()
+        .filter((record) => record['kind'] === 'hold_end' && record['hold_id'] === id);
+    // It is recorded once it is committed, which may be a moment after the other side knows.
+    while ((await ends()).length === 0) await new Promise((resolve) => setImmediate(resolve));
     await agent.end();
+    expect(await ends()).toHaveLength(1);
   });
 
   test('a client that goes on one is gone on the other at once', async () => {
