@@ -16,6 +16,8 @@ export default async function setUp() {
   let starting;
   const path = `/${randomBytes(16).toString('hex')}`;
   const broker = createServer((request, response) => {
+    // A connection kept alive may be closed by this side just as a test asks again on it: each question has its own.
+    response.setHeader('connection', 'close');
     if (request.url !== path) {
       response.writeHead(404).end();
       return;
