@@ -1,11 +1,14 @@
 // Reads what Jest wrote with --json and says what it comes to.
 //
 //   node scripts/ci-summary.mjs FILE… --tests-min N [--jest-exit-code N] [--checks-passed N] [--checks-failed N]
-//                               [--expected-skips FILE]
+//                               [--expected-skips FILE] [--again FILE]…
 //
 // Names what failed and what was skipped; the last line, alone, is "N passed, N failed, N skipped". A test may be skipped
 // only if test/expected-skips.json names it and the program that it needs is not there. A skip that nobody expected, a
 // test that is "to do", a suite that did not load, and fewer tests than --tests-min each count as a failure.
+//
+// --again names the report of a second run, alone, of files that failed beside the others. What passed there counts as
+// passed, and is named, with what it had failed of: a test that passes only sometimes is to be mended all the same.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -22,6 +25,7 @@ const { values, positionals } = parseArgs({
     'jest-exit-code': { type: 'string', default: '0' },
     'checks-passed': { type: 'string', default: '0' },
     'checks-failed': { type: 'string', default: '0' },
+    again: { type: 'string', multiple: true, default: [] },
     'expected-skips': { type: 'string', default: join(root, 'test/expected-skips.json') },
   },
 });
@@ -61,15 +65,33 @@ const read = (file) => {
 const reports = positionals.map(read);
 if (reports.length === 0) fail('no report was named');
 
+/** The second runs' suites, by the file's name. */
+const again = new Map(
+  values.again.flatMap((file) => read(file)?.testResults ?? []).map((suite) => [suite.name, suite]),
+);
+
+/** What a test that failed came to in the second run of its file, where there was one. */
+const secondStatus = (suite, fullName) =>
+  again.get(suite.name)?.assertionResults.find((one) => one.fullName === fullName)?.status;
+
+const firstLine = (messages) => String(messages?.[0] ?? '').split('\n', 1)[0];
+
 if (reports.length > 0 && !reports.includes(undefined)) {
   const expected = new Map(JSON.parse(readFileSync(values['expected-skips'], 'utf8')).map((one) => [one.test, one]));
-  for (const suite of reports.flatMap(({ testResults }) => testResults)) {
-    const file = relative(root, suite.name);
+  for (const first of reports.flatMap(({ testResults }) => testResults)) {
+    const file = relative(root, first.name);
+    // A file that could not even be loaded has no tests of its own to compare: its second run stands for it.
+    const unloaded = first.assertionResults.length === 0 && first.status !== 'passed';
+    const suite = unloaded ? (again.get(first.name) ?? first) : first;
     if (suite.assertionResults.length === 0 && suite.status !== 'passed') fail(`${file} did not run: ${suite.message}`);
-    for (const { status, fullName } of suite.assertionResults) {
+    else if (suite !== first) say(`again: ${file} ran the second time, alone`);
+    for (const { status, fullName, failureMessages } of suite.assertionResults) {
       tests += 1;
       if (status === 'passed') {
         passed += 1;
+      } else if (status === 'failed' && secondStatus(suite, fullName) === 'passed') {
+        passed += 1;
+        say(`again: ${file}: ${fullName}: passed the second time, alone; the first: ${firstLine(failureMessages)}`);
       } else if (status === 'failed') {
         fail(`${file}: ${fullName}`);
       } else {

@@ -112,6 +112,63 @@ describe('the summary of a run', () => {
     expect((await summary([['passed', 'a']], '--jest-exit-code', '1')).last).toBe('1 passed, 1 failed, 0 skipped');
   });
 
+  describe('with a second run of what failed', () => {
+    const report = async (name: string, suite: object) => {
+      const file = join(scratch, name);
+      await writeFile(file, JSON.stringify({ testResults: [{ name: join(root, 'some.test.ts'), ...suite }] }));
+      return file;
+    };
+    const suite = (status: Status, failureMessages: readonly string[] = []) => ({
+      status: status === 'passed' ? 'passed' : 'failed',
+      assertionResults: [
+        { status: 'passed', fullName: 'a' },
+        { status, fullName: 'the b', failureMessages },
+      ],
+    });
+
+    test('counts what passed there, and names it with what it had failed of', async () => {
+      const first = await report('first.json', suite('failed', ['connection reset\n  at some place']));
+      const { code, last, all } = summarise(first, '--again', await report('again.json', suite('passed')));
+      expect(last).toBe('2 passed, 0 failed, 0 skipped');
+      expect(all).toContain('again: some.test.ts: the b: passed the second time, alone; the first: connection reset\n');
+      expect(code).toBe(0);
+    });
+
+    test('fails where it failed twice', async () => {
+      const first = await report('first.json', suite('failed'));
+      const { code, last } = summarise(first, '--again', await report('again.json', suite('failed')));
+      expect(last).toBe('1 passed, 1 failed, 0 skipped');
+      expect(code).toBe(1);
+    });
+
+    test('takes the second run of a file that did not load, and fails where that did not either', async () => {
+      const unloaded = { status: 'failed', message: 'no such module', assertionResults: [] };
+      const first = await report('first.json', unloaded);
+      const second = summarise(first, '--again', await report('again.json', suite('passed')));
+      expect(second.last).toBe('2 passed, 0 failed, 0 skipped');
+      expect(second.all).toContain('again: some.test.ts ran the second time, alone');
+      expect(summarise(first, '--again', await report('again.json', unloaded)).code).toBe(1);
+    });
+
+    test('is asked for a few files, not for many', async () => {
+      const failing = async (count: number) => {
+        const testResults = Array.from({ length: count }, (_, at) => ({
+          name: join(root, `${String(at)}.test.ts`),
+          ...suite('failed'),
+        }));
+        const file = join(scratch, 'failing.json');
+        await writeFile(file, JSON.stringify({ testResults }));
+        const run = spawnSync(process.execPath, [join(root, 'scripts/ci-failed.mjs'), file], {
+          encoding: 'utf8',
+          cwd: root,
+        });
+        return run.stdout;
+      };
+      expect(await failing(2)).toBe('0.test.ts\n1.test.ts\n');
+      expect(await failing(4)).toBe('');
+    });
+  });
+
   test('fails where there is no report', () => {
     const { code, last } = summarise(join(scratch, 'nowhere.json'));
     expect(last).toBe('0 passed, 1 failed, 0 skipped');
