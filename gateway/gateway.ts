@@ -32,6 +32,7 @@ import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
 import type { Sessions } from './sessions.js';
 import { keepHouse } from './state/housekeeping.js';
+import { keptSecret } from './state/kept.js';
 import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
 import { SharedUsage, usageChores } from './usage/shared.js';
@@ -181,6 +182,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       log,
       target: (protocol, name) => targets.get(`${protocol}/${name}`),
       maskKey,
+      keep: (name, make) => keptSecret(path.join(config.state.directory, name), make),
       openSession: (opening) => {
         const session = pipeline.open(opening);
         // Revoked between its sign-in and now: nobody would have found it among the sessions.

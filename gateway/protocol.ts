@@ -221,12 +221,16 @@ export interface Services {
   openSession(opening: Opening): Session;
   /** The key of a target's keyed masks, as 64 hexadecimal digits: for its upstream alone. */
   maskKey?(target: string): string;
+  /** A secret of the gateway's own: made once, and kept in the state directory under this name. */
+  keep(name: string, make: () => string): Promise<string>;
 }
 
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
   readonly tls?: { readonly certificate: string; readonly key: string };
+  /** A private key that the gateway shows to its clients (SSH). Absent: one that is made once. */
+  readonly hostKey?: string;
 }
 
 export interface Listener {

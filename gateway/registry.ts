@@ -1,8 +1,9 @@
 import type { Protocol } from './protocol.js';
 import { postgres } from './protocols/postgres/index.js';
+import { ssh } from './protocols/ssh/index.js';
 
 /** Every protocol that ships: one row, one folder, one Rego package. */
-export const protocols = [postgres] as const satisfies readonly Protocol[];
+export const protocols = [postgres, ssh] as const satisfies readonly Protocol[];
 
 /** How the build of a policy looks at filters, by protocol. */
 export const filterChecks: ReadonlyMap<string, NonNullable<Protocol['filterProblem']>> = new Map(

@@ -33,15 +33,17 @@ export async function readListeners(
       plain || listener.tls === undefined
         ? undefined
         : await readTls(listener.tls, ['listen', protocol, 'tls'], reading);
-    // HTTPS is never in clear: without a certificate it makes one for itself.
-    if (protocol !== 'https' && (plain || listener.tls === undefined)) {
+    // HTTPS and SSH are never in clear: without a certificate or key they make one for themselves.
+    if (protocol !== 'https' && protocol !== 'ssh' && (plain || listener.tls === undefined)) {
       if (!isLoopback(host)) {
         reading.warnings.push(
           `listen.${protocol} has no tls: whoever connects to ${host} from another machine will be refused, because a token must not travel in clear`,
         );
       }
     }
-    listen.set(protocol, { host, port, ...(tls && { tls }) });
+    const hostKey =
+      plain || listener.host_key === undefined ? undefined : await readHostKey(listener.host_key, protocol, reading);
+    listen.set(protocol, { host, port, ...(tls && { tls }), ...(hostKey !== undefined && { hostKey }) });
   }
   return listen;
 }
@@ -55,6 +57,23 @@ function splitAddress(address: string): { host: string; port: number } {
 /** 127.0.0.0/8, ::1 and the name that means them. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.[0-9]{1,3}){3}$/u.test(host);
+}
+
+async function readHostKey(
+  { file }: { readonly file: string },
+  protocol: string,
+  { directory, document, problems }: Reading,
+): Promise<string | undefined> {
+  try {
+    const key = await readReference(absolute(directory, file));
+    if (key.includes('PRIVATE KEY-----')) return `${key}\n`;
+    throw new Error(
+      'holds no private key ("-----BEGIN OPENSSH PRIVATE KEY-----"); make one with ssh-keygen -t ed25519',
+    );
+  } catch (error) {
+    problems.push(document.problem(['listen', protocol, 'host_key', 'file'], (error as Error).message));
+    return undefined;
+  }
 }
 
 async function readTls(

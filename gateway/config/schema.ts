@@ -41,6 +41,20 @@ const ListenerSchema = Type.Union([
   ),
 ]);
 
+const SshListenerSchema = Type.Union([
+  AddressSchema,
+  Type.Object(
+    {
+      address: AddressSchema,
+      host_key: Type.Optional({
+        ...FileReferenceSchema,
+        description: 'The private key that clients know the gateway by. Absent: one is made, in the state directory.',
+      }),
+    },
+    { ...closed, title: '{address: HOST:PORT, host_key: {file: …}}' },
+  ),
+]);
+
 const PlannedListenerSchema = Type.Union([
   AddressSchema,
   Type.Object(
@@ -370,7 +384,13 @@ export interface ConfigFile {
   readonly console?: Type.Static<typeof ConsoleSchema>;
   readonly masks?: Type.Static<typeof MasksSchema>;
 }
-export type ListenerInput = Type.Static<typeof ListenerSchema>;
+export type ListenerInput =
+  | string
+  | {
+      readonly address: string;
+      readonly tls?: Type.Static<typeof ListenerTlsSchema>;
+      readonly host_key?: Type.Static<typeof FileReferenceSchema>;
+    };
 export type ProviderInput = Type.Static<typeof ProviderSchema>;
 export type WebhookInput = Type.Static<typeof WebhookSchema>;
 export type TargetFileInput = Type.Static<typeof TargetSchema>;
@@ -382,7 +402,10 @@ export function configSchema(protocols: readonly Protocol[]) {
   const listeners = {
     ...Object.fromEntries(plannedListeners.map((name) => [name, Type.Optional(PlannedListenerSchema)])),
     ...Object.fromEntries(
-      [...protocols.map(({ name }) => name), 'https'].map((name) => [name, Type.Optional(ListenerSchema)]),
+      [...protocols.map(({ name }) => name), 'https'].map((name) => [
+        name,
+        Type.Optional(name === 'ssh' ? SshListenerSchema : ListenerSchema),
+      ]),
     ),
   };
   const upstreams = [...protocols.map(({ name, upstreamSchema }) => [name, upstreamSchema] as const), ...planned];

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { findOpa } from '../../bundles/opa.js';
 import { inputSchema } from '../../engine/input.js';
 import { PostgresOperationSchema } from '../../gateway/protocols/postgres/schema.js';
+import { SshOperationSchema } from '../../gateway/protocols/ssh/schema.js';
 import { schemaFiles } from '../../scripts/rego-schemas.mjs';
 import { execute, root } from './cases.js';
 
@@ -33,7 +34,10 @@ test('our own Rego is formatted, checked, tested and covered whole', async () =>
 
 describe('the schemas', () => {
   test('are what their sources say (else: npm run schemas)', async () => {
-    const wanted = schemaFiles({ inputSchema, protocols: { postgres: PostgresOperationSchema } });
+    const wanted = schemaFiles({
+      inputSchema,
+      protocols: { postgres: PostgresOperationSchema, ssh: SshOperationSchema },
+    });
     expect((await readdir(schemas)).sort()).toEqual(Object.keys(wanted).sort());
     for (const [name, text] of Object.entries(wanted))
       expect(await readFile(path.join(schemas, name), 'utf8')).toBe(text);

@@ -37,7 +37,9 @@ export interface TestGateway {
 export type PolicyFiles = Readonly<Record<string, string | null>>;
 
 export interface TestGatewayOptions {
-  readonly database: TestDatabase;
+  /** Absent: `config` names the targets and the listeners, and `protocol` the listener that is meant. */
+  readonly database?: TestDatabase;
+  readonly protocol?: string;
   /** Default: `allowEverything`. */
   readonly policy?: PolicyFiles;
   /** Targets' names; each is the same database. Default: orders. */
@@ -104,15 +106,15 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
           token_lifetime_max: '1h',
         },
         policy: { directory: './policy' },
-        targets: targets.map((name) => ({
+        targets: (database === undefined ? [] : targets).map((name) => ({
           name,
           protocol: 'postgres',
           labels: { environment: 'test' },
           upstream: {
-            host: database.host,
-            port: database.port,
-            database: database.database,
-            user: database.user,
+            host: database?.host,
+            port: database?.port,
+            database: database?.database,
+            user: database?.user,
             password: `\${UPSTREAM_PASSWORD}`,
             tls: 'disable',
           },
@@ -122,15 +124,19 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
         ...options.config,
       }),
     );
-    const config = await loadConfig(file, { env: { ...process.env, UPSTREAM_PASSWORD: database.password }, protocols });
+    const config = await loadConfig(file, {
+      env: { ...process.env, UPSTREAM_PASSWORD: database?.password },
+      protocols,
+    });
     const gateway = await startGateway({
       config,
       log: options.log ?? pino({ level: 'silent' }),
       ...(options.now === undefined ? {} : { now: options.now }),
       onPolicy: (event) => judged.splice(0).forEach((tell) => tell(event)),
     });
-    const listener = gateway.listeners.find(({ protocol }) => protocol === 'postgres');
-    if (listener === undefined) throw new Error('the gateway listens for no Postgres clients');
+    const spoken = options.protocol ?? 'postgres';
+    const listener = gateway.listeners.find(({ protocol }) => protocol === spoken);
+    if (listener === undefined) throw new Error(`the gateway listens for no ${spoken} clients`);
     const { host, port } = listener.address;
     const first = targets[0] ?? '';
     const connection = async (token?: TokenOptions) => ({

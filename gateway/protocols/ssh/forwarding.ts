@@ -1,0 +1,179 @@
+import type { Duplex } from 'node:stream';
+import type { Client, ClientChannel, Connection, ServerChannel } from 'ssh2';
+import type { Session } from '../../protocol.js';
+import { forwardOperation, type Place } from './operation.js';
+import { permit } from './permit.js';
+import type { SshOperation } from './schema.js';
+
+/**
+ * Forwardings: each connection of a local one is an operation, and each listening of a remote one. What is refused is
+ * refused at once, so that nothing hangs. Forwardings of agents and of X11 are never accepted: they lend the client's own
+ * keys and screen to the host.
+ */
+
+/** Listeners on the host for one client. */
+const remotes_max = 16;
+
+/** Listens for what one client wants forwarded. */
+export function forward(
+  connection: Connection,
+  session: Session,
+  place: Place,
+  connected: Promise<Client | string>,
+  gone: AbortSignal,
+): void {
+  new Forwardings(connection, session, place, connected, gone);
+}
+
+class Forwardings {
+  readonly #connection: Connection;
+  readonly #session: Session;
+  readonly #place: Place;
+  readonly #connected: Promise<Client | string>;
+  readonly #gone: AbortSignal;
+  readonly #remote = new Set<string>();
+
+  constructor(
+    connection: Connection,
+    session: Session,
+    place: Place,
+    connected: Promise<Client | string>,
+    gone: AbortSignal,
+  ) {
+    this.#connection = connection;
+    this.#session = session;
+    this.#place = place;
+    this.#connected = connected;
+    this.#gone = gone;
+    connection.on(
+      'tcpip',
+      (accept, reject, { destIP, destPort, srcIP, srcPort }) =>
+        void this.#local({ kind: 'local', host: destIP, port: destPort }, accept, reject, (client, done) =>
+          client.forwardOut(srcIP, srcPort, destIP, destPort, done),
+        ),
+    );
+    connection.on(
+      'openssh.streamlocal',
+      (accept, reject, { socketPath }) =>
+        void this.#local({ kind: 'local_socket', socket: socketPath }, accept, reject, (client, done) =>
+          client.openssh_forwardOutStreamLocal(socketPath, done),
+        ),
+    );
+    connection.on('request', (accept, reject, name, info) => void this.#request(accept, reject, name, info));
+    void connected.then((client) => {
+      if (typeof client !== 'string') this.#incoming(client);
+    });
+  }
+
+  async #permitted(forward: NonNullable<SshOperation['forward']>) {
+    const client = await this.#connected;
+    if (typeof client === 'string') return undefined;
+    const allowed = await permit(this.#session, forwardOperation(this.#place, forward), {
+      wait: () => undefined,
+      gone: this.#gone,
+    });
+    return allowed.allowed ? { client, settle: allowed.settle } : undefined;
+  }
+
+  async #local(
+    forward: NonNullable<SshOperation['forward']>,
+    accept: () => ServerChannel,
+    reject: () => void,
+    open: (client: Client, done: (error: Error | undefined, channel: ClientChannel) => void) => unknown,
+  ): Promise<void> {
+    const allowed = await this.#permitted(forward);
+    if (allowed === undefined) return reject();
+    open(allowed.client, (error, upstream) => {
+      if (error) {
+        allowed.settle({ status: 'error' });
+        return reject();
+      }
+      join(accept(), upstream, (bytes) => allowed.settle({ status: 'ok', bytes }));
+    });
+  }
+
+  async #request(
+    accept: ((port?: number) => void) | undefined,
+    reject: (() => void) | undefined,
+    name: string,
+    info: RequestInfo,
+  ): Promise<void> {
+    const tcp = name === 'tcpip-forward';
+    if (!tcp && name !== 'streamlocal-forward@openssh.com') return this.#cancel(accept, reject, name, info);
+    if (this.#remote.size >= remotes_max) return reject?.();
+    const allowed = await this.#permitted(
+      tcp
+        ? { kind: 'remote', host: info.bindAddr ?? '', port: info.bindPort ?? 0 }
+        : { kind: 'remote_socket', socket: info.socketPath ?? '' },
+    );
+    if (allowed === undefined) return reject?.();
+    const listening = (error: Error | null | undefined, port?: number) => {
+      allowed.settle({ status: error ? 'error' : 'ok' });
+      if (error) return reject?.();
+      const chosen = port === undefined || port === 0 ? (info.bindPort ?? 0) : port;
+      this.#remote.add(tcp ? `${info.bindAddr}:${chosen}` : (info.socketPath ?? ''));
+      accept?.(chosen);
+    };
+    if (tcp) allowed.client.forwardIn(info.bindAddr ?? '', info.bindPort ?? 0, listening);
+    else allowed.client.openssh_forwardInStreamLocal(info.socketPath ?? '', listening);
+  }
+
+  async #cancel(
+    accept: (() => void) | undefined,
+    reject: (() => void) | undefined,
+    name: string,
+    info: RequestInfo,
+  ): Promise<void> {
+    const client = await this.#connected;
+    const key = name === 'cancel-tcpip-forward' ? `${info.bindAddr}:${info.bindPort}` : (info.socketPath ?? '');
+    if (typeof client === 'string' || !this.#remote.delete(key)) return reject?.();
+    const done = (error?: Error | null) => (error ? reject?.() : accept?.());
+    if (name === 'cancel-tcpip-forward') client.unforwardIn(info.bindAddr ?? '', info.bindPort ?? 0, done);
+    else if (name === 'cancel-streamlocal-forward@openssh.com')
+      client.openssh_unforwardInStreamLocal(info.socketPath ?? '', done);
+    else reject?.();
+  }
+
+  /** Whoever connects to what listens on the host is led to the client. */
+  #incoming(client: Client): void {
+    client.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
+      if (!this.#remote.has(`${destIP}:${destPort}`)) return reject();
+      this.#connection.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) => {
+        if (!error) join(channel, accept(), () => undefined);
+        else reject();
+      });
+    });
+    client.on('unix connection', ({ socketPath }, accept, reject) => {
+      if (!this.#remote.has(socketPath)) return reject();
+      this.#connection.openssh_forwardOutStreamLocal(socketPath, (error, channel) => {
+        if (!error) join(channel, accept(), () => undefined);
+        else reject();
+      });
+    });
+  }
+}
+
+interface RequestInfo {
+  readonly bindAddr?: string;
+  readonly bindPort?: number;
+  readonly socketPath?: string;
+}
+
+/** Both directions, until both have ended or one is gone. */
+function join(one: Duplex, other: Duplex, ended: (bytes: number) => void): void {
+  let bytes = 0;
+  let open = 2;
+  other.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  one.pipe(other);
+  other.pipe(one);
+  const close = () => {
+    open -= 1;
+    one.destroy();
+    other.destroy();
+    if (open === 0) ended(bytes);
+  };
+  one.once('close', close).on('error', () => one.destroy());
+  other.once('close', close).on('error', () => other.destroy());
+}

@@ -1,0 +1,19 @@
+import type { Protocol } from '../../protocol.js';
+import { SshUpstreamSchema } from './config.js';
+import { utils } from './library.js';
+import { listen } from './listener.js';
+import { SshOperationSchema } from './schema.js';
+
+export type { SshUpstream } from './config.js';
+
+export const ssh: Protocol = {
+  name: 'ssh',
+  upstreamSchema: SshUpstreamSchema,
+  operationSchema: SshOperationSchema,
+  async listen(address, services) {
+    const hostKey =
+      address.hostKey ??
+      (await services.keep('ssh_host_ed25519_key', () => utils.generateKeyPairSync('ed25519').private));
+    return listen({ address, services, hostKey });
+  },
+};

@@ -1,0 +1,173 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { AuthContext, Connection, ServerChannel } from 'ssh2';
+import { IdentityError, UpstreamError } from '../../errors.js';
+import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
+import { algorithms } from './algorithms.js';
+import type { SshUpstream } from './config.js';
+import { exitFailed, line } from './enforce.js';
+import { fingerprintOf } from './hostkeys.js';
+import { Server, utils } from './library.js';
+import { SshSession } from './session.js';
+
+/**
+ * From a TCP connection to a session: key exchange, the token, the target. The user name is the target, and the token is
+ * the password; whoever has none gets no further.
+ *
+ * @see RFC 4252 (authentication), RFC 4256 (keyboard-interactive)
+ */
+
+/** From the first byte to a session. */
+const greeting_ms_max = 60_000;
+const connections_max = 1_000;
+/** Of one connection; each costs the client a while. */
+const attempts_max = 6;
+const attempt_ms = 250;
+
+const obligations: ReadonlySet<Obligation> = new Set(['approval']);
+
+export interface ListenOptions {
+  readonly address: ListenAddress;
+  readonly services: Services;
+  /** The private key in OpenSSH's form. */
+  readonly hostKey: string;
+}
+
+export async function listen({ address, services, hostKey }: ListenOptions): Promise<Listener> {
+  const key = utils.parseKey(hostKey);
+  if (key instanceof Error) throw key;
+  const connections = new Set<Connection>();
+  const sessions = new Set<SshSession>();
+  const server = new Server({ hostKeys: [hostKey], algorithms, ident: 'Sallyport' }, (connection, info) => {
+    if (connections.size >= connections_max) return void connection.end();
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+    const client: Client = {
+      address: info.ip.replace(/^::ffff:/u, ''),
+      port: info.port,
+      confidential: true,
+    };
+    greet({ connection, client, services, sessions });
+  });
+  server.listen(address.port, address.host);
+  await once(server as unknown as NodeJS.EventEmitter, 'listening');
+  server.on('error', (error: Error) => services.log.error({ err: error }, 'the ssh listener failed'));
+  const bound = server.address() as AddressInfo;
+  return {
+    protocol: 'ssh',
+    address: { host: bound.address, port: bound.port },
+    note: `host key ${fingerprintOf(key.getPublicSSH())}`,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const session of sessions) session.end('terminating connection: the gateway shuts down');
+      for (const connection of connections) connection.end();
+      await closed;
+    },
+  };
+}
+
+interface Greeting {
+  readonly connection: Connection;
+  readonly client: Client;
+  readonly services: Services;
+  readonly sessions: Set<SshSession>;
+}
+
+function greet({ connection, client, services, sessions }: Greeting): void {
+  const { log } = services;
+  const timer = setTimeout(() => connection.end(), greeting_ms_max);
+  let identity: Identity | undefined;
+  let target = '';
+  let attempts = 0;
+  connection.on('error', (error) => log.debug({ err: error, client: client.address }, 'an ssh connection broke'));
+  connection.once('close', () => clearTimeout(timer));
+  connection.on('authentication', (context) => {
+    void signIn(context, services, client).then(
+      (known) => {
+        identity = known;
+        target = context.username;
+        context.accept();
+      },
+      async (error: unknown) => {
+        if (!(error instanceof IdentityError)) log.error({ err: error }, 'a sign-in broke');
+        if (error instanceof IdentityError && error.reason === 'missing') return context.reject(methods);
+        attempts += 1;
+        if (attempts >= attempts_max) return void connection.end();
+        // Whoever guesses waits longer each time.
+        await new Promise((resolve) => setTimeout(resolve, attempt_ms * attempts));
+        context.reject(methods);
+      },
+    );
+  });
+  connection.once('ready', () => {
+    clearTimeout(timer);
+    const problem = identity === undefined ? 'nobody signed in' : open(identity, target);
+    if (typeof problem === 'string') turnAway(connection, problem);
+  });
+
+  function open(known: Identity, name: string): string | undefined {
+    const found = services.target('ssh', name);
+    const problem = unusable(found, name);
+    if (problem !== undefined || found === undefined) return problem;
+    const session = services.openSession({ identity: known, target: found, client, supports: obligations });
+    const opened: SshSession = new SshSession({
+      connection,
+      session,
+      upstream: found.upstream as SshUpstream,
+      log: log.child({ session: session.id, target: name }),
+      closed: () => sessions.delete(opened),
+    });
+    sessions.add(opened);
+    return undefined;
+  }
+}
+
+const methods: ('password' | 'keyboard-interactive')[] = ['password', 'keyboard-interactive'];
+
+/** OpenSSH cuts a typed password there, without a word. */
+const typed_bytes_max = 1_023;
+
+/** @throws IdentityError; its reason is `missing` where no token was shown at all. */
+async function signIn(context: AuthContext, services: Services, client: Client): Promise<Identity> {
+  const token = await tokenOf(context);
+  if (token === '') throw new IdentityError('missing', 'sign in with a token as the password');
+  if (token.length === typed_bytes_max && token.split('.').length !== 3)
+    throw new IdentityError('cut', 'the token was cut off at 1023 characters, as a typed password is');
+  return services.identify(token, client);
+}
+
+function tokenOf(context: AuthContext): Promise<string> {
+  if (context.method === 'password') return Promise.resolve(context.password);
+  if (context.method !== 'keyboard-interactive') return Promise.resolve('');
+  return new Promise((resolve) => {
+    context.once('abort', () => resolve(''));
+    context.prompt([{ prompt: 'Token: ', echo: false }], 'Sallyport', ([answer = '']) => resolve(answer));
+  });
+}
+
+function unusable(target: Target | undefined, name: string): string | undefined {
+  if (target === undefined)
+    return `there is no target "${name}": the user name says which target is meant (ssh TARGET@gateway)`;
+  if (target.unavailable !== undefined)
+    return new UpstreamError(`target "${name}" is not available: ${target.unavailable}`).message;
+  return undefined;
+}
+
+/** Signed in, and nowhere to go: whoever opens a channel is told. */
+function turnAway(connection: Connection, problem: string): void {
+  connection.on('session', (accept) => {
+    const session = accept();
+    const tell = (acceptChannel: () => ServerChannel) => {
+      const channel = acceptChannel();
+      channel.once('close', () => connection.end());
+      channel.stderr.end(line(problem), () => {
+        channel.exit(exitFailed);
+        channel.end();
+      });
+    };
+    session.on('exec', tell);
+    session.on('shell', tell);
+    session.on('subsystem', tell);
+    session.on('pty', (acceptPty) => acceptPty?.());
+  });
+}

@@ -1,0 +1,49 @@
+import type { Operation } from '#engine';
+import type { Result, Session } from '../../protocol.js';
+import { denial, failure, notApproved, waiting } from './enforce.js';
+
+/** An operation that may go on, or the words for why it may not. */
+export type Permit =
+  | { readonly allowed: true; readonly settle: (result: Result) => void }
+  | { readonly allowed: false; readonly said: string };
+
+export interface Asking {
+  /** Tells the client that people are asked. */
+  readonly wait: (said: string) => void;
+  /** The client no longer waits for it. */
+  readonly gone: AbortSignal;
+}
+
+/** An approved operation is judged anew; a policy that changes meanwhile may hold it again, but not without end. */
+const rounds_max = 3;
+
+/** Submits an operation and waits for its record and, where policy says so, for people. Never throws. */
+export async function permit(session: Session, operation: Operation, { wait, gone }: Asking): Promise<Permit> {
+  const target = session.target.input.name;
+  const because = (operation['ssh'] as { because?: readonly string[] }).because;
+  try {
+    for (let round = 0; round < rounds_max; round++) {
+      const submission = await session.submit(operation, {}, () => ({}));
+      const { decision, hold } = submission;
+      if (decision.outcome === 'allow') {
+        await submission.recorded;
+        if (gone.aborted) {
+          submission.settle({ status: 'cancelled' });
+          return { allowed: false, said: '' };
+        }
+        return { allowed: true, settle: (result) => submission.settle(result) };
+      }
+      if (hold === undefined) return { allowed: false, said: denial(decision, target, because) };
+      const leave = () => hold.withdraw('client_gone');
+      gone.addEventListener('abort', leave, { once: true });
+      if (gone.aborted) leave();
+      else wait(waiting(decision, hold));
+      const end = await hold.ended;
+      gone.removeEventListener('abort', leave);
+      if (end.how !== 'approved') return { allowed: false, said: notApproved(end) };
+    }
+    return { allowed: false, said: failure(undefined) };
+  } catch (error) {
+    return { allowed: false, said: failure(error) };
+  }
+}

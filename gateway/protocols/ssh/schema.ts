@@ -1,0 +1,79 @@
+import Type from 'typebox';
+
+/** `operation.ssh` of the input document. */
+
+const closed = { additionalProperties: false } as const;
+
+export const requests = ['connect', 'exec', 'shell', 'subsystem', 'sftp', 'forward'] as const;
+export type SshRequest = (typeof requests)[number];
+
+export const forwardings = ['local', 'remote', 'local_socket', 'remote_socket'] as const;
+export type Forwarding = (typeof forwardings)[number];
+
+const CommandSchema = Type.Object(
+  {
+    program: Type.String({ description: 'The name of the program; empty for redirections alone.' }),
+    argv: Type.Array(Type.String(), { description: 'With the program in front, quotes and escapes resolved.' }),
+    action: Type.String({ description: 'What this command alone does, in the words of operation.action.' }),
+    opaque: Type.Boolean({ description: 'True: what it does is not known.' }),
+    redirections: Type.Array(
+      Type.Object({ path: Type.String(), access: Type.Unsafe<'read' | 'write'>({ enum: ['read', 'write'] }) }, closed),
+    ),
+  },
+  closed,
+);
+
+export const SshOperationSchema = Type.Object(
+  {
+    request: Type.Unsafe<SshRequest>({
+      type: 'string',
+      enum: [...requests],
+      description: 'What the client asks for: each command, each file over SFTP, each forwarding is one operation.',
+    }),
+    user: Type.String({ description: "The gateway's own login on the host." }),
+    host: Type.String({ description: 'HOST:PORT of the target.' }),
+    terminal: Type.Optional(Type.Boolean({ description: 'True: with a terminal (ssh -t).' })),
+    environment: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        description: 'Variables that go along: how programs talk, no others.',
+      }),
+    ),
+    command: Type.Optional(Type.String({ description: 'The command line, as the client sent it.' })),
+    commands: Type.Optional(
+      Type.Array(CommandSchema, { description: 'The simple commands in it, those in substitutions included.' }),
+    ),
+    because: Type.Optional(Type.Array(Type.String(), { description: 'Why the operation is opaque, in words.' })),
+    subsystem: Type.Optional(Type.String()),
+    sftp: Type.Optional(
+      Type.Object(
+        {
+          operation: Type.String({
+            description: 'open, opendir, stat, setstat, remove, mkdir, rmdir, rename, readlink, symlink, hardlink, …',
+          }),
+          path: Type.String({ description: 'Absolute, without "." and "..".' }),
+          to: Type.Optional(Type.String({ description: 'Of rename, symlink, hardlink: the second path.' })),
+          flags: Type.Optional(
+            Type.Array(Type.String(), { description: 'Of open: read, write, append, create, truncate, exclusive.' }),
+          ),
+          resolved: Type.Optional(
+            Type.Boolean({ description: 'True: the path is where a symbolic link leads that was asked for.' }),
+          ),
+        },
+        closed,
+      ),
+    ),
+    forward: Type.Optional(
+      Type.Object(
+        {
+          kind: Type.Unsafe<Forwarding>({ type: 'string', enum: [...forwardings] }),
+          host: Type.Optional(Type.String({ description: 'Where it leads, or where it listens.' })),
+          port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535 })),
+          socket: Type.Optional(Type.String({ description: "A Unix socket's path on the host." })),
+        },
+        closed,
+      ),
+    ),
+  },
+  { ...closed, description: 'What only SSH knows.' },
+);
+export type SshOperation = Type.Static<typeof SshOperationSchema>;

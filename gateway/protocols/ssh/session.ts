@@ -1,0 +1,251 @@
+import type { Logger } from 'pino';
+import type { Client, ClientChannel, Connection, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
+import { UpstreamError } from '../../errors.js';
+import type { Session } from '../../protocol.js';
+import type { SshUpstream } from './config.js';
+import { exitDenied, exitFailed, failure, line } from './enforce.js';
+import { forward } from './forwarding.js';
+import { connectOperation, execOperation, shellOperation, subsystemOperation, type Place } from './operation.js';
+import { permit } from './permit.js';
+import { relay } from './relay.js';
+import { SftpGate } from './sftp.js';
+import { harmlessVariable } from './shell/structure.js';
+import { connectUpstream } from './upstream.js';
+
+/** One client, signed in: its channels, each of which is judged for itself. */
+
+/** As OpenSSH's MaxSessions, with room for what multiplexes. */
+const channels_max = 64;
+const variables_max = 64;
+
+export interface SshSessionParts {
+  readonly connection: Connection;
+  readonly session: Session;
+  readonly upstream: SshUpstream;
+  readonly log: Logger;
+  readonly closed: () => void;
+}
+
+export class SshSession {
+  readonly #parts: SshSessionParts;
+  readonly #place: Place;
+  readonly #gone = new AbortController();
+  /** What the host is reached through, once the connect was allowed; or the words for why it is not. */
+  readonly #connected: Promise<Client | string>;
+  #client: Client | undefined;
+  #channels = 0;
+  readonly #channelsOpen = new Set<ServerChannel>();
+
+  constructor(parts: SshSessionParts) {
+    this.#parts = parts;
+    const { connection, session, upstream } = parts;
+    this.#place = { user: upstream.user, host: `${upstream.host}:${upstream.port}` };
+    this.#connected = this.#connect();
+    forward(parts.connection, session, this.#place, this.#connected, this.#gone.signal);
+    connection.on('session', (accept, reject) => this.#open(accept, reject));
+    connection.once('close', () => this.#close('closed'));
+    session.onEnd(({ message }) => this.end(message));
+  }
+
+  /** Ends everything, and says why to whoever has a channel. */
+  end(message: string): void {
+    for (const channel of this.#channelsOpen) channel.stderr.write(line(message));
+    this.#parts.connection.end();
+    this.#close('ended');
+  }
+
+  #close(reason: string): void {
+    if (this.#gone.signal.aborted) return;
+    this.#gone.abort();
+    // After its channels: what still runs on the host is told to end first.
+    setImmediate(() => this.#client?.end());
+    this.#parts.session.close(reason);
+    this.#parts.closed();
+  }
+
+  /** The first operation of every session: nothing goes to the host before it is allowed. */
+  async #connect(): Promise<Client | string> {
+    const { session, upstream } = this.#parts;
+    const allowed = await permit(session, connectOperation(this.#place), {
+      wait: () => undefined,
+      gone: this.#gone.signal,
+    });
+    if (!allowed.allowed) return allowed.said;
+    try {
+      const client = await connectUpstream(upstream, this.#gone.signal);
+      if (this.#gone.signal.aborted) client.end();
+      allowed.settle({ status: 'ok' });
+      this.#client = client;
+      client.once('close', () => this.end(`the host of ${session.target.input.name} closed the connection`));
+      return client;
+    } catch (error) {
+      allowed.settle({ status: 'error' });
+      return failure(error);
+    }
+  }
+
+  #open(accept: () => ClientSession, reject: () => void): void {
+    if (this.#channels >= channels_max) return reject();
+    this.#channels += 1;
+    const channel = accept();
+    new Channel(channel, this);
+    channel.once('close', () => {
+      this.#channels -= 1;
+    });
+  }
+
+  /**
+   * Judges what a channel is for and joins it with one of the host. Every refusal is told on standard error, with an exit
+   * code, as a command would.
+   */
+  async run(
+    channel: ServerChannel,
+    operation: ReturnType<typeof execOperation>,
+    open: (client: Client) => Promise<ClientChannel>,
+  ): Promise<ClientChannel | undefined> {
+    const gone = this.#follow(channel);
+    const client = await this.#connected;
+    if (typeof client === 'string') return refuse(channel, client, exitDenied);
+    const allowed = await permit(this.#parts.session, operation, {
+      wait: (said) => channel.stderr.write(said),
+      gone,
+    });
+    if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
+    try {
+      const upstream = await open(client);
+      relay(channel, upstream, gone, allowed.settle);
+      return upstream;
+    } catch (error) {
+      allowed.settle({ status: 'error' });
+      return refuse(channel, failure(error), exitFailed);
+    }
+  }
+
+  /** SFTP: the channel is joined through the gate that judges every file. */
+  async runSftp(channel: ServerChannel): Promise<void> {
+    const gone = this.#follow(channel);
+    const client = await this.#connected;
+    if (typeof client === 'string') return void refuse(channel, client, exitDenied);
+    const { session, log } = this.#parts;
+    const allowed = await permit(session, subsystemOperation(this.#place, 'sftp'), {
+      wait: (said) => channel.stderr.write(said),
+      gone,
+    });
+    if (!allowed.allowed) return void refuse(channel, allowed.said, exitDenied);
+    try {
+      const gate = await SftpGate.open({ client, channel, session, place: this.#place, log, gone });
+      gate.start(allowed.settle);
+    } catch (error) {
+      allowed.settle({ status: 'error' });
+      refuse(channel, failure(error), exitFailed);
+    }
+  }
+
+  /** Aborts when the channel, or the whole connection, is gone: then the library does not close its channels. */
+  #follow(channel: ServerChannel): AbortSignal {
+    const closed = new AbortController();
+    this.#channelsOpen.add(channel);
+    channel.once('close', () => {
+      this.#channelsOpen.delete(channel);
+      closed.abort();
+    });
+    return AbortSignal.any([closed.signal, this.#gone.signal]);
+  }
+
+  get place(): Place {
+    return this.#place;
+  }
+}
+
+function refuse(channel: ServerChannel, said: string, code: number): undefined {
+  channel.stderr.end(said, () => {
+    channel.exit(code);
+    channel.end();
+  });
+  // What the client still sends leads nowhere.
+  channel.resume();
+  return undefined;
+}
+
+/** One session channel: what is said before a command, the command, and what is said while it runs. */
+class Channel {
+  readonly #owner: SshSession;
+  readonly #environment: Record<string, string> = {};
+  #terminal: PseudoTtyInfo | undefined;
+  #upstream: ClientChannel | undefined;
+
+  constructor(session: ClientSession, owner: SshSession) {
+    this.#owner = owner;
+    session.on('env', (accept, reject, { key, val }: { key: string; val: string }) => {
+      const known = harmlessVariable.test(key) && Object.keys(this.#environment).length < variables_max;
+      if (known) this.#environment[key] = val;
+      answer(known, accept, reject);
+    });
+    session.on('pty', (accept, _reject, info) => {
+      this.#terminal = info;
+      answer(true, accept, undefined);
+    });
+    session.on('window-change', (accept, _reject, { rows, cols, height, width }) => {
+      if (this.#terminal !== undefined) Object.assign(this.#terminal, { rows, cols, height, width });
+      this.#upstream?.setWindow(rows, cols, height, width);
+      answer(true, accept, undefined);
+    });
+    session.on('signal', (accept, reject, { name }) => {
+      this.#upstream?.signal(name);
+      answer(this.#upstream !== undefined, accept, reject);
+    });
+    session.on('x11', (_accept, reject) => answer(false, undefined, reject));
+    session.on('auth-agent', (_accept, reject) => answer(false, undefined, reject));
+    session.on('exec', (accept, _reject, { command }) => void this.#exec(accept(), command));
+    session.on('shell', (accept) => void this.#shell(accept()));
+    session.on('subsystem', (accept, _reject, { name }) => void this.#subsystem(accept(), name));
+  }
+
+  get #options() {
+    return {
+      ...(this.#terminal === undefined ? {} : { pty: this.#terminal }),
+      ...(Object.keys(this.#environment).length === 0 ? {} : { env: this.#environment }),
+    };
+  }
+
+  get #surroundings() {
+    return { terminal: this.#terminal !== undefined, environment: this.#environment };
+  }
+
+  async #exec(channel: ServerChannel, command: string): Promise<void> {
+    const operation = execOperation(this.#owner.place, command, this.#surroundings);
+    this.#upstream = await this.#owner.run(channel, operation, (client) =>
+      opened((done) => client.exec(command, this.#options, done)),
+    );
+  }
+
+  async #shell(channel: ServerChannel): Promise<void> {
+    const operation = shellOperation(this.#owner.place, this.#surroundings);
+    const { env } = this.#options;
+    this.#upstream = await this.#owner.run(channel, operation, (client) =>
+      opened((done) => client.shell(this.#terminal ?? false, env === undefined ? {} : { env }, done)),
+    );
+  }
+
+  async #subsystem(channel: ServerChannel, name: string): Promise<void> {
+    if (name === 'sftp') return this.#owner.runSftp(channel);
+    const operation = subsystemOperation(this.#owner.place, name);
+    this.#upstream = await this.#owner.run(channel, operation, (client) => opened((done) => client.subsys(name, done)));
+  }
+}
+
+const answer = (yes: boolean, accept: (() => void) | undefined, reject: (() => void) | undefined) =>
+  // Typed as always there; absent where the client wants no answer.
+  yes ? accept?.() : reject?.();
+
+/** @throws UpstreamError where the host refuses. */
+export function opened(
+  open: (done: (error: Error | undefined, channel: ClientChannel) => void) => unknown,
+): Promise<ClientChannel> {
+  return new Promise((resolve, reject) => {
+    open((error, channel) => {
+      if (error === undefined || error === null) resolve(channel);
+      else reject(new UpstreamError(`the host refused: ${error.message}`, { cause: error }));
+    });
+  });
+}

@@ -1,0 +1,263 @@
+import { once } from 'node:events';
+import { posix } from 'node:path';
+import type { Logger } from 'pino';
+import type { Client, ClientChannel, ServerChannel, SFTPWrapper } from 'ssh2';
+import { ProtocolError, UpstreamError } from '../../errors.js';
+import type { Result, Session } from '../../protocol.js';
+import { Fields, packetTypes, PacketReader, status, statusCodes, versionWith, type Packet } from './codec.js';
+import { fileOperation, type Place } from './operation.js';
+import { permit, type Permit } from './permit.js';
+import { opened } from './session.js';
+import {
+  changesOwner,
+  extensionsOnHandles,
+  knownExtensions,
+  onHandles,
+  readPathRequest,
+  type PathRequest,
+} from './sftp-requests.js';
+
+/**
+ * SFTP, decided file by file. Every request that names a file is an operation; what has been opened is read and written
+ * as the bytes that come. Paths are made absolute and plain before they are judged, and where symbolic links lead is
+ * judged as well; what leaves names the path that was judged.
+ */
+
+/** As OpenSSH's server has it, and more. */
+const handles_max = 4_096;
+const pending_max = 4_096;
+
+interface Pending {
+  readonly settle?: (result: Result) => void;
+  /** The path of what is being opened. */
+  readonly opens?: string;
+}
+
+export interface SftpParts {
+  readonly client: Client;
+  readonly channel: ServerChannel;
+  readonly session: Session;
+  readonly place: Place;
+  readonly log: Logger;
+  readonly gone: AbortSignal;
+}
+
+export class SftpGate {
+  readonly #parts: SftpParts;
+  readonly #upstream: ClientChannel;
+  /** A channel of the gateway's own, to ask where a path leads. */
+  readonly #lookup: SFTPWrapper;
+  readonly #home: string;
+  readonly #pending = new Map<number, Pending>();
+  readonly #handles = new Map<string, string>();
+  #bytes = 0;
+
+  /** @throws UpstreamError where the host has no SFTP. */
+  static async open(parts: SftpParts): Promise<SftpGate> {
+    const upstream = await opened((done) => parts.client.subsys('sftp', done));
+    const lookup = await new Promise<SFTPWrapper>((resolve, reject) => {
+      parts.client.sftp((error, sftp) =>
+        error === undefined ? resolve(sftp) : reject(new UpstreamError(`the host refused SFTP: ${error.message}`)),
+      );
+    });
+    lookup.on('error', () => undefined);
+    const home = await realPath(lookup, '.');
+    if (home === undefined) throw new UpstreamError('the host does not say where its files are');
+    return new SftpGate(parts, upstream, lookup, home);
+  }
+
+  private constructor(parts: SftpParts, upstream: ClientChannel, lookup: SFTPWrapper, home: string) {
+    this.#parts = parts;
+    this.#upstream = upstream;
+    this.#lookup = lookup;
+    this.#home = home;
+  }
+
+  start(settle: (result: Result) => void): void {
+    const { channel, log } = this.#parts;
+    let over = false;
+    const end = (result: Result) => {
+      if (over) return;
+      over = true;
+      for (const { settle: one } of this.#pending.values()) one?.({ status: 'lost' });
+      this.#pending.clear();
+      this.#upstream.destroy();
+      this.#lookup.end();
+      settle({ ...result, bytes: this.#bytes });
+      if (this.#parts.gone.aborted) return;
+      channel.exit(result.status === 'ok' ? 0 : 1);
+      channel.end();
+    };
+    const fail = (error: unknown) => {
+      if (!(error instanceof ProtocolError) && !this.#parts.gone.aborted)
+        log.warn({ err: error }, 'an SFTP session broke');
+      end({ status: 'error' });
+    };
+    channel.once('close', () => end({ status: 'ok' }));
+    channel.on('error', fail);
+    this.#upstream.on('error', fail);
+    this.#fromClient().then(() => this.#upstream.end(), fail);
+    this.#fromHost().then(() => end({ status: 'ok' }), fail);
+  }
+
+  async #fromClient(): Promise<void> {
+    const reader = new PacketReader();
+    for await (const chunk of this.#parts.channel as AsyncIterable<Buffer>) {
+      for (const packet of reader.read(chunk)) {
+        const bytes = await this.#request(packet);
+        if (bytes !== undefined) await this.#write(this.#upstream, bytes);
+      }
+    }
+  }
+
+  async #fromHost(): Promise<void> {
+    const reader = new PacketReader();
+    for await (const chunk of this.#upstream as AsyncIterable<Buffer>) {
+      for (const packet of reader.read(chunk)) await this.#write(this.#parts.channel, this.#answer(packet));
+    }
+  }
+
+  /** What leaves for the host; undefined where the client was answered here. */
+  async #request(packet: Packet): Promise<Buffer | undefined> {
+    try {
+      if (packet.type === packetTypes.init) return packet.bytes;
+      if (this.#pending.size >= pending_max)
+        return this.#refuse(packet, statusCodes.failure, 'too many requests at once');
+      if (onHandles.has(packet.type)) return this.#onHandle(packet);
+      if (packet.type === packetTypes.fsetstat) return await this.#setOpened(packet);
+      if (packet.type === packetTypes.extended) {
+        const name = new Fields(packet).text();
+        if (name === 'limits@openssh.com') return this.#forward(packet, {});
+        if (extensionsOnHandles.has(name)) return this.#onHandle(packet, true);
+      }
+      const request = readPathRequest(packet);
+      if (request === undefined)
+        return this.#refuse(packet, statusCodes.unsupported, 'the gateway does not know this request');
+      return await this.#judged(packet, request);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return this.#refuse(packet, statusCodes.badMessage, error.message);
+    }
+  }
+
+  async #judged(packet: Packet, request: PathRequest): Promise<Buffer | undefined> {
+    const plain = request.paths.map((path) => this.#absolute(path));
+    const first = await this.#ask(request, plain, false);
+    if (!first.allowed) return this.#deny(packet, first);
+    // Only now: before the path itself was allowed, nothing of it goes to the host.
+    const real = await Promise.all(plain.map((path) => this.#leadsTo(path, request.onLink)));
+    let allowed = first;
+    if (real.some((path, index) => path !== plain[index])) {
+      first.settle({ status: 'ok' });
+      const second = await this.#ask(request, real, true);
+      if (!second.allowed) return this.#deny(packet, second);
+      allowed = second;
+    }
+    const { settle } = allowed;
+    return this.#forward(
+      packet,
+      request.opens === undefined ? { settle } : { settle, opens: real[0]! },
+      // Asked where it leads, the host says so itself.
+      request.operation === 'realpath' ? request.withPaths(plain) : request.withPaths(real),
+    );
+  }
+
+  #ask(request: PathRequest, [path = '', to]: readonly string[], resolved: boolean): Promise<Permit> {
+    const { session, place, channel, gone } = this.#parts;
+    const { operation, action, access, toAccess, flags } = request;
+    const asked = fileOperation(place, {
+      operation,
+      action,
+      path,
+      access,
+      ...(to === undefined || toAccess === undefined ? {} : { to: { path: to, access: toAccess } }),
+      ...(flags === undefined ? {} : { flags }),
+      resolved,
+    });
+    return permit(session, asked, { wait: (said) => channel.stderr.write(said), gone });
+  }
+
+  /** Attributes of an open file: judged as those of its path. */
+  async #setOpened(packet: Packet): Promise<Buffer | undefined> {
+    const fields = new Fields(packet);
+    const path = this.#handles.get(fields.bytes().toString('latin1'));
+    if (path === undefined) return this.#refuse(packet, statusCodes.failure, 'the handle is not known');
+    const action = changesOwner(fields) ? 'administer' : 'write';
+    const request = { operation: 'setstat', action, access: 'update', onLink: true, paths: [path] } as const;
+    const allowed = await this.#ask({ ...request, withPaths: () => packet.bytes }, [path], false);
+    return allowed.allowed ? this.#forward(packet, { settle: allowed.settle }) : this.#deny(packet, allowed);
+  }
+
+  /** What was opened was judged; a handle that was not opened here is nobody's. */
+  #onHandle(packet: Packet, named = false): Buffer | undefined {
+    const fields = new Fields(packet);
+    if (named) fields.bytes();
+    const handle = fields.bytes().toString('latin1');
+    if (!this.#handles.has(handle)) return this.#refuse(packet, statusCodes.failure, 'the handle is not known');
+    if (packet.type === packetTypes.close) this.#handles.delete(handle);
+    if (packet.type === packetTypes.write) this.#bytes += packet.bytes.length;
+    return this.#forward(packet, {});
+  }
+
+  #forward(packet: Packet, pending: Pending, bytes = packet.bytes): Buffer {
+    if (this.#pending.has(packet.id)) throw new ProtocolError('two SFTP requests at once have one id');
+    this.#pending.set(packet.id, pending);
+    return bytes;
+  }
+
+  #answer(packet: Packet): Buffer {
+    if (packet.type === packetTypes.version) return versionWith(packet, knownExtensions);
+    const pending = this.#pending.get(packet.id);
+    if (pending === undefined) throw new UpstreamError('the host answers what nobody asked');
+    this.#pending.delete(packet.id);
+    if (packet.type === packetTypes.data) this.#bytes += packet.bytes.length;
+    const code = packet.type === packetTypes.status ? new Fields(packet).uint32() : statusCodes.ok;
+    if (packet.type === packetTypes.handle && pending.opens !== undefined) {
+      if (this.#handles.size >= handles_max) throw new ProtocolError('too many files are open at once');
+      this.#handles.set(new Fields(packet).bytes().toString('latin1'), pending.opens);
+    }
+    const fine = code === statusCodes.ok || code === statusCodes.eof;
+    pending.settle?.({ status: fine ? 'ok' : 'error', code: String(code) });
+    return packet.bytes;
+  }
+
+  #deny(packet: Packet, { said }: { readonly said: string }): undefined {
+    // SFTP's clients print their own words for the code; the reason goes where a command's would.
+    if (said !== '') this.#parts.channel.stderr.write(said.split('\r\n')[0]! + '\r\n');
+    return this.#refuse(packet, statusCodes.permissionDenied, said.split('\r\n')[0] ?? 'denied');
+  }
+
+  #refuse(packet: Packet, code: number, message: string): undefined {
+    this.#parts.channel.write(status(packet.id, code, message));
+    return undefined;
+  }
+
+  #absolute(path: string): string {
+    const plain = posix.resolve(this.#home, path === '' ? '.' : path);
+    return plain;
+  }
+
+  /** Where a path leads by the host's symbolic links; what is not there yet, by those of its folder. */
+  async #leadsTo(path: string, onLink: boolean): Promise<string> {
+    if (!onLink) {
+      const real = await realPath(this.#lookup, path);
+      // A server may answer for what is not there.
+      if (real !== undefined && posix.isAbsolute(real)) return real;
+    }
+    const folder = posix.dirname(path);
+    if (folder === path) return path;
+    const real = (await realPath(this.#lookup, folder)) ?? folder;
+    return posix.join(real, posix.basename(path));
+  }
+
+  async #write(stream: ClientChannel | ServerChannel, bytes: Buffer): Promise<void> {
+    if (stream.write(bytes)) return;
+    await once(stream, 'drain', { signal: this.#parts.gone });
+  }
+}
+
+function realPath(lookup: SFTPWrapper, path: string): Promise<string | undefined> {
+  return new Promise((resolve) =>
+    lookup.realpath(path, (error, real) => resolve(error === undefined ? real : undefined)),
+  );
+}

@@ -1,0 +1,62 @@
+import type { Client as SshClient } from 'ssh2';
+import { UpstreamError } from '../../errors.js';
+import { algorithms } from './algorithms.js';
+import type { SshUpstream } from './config.js';
+import { fingerprintOf } from './hostkeys.js';
+import { Client } from './library.js';
+
+/** A connection to the host, logged in. The only place that ever sees its credential. */
+
+const connect_ms_max = 20_000;
+const keep_alive_ms = 15_000;
+
+/** @throws UpstreamError that says what a person can do about it, and holds no secret. */
+export function connectUpstream(upstream: SshUpstream, signal: AbortSignal): Promise<SshClient> {
+  const { host, port, user, privateKey, passphrase, password, hostKey } = upstream;
+  const client = new Client();
+  let shown: string | undefined;
+  return new Promise((resolve, reject) => {
+    const abort = () => client.destroy();
+    const fail = (error: Error) => {
+      signal.removeEventListener('abort', abort);
+      client.destroy();
+      reject(new UpstreamError(whyNot(error, `${host}:${port}`, user, shown), { cause: error }));
+    };
+    if (signal.aborted) return fail(new Error('the client went away'));
+    signal.addEventListener('abort', abort, { once: true });
+    client
+      .on('ready', () => {
+        signal.removeEventListener('abort', abort);
+        client.off('error', fail);
+        // What goes wrong later ends its channels; there is always somebody who listens.
+        client.on('error', () => client.destroy());
+        resolve(client);
+      })
+      .on('error', fail)
+      .once('close', () => fail(new Error('it closed the connection')))
+      .connect({
+        host,
+        port,
+        username: user,
+        ...(privateKey !== undefined && { privateKey }),
+        ...(passphrase !== undefined && { passphrase }),
+        ...(password !== undefined && { password, tryKeyboard: false }),
+        algorithms,
+        readyTimeout: connect_ms_max,
+        keepaliveInterval: keep_alive_ms,
+        hostVerifier: (key: Buffer) => {
+          const good = hostKey(key);
+          if (!good) shown = fingerprintOf(key);
+          return good;
+        },
+      });
+  });
+}
+
+function whyNot(error: Error & { level?: string }, address: string, user: string, shown: string | undefined): string {
+  if (shown !== undefined)
+    return `the host ${address} shows another key (${shown}) than the configuration has: somebody may stand in between, or it was installed anew`;
+  if (error.level === 'client-authentication')
+    return `the host ${address} does not let ${user} log in with the gateway's credential`;
+  return `the host ${address} cannot be reached`;
+}

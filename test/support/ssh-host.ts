@@ -1,0 +1,253 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import * as fs from 'node:fs/promises';
+import { constants } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import { posix } from 'node:path';
+import ssh2, { type Connection, type ServerChannel, type Session, type SFTPWrapper } from 'ssh2';
+import { fingerprintOf } from '../../gateway/protocols/ssh/hostkeys.js';
+
+/**
+ * A host for tests: commands run in `sh` as whoever runs the tests, SFTP is the file system below one folder, forwardings
+ * connect. Every request that reached it is written down, so that a test can show that nothing did.
+ */
+export interface SshHost {
+  readonly host: string;
+  readonly port: number;
+  readonly fingerprint: string;
+  readonly user: string;
+  readonly password: string;
+  /** "exec ls", "shell", "sftp", "sftp open /x", "forward 127.0.0.1:80", … */
+  readonly log: readonly string[];
+  /** Processes that run now. */
+  readonly running: ReadonlySet<ChildProcessWithoutNullStreams>;
+  close(): Promise<void>;
+}
+
+export async function startSshHost(folder: string): Promise<SshHost> {
+  const key = ssh2.utils.generateKeyPairSync('ed25519');
+  const parsed = ssh2.utils.parseKey(key.public);
+  if (parsed instanceof Error) throw parsed;
+  const log: string[] = [];
+  const running = new Set<ChildProcessWithoutNullStreams>();
+  const connections = new Set<Connection>();
+  const server = new ssh2.Server({ hostKeys: [key.private] }, (connection) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+    connection.on('error', () => undefined);
+    connection.on('authentication', (context) => {
+      if (context.method === 'password' && context.username === 'deploy' && context.password === 'secret of the host')
+        context.accept();
+      else context.reject(['password']);
+    });
+    connection.on('session', (accept) => serve(accept()));
+    connection.on('tcpip', (accept, reject, { destIP, destPort }) => {
+      log.push(`forward ${destIP}:${destPort}`);
+      const socket = connect(destPort, destIP);
+      socket.once('error', () => reject());
+      socket.once('connect', () => {
+        const channel = accept();
+        socket.pipe(channel).pipe(socket);
+        channel.on('error', () => socket.destroy());
+        channel.once('close', () => socket.destroy());
+      });
+    });
+  });
+
+  function serve(session: Session): void {
+    const environment: Record<string, string> = {};
+    let child: ChildProcessWithoutNullStreams | undefined;
+    session.on('env', (accept, _reject, { key: name, val }: { key: string; val: string }) => {
+      environment[name] = val;
+      accept?.();
+    });
+    session.on('pty', (accept, _reject, { cols, rows }) => {
+      log.push(`pty ${cols}x${rows}`);
+      accept?.();
+    });
+    session.on('window-change', (_accept, _reject, { cols, rows }) => log.push(`window ${cols}x${rows}`));
+    session.on('signal', (_accept, _reject, { name }) => {
+      log.push(`signal ${name}`);
+      if (child?.pid !== undefined) process.kill(-child.pid, `SIG${name}` as NodeJS.Signals);
+    });
+    session.on('exec', (accept, _reject, { command }) => {
+      log.push(`exec ${command}`);
+      child = run(accept(), ['-c', command], environment);
+    });
+    session.on('shell', (accept) => {
+      log.push('shell');
+      child = run(accept(), [], environment);
+    });
+    session.on('sftp', (accept) => {
+      log.push('sftp');
+      serveFiles(accept(), folder, log);
+    });
+  }
+
+  function run(channel: ServerChannel, args: readonly string[], environment: Record<string, string>) {
+    const child = spawn('sh', args, { cwd: folder, detached: true, env: { ...process.env, ...environment } });
+    running.add(child);
+    child.stdout.pipe(channel, { end: false });
+    child.stderr.pipe(channel.stderr, { end: false });
+    channel.pipe(child.stdin);
+    child.stdin.on('error', () => undefined);
+    child.once('close', (code, signal) => {
+      running.delete(child);
+      if (signal !== null) channel.exit(signal.replace('SIG', ''), false, '');
+      else channel.exit(code ?? 0);
+      channel.end();
+    });
+    return child;
+  }
+
+  server.listen(0, '127.0.0.1');
+  await once(server as unknown as NodeJS.EventEmitter, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    host: '127.0.0.1',
+    port,
+    fingerprint: fingerprintOf(parsed.getPublicSSH()),
+    user: 'deploy',
+    password: 'secret of the host',
+    log,
+    running,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const connection of connections) connection.end();
+      for (const child of running) child.kill('SIGKILL');
+      await closed;
+    },
+  };
+}
+
+const codes = ssh2.utils.sftp.STATUS_CODE;
+
+/** The file system, as SFTP shows it. The folder is where relative names start. */
+function serveFiles(sftp: SFTPWrapper, folder: string, log: string[]): void {
+  const open = new Map<number, { readonly file?: fs.FileHandle; readonly path: string; listed?: boolean }>();
+  let next = 0;
+  const at = (path: string) => posix.resolve(folder, path);
+  const handleOf = (buffer: Buffer) => open.get(buffer.readUInt32BE(0));
+  const give = (id: number, entry: { file?: fs.FileHandle; path: string }) => {
+    const handle = Buffer.alloc(4);
+    handle.writeUInt32BE(++next);
+    open.set(next, entry);
+    sftp.handle(id, handle);
+  };
+  const answer = (id: number, work: () => Promise<void>) => {
+    work().catch((error: NodeJS.ErrnoException) =>
+      sftp.status(id, error.code === 'ENOENT' ? codes.NO_SUCH_FILE : codes.FAILURE, error.code ?? ''),
+    );
+  };
+  const note = (what: string, path: string) => log.push(`sftp ${what} ${path}`);
+  const plainly = (name: string, work: (path: string, to: string) => Promise<unknown>) =>
+    sftp.on(name as 'RENAME', (id: number, path: string, to: string) => {
+      note(name.toLowerCase(), path);
+      answer(id, async () => {
+        await work(at(path), typeof to === 'string' ? at(to) : '');
+        sftp.status(id, codes.OK);
+      });
+    });
+
+  sftp.on('OPEN', (id, path, flags, attributes) => {
+    note('open', path);
+    answer(id, async () => {
+      const file = await fs.open(at(path), ssh2.utils.sftp.flagsToString(flags) ?? 'r', attributes.mode);
+      give(id, { file, path: at(path) });
+    });
+  });
+  sftp.on('READ', (id, handle, offset, length) =>
+    answer(id, async () => {
+      const { bytesRead, buffer } = await handleOf(handle)!.file!.read(Buffer.alloc(length), 0, length, offset);
+      if (bytesRead === 0) sftp.status(id, codes.EOF);
+      else sftp.data(id, buffer.subarray(0, bytesRead));
+    }),
+  );
+  sftp.on('WRITE', (id, handle, offset, data) =>
+    answer(id, async () => {
+      await handleOf(handle)!.file!.write(data, 0, data.length, offset);
+      sftp.status(id, codes.OK);
+    }),
+  );
+  sftp.on('CLOSE', (id, handle) =>
+    answer(id, async () => {
+      await handleOf(handle)?.file?.close();
+      open.delete(handle.readUInt32BE(0));
+      sftp.status(id, codes.OK);
+    }),
+  );
+  sftp.on('OPENDIR', (id, path) => {
+    note('opendir', path);
+    answer(id, async () => {
+      await fs.access(at(path), constants.R_OK);
+      give(id, { path: at(path) });
+    });
+  });
+  sftp.on('READDIR', (id, handle) =>
+    answer(id, async () => {
+      const entry = handleOf(handle)!;
+      if (entry.listed === true) return void sftp.status(id, codes.EOF);
+      entry.listed = true;
+      const names = await fs.readdir(entry.path);
+      const rows = await Promise.all(
+        names.map(async (filename) => {
+          const attrs = await fs.lstat(posix.join(entry.path, filename));
+          return { filename, longname: filename, attrs: attributesOf(attrs) };
+        }),
+      );
+      sftp.name(id, rows);
+    }),
+  );
+  const look = (name: 'STAT' | 'LSTAT', work: typeof fs.stat) =>
+    sftp.on(name as 'STAT', (id, path) => {
+      note(name.toLowerCase(), path);
+      answer(id, async () => void sftp.attrs(id, attributesOf(await work(at(path)))));
+    });
+  look('STAT', fs.stat);
+  look('LSTAT', fs.lstat);
+  sftp.on('FSTAT', (id, handle) =>
+    answer(id, async () => void sftp.attrs(id, attributesOf(await fs.stat(handleOf(handle)!.path)))),
+  );
+  sftp.on('FSETSTAT', (id) => sftp.status(id, codes.OK));
+  sftp.on('SETSTAT', (id, path, { mode }) => {
+    note('setstat', path);
+    answer(id, async () => {
+      if (mode !== undefined) await fs.chmod(at(path), mode);
+      sftp.status(id, codes.OK);
+    });
+  });
+  sftp.on('REALPATH', (id, path) =>
+    answer(id, async () => {
+      const filename = await fs.realpath(at(path));
+      sftp.name(id, [{ filename, longname: filename, attrs: attributesOf(await fs.stat(filename)) }]);
+    }),
+  );
+  sftp.on('READLINK', (id, path) => {
+    note('readlink', path);
+    answer(id, async () => {
+      const filename = await fs.readlink(at(path));
+      sftp.name(id, [{ filename, longname: filename, attrs: attributesOf(await fs.lstat(at(path))) }]);
+    });
+  });
+  plainly('REMOVE', (path) => fs.unlink(path));
+  plainly('MKDIR', (path) => fs.mkdir(path));
+  plainly('RMDIR', (path) => fs.rmdir(path));
+  plainly('RENAME', (path, to) => fs.rename(path, to));
+  sftp.on('SYMLINK', (id, link, target) => {
+    note('symlink', link);
+    answer(id, async () => {
+      await fs.symlink(target, at(link));
+      sftp.status(id, codes.OK);
+    });
+  });
+}
+
+const attributesOf = ({ mode, uid, gid, size, atimeMs, mtimeMs }: Awaited<ReturnType<typeof fs.stat>>) => ({
+  mode: Number(mode),
+  uid: Number(uid),
+  gid: Number(gid),
+  size: Number(size),
+  atime: Math.floor(Number(atimeMs) / 1000),
+  mtime: Math.floor(Number(mtimeMs) / 1000),
+});
