@@ -12,18 +12,13 @@ const file = {
   title: '{file: PATH}',
 };
 const secret = { anyOf: [{ ...text, title: 'a string' }, file] };
-const port = { type: 'integer', minimum: 1, maximum: 65535 };
 const url = { type: 'string', pattern: '^https?://', 'x-problem': 'must be an http:// or https:// URL' };
 const credential = { type: 'object', properties: { bearer: secret, basic: secret } };
 
 /** Protocol: the known keys of its upstream. */
 export const plannedProtocols: Readonly<Record<string, object>> = {
   postgres: { type: 'object' },
-  ssh: {
-    type: 'object',
-    properties: { host: text, port, user: text, private_key: secret, host_key: text, known_hosts: file },
-    required: ['host', 'user'],
-  },
+  ssh: { type: 'object' },
   kubernetes: { type: 'object', properties: { kubeconfig: file } },
   http: { type: 'object', properties: { url, credential, openapi: file }, required: ['url'] },
   registry: { type: 'object', properties: { url, credential }, required: ['url'] },

@@ -6,6 +6,8 @@ import { inspect } from 'node:util';
 import { loadConfig, printable } from '../../gateway/config/index.js';
 import { ConfigError } from '../../gateway/errors.js';
 import type { PostgresUpstream } from '../../gateway/protocols/postgres/config.js';
+import { ssh } from '../../gateway/protocols/ssh/index.js';
+import { utils } from '../../gateway/protocols/ssh/library.js';
 import { createAuthority } from '../support/certificates.js';
 import { inScratch, load, parts, postgres, problems } from './support.js';
 
@@ -80,6 +82,38 @@ describe('a whole file', () => {
         'not supported yet, left out: listeners ssh; targets build (ssh), cluster (kubernetes), cloud (http), images (registry), tracker (mcp)',
       ]);
     }));
+
+  test('with SSH built, a host is read with its key, and nothing of it is left out', async () => {
+    const key = utils.generateKeyPairSync('ed25519').private;
+    const config = await load(
+      `listen: {ssh: {address: "127.0.0.1:0", host_key: {file: ./id}}}\n${identity}${policy}targets:
+  - name: build
+    protocol: ssh
+    upstream: {host: build.internal, user: deploy, private_key: {file: ./id}, host_key: "SHA256:${'A'.repeat(43)}"}
+`,
+      { protocols: [ssh], files: { id: key } },
+    );
+    expect(config.warnings).toEqual([]);
+    expect(config.listen.get('ssh')?.hostKey).toContain('PRIVATE KEY');
+    expect(config.targets[0]?.upstream).toMatchObject({ host: 'build.internal', port: 22, user: 'deploy' });
+  });
+
+  test.each([
+    ['no key to know it by', 'private_key: {file: ./id}', 'the host would have to be trusted blindly'],
+    ['nothing to log in with', `host_key: "SHA256:${'A'.repeat(43)}"`, 'give private_key or password'],
+    ['a private key that is none', 'private_key: {file: ./none}, known_hosts: {file: ./none}', 'cannot be read'],
+  ])('a host with %s is not available, and says what to give', async (_what, keys, said) => {
+    const text = `listen: {ssh: "127.0.0.1:0"}\n${identity}${policy}targets:
+  - name: build
+    protocol: ssh
+    upstream: {host: build.internal, user: deploy, ${keys}}
+`;
+    const files = { id: utils.generateKeyPairSync('ed25519').private, none: 'nothing' };
+    const {
+      targets: [target],
+    } = await load(text, { protocols: [ssh], files });
+    expect(target?.unavailable).toContain(said);
+  });
 
   test('without any protocol built, it still loads', async () => {
     const config = await load(listen + identity + policy + targets, { protocols: [] });

@@ -3,12 +3,12 @@ import { Ajv } from 'ajv';
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { publishedSchema } from '../../gateway/config/index.js';
-import { postgres } from './support.js';
+import { protocols } from '../../gateway/registry.js';
 
 const published = await readFile(new URL('../../docs/sallyport.schema.json', import.meta.url), 'utf8');
 
 test('the published schema is the one that the loader uses; if not, run `npm run schemas`', () => {
-  expect(published).toBe(publishedSchema([postgres]));
+  expect(published).toBe(publishedSchema(protocols));
 });
 
 test('the published schema takes the full example, and not one with a misspelt key', async () => {
@@ -32,7 +32,7 @@ test('every part of the file is in the reference', async () => {
   const { allOf: _, ...target } = (JSON.parse(published) as Schema).properties.targets.items;
   const { listen: _listen, ...parts } = (JSON.parse(published) as Schema).properties;
   collect({ ...parts, targets: target });
-  collect(postgres.upstreamSchema);
+  for (const { upstreamSchema } of protocols) collect(upstreamSchema);
   const missing = [...keys].filter((key) => !reference.includes(`\`${key}\``) && !reference.includes(`${key}:`));
   expect(missing).toEqual([]);
 });

@@ -34,7 +34,7 @@ export function waiting(decision: Decision, hold: Hold): string {
   );
 }
 
-export function notApproved(end: Exclude<HoldEnd, { how: 'approved' }>): string {
+export function notApproved(end: Exclude<HoldEnd, { how: 'approved' | 'superseded' }>): string {
   switch (end.how) {
     case 'refused':
       return line(`not approved: ${end.by} refused${end.comment === undefined ? '' : `: ${end.comment}`}`);

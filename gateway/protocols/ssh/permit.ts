@@ -14,8 +14,8 @@ export interface Asking {
   readonly gone: AbortSignal;
 }
 
-/** An approved operation is judged anew; a policy that changes meanwhile may hold it again, but not without end. */
-const rounds_max = 3;
+/** An approved operation is judged anew, and so is one that waits when policy changes; but not without end. */
+const rounds_max = 16;
 
 /** Submits an operation and waits for its record and, where policy says so, for people. Never throws. */
 export async function permit(session: Session, operation: Operation, { wait, gone }: Asking): Promise<Permit> {
@@ -40,7 +40,7 @@ export async function permit(session: Session, operation: Operation, { wait, gon
       else wait(waiting(decision, hold));
       const end = await hold.ended;
       gone.removeEventListener('abort', leave);
-      if (end.how !== 'approved') return { allowed: false, said: notApproved(end) };
+      if (end.how !== 'approved' && end.how !== 'superseded') return { allowed: false, said: notApproved(end) };
     }
     return { allowed: false, said: failure(undefined) };
   } catch (error) {
