@@ -151,7 +151,8 @@ class Reader {
     const parts = word.parts ?? [];
     let known = true;
     for (const [index, part] of parts.entries()) known = this.#part(part, index === 0 || isName) && known;
-    if (parts.length === 0 && isName && word.text !== '[' && /[*?[]/u.test(word.text)) this.because.push('a pattern stands for a program');
+    if (parts.length === 0 && isName && word.text !== '[' && /[*?[]/u.test(word.text))
+      this.because.push('a pattern stands for a program');
     return known ? word.value : word.text;
   }
 
