@@ -222,7 +222,7 @@ describe('a stream', () => {
         expect(held).toBeLessThanOrEqual(held_bytes_max);
         expect(bytes.toString()).toBe(value);
       }),
-      { numRuns: 600 },
+      { numRuns: 200 },
     );
   });
 

@@ -18,12 +18,34 @@ const backslash = 0x5c;
 const named = new Map([...'nrtbf'].map((letter) => [letter.charCodeAt(0), '\n']));
 const quoted = new Map([...'"/'].map((letter) => [letter.charCodeAt(0), letter]));
 
-/** Reads `buffer[from..to)`, and before it what may be looked back at, from `context` on. */
-export function read(buffer: Buffer, context: number, from: number, to: number, escaped: boolean): Reading {
-  if (!escaped) {
-    const text = buffer.toString('latin1', context, to);
-    return { text, at: (unit) => context + unit, from: from - context };
+/** Bytes are made a string so many at a time: one call for each span would cost more than the look at it. */
+const piece_bytes = 8_192;
+
+/** Parts of a buffer as text, which are cut out of larger pieces. */
+export class Pieces {
+  #text = '';
+  #from = 0;
+  #to = 0;
+
+  /** The bytes are others now. */
+  forget(): void {
+    this.#text = '';
+    this.#from = this.#to = 0;
   }
+
+  /** `buffer[from..to)`. @param end Of what is known of the buffer. */
+  slice(buffer: Buffer, from: number, to: number, end: number): string {
+    if (from < this.#from || to > this.#to) {
+      this.#from = from;
+      this.#to = Math.max(to, Math.min(end, from + piece_bytes));
+      this.#text = buffer.toString('latin1', from, this.#to);
+    }
+    return this.#text.slice(from - this.#from, to - this.#from);
+  }
+}
+
+/** Reads `buffer[from..to)` where escapes are in it, and before it what may be looked back at, from `context` on. */
+export function readEscaped(buffer: Buffer, context: number, from: number, to: number): Reading {
   const starts: number[] = [];
   const text = decode(buffer, context, from, starts) + decode(buffer, from, to, starts);
   let behind = 0;

@@ -1,5 +1,5 @@
 import { isAadhaar, isCardNumber, isCnpj, isCodiceFiscale, isCpf, isDni, isIban, isNino, isPan, isSsn, ibanLength } from './checks.js'; // prettier-ignore
-import { isAlphanumeric, isDigit, isNumbers, unitAt } from './found.js';
+import { among, isAlphanumeric, isDigit, isNumbers, unitAt, unitsOf } from './found.js';
 
 /** What each kind looks like, from one place on: where it ends, or -1. Where to try which of them is the business of starts.ts. */
 export type Shape = (text: string, at: number) => number;
@@ -21,13 +21,12 @@ const hasDigit = (found: string) => /\d/.test(found);
 
 // ── cards and accounts ───────────────────────────────────────────────────────────────────────────────────────────────
 
-const cardStart = /[2-68](?<!\d.)(?<!\d\..)/y;
+const cardStarts = unitsOf(/[2-68]/);
 const cardDigits = new Uint8Array(19);
 
 /** In groups or in one, and of what stands in groups the longest that checks: a card may stand beside other numbers. */
 export function card(text: string, start: number): number {
-  cardStart.lastIndex = start;
-  if (!cardStart.test(text)) return -1;
+  if (!among(cardStarts, unitAt(text, start)) || goesOn(text, start)) return -1;
   let count = 0;
   let best = -1;
   for (let at = start; count < cardDigits.length;) {
@@ -39,6 +38,12 @@ export function card(text: string, start: number): number {
     at++;
   }
   return best;
+}
+
+/** Whether a digit stands before it, or a digit and a point. */
+function goesOn(text: string, start: number): boolean {
+  const before = start > 0 ? text.charCodeAt(start - 1) : 0;
+  return isDigit(before) || (before === 0x2e && start > 1 && isDigit(text.charCodeAt(start - 2)));
 }
 
 /** Luhn's sum over what was collected, before a string is made of it. */

@@ -2,7 +2,7 @@ import { patternKinds } from '#engine';
 import { findEmail } from './email.js';
 import { behind_max, isBefore, isKey, match_units_max, mayBeNumbers, type Finder, type Found, type Rest } from './found.js'; // prettier-ignore
 import { has, type Kinds } from './kinds.js';
-import { read, unit_bytes_max, type Reading } from './reading.js';
+import { Pieces, readEscaped, unit_bytes_max, type Reading } from './reading.js';
 import { finderOf, wantedOf } from './starts.js';
 
 /**
@@ -123,6 +123,7 @@ export class Walker {
   #swallowed = 0;
   #run = 0;
   #runs = 0;
+  readonly #pieces = new Pieces();
 
   constructor({ kinds, numbers }: Looking) {
     this.#table = tableOf(kinds);
@@ -163,6 +164,7 @@ export class Walker {
    */
   walk(buffer: Buffer, floor: number, end: number, final: boolean): void {
     this.#end = end;
+    this.#pieces.forget();
     let waits = false;
     while (this.at < end && !waits) {
       if (this.#rest !== undefined) waits = !this.#swallow(buffer, end, final);
@@ -267,11 +269,32 @@ export class Walker {
       else this.#span = limit;
       return;
     }
-    const reading = read(buffer, Math.max(this.#origin, from - context_bytes), from, to, this.#escapes);
+    const context = Math.max(this.#origin, from - context_bytes);
+    if (this.#escapes) this.#replace(buffer, floor, limit, whole, finders, readEscaped(buffer, context, from, to));
+    else {
+      const text = this.#pieces.slice(buffer, context, to, this.#end);
+      const [only] = finders;
+      // Most spans: nothing is found, and nothing made for it.
+      if (whole && finders.length === 1 && only!(text, from - context) === undefined) this.#close();
+      else {
+        const reading = { text, at: (unit: number) => context + unit, from: from - context };
+        this.#replace(buffer, floor, limit, whole, finders, reading);
+      }
+    }
+  }
+
+  /** What the finders find in what was read. */
+  #replace(
+    buffer: Buffer,
+    floor: number,
+    limit: number,
+    whole: boolean,
+    finders: readonly Finder[],
+    reading: Reading,
+  ): void {
     const { text } = reading;
-    const known: (Found | undefined)[] = [];
     let place = reading.from;
-    for (const find of finders) known.push(find(text, place));
+    const known = finders.map((find) => find(text, place));
     for (;;) {
       let best: Found | undefined;
       for (const found of known) if (found !== undefined && (best === undefined || isBefore(found, best))) best = found;

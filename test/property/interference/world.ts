@@ -1,9 +1,11 @@
 import type { Choices } from './choices.js';
+import { alike, masksOf, sqlTypes, values, type Mask, type Type } from './values.js';
 
 /**
- * Random schemas, what policy masks and filters in them, and their rows twice: equal but for the values of masked columns.
+ * Random schemas, what policy masks and filters in them, and their rows twice: equal but for the values of masked columns,
+ * of which there is another one where the mask leaves the same of both.
  */
-export type Type = 'int' | 'text' | 'num' | 'date' | 'bool' | 'json' | 'list';
+export type { Type } from './values.js';
 
 export interface WorldColumn {
   readonly name: string;
@@ -30,33 +32,12 @@ export interface World {
   /** What fills them: on either side. */
   readonly rows: readonly [string, string];
   /** Mask function by column, by relation; predicate by relation. */
-  readonly masks: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly masks: Readonly<Record<string, Readonly<Record<string, Mask>>>>;
   readonly filters: Readonly<Record<string, string>>;
 }
 
 const rows_count = 7;
 const schemas_count = 4;
-
-const sqlTypes: Readonly<Record<Type, readonly string[]>> = {
-  int: ['int', 'bigint', 'smallint'],
-  text: ['text', 'varchar(12)', 'char(4)'],
-  num: ['numeric(10,2)', 'double precision'],
-  date: ['date'],
-  bool: ['boolean'],
-  json: ['jsonb'],
-  list: ['text[]'],
-};
-
-/** Few different ones, so that joins, groups and comparisons find something. */
-const values: Readonly<Record<Type, readonly string[]>> = {
-  int: ['0', '1', '2', '3', '7', 'null'],
-  text: ["'a'", "'b'", "'c1'", "'12'", "''", 'null'],
-  num: ['0', '1.50', '2', '-3.25', 'null'],
-  date: ["'2026-01-01'", "'2026-02-28'", "'1999-12-31'", 'null'],
-  bool: ['true', 'false', 'null'],
-  json: [`'{"a": 1}'`, `'{"a": 2, "b": "x"}'`, `'[1, 2]'`, 'null'],
-  list: ["'{a,b}'", "'{}'", "'{c}'", 'null'],
-};
 
 /** Predicates over columns that are not masked: what a mask hides must not decide which rows there are. */
 const predicates: Readonly<Partial<Record<Type, string>>> = {
@@ -70,7 +51,7 @@ export function makeWorld(choices: Choices): World {
   const relations: WorldRelation[] = [];
   const schema: string[] = [];
   const rows: [string[], string[]] = [[], []];
-  const masks: Record<string, Record<string, string>> = {};
+  const masks: Record<string, Record<string, Mask>> = {};
   const filters: Record<string, string> = {};
   for (let number = 0; number < schemas_count; number++) {
     const space = `s${String(number)}`;
@@ -104,31 +85,37 @@ export function makeWorld(choices: Choices): World {
   };
 }
 
+type TableColumn = WorldColumn & { readonly sql: string; readonly mask?: Mask };
+
+const isTotal = (mask: Mask): boolean => mask === 'redact' || mask === 'null' || mask === 'partial';
+
 interface Table {
   readonly relations: readonly WorldRelation[];
   readonly schema: readonly string[];
   readonly rows: readonly [string[], string[]];
-  readonly masks: Record<string, Record<string, string>>;
+  readonly masks: Record<string, Record<string, Mask>>;
   readonly filters: Record<string, string>;
 }
 
 function makeTable(name: string, choices: Choices): Table {
   const types: readonly Type[] = ['int', 'text', 'text', 'num', 'date', 'bool', 'json', 'list'];
-  const columns: (WorldColumn & { sql: string })[] = [
+  const columns: TableColumn[] = [
     { name: 'id', type: 'int', masked: false, sql: 'int primary key' },
     { name: 'k', type: 'int', masked: false, sql: 'int not null' },
   ];
-  const mask: Record<string, string> = {};
+  const masks: Record<string, Mask> = {};
   const count = 3 + choices.number(3);
   for (let index = 0; index < count; index++) {
     const type = choices.one(types);
     // The first is always masked, and the second never.
     const masked = index === 0 || (index > 1 && choices.once(2));
     const column = `${masked ? 'm' : 'c'}${String(index)}`;
-    columns.push({ name: column, type, masked, sql: choices.one(sqlTypes[type]) });
-    if (masked) mask[column] = choices.one(['redact', 'null']);
+    const mask = masked ? choices.one(masksOf(type)) : undefined;
+    columns.push({ name: column, type, masked, sql: choices.one(sqlTypes(type, mask)), ...(mask && { mask }) });
+    if (mask !== undefined) masks[column] = mask;
   }
-  const source = columns.find(({ masked, type }) => masked && type === 'text');
+  // It has the mask of what it is made of, which has to fit a number.
+  const source = columns.find(({ mask, type }) => type === 'text' && mask !== undefined && isTotal(mask));
   if (source !== undefined && choices.once(2))
     columns.push({
       ...{ name: 'g', type: 'int', masked: true, derived: true },
@@ -172,7 +159,7 @@ function makeTable(name: string, choices: Choices): Table {
     schema,
     rows: fill(kind === 'parent' ? names : [name], columns, choices),
     // The generated column is not named: it has its masks from what it is made of, as partitions and children have theirs.
-    masks: { [name]: mask },
+    masks: { [name]: masks },
     filters: filtered ? { [name]: (predicates[open.type] ?? '').replaceAll('NAME', open.name) } : {},
   };
 }
@@ -180,18 +167,22 @@ function makeTable(name: string, choices: Choices): Table {
 /** The same statements for both sides, in the same order, so that rows lie in the same places. */
 function fill(
   tables: readonly string[],
-  columns: readonly WorldColumn[],
+  columns: readonly TableColumn[],
   choices: Choices,
 ): readonly [string[], string[]] {
   const given = columns.filter(({ derived }) => derived !== true);
   const sides: [string[], string[]] = [[], []];
   for (const [at, table] of tables.entries()) {
     for (let row = 0; row < rows_count; row++) {
-      const cells = given.map(({ masked, name, type }) => {
+      const cells = given.map(({ mask, name, sql, type }) => {
         if (name === 'id') return [String(at * 100 + row + 1), String(at * 100 + row + 1)] as const;
         if (name === 'k') return [String(row % 3), String(row % 3)] as const;
-        const one = choices.one(values[type]);
-        return [one, masked ? choices.one(values[type]) : one] as const;
+        if (mask === undefined) {
+          const one = choices.one(values[type]);
+          return [one, one] as const;
+        }
+        const among = choices.one(alike(mask, type, sql));
+        return [choices.one(among), choices.one(among)] as const;
       });
       for (const side of [0, 1] as const)
         sides[side].push(
