@@ -75,12 +75,18 @@ const generatePrismaClient = (folder) => {
   });
 };
 
+/** What Maven downloads is much, and Java slow to start: only for whoever wants it. */
+const askedFor = () => {
+  if (process.env.SALLYPORT_TEST_JDBC !== '1') throw new Error('SALLYPORT_TEST_JDBC=1 asks for this test');
+};
+
 const makers = {
   python: () => pip('python', pythonPackages, 'psycopg, asyncpg, sqlalchemy'),
   'python-mappers': () => pip('python-mappers', pythonMappers, 'psycopg, sqlalchemy, alembic, django'),
   mappers: () => npm('mappers', nodeMappers),
   prisma: () => npm('prisma', prismaPackages, generatePrismaClient),
   hibernate: () => {
+    askedFor();
     run('java', ['-version']);
     const folder = once(`hibernate-${hibernate}-${pgjdbc}`, (scratch) => {
       const dependency = (group, name, version) =>
@@ -99,7 +105,7 @@ ${dependency('org.postgresql', 'postgresql', pgjdbc)}
     return join(folder, 'jars/*');
   },
   jdbc: () => {
-    if (process.env.SALLYPORT_TEST_JDBC !== '1') throw new Error('SALLYPORT_TEST_JDBC=1 asks for this test');
+    askedFor();
     run('java', ['-version']);
     const folder = once(`jdbc-${pgjdbc}`, (scratch) =>
       run('mvn', [

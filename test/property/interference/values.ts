@@ -46,13 +46,13 @@ export const masksOf = (type: Type): readonly Mask[] => ['redact', 'null', ...(f
 const unknown = ['null'] as const;
 
 const groups: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  // Eight characters, or with what a view puts behind them; addresses; pieces of one.
+  // Eight characters, or with what a view puts behind them; addresses.
   'partial text': [
     ["'a'", "'b'", "''"],
     ["'c1'", "'cd'", "'c23'"],
     ["'ab@xy.de'", "'ac@zz.org'", "'ax@e.fr'"],
     ["'ab'", "'abcdefg'", "'ax12345'"],
-    ["'axxxxx12'", "'ayzxyzxyz12'", "'a@'"],
+    ["'axxxxx12'", "'ayzxyzxyz12'"],
   ],
   'pattern text': [
     ["'j@xy.de'", "'kl@ab.org'"],
