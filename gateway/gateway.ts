@@ -14,7 +14,8 @@ import {
   type Source,
 } from '../bundles/index.js';
 import { approvalChores, openApprovals, requestLinks, type Approvers } from './approvals/index.js';
-import { fileHeadStore, openAudit, openSigner } from './audit/index.js';
+import { fileHeadStore, openForwardedAudit, openSigner } from './audit/index.js';
+import { auditSinks } from './audit-sinks.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
 import { AuditError, ConfigError, IdentityError } from './errors.js';
@@ -70,24 +71,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const step of closing.splice(0).reverse()) await step();
   };
   try {
-    const audit = await openAudit({
-      ...config.audit,
-      seal: {
-        signer: await openSigner({ key: config.audit.signing_key, directory: config.state.directory }),
-        heads: fileHeadStore(config.state.directory),
-      },
-      onUnsealed: (error) => log.error({ err: error }, 'the head of the audit could not be signed; it is tried again'),
-      version: await productVersion(),
-      now,
-      onFailure: (error) =>
-        log.error({ err: error }, 'the audit cannot be written: operations are refused until it can'),
-      onResume: () => log.info({}, 'the audit is written again'),
-      onRemoved: (files) => log.info({ files }, 'audit files that were kept long enough are removed'),
-      onUnremoved: (error) => log.error({ err: error }, 'audit files could not be removed; it is tried again'),
-      onTorn: (file) => log.warn({ file }, 'the audit ended in the middle of a line: its last record is not whole'),
-    });
-    closing.push(() => audit.close());
-
     const database = openDatabase({
       home:
         config.state.postgres === undefined
@@ -96,7 +79,32 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       log,
     });
     closing.push(() => database.close());
-    if (config.state.postgres !== undefined) database.start();
+    const inState = config.audit.remote.some((sink) => sink.type === 'postgres' && sink.database === 'state');
+    if (config.state.postgres !== undefined || inState) database.start();
+    // Closed before the database, so that its last records reach a sink there.
+    const version = await productVersion();
+    const audit = await openForwardedAudit(
+      {
+        ...config.audit,
+        seal: {
+          signer: await openSigner({ key: config.audit.signing_key, directory: config.state.directory }),
+          heads: fileHeadStore(config.state.directory),
+        },
+        onUnsealed: (error) =>
+          log.error({ err: error }, 'the head of the audit could not be signed; it is tried again'),
+        version,
+        now,
+        onFailure: (error) =>
+          log.error({ err: error }, 'the audit cannot be written: operations are refused until it can'),
+        onResume: () => log.info({}, 'the audit is written again'),
+        onRemoved: (files) => log.info({ files }, 'audit files that were kept long enough are removed'),
+        onUnremoved: (error) => log.error({ err: error }, 'audit files could not be removed; it is tried again'),
+        onTorn: (file) => log.warn({ file }, 'the audit ended in the middle of a line: its last record is not whole'),
+      },
+      auditSinks(config.audit.remote, { directory: config.state.directory, database, version, log }),
+    );
+    closing.push(() => audit.close());
+
     const replica = openReplica({ database, log });
     closing.push(() => replica.close());
     const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });

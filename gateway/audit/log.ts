@@ -6,7 +6,7 @@ import { genesis, type Unsealed } from './chain.js';
 import type { Cut } from './checkpoint.js';
 import { openFileSink, type OpenSink, type SinkFile } from './file.js';
 import { Formatter } from './format.js';
-import type { Audit, Entry, RecordKind } from './record.js';
+import { afterTheFact, type Audit, type Entry } from './record.js';
 import { removeOutdated } from './retention.js';
 import { rotatingSink, type Rotation } from './rotating.js';
 import { Sealer, sealed_ms_max, type SealOptions } from './sealer.js';
@@ -49,6 +49,10 @@ export interface AuditOptions {
   readonly retention_ms?: number | undefined;
   readonly onRemoved?: (files: readonly string[]) => void;
   readonly onUnremoved?: (error: unknown) => void;
+  /** False: somebody has to read what stands in older files first. */
+  readonly mayRemove?: () => Promise<boolean>;
+  /** Told of what stands in the files now, as it was asked for. */
+  readonly onWritten?: (records: number, bytes: number) => void;
   /** Runs something later; returns what cancels it. */
   readonly schedule?: (run: () => void, after_ms: number) => () => void;
   readonly buffer_bytes_max?: number;
@@ -60,19 +64,6 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
   await log.open();
   return log;
 }
-
-/**
- * Kinds that tell what has happened already, or takes rights away. Refusing them would not stop the one and should not stop
- * the other, so while the log cannot be written they wait in the buffer.
- */
-const afterTheFact: ReadonlySet<RecordKind> = new Set([
-  'outcome',
-  'session_close',
-  'hold_end',
-  'revoke',
-  'session_kill',
-  'webhook',
-]);
 
 /**
  * One queue for all sinks, with group commit: whatever arrives while a batch is being written becomes the next batch,
@@ -139,11 +130,12 @@ class AuditLog implements Audit {
 
   /** Removes what is older than has to be kept: at the start, whenever a file was rotated away, and from time to time. */
   #retain(): void {
-    const { retention_ms, sinks, onRemoved, onUnremoved } = this.#options;
+    const { retention_ms, sinks, onRemoved, onUnremoved, mayRemove } = this.#options;
     if (retention_ms === undefined || this.#sealer === undefined || this.#closing !== undefined) return;
     this.#cancelRetaining?.();
     this.#cancelRetaining = this.#schedule(() => this.#retain(), retain_every_ms);
     this.#retaining ??= (async () => {
+      if ((await mayRemove?.()) === false) return;
       for (const { file } of sinks) {
         const removed = await removeOutdated(file, this.#now() - retention_ms, (cuts) => this.#recordCut(cuts));
         if (removed.length > 0) tell(() => onRemoved?.(removed));
@@ -280,7 +272,9 @@ class AuditLog implements Audit {
     this.#unsynced = true;
     if (sync) await this.#sync(signed);
     this.#buffered_bytes -= batch.bytes;
+    const { records, bytes } = batch;
     batch.resolve();
+    tell(() => this.#options.onWritten?.(records, bytes));
   }
 
   /** @param signed Also with durability: memory. */

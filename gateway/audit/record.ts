@@ -36,6 +36,19 @@ export type RecordKind =
   /** By the log about itself: a line was found cut off, or records could not be written. */
   | 'audit';
 
+/**
+ * Kinds that tell what has happened already, or takes rights away. Refusing them would not stop the one and should not stop
+ * the other, so while the log cannot be written they wait in the buffer.
+ */
+export const afterTheFact: ReadonlySet<RecordKind> = new Set([
+  'outcome',
+  'session_close',
+  'hold_end',
+  'revoke',
+  'session_kill',
+  'webhook',
+]);
+
 export interface AuditRecord {
   readonly version: 1;
   readonly kind: RecordKind;

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { AuditQuery, Found, Ledger, Verified } from '../audit/index.js';
+import type { AuditQuery, Ledger, Verified } from '../audit/index.js';
 import { ConfigError } from '../errors.js';
 import { describe } from './explain.js';
 import { exit, type ExitCode } from './exit.js';
@@ -173,32 +173,17 @@ async function show(id: string, flags: Where, around: Surroundings): Promise<Exi
 }
 
 async function exportRecords(flags: SearchFlags & { raw?: boolean }, around: Surroundings): Promise<ExitCode> {
-  const { searchAudit } = await import('../audit/index.js');
+  const { decisionLog, searchAudit } = await import('../audit/index.js');
   for await (const found of searchAudit(await filesFor(flags, around), queryOf(flags), { order: 'oldest' })) {
     if (flags.raw !== true) {
-      if (found.record.kind === 'intent') around.stdout.write(`${JSON.stringify(decisionLog(found))}\n`);
+      if (found.record.kind === 'intent')
+        around.stdout.write(`${JSON.stringify(decisionLog(found.record, found.outcome))}\n`);
       continue;
     }
     around.stdout.write(`${JSON.stringify(found.record)}\n`);
     if (found.outcome !== undefined) around.stdout.write(`${JSON.stringify(found.outcome)}\n`);
   }
   return exit.done;
-}
-
-/** The form that OPA's decision log has: https://www.openpolicyagent.org/docs/management-decision-logs */
-function decisionLog({ record, outcome }: Found): Record<string, unknown> {
-  const { labels, decision_id, timestamp, revision, result, path, personal, chain, salt, ...input } = record;
-  void [chain, salt];
-  return {
-    labels,
-    decision_id,
-    path: path ?? 'sallyport/decision',
-    timestamp,
-    bundles: { sallyport: { revision } },
-    input: { ...input, ...(personal as object | undefined) },
-    result,
-    ...(outcome === undefined ? {} : { metrics: outcome['metrics'], custom: { outcome: outcome['result'] } }),
-  };
 }
 
 async function verify(

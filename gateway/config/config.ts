@@ -124,12 +124,35 @@ export type Durability = 'disk' | 'memory' | 'by_action';
 
 export interface AuditConfig {
   readonly durability: Durability;
+  /** Files; at least one. */
   readonly sinks: readonly { readonly file: string }[];
+  /** What follows the files. */
+  readonly remote: readonly RemoteSink[];
   readonly rotation: { readonly bytes_max: number; readonly age_ms_max?: number | undefined };
   /** Absent: nothing is removed. */
   readonly retention_ms?: number | undefined;
   /** PKCS #8 as PEM; absent: one that the state directory keeps. */
   readonly signing_key?: string;
+}
+
+/** A sink that is no file. */
+export type RemoteSink = {
+  readonly name: string;
+  readonly fail: 'closed' | 'open';
+  /** So far it may be behind the files. */
+  readonly records_max: number;
+  readonly bytes_max: number;
+} & (
+  | { readonly type: 'http' | 'otlp'; readonly receiver: SinkReceiver }
+  | { readonly type: 'postgres'; readonly database: 'state' | StatePostgres }
+);
+
+export interface SinkReceiver {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** PEM. */
+  readonly ca?: string;
+  readonly timeout_ms: number;
 }
 
 /** Who may do what through the API, and what the gateway is called from outside. */

@@ -18,6 +18,7 @@ export {
   type PolicyConfig,
   type PrincipalKind,
   type Provider,
+  type RemoteSink,
   type SignInConfig,
   type SignatureAlgorithm,
 } from './config.js';

@@ -3,8 +3,8 @@ import { dirname, resolve } from 'node:path';
 import type { ErrorObject } from 'ajv';
 import { ConfigError } from '../errors.js';
 import type { ListenAddress, Protocol, Target } from '../protocol.js';
-import type { AuditConfig, Config } from './config.js';
-import { duration, size } from './duration.js';
+import { readAudit } from './audit.js';
+import type { Config } from './config.js';
 import { ConfigDocument, printPath, type KeyPath, type Problem } from './document.js';
 import { readConsole } from './console.js';
 import { readIdentity } from './identity.js';
@@ -190,34 +190,6 @@ async function whyNoFolder(path: string): Promise<string | undefined> {
   } catch (error) {
     return whyUnreadable(error);
   }
-}
-
-async function readAudit(
-  input: ConfigFile['audit'],
-  state: string,
-  { directory, document, problems }: Reading,
-): Promise<AuditConfig> {
-  const sinks = input?.sinks?.map(({ file }) => ({ file: absolute(directory, file) })) ?? [
-    { file: resolve(state, 'audit.jsonl') },
-  ];
-  sinks.forEach(({ file }, index) => {
-    if (sinks.findIndex((sink) => sink.file === file) < index) {
-      problems.push(document.problem(['audit', 'sinks', index, 'file'], 'another sink writes to the same file'));
-    }
-  });
-  const durability = input?.durability ?? 'by_action';
-  const { size: size_text = '1GiB', age } = input?.rotation ?? {};
-  const kept = {
-    rotation: {
-      bytes_max: size(size_text) ?? Infinity,
-      ...(age === undefined ? {} : { age_ms_max: duration(age) }),
-    },
-    ...(input?.retention === undefined ? {} : { retention_ms: duration(input.retention) }),
-  };
-  if (input?.signing_key === undefined) return { durability, sinks, ...kept };
-  const { value, unavailable } = await resolveFiles(input.signing_key, directory);
-  if (unavailable !== undefined) problems.push(document.problem(['audit', 'signing_key'], unavailable));
-  return { durability, sinks, ...kept, signing_key: typeof value === 'string' ? value : '' };
 }
 
 async function readMasks(

@@ -28,7 +28,14 @@ export function printable(config: Config): unknown {
         ...(url === undefined ? {} : { url: new URL(url).origin }),
       })),
     },
-    audit: config.audit,
+    audit: {
+      ...(withoutSecrets(config.audit) as object),
+      remote: config.audit.remote.map((sink) =>
+        sink.type === 'postgres'
+          ? withoutSecrets(sink)
+          : { ...sink, receiver: { ...sink.receiver, url: new URL(sink.receiver.url).origin, headers: redacted } },
+      ),
+    },
     console: withoutSecrets(config.console),
     masks: config.masks.key === undefined ? {} : { key: redacted },
     warnings: config.warnings,

@@ -1,9 +1,11 @@
 import Type from 'typebox';
 import type { Protocol } from '../protocol.js';
+import { AuditSchema } from './audit-schema.js';
 import { principalKinds, signatureAlgorithms } from './config.js';
-import { durationPattern, sizePattern } from './duration.js';
+import { durationPattern } from './duration.js';
 import { plannedListeners, plannedProtocols } from './planned.js';
-import { FileReferenceSchema, SecretSchema } from './references-schema.js';
+import { FileReferenceSchema } from './references-schema.js';
+import { StatePostgresSchema } from './state-schema.js';
 import { WebhookSchema, webhooks_max } from './webhooks-schema.js';
 
 /**
@@ -170,44 +172,14 @@ const TargetSchema = Type.Object(
   closed,
 );
 
-const tlsModes = ['disable', 'require', 'verify-full'] as const;
-const TlsModeSchema = Type.Unsafe<(typeof tlsModes)[number]>({
-  type: 'string',
-  enum: [...tlsModes],
-  title: tlsModes.join(' | '),
-  description:
-    'disable: in clear, on loopback only. require: encrypted, the server is not verified. verify-full: certificate and name are verified.',
-});
-
 const StateSchema = Type.Object(
   {
     directory: Type.Optional(Type.String({ minLength: 1, default: './.sallyport' })),
     postgres: Type.Optional(
-      Type.Union(
-        [
-          Type.String({ minLength: 1, title: 'postgres://…' }),
-          FileReferenceSchema,
-          Type.Object(
-            {
-              url: SecretSchema,
-              tls: Type.Optional(
-                Type.Union([
-                  TlsModeSchema,
-                  Type.Object(
-                    { mode: TlsModeSchema, ca: Type.Optional(SecretSchema) },
-                    { ...closed, title: '{mode: …, ca: {file: …}}' },
-                  ),
-                ]),
-              ),
-            },
-            { ...closed, title: '{url: postgres://…, tls: …}' },
-          ),
-        ],
-        {
-          description:
-            'A database that all replicas share: postgres://USER:PASSWORD@HOST:PORT/DATABASE. Absent: one that the gateway starts for itself, in the state directory, when something needs it.',
-        },
-      ),
+      Type.Union([...StatePostgresSchema.anyOf], {
+        description:
+          'A database that all replicas share: postgres://USER:PASSWORD@HOST:PORT/DATABASE. Absent: one that the gateway starts for itself, in the state directory, when something needs it.',
+      }),
     ),
   },
   closed,
@@ -249,60 +221,6 @@ const MasksSchema = Type.Object(
       Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileReferenceSchema], {
         description:
           'The secret behind hash and tokenize: at least 32 characters, the same for all replicas. Absent: one that is made once, in the state directory.',
-      }),
-    ),
-  },
-  closed,
-);
-
-const AuditSchema = Type.Object(
-  {
-    durability: Type.Optional(
-      choice(
-        ['disk', 'memory'] as const,
-        'disk: on disk before the operation goes on. memory: written soon after. Absent: disk for everything but reads.',
-      ),
-    ),
-    sinks: Type.Optional(
-      Type.Array(Type.Object({ file: text('JSON lines are appended here.') }, closed), {
-        minItems: 1,
-        description: 'Each gets every record. Absent: audit.jsonl in the state directory.',
-      }),
-    ),
-    rotation: Type.Optional(
-      Type.Object(
-        {
-          size: Type.Optional(
-            Type.String({
-              pattern: sizePattern,
-              default: '1GiB',
-              description: 'A file that is so large is rotated away.',
-              'x-problem': 'is no size; write 512KiB, 256MiB or 1GiB',
-            }),
-          ),
-          age: Type.Optional(
-            Type.String({
-              pattern: durationPattern,
-              description: 'Likewise one whose first record is so old. Absent: age does not count.',
-              'x-problem': 'is no duration; write 12h, 1d or 7d',
-            }),
-          ),
-        },
-        { ...closed, description: 'When files are rotated away; what comes next begins another.' },
-      ),
-    ),
-    retention: Type.Optional(
-      Type.String({
-        pattern: durationPattern,
-        description:
-          'Files that were rotated away longer ago are removed, once a signature says so. Absent: nothing is removed.',
-        'x-problem': 'is no duration; write 30d, 90d or 365d',
-      }),
-    ),
-    signing_key: Type.Optional(
-      Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileReferenceSchema], {
-        description:
-          'The Ed25519 key that signs how far the records have come: PKCS #8 as PEM. Absent: one that is made once, in the state directory.',
       }),
     ),
   },

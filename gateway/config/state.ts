@@ -28,10 +28,10 @@ export async function readState(input: ConfigFile['state'], reading: Reading): P
   return typeof postgres === 'string' ? refuse(postgres) : { directory, postgres };
 }
 
-type TlsForm = Mode | { readonly mode: Mode; readonly ca?: string };
+export type TlsForm = Mode | { readonly mode: Mode; readonly ca?: string };
 
 /** A string: what is wrong. It never quotes the URL, which has a password in it. */
-function readGiven(url: string, tls: TlsForm | undefined): Given | string {
+export function readGiven(url: string, tls: TlsForm | undefined): Given | string {
   const at = URL.canParse(url) ? new URL(url) : undefined;
   const database = decodeURIComponent(at?.pathname.slice(1) ?? '');
   if (at === undefined || !/^postgres(ql)?:$/u.test(at.protocol) || at.hostname === '' || database === '') return form;
@@ -61,7 +61,7 @@ function readGiven(url: string, tls: TlsForm | undefined): Given | string {
   };
 }
 
-function isCertificate(text: string): boolean {
+export function isCertificate(text: string): boolean {
   try {
     return new X509Certificate(text).subject !== undefined;
   } catch {

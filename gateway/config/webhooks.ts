@@ -73,7 +73,7 @@ async function readWebhook(
   };
   const { name, type = 'json', events = hookEvents } = input;
   const url = input.url === undefined ? undefined : await resolve(['url'], input.url);
-  if (url !== undefined && !isSafe(url)) refuse(['url'], 'must be https://…; http:// is for loopback alone');
+  if (url !== undefined && !isSafeUrl(url)) refuse(['url'], 'must be https://…; http:// is for loopback alone');
   const ca = input.ca === undefined ? undefined : await resolve(['ca'], input.ca);
   if (ca !== undefined && !isCertificate(ca)) refuse(['ca'], 'holds no certificate (PEM)');
   const secrets: string[] = [];
@@ -123,7 +123,8 @@ async function readAnswers(
   };
 }
 
-function isSafe(text: string): boolean {
+/** https, or loopback; no password in it. */
+export function isSafeUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, username, password } = new URL(text);
   if (username !== '' || password !== '') return false;

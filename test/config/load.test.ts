@@ -39,6 +39,7 @@ describe('a whole file', () => {
       expect(config.audit).toEqual({
         durability: 'by_action',
         sinks: [{ file: join(folder, 'audit.jsonl') }],
+        remote: [],
         rotation: { bytes_max: 1_073_741_824 },
       });
       expect(config.identity).toEqual({

@@ -9,10 +9,17 @@ export interface Receiver {
   readonly ca: string;
   readonly received: Received[];
   /** Answers the next ones with these instead of 200; 0: with nothing at all. */
-  readonly answers: { status: number; location?: string }[];
+  readonly answers: Answer[];
   /** The next that has not been waited for. */
   next(): Promise<Received>;
   close(): Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly location?: string;
+  readonly retry_after?: string;
+  readonly body?: string;
 }
 
 export interface Received {
@@ -25,7 +32,7 @@ export async function startReceiver(): Promise<Receiver> {
   const authority = createAuthority();
   const { certificate, key } = authority.issue();
   const received: Received[] = [];
-  const answers: { status: number; location?: string }[] = [];
+  const answers: Answer[] = [];
   let taken = 0;
   let told: () => void = () => undefined;
   const server = createServer({ cert: certificate, key }, (request, response) => {
@@ -34,9 +41,14 @@ export async function startReceiver(): Promise<Receiver> {
     request.on('end', () => {
       received.push({ path: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks) });
       told();
-      const { status, location } = answers.shift() ?? { status: 200 };
+      const { status, location, retry_after, body = 'ok' } = answers.shift() ?? { status: 200 };
       if (status === 0) return;
-      response.writeHead(status, location === undefined ? {} : { location }).end('ok');
+      response
+        .writeHead(status, {
+          ...(location === undefined ? {} : { location }),
+          ...(retry_after === undefined ? {} : { 'retry-after': retry_after }),
+        })
+        .end(body);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
