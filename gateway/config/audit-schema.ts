@@ -52,7 +52,7 @@ const ReceiverSchema = Type.Object(
     }),
     headers: Type.Optional(
       Type.Record(Type.String({ minLength: 1, maxLength: 256 }), SecretSchema, {
-        description: 'Sent with each request: {Authorization: "Bearer ${TOKEN}"}.',
+        description: `Sent with each request: {Authorization: "Bearer \${TOKEN}"}.`,
       }),
     ),
     ca: Type.Optional(FileReferenceSchema),

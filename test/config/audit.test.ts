@@ -11,7 +11,7 @@ const receiver = { headers: {}, timeout_ms: 10_000 };
 test('http, otlp and postgres beside a file that is always there', async () => {
   const { audit } = await load(
     sinks(
-      '[{http: {url: "https://opa.example/logs", headers: {Authorization: "Bearer ${TOKEN}"}, timeout: 5s}, name: siem, fail: open, buffer: {records: 7, size: 1MiB}}, {otlp: {url: "http://127.0.0.1:4318/v1/logs", ca: {file: ca.pem}}}, {postgres: state}, {postgres: "postgres://u:p@127.0.0.1/logs", name: copy}]',
+      `[{http: {url: "https://opa.example/logs", headers: {Authorization: "Bearer \${TOKEN}"}, timeout: 5s}, name: siem, fail: open, buffer: {records: 7, size: 1MiB}}, {otlp: {url: "http://127.0.0.1:4318/v1/logs", ca: {file: ca.pem}}}, {postgres: state}, {postgres: "postgres://u:p@127.0.0.1/logs", name: copy}]`,
     ),
     { env: { TOKEN: 'T0KEN' }, files: { 'ca.pem': createAuthority().certificate } },
   );

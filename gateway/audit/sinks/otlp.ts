@@ -88,7 +88,7 @@ function attributesOf(values: Readonly<Record<string, unknown>>): { readonly key
 
 function valueOf(value: unknown): Value | undefined {
   if (typeof value === 'string') return { stringValue: value };
-  return Number.isSafeInteger(value) ? { intValue: String(value as number) } : undefined;
+  return Number.isSafeInteger(value) ? { intValue: String(value) } : undefined;
 }
 
 /** ExportLogsServiceResponse.partialSuccess; what is no such answer says nothing. */
