@@ -14,7 +14,8 @@ import {
   type Source,
 } from '../bundles/index.js';
 import { approvalChores, openApprovals, requestLinks, type Approvers } from './approvals/index.js';
-import { fileHeadStore, openForwardedAudit, openSigner } from './audit/index.js';
+import { fileHeadStore, openForwardedAudit, openSigner, toldHeadStore } from './audit/index.js';
+import { SharedHeads } from './audit-heads.js';
 import { auditSinks } from './audit-sinks.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
@@ -81,14 +82,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     closing.push(() => database.close());
     const inState = config.audit.remote.some((sink) => sink.type === 'postgres' && sink.database === 'state');
     if (config.state.postgres !== undefined || inState) database.start();
-    // Closed before the database, so that its last records reach a sink there.
+    // The audit is closed before the database, so that its last records and heads are kept there.
+    const heads = fileHeadStore(config.state.directory);
+    const sharedHeads = new SharedHeads({
+      ...{ database, log, directory: config.state.directory },
+      file: config.audit.sinks[0]!.file,
+    });
+    closing.push(() => sharedHeads.close());
     const version = await productVersion();
     const audit = await openForwardedAudit(
       {
         ...config.audit,
         seal: {
           signer: await openSigner({ key: config.audit.signing_key, directory: config.state.directory }),
-          heads: fileHeadStore(config.state.directory),
+          heads:
+            config.state.postgres === undefined ? heads : toldHeadStore(heads, (ledger) => sharedHeads.keep(ledger)),
         },
         onUnsealed: (error) =>
           log.error({ err: error }, 'the head of the audit could not be signed; it is tried again'),

@@ -7,6 +7,7 @@ import {
   type Head,
 } from './checkpoint.js';
 import { at, type Findings, type Place } from './findings.js';
+import type { KeptElsewhere } from './elsewhere.js';
 import type { Ledger } from './heads.js';
 import { parseRecord } from './read.js';
 import type { AuditRecord } from './record.js';
@@ -27,6 +28,8 @@ export interface Trust {
   /** Public keys in base64url. Empty: those that the records name are taken at their word. */
   readonly keys: readonly string[];
   readonly ledger?: Ledger | undefined;
+  /** Copies of ledgers from elsewhere. They are no reason to trust a key, or to miss nothing: they can only add findings. */
+  readonly elsewhere?: readonly KeptElsewhere[] | undefined;
 }
 
 interface Stated {
@@ -145,6 +148,12 @@ class Gatherer {
     for (const cut of checkpoint.cuts) this.#cut(cut);
   }
 
+  /** Signed by a key that is trusted: so its checkpoint belongs to the same numbers. */
+  #isOurs({ checkpoint }: Ledger): boolean {
+    const key = checkpoint && this.#keys.get(checkpoint.key);
+    return checkpoint !== undefined && key !== undefined && isSignedCheckpoint(checkpoint, key);
+  }
+
   #head(head: Head, by: string): void {
     const known = this.#heads.get(head.writer);
     if (
@@ -181,6 +190,10 @@ class Gatherer {
     if (ledger?.checkpoint !== undefined) this.#take({ checkpoint: ledger.checkpoint, place: state });
     for (const head of Object.values(ledger?.heads ?? {})) this.#head(head, state);
     for (const cut of Object.values(ledger?.cuts ?? {})) this.#cut(cut);
+    for (const { ledger: other, place } of this.#trust.elsewhere ?? []) {
+      if (this.#isOurs(other)) this.#take({ checkpoint: other.checkpoint!, place });
+      for (const head of Object.values(other.heads)) this.#head(head, place);
+    }
     const numbers = [...this.#checkpoints.keys()].sort((a, b) => a - b);
     for (const number of numbers) {
       const { previous, place } = this.#checkpoints.get(number)!;

@@ -70,7 +70,8 @@ async function readLedger(file: string): Promise<Ledger> {
   return ledger;
 }
 
-function asLedger(text: string): Ledger | undefined {
+/** Undefined for what has not the form of one. */
+export function asLedger(text: string): Ledger | undefined {
   try {
     const it = JSON.parse(text) as Partial<Ledger> | null;
     const maps = [it?.heads, it?.cuts, it?.keys].every((map) => typeof map === 'object' && map !== null);

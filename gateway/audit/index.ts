@@ -2,7 +2,8 @@
 export { Part } from './chain.js';
 export { openAudit, type AuditOptions } from './log.js';
 export { mustBeOnDisk } from './durability.js';
-export { fileHeadStore, type HeadStore, type Ledger } from './heads.js';
+export { asLedger, fileHeadStore, type HeadStore, type Ledger } from './heads.js';
+export { mayFollow, toldHeadStore, type KeptElsewhere } from './elsewhere.js';
 export { openSigner, type Signer } from './signing.js';
 export { verifyAudit, type Verified, type VerifyOptions } from './verify.js';
 export type { Finding, FindingKind, Note } from './findings.js';

@@ -307,3 +307,54 @@ test('a head that is due while another is being signed waits for it', async () =
   expect(appends).toBeLessThan(20);
   expect(await kinds()).toEqual([]);
 });
+
+describe('checkpoints', () => {
+  /** The state directory as it was after one writer; and the log that somebody with the key goes on with from there. */
+  async function forked(): Promise<void> {
+    await write('a', 2);
+    const heads = readFileSync(join(folder, 'audit-heads.json'));
+    await write('b', 2);
+    writeFileSync(join(folder, 'audit-heads.json'), heads);
+    await write('c', 2, join(folder, 'other.jsonl'));
+  }
+
+  test('two of one number are found, by name', async () => {
+    await forked();
+    const { findings } = await verify([file, join(folder, 'other.jsonl')]);
+    expect(findings.map(({ kind }) => kind)).toContain('checkpoint_replaced');
+    expect(findings[0]?.message).toMatch(/^checkpoint \d+ in .* is another than in /u);
+  });
+
+  test('one that was made after another is found, by name', async () => {
+    await forked();
+    // What the first writer signed last is taken from the first log: what follows in the other was not made after it.
+    const b = linesOf().filter((line) => line.includes('"writer":"b"'));
+    put(b);
+    const { findings } = await verify([file, join(folder, 'other.jsonl')], false);
+    expect(findings.map(({ kind }) => kind)).toContain('checkpoint_replaced');
+  });
+
+  test('the end of all files cut off, and the state directory put back with them: a copy elsewhere has it', async () => {
+    await write('a', 3);
+    const before = readFileSync(file);
+    const heads = readFileSync(join(folder, 'audit-heads.json'));
+    await write('b', 3);
+    const ledger = await fileHeadStore(folder).read();
+    writeFileSync(file, before);
+    writeFileSync(join(folder, 'audit-heads.json'), heads);
+    expect(await kinds()).toEqual([]);
+    const options = { keys: [], ledger: await fileHeadStore(folder).read() };
+    const { findings } = await verifyAudit([file], { ...options, elsewhere: [{ ledger, place: 'elsewhere' }] });
+    expect(findings).toEqual([
+      expect.objectContaining({ kind: 'writer_missing', message: expect.stringContaining('by elsewhere') }),
+    ]);
+    // Gone on from there, the numbers of checkpoints tell it as well.
+    await write('c', 5);
+    await write('d', 5);
+    const later = { keys: [], ledger: await fileHeadStore(folder).read(), elsewhere: [{ ledger, place: 'elsewhere' }] };
+    expect((await verifyAudit([file], later)).findings.map(({ kind }) => kind).sort()).toEqual([
+      'checkpoint_replaced',
+      'writer_missing',
+    ]);
+  });
+});

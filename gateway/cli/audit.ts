@@ -1,8 +1,9 @@
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { AuditQuery, Ledger, Verified } from '../audit/index.js';
-import { ConfigError } from '../errors.js';
+import type { AuditQuery, KeptElsewhere, Ledger, Verified } from '../audit/index.js';
+import type { Config } from '../config/index.js';
+import { ConfigError, StateError } from '../errors.js';
 import { describe } from './explain.js';
 import { exit, type ExitCode } from './exit.js';
 import { configFile, type Surroundings } from './surroundings.js';
@@ -196,15 +197,46 @@ async function verify(
   const files = named.length > 0 ? named.map((file) => resolve(file)) : config!.audit.sinks.map(({ file }) => file);
   const all = (await Promise.all(files.map(filesOf))).flat();
   let ledger: Ledger | undefined;
+  // Asked first: records go on being written, and what is known must not be newer than what is read.
+  const elsewhere = config === undefined ? [] : await headsElsewhere(config);
   if (config !== undefined) ledger = await fileHeadStore(config.state.directory).read();
   const onProgress = progress(around);
-  const verified = await verifyAudit(all, { keys: flags.key ?? [], ledger, onProgress });
+  const verified = await verifyAudit(all, { keys: flags.key ?? [], ledger, elsewhere, onProgress });
   if (around.stderr.isTTY === true) around.stderr.write('\r');
   around.stdout.write(
     flags.json === true ? `${JSON.stringify({ files: all, ...verified }, undefined, 2)}\n` : verdictOf(verified),
   );
   return isWhole(verified) ? exit.done : exit.no;
 }
+
+/** What the database that replicas share knows. Where it is out of reach, nothing is said at all. */
+async function headsElsewhere({ state: { directory, postgres }, audit }: Config): Promise<KeptElsewhere[]> {
+  if (postgres === undefined) return [];
+  const [{ openDatabase }, { givenHome }, { sharedHeads }, { pino }] = await Promise.all([
+    import('../state/database.js'),
+    import('../state/home.js'),
+    import('../audit-heads.js'),
+    import('pino'),
+  ]);
+  const database = openDatabase({ home: givenHome(postgres), log: pino({ level: 'silent' }) });
+  try {
+    await database.ready(state_ms_max);
+    return await sharedHeads({ database, directory, file: audit.sinks[0]!.file });
+  } catch (error) {
+    if (!(error instanceof StateError)) throw error;
+    throw new StateError(
+      `${error.message}, and with it what it knows of the audit; name the files to verify without it`,
+      {
+        ...(error.detail === undefined ? {} : { detail: error.detail }),
+        cause: error,
+      },
+    );
+  } finally {
+    await database.close();
+  }
+}
+
+const state_ms_max = 10_000;
 
 const isWhole = ({ count }: Verified) => count === 0;
 
