@@ -51,12 +51,43 @@ export class GitSource implements Source {
 
   async read(): Promise<Snapshot> {
     const hash = await this.#commit();
+    return this.#snapshot(hash, await this.#moved());
+  }
+
+  /**
+   * What stood at any revision that git can name: a commit, a tag, `main~3`. For looking back; in force is only what the
+   * branch has.
+   */
+  async at(revision: string): Promise<Snapshot> {
+    return this.#snapshot(await this.#resolve(revision));
+  }
+
+  /** The values of a trailer (git-interpret-trailers(1)) in the messages of the commits that `to` has and `from` has not. */
+  async trailers(from: string, to: string, name: string): Promise<string[]> {
+    const [first, last] = await Promise.all([this.#resolve(from), this.#resolve(to)]);
+    const format = `--format=%(trailers:key=${name},valueonly)`;
+    const output = await this.#git(['log', '--no-show-signature', '--encoding=UTF-8', format, '--end-of-options', `${first}..${last}`, '--']); // prettier-ignore
+    return output.split('\n').filter((line) => line.trim() !== '');
+  }
+
+  async #resolve(revision: string): Promise<string> {
+    const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`];
+    const output = await this.#git(args).catch((error: unknown) => {
+      if (error instanceof BundleError) throw error;
+      throw refusal('no_revision', `${this.#repository} has no commit ${JSON.stringify(revision)}`, {
+        help: 'Name a commit, a branch or a tag; where only some of the history was fetched, fetch the rest.',
+        cause: error,
+      });
+    });
+    return output.trim();
+  }
+
+  async #snapshot(hash: string, moved_ms?: number): Promise<Snapshot> {
     const builder = new SnapshotBuilder();
     const entries = await this.#entries(hash, builder);
     const contents = await this.#contents(entries.map((entry) => entry.object));
     entries.forEach((entry, index) => builder.add(entry.path, contents[index] ?? new Uint8Array()));
-    const [commit, changed_ms] = await Promise.all([this.#describe(hash), this.#moved()]);
-    return builder.finish({ revision: `git:${hash}`, commit, changed_ms });
+    return builder.finish({ revision: `git:${hash}`, commit: await this.#describe(hash), changed_ms: moved_ms });
   }
 
   /** HEAD, the branch's own file and packed-refs: one of them changes whenever the branch moves. */

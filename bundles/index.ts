@@ -2,6 +2,7 @@
 export { BundleError, describeProblem, type Problem } from './error.js';
 export { findOpa, type FindOptions } from './opa.js';
 export { openSource, type SourceOptions } from './source.js';
+export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
 export type { FilterCheck, FilterChecks } from './obligations.js';
 export { type Build, Compiler, type CompilerOptions } from './compile.js';

@@ -4,6 +4,7 @@ import { BundleError, type Problem, refusal } from './error.js';
 import { readPaths, wholeDocument } from './reads.js';
 import { exceededMessage, type Limits, type Run, runSandboxed } from './sandbox.js';
 import type { Snapshot } from './snapshot.js';
+import { helpForFunction } from './unsupplied.js';
 
 /** The commands of OPA that a build is made of, each run in the sandbox over one folder. */
 export interface Tool {
@@ -171,9 +172,7 @@ function compileProblems(command: string, run: Run, limits: Partial<Limits>, fil
 }
 
 function opaProblem(error: OpaError, here: { file?: string }): Problem {
-  const help = /undefined function|undefined built-?in|unknown function/.test(error.message ?? '')
-    ? 'A function of your own that is not there, or a built-in that Sallyport does not offer: see docs/policy.md for those that it does.'
-    : helpOf(error.details);
+  const help = helpForFunction(error.message ?? '') ?? helpOf(error.details);
   return {
     code: error.code ?? 'compile_error',
     message: error.message ?? 'unknown error',

@@ -5,7 +5,7 @@ import { quote } from './sprintf.js';
  * writes them as OPA does: elements of sets and keys of objects in Rego's order, so that a text has one form only.
  */
 
-type Term =
+export type Term =
   | { readonly kind: 'scalar'; readonly text: string }
   | { readonly kind: 'string'; readonly value: string }
   | { readonly kind: 'array' | 'set'; readonly elements: readonly Term[] }
@@ -76,19 +76,21 @@ class Parser {
   }
 }
 
-function write(term: Term): string {
+export function writeTerm(term: Term): string {
   switch (term.kind) {
     case 'scalar':
       return term.text;
     case 'string':
       return quote(term.value);
     case 'array':
-      return `[${term.elements.map(write).join(', ')}]`;
+      return `[${term.elements.map(writeTerm).join(', ')}]`;
     case 'set':
-      return term.elements.length === 0 ? 'set()' : `{${[...term.elements].sort(compare).map(write).join(', ')}}`;
+      return term.elements.length === 0
+        ? 'set()'
+        : `{${[...term.elements].sort(compareTerms).map(writeTerm).join(', ')}}`;
     case 'object': {
-      const entries = [...term.entries].sort(([left], [right]) => compare(left, right));
-      return `{${entries.map(([key, value]) => `${write(key)}: ${write(value)}`).join(', ')}}`;
+      const entries = [...term.entries].sort(([left], [right]) => compareTerms(left, right));
+      return `{${entries.map(([key, value]) => `${writeTerm(key)}: ${writeTerm(value)}`).join(', ')}}`;
     }
   }
 }
@@ -99,17 +101,19 @@ function rank(term: Term): number {
   return ['null', 'false', 'true'].includes(term.text) ? ['null', 'false', 'true'].indexOf(term.text) : 3;
 }
 
-function compare(left: Term, right: Term): number {
+export function compareTerms(left: Term, right: Term): number {
   const ranks = rank(left) - rank(right);
   if (ranks !== 0) return ranks;
-  if (left.kind === 'scalar' && right.kind === 'scalar') return Number(left.text) - Number(right.text);
+  // null, false and true are each a rank of their own.
+  if (left.kind === 'scalar' && right.kind === 'scalar')
+    return left.text === right.text ? 0 : Number(left.text) - Number(right.text);
   if (left.kind === 'string' && right.kind === 'string')
     return Buffer.compare(Buffer.from(left.value), Buffer.from(right.value));
   const [mine, theirs] = [parts(left), parts(right)];
   for (const [index, part] of mine.entries()) {
     const other = theirs[index];
     if (other === undefined) return 1;
-    const order = compare(part, other);
+    const order = compareTerms(part, other);
     if (order !== 0) return order;
   }
   return mine.length - theirs.length;
@@ -117,18 +121,39 @@ function compare(left: Term, right: Term): number {
 
 function parts(term: Term): readonly Term[] {
   if (term.kind === 'array') return term.elements;
-  if (term.kind === 'set') return [...term.elements].sort(compare);
+  if (term.kind === 'set') return [...term.elements].sort(compareTerms);
   if (term.kind !== 'object') return [];
-  return [...term.entries].sort(([left], [right]) => compare(left, right)).flat();
+  return [...term.entries].sort(([left], [right]) => compareTerms(left, right)).flat();
+}
+
+/** Reads one value. @throws where the text is none, or is nested too deeply. */
+export function parseTerm(text: string): Term {
+  return new Parser(text).term(0);
+}
+
+/** The value as JSON would have it: sets are arrays, and keys are texts. */
+export function plainValue(term: Term): unknown {
+  switch (term.kind) {
+    case 'string':
+      return term.value;
+    case 'scalar':
+      return rank(term) === 3 ? Number(term.text) : JSON.parse(term.text);
+    case 'object':
+      return Object.fromEntries(
+        term.entries.map(([key, value]) => [key.kind === 'string' ? key.value : writeTerm(key), plainValue(value)]),
+      );
+    default:
+      return term.elements.map(plainValue);
+  }
 }
 
 /** What `sprintf` takes for each element: a text as it is, a number as it is written, all else as OPA writes it. */
 export function readArguments(text: string): { readonly kind: 'string' | 'number' | 'other'; readonly text: string }[] {
-  const term = new Parser(text).term(0);
+  const term = parseTerm(text);
   if (term.kind !== 'array') throw new SyntaxError('an array was expected');
   return term.elements.map((element) => {
     if (element.kind === 'string') return { kind: 'string', text: element.value };
     if (element.kind === 'scalar' && rank(element) === 3) return { kind: 'number', text: element.text };
-    return { kind: 'other', text: write(element) };
+    return { kind: 'other', text: writeTerm(element) };
   });
 }

@@ -125,8 +125,11 @@ const prefixes: Record<string, string> = { b: '0b', o: '0', x: '0x', X: '0X' };
 
 function formatInteger(value: bigint, directive: Verb): string | undefined {
   const { verb, precision, flags } = directive;
-  if (verb === 'c' || verb === 'q' || verb === 'U') return formatRune(value, directive);
-  const base = bases[verb];
+  // Beyond 64 bits Go's big.Int writes itself: %s is decimal, and there are no characters.
+  const big = BigInt.asIntN(64, value) !== value;
+  if (verb === 'c' || verb === 'q' || verb === 'U')
+    return big ? `%!${verb}(big.Int=${value.toString()})` : formatRune(value, directive);
+  const base = big && verb === 's' ? 10 : bases[verb];
   if (base === undefined) return undefined;
   let digits = (value < 0n ? -value : value).toString(base);
   if (verb === 'X') digits = digits.toUpperCase();

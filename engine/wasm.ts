@@ -3,6 +3,7 @@ import type { LoadedPolicy } from '@open-policy-agent/opa-wasm';
 import { callBuiltin, suppliedBuiltins } from './host.js';
 import { HostLimitError, PolicyLoadError, thrownText } from './errors.js';
 import { fuelExport, meter } from './fuel.js';
+import { parseTerm } from './regotext.js';
 
 /**
  * One compiled policy in WebAssembly, and the only file that knows the package that speaks its ABI.
@@ -46,7 +47,7 @@ interface Exports {
   readonly entrypoints: () => number;
   readonly opa_json_dump: (address: number) => number;
   readonly opa_value_dump: (address: number) => number;
-  readonly opa_json_parse: (address: number, length: number) => number;
+  readonly opa_value_parse: (address: number, length: number) => number;
   readonly opa_malloc: (size: number) => number;
   readonly opa_wasm_abi_version: WebAssembly.Global;
   readonly opa_wasm_abi_minor_version: WebAssembly.Global;
@@ -102,8 +103,10 @@ function hostFunctions(host: Host): Record<string, WebAssembly.ImportValue> {
     const exports = host.exports!;
     const name = host.names.get(id) ?? `number ${String(id)}`;
     const argumentsJson = addresses.map((address) => readText(host.memory, exports.opa_json_dump(address)));
+    const regoText = (index: number) => readText(host.memory, exports.opa_value_dump(addresses[index]!));
     const result = callBuiltin(name, argumentsJson, {
-      regoText: (index) => readText(host.memory, exports.opa_value_dump(addresses[index]!)),
+      regoText,
+      term: (index) => parseTerm(regoText(index)),
       charge: (fuel) => {
         const counter = exports[fuelExport];
         if (counter === undefined) return;
@@ -116,7 +119,7 @@ function hostFunctions(host: Host): Record<string, WebAssembly.ImportValue> {
     const bytes = encoder.encode(result);
     const address = exports.opa_malloc(bytes.length);
     new Uint8Array(host.memory.buffer).set(bytes, address);
-    return exports.opa_json_parse(address, bytes.length);
+    return exports.opa_value_parse(address, bytes.length);
   };
   return {
     memory: host.memory,

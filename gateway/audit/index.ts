@@ -8,7 +8,7 @@ export { openSigner, type Signer } from './signing.js';
 export { verifyAudit, type Verified, type VerifyOptions } from './verify.js';
 export type { Finding, FindingKind, Note } from './findings.js';
 export { filesOf } from './files.js';
-export { findDecision, readRecords, type FoundDecision, type ReadOptions } from './read.js';
+export { findDecision, parseRecord, readRecords, type FoundDecision, type ReadOptions } from './read.js';
 export { searchAudit, type Found, type SearchOptions } from './search.js';
 export type { AuditQuery } from './query.js';
 export type { OpenSink, OpenedSink, SinkFile } from './file.js';

@@ -14,6 +14,7 @@ Examples:
   sallyport run -c sallyport.yaml             start the gateway
   sallyport check ./policy                    compile a policy repository, as CI does
   sallyport test ./policy                     run its tests
+  sallyport replay main..HEAD                 what would a change of policy have done to last week's operations?
   sallyport explain d-4f1c09a2b7de-17         why was this refused, and what asked for it?
   sallyport audit search --prompt "tidy up"   what a prompt has done
   sallyport audit verify                      is the audit whole?
@@ -117,6 +118,9 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
 
   const { registerPolicyCommands } = await import('./policy-commands.js');
   registerPolicyCommands(program, around);
+
+  const { registerReplay } = await import('./replay.js');
+  registerReplay(program, around, finish);
 
   program
     .command('explain')

@@ -1,0 +1,183 @@
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import type { Layer } from '#engine';
+import { Option, type Command } from 'commander';
+import { BundleError, Compiler, describeProblem, findOpa, GitSource, type Snapshot } from '../../bundles/index.js';
+import { ConfigError } from '../errors.js';
+import type { Labels } from '../replay/recorded.js';
+import { exit, type ExitCode } from './exit.js';
+import { configFile, type Surroundings } from './surroundings.js';
+
+const failConditions = ['loosened', 'changed', 'never'] as const;
+
+export interface ReplayCommandOptions {
+  readonly directory: string;
+  /** The folder inside the repository that holds the policy. */
+  readonly path: string;
+  readonly audit: readonly string[];
+  readonly config: string | undefined;
+  readonly format: 'text' | 'json' | 'markdown';
+  readonly failOn: (typeof failConditions)[number];
+  readonly workers: number;
+  readonly operations_max: number | undefined;
+}
+
+/** A commit that has this in its message says that it loosens the policy, and why. */
+export const trailer = 'Sallyport-Loosens';
+
+const examples = `
+A..B are two commits of the policy repository, as git names them; without B it is HEAD. Operations come from the audit files
+of the configuration, or from those that --audit names: also files of input documents, one JSON object a line.
+
+--fail-on loosened (the default) ends with 1 where anything is newly allowed, or a mask, a filter, a limit or an approval is
+lost or weakened, unless a commit of A..B has the trailer "${trailer}: why" in its message.
+
+Examples:
+  sallyport replay main..HEAD --audit audit.jsonl
+  sallyport replay origin/main..HEAD --markdown > comment.md`;
+
+/** Decides recorded operations under two revisions, and says what is different. */
+export async function replayCommand(
+  range: string,
+  options: ReplayCommandOptions,
+  around: Surroundings,
+): Promise<ExitCode> {
+  const [from, to] = readRange(range);
+  const [{ replay }, { asJson, asMarkdown, asText }, { isLoosened }, given] = await Promise.all([
+    import('../replay/replay.js'),
+    import('../replay/report.js'),
+    import('../replay/tally.js'),
+    surroundings(options, around),
+  ]);
+  const source = new GitSource({ repository: path.resolve(options.directory), branch: 'HEAD', path: options.path });
+  try {
+    const [earlier, later] = await Promise.all([source.at(from), source.at(to)]);
+    const [before, after] = await compile([earlier, later], around);
+    const started = performance.now();
+    let told = started;
+    const tally = await replay({
+      task: {
+        before: { id: earlier.revision, layer: before },
+        after: { id: later.revision, layer: after },
+        labels: given.labels,
+      },
+      files: given.files,
+      workers: options.workers,
+      ...(options.operations_max === undefined ? {} : { operations_max: options.operations_max }),
+      progress: (operations) => {
+        if (performance.now() - told < 1000) return;
+        told = performance.now();
+        around.stderr.write(
+          `${operations} operations, ${Math.round((operations * 1000) / (told - started))} a second\n`,
+        );
+      },
+    });
+    const { unrecorded } = await import('../replay/recorded.js');
+    const loosened = isLoosened(tally);
+    const meant = loosened ? await source.trailers(from, to, trailer) : [];
+    const unseen = unrecorded.filter((one) => [before, after].some((layer) => readsAny(layer, one)));
+    const report = { from, to, tally, loosened, meant, unseen, duration_ms: performance.now() - started };
+    around.stdout.write({ json: asJson, markdown: asMarkdown, text: asText }[options.format](report));
+    if (tally.operations === 0) {
+      around.stderr.write('sallyport: no recorded operations were found: there is nothing that this says\n');
+      return exit.failed;
+    }
+    const failed = { never: false, changed: tally.changed > 0, loosened: loosened && meant.length === 0 }[
+      options.failOn
+    ];
+    return failed ? exit.no : exit.done;
+  } catch (error) {
+    if (!(error instanceof BundleError)) throw error;
+    around.stderr.write(error.problems.map((problem) => `sallyport: ${describeProblem(problem)}\n`).join(''));
+    return exit.no;
+  }
+}
+
+function readRange(range: string): [string, string] {
+  const match = /^(.+?)\.\.(?!\.)(.*)$/.exec(range);
+  if (match === null) throw new ConfigError(`"${range}" is no range: write A..B, as in main..HEAD.`);
+  return [match[1]!, match[2] === '' ? 'HEAD' : match[2]!];
+}
+
+/** One after the other: they share what did not change. Tests are not run: whether the policy is good is for check and test. */
+async function compile(snapshots: readonly [Snapshot, Snapshot], around: Surroundings): Promise<[Layer, Layer]> {
+  const progress = (message: string) => void around.stderr.write(`${message}\n`);
+  const compiler = await Compiler.create({ opa: () => findOpa({ env: around.env, progress }) });
+  return [(await compiler.check(snapshots[0])).layer, (await compiler.check(snapshots[1])).layer];
+}
+
+const readsAny = ({ manifest }: Layer, what: string): boolean =>
+  Object.values(manifest.reads)
+    .flat()
+    .some((read) => read === '' || read === what || read.startsWith(`${what}.`) || what.startsWith(`${read}.`));
+
+async function surroundings(
+  options: ReplayCommandOptions,
+  around: Surroundings,
+): Promise<{ readonly files: readonly string[]; readonly labels: Labels }> {
+  if (options.audit.length > 0 && options.config === undefined)
+    return { files: options.audit.map((file) => path.resolve(file)), labels: {} };
+  const [{ loadConfig }, { protocols }, { filesOf }] = await Promise.all([
+    import('../config/index.js'),
+    import('../registry.js'),
+    import('../audit/index.js'),
+  ]);
+  const config = await loadConfig(configFile(options.config, around), { env: around.env, protocols });
+  const labels = Object.fromEntries(config.targets.map(({ input }) => [input.name, input.labels]));
+  if (options.audit.length > 0) return { files: options.audit.map((file) => path.resolve(file)), labels };
+  const sinks = config.audit.sinks.map(({ file }) => file);
+  if (sinks.length === 0)
+    throw new ConfigError(`${config.file} names no audit file: say where to look with --audit FILE.`);
+  // The current file is named whether it is there or not; each sink has every record.
+  return { files: (await filesOf(sinks[0]!)).filter((file) => existsSync(file)), labels };
+}
+
+interface Given {
+  readonly directory: string;
+  readonly path: string;
+  readonly audit?: string[];
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly markdown?: boolean;
+  readonly failOn: ReplayCommandOptions['failOn'];
+  readonly workers: string;
+  readonly limit?: string;
+}
+
+export function registerReplay(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
+  program
+    .command('replay')
+    .description('decide recorded operations under two revisions of the policy, and say what would be different')
+    .argument('<A..B>', 'two commits of the policy repository')
+    .option('-d, --directory <folder>', 'the policy repository', '.')
+    .option('--path <folder>', 'the folder inside it that holds the policy', '.')
+    .option('--audit <file...>', 'audit files, or files of input documents')
+    .option('-c, --config <file>', 'the configuration of the gateway: its audit files, and the labels of its targets')
+    .option('--json', 'all differences as one JSON object')
+    .option('--markdown', 'for a comment on a pull request')
+    .addOption(new Option('--fail-on <what>', 'when to end with 1').choices(failConditions).default('loosened'))
+    .option('--workers <number>', 'threads', String(availableParallelism()))
+    .option('--limit <operations>', 'end after so many operations, or a few more')
+    .addHelpText('after', examples)
+    .action(async (range: string, given: Given) => {
+      const format = given.json === true ? 'json' : given.markdown === true ? 'markdown' : 'text';
+      const options = {
+        directory: given.directory,
+        path: given.path,
+        audit: given.audit ?? [],
+        config: given.config,
+        format,
+        failOn: given.failOn,
+        workers: whole(given.workers, '--workers', 64),
+        operations_max: given.limit === undefined ? undefined : whole(given.limit, '--limit', Number.MAX_SAFE_INTEGER),
+      } as const;
+      finish(await replayCommand(range, options, around));
+    });
+}
+
+function whole(text: string, option: string, most: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > most) throw new ConfigError(`${option} must be a whole number, at most ${most}.`);
+  return value;
+}

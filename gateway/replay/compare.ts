@@ -1,0 +1,115 @@
+import { maskWeight, type Decision, type Filter, type Mask } from '#engine';
+
+/** What a change of policy does to one operation: how the later decision differs from the earlier one. */
+
+export type ChangeKind =
+  | 'newly_allowed'
+  | 'newly_denied'
+  | 'hold_added'
+  | 'hold_removed'
+  | 'approval_weakened'
+  | 'approval_changed'
+  | 'mask_lost'
+  | 'mask_added'
+  | 'filter_lost'
+  | 'filter_added'
+  | 'limit_raised'
+  | 'limit_lowered';
+
+/** Whoever asks may do or see more than before. */
+export const loosening: ReadonlySet<ChangeKind> = new Set<ChangeKind>([
+  'newly_allowed',
+  'hold_removed',
+  'approval_weakened',
+  'mask_lost',
+  'filter_lost',
+  'limit_raised',
+]);
+
+export interface Change {
+  readonly kind: ChangeKind;
+  /** The code of the rule that made it, or that no longer does. */
+  readonly rule: string;
+  /** The resource, for masks and filters; the limit's name. */
+  readonly on?: string;
+}
+
+export function compare(before: Decision, after: Decision): Change[] {
+  if (before.outcome === 'deny' && after.outcome === 'deny') return [];
+  if (after.outcome === 'deny') return [{ kind: 'newly_denied', rule: codeOf(after) }];
+  // Somebody may let it through now: what nobody could is loosened, even where it has to wait.
+  if (before.outcome === 'deny') return [{ kind: 'newly_allowed', rule: codeOf(before) }];
+  return [
+    ...holds(before, after),
+    ...masks(before.masks, after.masks),
+    ...filters(before.filters, after.filters),
+    ...limits(before, after),
+  ];
+}
+
+const codeOf = (decision: Decision): string => decision.reasons[0]?.code ?? 'unknown';
+
+function holds(before: Decision, after: Decision): Change[] {
+  if (before.outcome !== after.outcome) {
+    const added = after.outcome === 'hold';
+    return [{ kind: added ? 'hold_added' : 'hold_removed', rule: codeOf(added ? after : before) }];
+  }
+  const [had, has] = [before, after].map(({ approvals }) => approvals.map((one) => JSON.stringify(one)).sort()) as [string[], string[]]; // prettier-ignore
+  if (JSON.stringify(had) === JSON.stringify(has)) return [];
+  const unmet = before.approvals.find((old) => !after.approvals.some((now) => atLeast(now, old)));
+  if (unmet !== undefined) return [{ kind: 'approval_weakened', rule: unmet.code ?? codeOf(before) }];
+  return [{ kind: 'approval_changed', rule: codeOf(after) }];
+}
+
+type Approval = Decision['approvals'][number];
+
+/** Whether whoever meets the one has met the other: the same people or fewer, as many of them or more. */
+function atLeast(now: Approval, old: Approval): boolean {
+  const { groups: nowGroups, quorum: nowQuorum, ...nowRest } = now;
+  const { groups: oldGroups, quorum: oldQuorum, ...oldRest } = old;
+  const narrower = nowGroups.every((group) => oldGroups.includes(group));
+  const same =
+    JSON.stringify({ ...nowRest, code: '', reason: '' }) === JSON.stringify({ ...oldRest, code: '', reason: '' });
+  return narrower && same && (nowQuorum ?? 1) >= (oldQuorum ?? 1);
+}
+
+function masks(before: readonly Mask[], after: readonly Mask[]): Change[] {
+  const changes: Change[] = [];
+  for (const mask of before) {
+    const now = after.find(({ resource }) => resource === mask.resource);
+    // A lesser weight is the stricter mask.
+    if (now === undefined || maskWeight(now) > maskWeight(mask) || otherParameters(mask, now))
+      changes.push({ kind: 'mask_lost', rule: mask.code ?? mask.with, on: mask.resource });
+  }
+  for (const mask of after) {
+    const old = before.find(({ resource }) => resource === mask.resource);
+    if (old === undefined || maskWeight(mask) < maskWeight(old))
+      changes.push({ kind: 'mask_added', rule: mask.code ?? mask.with, on: mask.resource });
+  }
+  return changes;
+}
+
+/** The same function with other parameters may show more: which, nobody can tell in general. */
+const otherParameters = (one: Mask, other: Mask): boolean =>
+  maskWeight(one) === maskWeight(other) && JSON.stringify(one.parameters) !== JSON.stringify(other.parameters);
+
+function filters(before: readonly Filter[], after: readonly Filter[]): Change[] {
+  const missing = (some: readonly Filter[], others: readonly Filter[]) =>
+    some.filter((one) => !others.some(({ resource, where }) => resource === one.resource && where === one.where));
+  return [
+    ...missing(before, after).map(
+      (one) => ({ kind: 'filter_lost', rule: one.code ?? one.where, on: one.resource }) as const,
+    ),
+    ...missing(after, before).map(
+      (one) => ({ kind: 'filter_added', rule: one.code ?? one.where, on: one.resource }) as const,
+    ),
+  ];
+}
+
+function limits(before: Decision, after: Decision): Change[] {
+  return (['rows', 'bytes', 'seconds'] as const).flatMap((name) => {
+    const [had, has] = [before.limits[name] ?? Infinity, after.limits[name] ?? Infinity];
+    if (had === has) return [];
+    return [{ kind: has > had ? 'limit_raised' : 'limit_lowered', rule: 'limit', on: name } as const];
+  });
+}

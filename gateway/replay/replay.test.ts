@@ -1,0 +1,194 @@
+import { createEngine, type Input, type Layer } from '#engine';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { cleanUp, commit, compiler, repository, scratch, snapshotOf, type Files } from '../../test/bundles/support.js';
+import { inputOf } from '../../test/support/policy.js';
+import { openAudit, readRecords } from '../audit/index.js';
+import { replayCommand, trailer, type ReplayCommandOptions } from '../cli/replay.js';
+import { SessionRecords } from '../records.js';
+import { compare } from './compare.js';
+import { recordedOperation, type Recorded } from './recorded.js';
+
+afterAll(cleanUp);
+
+const policyOf = (rules: string): Files => ({ 'postgres.rego': `package policy.postgres\n\n${rules}` });
+const reads = 'allow contains {"code": "agents_read"} if input.operation.action == "read"\n';
+const widened = 'allow contains {"code": "agents_write"} if input.operation.action in {"read", "write"}\n';
+const masked = `
+mask contains {"resource": "app.customers.email", "with": "redact", "code": "emails"} if {
+	some resource in input.operation.resources
+	resource.name == "app.customers.email"
+}
+`;
+const before = policyOf(reads + masked);
+
+const read = inputOf({
+  operation: {
+    stage: 'execute',
+    action: 'read',
+    resources: [{ type: 'column', name: 'app.customers.email', access: 'read', use: 'output' }],
+    opaque: false,
+    hash: 'a'.repeat(64),
+    postgres: { statement: 'SELECT email FROM app.customers' },
+  },
+});
+const write: Input = {
+  ...read,
+  operation: {
+    ...read.operation,
+    action: 'write',
+    resources: [{ type: 'relation', name: 'app.orders', access: 'insert' }],
+    hash: 'b'.repeat(64),
+  },
+};
+
+/** An audit file of these operations as the gateway writes it, judged by this policy. */
+async function auditOf(inputs: readonly Input[], id: string, layer: Layer): Promise<string> {
+  const file = path.join(await scratch(), 'audit.jsonl');
+  const revision = await createEngine().prepare(id, [layer]);
+  const audit = await openAudit({ sinks: [{ file }], durability: 'disk' });
+  for (const input of inputs) {
+    const records = new SessionRecords(input.session.id, input.target, input.principal, input.session.client);
+    const { hash } = input.operation;
+    const entry = records.intent(input, revision.decide(input), { hash, own: input.operation['postgres'] });
+    await audit.write(entry, { durable: true });
+  }
+  await audit.close();
+  return file;
+}
+
+let repo: string;
+let audit: string;
+beforeAll(async () => {
+  repo = await repository(before);
+  const { layer } = await (await compiler()).check(snapshotOf(before));
+  audit = await auditOf([read, read, write], 'git:then', layer);
+}, 120_000);
+
+async function replayed(range: string, options: Partial<ReplayCommandOptions> = {}) {
+  let [out, err] = ['', ''];
+  const around = {
+    stdout: { write: (text: string) => (out += text) },
+    stderr: { write: (text: string) => (err += text) },
+    env: process.env,
+    fallbackFolder: repo,
+  };
+  const given: ReplayCommandOptions = {
+    directory: repo, path: '.', audit: [audit], config: undefined, format: 'json', failOn: 'loosened', workers: 0, operations_max: undefined,
+    ...options,
+  }; // prettier-ignore
+  const code = await replayCommand(range, given, around);
+  return { code, out, err };
+}
+
+describe('replay', () => {
+  test('catches a change that silently drops a mask', async () => {
+    await commit(repo, policyOf(reads), 'tidy up');
+    const { code, out } = await replayed('HEAD~1..HEAD');
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      loosened: true,
+      tally: {
+        operations: 3,
+        changed: 2,
+        groups: [{ kind: 'mask_lost', rule: 'emails', on: 'app.customers.email', principal: 'agent:a', target: 'orders', count: 2 }],
+      },
+    }); // prettier-ignore
+  });
+
+  test('catches an allow that is widened, and lets it pass where a commit says that it is meant', async () => {
+    await commit(repo, before, 'back');
+    await commit(repo, policyOf(widened + masked), 'simplify');
+    const caught = await replayed('HEAD~1..', { format: 'text' });
+    expect(caught.code).toBe(1);
+    expect(caught.out).toMatch(/! +1 {2}newly allowed +not_allowed · agent:a at orders · e\.g\. \S+\n/);
+    expect(caught.out).toMatch(/no commit says that this is meant/);
+
+    await commit(repo, {}, `simplify\n\n${trailer}: agents may write orders since May`);
+    const meant = await replayed('HEAD~2..', { format: 'markdown' });
+    expect(meant.code).toBe(0);
+    expect(meant.out).toMatch(/\| ⚠️ newly allowed \| 1 \| `not_allowed` \| `agent:a` \| `orders` \|/);
+    expect(meant.out).toMatch(/as the commits say: agents may write orders since May/);
+  });
+
+  test('is content with a stricter policy, unless it is asked for any difference', async () => {
+    await commit(repo, before, 'back');
+    await commit(repo, policyOf(`${reads}${masked}deny contains {"code": "closed"} if input.operation.action == "read"\n`), 'close');
+    expect((await replayed('HEAD~1..')).code).toBe(0);
+    const { code, out } = await replayed('HEAD~1..', { failOn: 'changed' });
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ loosened: false, tally: { groups: [{ kind: 'newly_denied', rule: 'closed', count: 2 }] } });
+  }); // prettier-ignore
+
+  test('says what the policy looks at and records do not have', async () => {
+    await commit(
+      repo,
+      policyOf(`${reads}deny contains {"code": "busy"} if input.usage.operations.day > 5\n`),
+      'budget',
+    );
+    expect(JSON.parse((await replayed('HEAD~1..HEAD')).out)).toMatchObject({ unseen: ['usage'] });
+  });
+
+  test('says nothing of nothing: an audit without operations is a failure', async () => {
+    const empty = path.join(await scratch(), 'audit.jsonl');
+    await writeFile(
+      empty,
+      '{"version":1,"kind":"audit","writer":"w","sequence":1,"timestamp":"2026-11-22T09:00:00.000Z"}\n',
+    );
+    const { code, err } = await replayed('HEAD..HEAD', { audit: [empty] });
+    expect(code).toBe(3);
+    expect(err).toMatch(/no recorded operations were found/);
+  });
+
+  test('refuses a commit that is not there, and a range that is none', async () => {
+    expect(await replayed('nowhere..HEAD')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/has no commit "nowhere"/),
+    });
+    await expect(replayed('HEAD')).rejects.toThrow(/write A\.\.B/);
+  });
+});
+
+test('an operation read back from its record is what policy saw, but for what no record has', async () => {
+  const found: Recorded[] = [];
+  for await (const record of readRecords(audit)) {
+    const one = recordedOperation(record, { orders: { environment: 'test' } });
+    if (typeof one !== 'string') found.push(one);
+  }
+  const { input } = found[0]!;
+  expect({
+    ...input,
+    time: read.time,
+    session: { ...input.session, started: read.session.started },
+    target: read.target,
+  }).toEqual(read);
+  expect(input.target.labels).toEqual({ environment: 'test' });
+});
+
+describe('a decision differs', () => {
+  const allow = {
+    id: 'd', outcome: 'allow', reasons: [{ code: 'a' }], masks: [], filters: [], approvals: [], limits: {}, revision: 'r',
+  } as const; // prettier-ignore
+  const approval = { code: 'x', groups: ['dba'], quorum: 2, expires_ms: 1000, reason: 'r' } as never;
+  const held = { ...allow, outcome: 'hold', approvals: [approval] } as const;
+  const mask = { resource: 'a.b.c', with: 'redact', scope: 'source' } as const;
+  const kinds = (one: object, other: object) => compare(one as never, other as never).map(({ kind }) => kind);
+
+  test.each([
+    ['a hold that is gone', held, allow, ['hold_removed']],
+    ['a hold that is new', allow, held, ['hold_added']],
+    ['fewer people', held, { ...held, approvals: [{ ...(approval as object), quorum: 1 }] }, ['approval_weakened']],
+    ['other people', held, { ...held, approvals: [{ ...(approval as object), groups: ['dev'] }] }, ['approval_weakened']],
+    ['more people', held, { ...held, approvals: [{ ...(approval as object), quorum: 3 }] }, ['approval_changed']],
+    ['a hold in place of a refusal', { ...allow, outcome: 'deny' }, held, ['newly_allowed']],
+    ['a weaker mask', { ...allow, masks: [mask] }, { ...allow, masks: [{ ...mask, with: 'partial' }] }, ['mask_lost']],
+    ['a stricter mask', { ...allow, masks: [mask] }, { ...allow, masks: [{ ...mask, with: 'null' }] }, ['mask_added']],
+    ['a filter that is gone', { ...allow, filters: [{ resource: 'a.b', where: 'x = 1' }] }, allow, ['filter_lost']],
+    ['a limit that is raised', { ...allow, limits: { rows: 5 } }, { ...allow, limits: { rows: 6 } }, ['limit_raised']],
+    ['a limit that is new', allow, { ...allow, limits: { bytes: 6 } }, ['limit_lowered']],
+    ['nothing', held, held, []],
+  ])('by %s', (_what, one, other, wanted) => {
+    expect(kinds(one, other)).toEqual(wanted);
+  }); // prettier-ignore
+});

@@ -1,0 +1,119 @@
+import { loosening, type ChangeKind } from './compare.js';
+import { isLoosened, type Group, type Tally } from './tally.js';
+
+/** What `sallyport replay` found, for a terminal, for a pull request, and for programs. */
+export interface Report {
+  readonly from: string;
+  readonly to: string;
+  readonly tally: Tally;
+  readonly loosened: boolean;
+  /** Values of the trailer in the commits between the two: who says that it is meant. */
+  readonly meant: readonly string[];
+  /** What either policy reads of the input that records do not have. */
+  readonly unseen: readonly string[];
+  readonly duration_ms: number;
+}
+
+const words: Readonly<Record<ChangeKind, string>> = {
+  newly_allowed: 'newly allowed',
+  newly_denied: 'newly denied',
+  hold_added: 'waits for approval now',
+  hold_removed: 'no longer waits for approval',
+  approval_weakened: 'approval weakened',
+  approval_changed: 'approval changed',
+  mask_lost: 'mask lost or weakened',
+  mask_added: 'mask added or made stricter',
+  filter_lost: 'filter lost',
+  filter_added: 'filter added',
+  limit_raised: 'limit raised or lost',
+  limit_lowered: 'limit lowered or added',
+};
+
+/** Groups that are printed; all are in the JSON. */
+const printed_max = 50;
+
+export function asText(report: Report): string {
+  const { tally } = report;
+  const lines = tally.groups.slice(0, printed_max).map((group) => {
+    const mark = loosening.has(group.kind) ? '!' : ' ';
+    return `${mark} ${String(group.count).padStart(7)}  ${words[group.kind].padEnd(30)} ${where(group)}`;
+  });
+  return [...head(report), ...lines, ...more(tally), ...foot(report), ''].join('\n');
+}
+
+const where = ({ rule, on, principal, target, example }: Group): string =>
+  `${rule}${on === undefined ? '' : ` on ${on}`} · ${principal} at ${target} · e.g. ${example}`;
+
+export function asMarkdown(report: Report): string {
+  const { tally } = report;
+  const rows = tally.groups.slice(0, printed_max).map((group) => {
+    const cells = [
+      `${loosening.has(group.kind) ? '⚠️ ' : ''}${words[group.kind]}`,
+      group.count,
+      code(group.rule + (group.on === undefined ? '' : ` on ${group.on}`)),
+      code(group.principal),
+      code(group.target),
+      code(group.example),
+    ];
+    return `| ${cells.join(' | ')} |`;
+  });
+  const table =
+    rows.length === 0
+      ? []
+      : [
+          '',
+          '| what | operations | rule | principal | target | example |',
+          '| --- | ---: | --- | --- | --- | --- |',
+          ...rows,
+        ];
+  return [
+    '### What this change of policy does',
+    '',
+    ...head(report),
+    ...table,
+    ...more(tally),
+    '',
+    ...foot(report),
+    '',
+  ].join('\n');
+}
+
+/** Names come from tokens and from policy: none may end the cell, or become markup. */
+const code = (text: string): string => `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
+
+function head({ from, to, tally, duration_ms }: Report): string[] {
+  const rate = duration_ms > 0 ? Math.round((tally.operations * 1000) / duration_ms) : 0;
+  return [
+    `${from} → ${to}: ${tally.operations} recorded operations decided under both, ${tally.changed} differently ` +
+      `(${(duration_ms / 1000).toFixed(1)} s, ${rate} a second).`,
+  ];
+}
+
+function more({ groups, beyond }: Tally): string[] {
+  const hidden = Math.max(groups.length - printed_max, 0);
+  const lines = hidden === 0 ? [] : [`and ${hidden} more kinds of difference: --json has them all`];
+  for (const [kind, count] of Object.entries(beyond))
+    lines.push(`and ${count} more operations ${words[kind as ChangeKind]}`);
+  return lines;
+}
+
+function foot({ tally, loosened, meant, unseen }: Report): string[] {
+  const lines: string[] = [];
+  if (unseen.length > 0) lines.push(`Not seen: these policies read ${unseen.join(', ')}, which records do not have.`);
+  if (tally.unlike_recorded > 0)
+    lines.push(
+      `${tally.unlike_recorded} operations were decided otherwise when they came: records lack what policy looked at then.`,
+    );
+  if (tally.erased > 0)
+    lines.push(`${tally.erased} records were passed by: what they would need has been erased or withheld.`);
+  if (loosened)
+    lines.push(
+      meant.length > 0
+        ? `Loosened, as the commits say: ${meant.join('; ')}`
+        : 'Loosened: somebody may do or see more than before, and no commit says that this is meant.',
+    );
+  return lines;
+}
+
+export const asJson = (report: Report): string =>
+  `${JSON.stringify({ ...report, loosened: isLoosened(report.tally) })}\n`;
