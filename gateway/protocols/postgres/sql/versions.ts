@@ -19,17 +19,25 @@ const changing = (row: string): string => {
   return `CASE WHEN ${row}.xmax ${eq} '0'::pg_catalog.xid THEN '' WHEN ${behind} OPERATOR(pg_catalog.<) 2147483648 AND pg_catalog.pg_visible_in_snapshot(pg_catalog.int8mi(${last}, ${behind})::pg_catalog.text::pg_catalog.xid8, pg_catalog.pg_current_snapshot()) THEN '' ELSE ${never} END`;
 };
 
-/** A digest, as SQL over an array of relations' OIDs. */
-export function versionOf(oids: string): string {
+/**
+ * A digest, as SQL over an array of relations' OIDs. Each table that is read for it is planned anew by every simple query, which
+ * costs more than to run it: so parents and what columns are computed from are not read. Whoever changes them writes the rows
+ * of the columns anew (attinhcount, atthasdef), and their xmin says so.
+ *
+ * @param views Whether there may be views among them: nothing else has a query of its own.
+ */
+export function versionOf(oids: string, views = true): string {
   const line = (row: string, ...parts: string[]): string =>
     `pg_catalog.concat(${parts.join(", ' ', ")}, ${changing(row)})`;
   const lines = [
     // By way of the server's caches, that is as it is now; another name in the snapshot is no name that can be relied upon.
-    `SELECT pg_catalog.concat('c ', c.oid, ' ', o.identity, CASE WHEN o.name ${eq} pg_catalog.quote_ident(c.relname::pg_catalog.text) AND o.schema ${eq} pg_catalog.quote_ident(n.nspname::pg_catalog.text) THEN '' ELSE ${never} END) AS l FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid ${eq} c.relnamespace, LATERAL pg_catalog.pg_identify_object(1259, c.oid, 0) AS o WHERE c.oid ${eq} ANY (${oids})`,
-    `SELECT ${line('a', "'a'", 'a.attrelid', 'a.attnum', 'a.attname', 'a.attgenerated')} FROM pg_catalog.pg_attribute AS a WHERE a.attrelid ${eq} ANY (${oids}) AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped`,
-    `SELECT ${line('w', "'w'", 'w.oid', 'w.xmin')} FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class ${eq} ANY (${oids}) AND w.ev_type ${eq} '1'`,
-    `SELECT ${line('d', "'d'", 'd.oid', 'd.xmin')} FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_attrdef AS d ON d.adrelid ${eq} a.attrelid AND d.adnum ${eq} a.attnum WHERE a.attrelid ${eq} ANY (${oids}) AND a.attgenerated OPERATOR(pg_catalog.<>) ''`,
-    `SELECT ${line('h', "'h'", 'h.inhrelid', 'h.inhparent')} FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid ${eq} ANY (${oids})`,
+    `SELECT pg_catalog.concat('c ', c.oid, ' ', c.relkind, ' ', o.identity, CASE WHEN o.name ${eq} pg_catalog.quote_ident(c.relname::pg_catalog.text) AND o.schema ${eq} pg_catalog.quote_ident(n.nspname::pg_catalog.text) THEN '' ELSE ${never} END) AS l FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid ${eq} c.relnamespace, LATERAL pg_catalog.pg_identify_object(1259, c.oid, 0) AS o WHERE c.oid ${eq} ANY (${oids})`,
+    `SELECT ${line('a', "'a'", 'a.attrelid', 'a.attnum', 'a.attname', 'a.attgenerated', 'a.xmin')} FROM pg_catalog.pg_attribute AS a WHERE a.attrelid ${eq} ANY (${oids}) AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped`,
+    ...(views
+      ? [
+          `SELECT ${line('w', "'w'", 'w.oid', 'w.xmin')} FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class ${eq} ANY (${oids}) AND w.ev_type ${eq} '1'`,
+        ]
+      : []),
   ];
   const text = `(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`;
   return `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(${text}, pg_catalog.getdatabaseencoding())), 'hex')`;

@@ -34,12 +34,17 @@ export function unchanged(relation: Relation, below: readonly Relation[]): strin
 /** It is more than a comparison of constants. */
 export const looksAtCatalog = (guard: string): boolean => guard.includes('"sallyport.v"');
 
+/** Tables, partitioned and foreign ones among them. */
+const hasNoQuery: ReadonlySet<string> = new Set(['r', 'p', 'f']);
+
 function isAsRead(relations: readonly Relation[]): string {
   const versions = new Map(
     relations.flatMap(({ version }) => (version === undefined ? [] : [[version.digest, version]])),
   );
   const list = [...versions.values()];
   const rows = list.map(({ oids }, index) => `(${index}, '{${oids.join(',')}}'::pg_catalog.oid[])`);
-  const now = `(SELECT pg_catalog.string_agg(${versionOf('"sallyport.v"."oids"')}, ',' ORDER BY "sallyport.v"."n") FROM (VALUES ${rows.join(', ')}) AS "sallyport.v"("n", "oids"))`;
+  // Without a look at queries, for which there would have to be another kind of relation by the same number.
+  const views = !relations.every(({ kind }) => hasNoQuery.has(kind));
+  const now = `(SELECT pg_catalog.string_agg(${versionOf('"sallyport.v"."oids"', views)}, ',' ORDER BY "sallyport.v"."n") FROM (VALUES ${rows.join(', ')}) AS "sallyport.v"("n", "oids"))`;
   return `${now} OPERATOR(pg_catalog.=) '${list.map(({ digest }) => digest).join(',')}'`;
 }
