@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileHeadStore, openAudit, openSigner } from '../audit/index.js';
+import { createIdentityProvider } from '../../test/support/idp.js';
 import { runCommandLine } from './index.js';
 
 let folder: string;
@@ -21,10 +22,14 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 async function sallyport(...args: string[]) {
+  return as(undefined, ...args);
+}
+
+async function as(token: string | undefined, ...args: string[]) {
   let stdout = '';
   let stderr = '';
   const around = {
-    env: {},
+    env: token === undefined ? {} : { SALLYPORT_TOKEN: token },
     fallbackFolder: folder,
     stdout: { write: (text: string) => (stdout += text) },
     stderr: { write: (text: string) => (stderr += text) },
@@ -70,10 +75,13 @@ test("erase takes a person's values out of what was rotated away, records that, 
   const home = mkdtempSync(join(tmpdir(), 'sallyport-cli-erase-'));
   try {
     const config = join(home, 'sallyport.yaml');
-    writeFileSync(join(home, 'jwks.json'), '{"keys":[]}');
+    const idp = await createIdentityProvider();
+    await idp.writeJwks(join(home, 'jwks.json'));
+    const token = await idp.issueToken({ subject: 'root@example.com', groups: ['admins'] });
     writeFileSync(
       config,
       `identity: {providers: [{name: a, type: oidc, issuer: https://idp.example, audience: sallyport, jwks: {file: ./jwks.json}}]}
+console: {administrators: [admins]}
 policy: {directory: ./policy}
 state: {directory: ./state}
 audit: {sinks: [{file: ./audit.jsonl}]}
@@ -89,7 +97,7 @@ audit: {sinks: [{file: ./audit.jsonl}]}
         await audit.write({ kind: 'intent', fields: {}, personal: { principal: { subject } } }, { durable: true });
       await audit.close();
     };
-    const erase = () => sallyport('erase', '-c', config, '--subject', 'ada', '--reason', 'request 42', '--json');
+    const erase = (by = token) => as(by, 'erase', '-c', config, '--subject', 'ada', '--reason', 'request 42', '--json');
     const numbers = ({ code, stdout, stderr }: Awaited<ReturnType<typeof erase>>) => {
       expect(stderr).toBe('');
       return [code, JSON.parse(stdout) as { records: number; left: number }] as const;
@@ -103,6 +111,23 @@ audit: {sinks: [{file: ./audit.jsonl}]}
     const text = files.map((name) => readFileSync(join(home, name), 'utf8')).join('');
     expect([text.includes('"ada"'), text.match(/"eve"/gu)?.length]).toEqual([false, 4]);
     expect(text.match(/"act":"audit_erase"/gu)).toHaveLength(2);
+    expect(
+      text.match(/"administrator":\{"issuer":"https:\/\/idp.example","subject":"root@example.com"\}/gu),
+    ).toHaveLength(2);
+
+    const others = await Promise.all([
+      idp.issueToken({ groups: ['agents'] }),
+      idp.issueToken({ groups: ['admins'], expiresIn: -600, issuedIn: -900 }),
+      idp.issueToken({ groups: ['admins'], audience: 'another' }),
+    ]);
+    for (const other of others)
+      expect(await erase(other)).toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringContaining('nothing was erased'),
+      });
+    expect(await erase('')).toMatchObject({ code: 2, stderr: expect.stringContaining('who asks is not known') });
+    expect(files.map((name) => readFileSync(join(home, name), 'utf8')).join('')).toBe(text);
   } finally {
     rmSync(home, { recursive: true });
   }

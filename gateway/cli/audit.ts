@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { AuditQuery, KeptElsewhere, Ledger, Verified } from '../audit/index.js';
@@ -7,6 +6,7 @@ import { ConfigError, StateError } from '../errors.js';
 import { describe } from './explain.js';
 import { exit, type ExitCode } from './exit.js';
 import { configFile, type Surroundings } from './surroundings.js';
+import { eraseValues, type EraseFlags } from './audit-erase.js';
 import { rowOf, verdictOf } from './audit-print.js';
 
 const examples = `
@@ -17,7 +17,7 @@ Examples:
   sallyport audit verify                      the files of ./sallyport.yaml, against what its state directory knows
   sallyport audit verify --key KEY audit.jsonl other/audit.jsonl
   sallyport audit key                         the public key, to be kept where the gateway cannot reach it
-  sallyport audit erase --subject ada@example.com --reason "request 42"
+  sallyport audit erase --subject ada@example.com --reason "request 42" --token-file ./token
   sallyport audit export --since 24h > decisions.jsonl
 
 verify: exit code 0 means whole, 1 that something was changed or is missing.`;
@@ -79,12 +79,16 @@ export function registerAudit(program: Command, around: Surroundings, finish: (c
     .option('--raw', 'records as they stand')
     .action(async (flags: SearchFlags & { raw?: boolean }) => finish(await exportRecords(flags, around)));
 
-  command('erase', "takes a person's values out of files that were rotated away; the chain stays whole")
+  command(
+    'erase',
+    "takes a person's values out of files that were rotated away; the chain stays whole; for administrators",
+  )
     .requiredOption('--subject <subject>', 'whose: who acted, for whom, or who answered')
     .requiredOption('--reason <text>', 'why; it is recorded')
     .option('--until <time>', 'only records from before: a time, or how long ago (24h)', time)
+    .option('--token-file <file>', 'a file with the token (default: $SALLYPORT_TOKEN_FILE, else $SALLYPORT_TOKEN)')
     .option('--json', 'the result as one JSON object')
-    .action(async (flags: EraseFlags) => finish(await eraseValues(flags, around)));
+    .action(async (flags: EraseFlags) => finish(await eraseValues(flags, await configuration(flags, around), around)));
 
   command('key', 'the public key that checks the signatures')
     .option('--json', 'with its id')
@@ -249,60 +253,6 @@ function progress({ stderr }: Surroundings): (done: number) => void {
     shown = percent;
     stderr.write(`\r${percent} % `);
   };
-}
-
-interface EraseFlags extends Where {
-  readonly subject: string;
-  readonly reason: string;
-  readonly until?: number;
-}
-
-/** Recorded first, in a chain of its own beside those of gateways: whoever can sign may do it. */
-async function eraseValues({ subject, reason, until, ...flags }: EraseFlags, around: Surroundings): Promise<ExitCode> {
-  const { countIn, eraseIn, fileHeadStore, filesOf, openAudit, openSigner } = await import('../audit/index.js');
-  const config = await configuration(flags, around);
-  const { directory } = config.state;
-  const files = (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat();
-  const current = new Set(config.audit.sinks.map(({ file }) => file));
-  const options = { subject, until_ms: until };
-  const audit = await openAudit({
-    sinks: config.audit.sinks,
-    durability: 'disk',
-    seal: { signer: await openSigner({ key: config.audit.signing_key, directory }), heads: fileHeadStore(directory) },
-  });
-  let [records, left] = [0, 0];
-  try {
-    await audit.write(
-      {
-        kind: 'administrator',
-        fields: { act: 'audit_erase', through: 'command line' },
-        // Whose it was must not be found out from the record of its being erased.
-        personal: { administrator: { subject: userInfo().username }, reason },
-      },
-      { durable: true },
-    );
-    for (const file of files) {
-      if (current.has(file)) left += await countIn(file, options).catch(ifMissing);
-      else records += (await eraseIn(file, options)).records;
-    }
-    await audit.write(
-      { kind: 'administrator', fields: { act: 'audit_erased', through: 'command line', records } },
-      { durable: true },
-    );
-  } finally {
-    await audit.close();
-  }
-  const rest =
-    left === 0 ? '' : `; ${left} more stand in files that are being written: say so again once they are rotated`;
-  around.stdout.write(
-    flags.json === true ? `${JSON.stringify({ records, left })}\n` : `${records} records erased${rest}\n`,
-  );
-  return left === 0 ? exit.done : exit.no;
-}
-
-function ifMissing(error: unknown): number {
-  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  return 0;
 }
 
 async function key(flags: Where, around: Surroundings): Promise<ExitCode> {
