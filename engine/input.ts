@@ -65,6 +65,11 @@ export const PrincipalSchema = Type.Object(
     token: Type.Object(
       {
         id: Type.Optional(Type.String({ description: 'The token\'s "jti".' })),
+        from: Type.Optional(
+          Type.Array(Type.String(), {
+            description: 'Ids of the tokens that the gateway made it from, the latest first.',
+          }),
+        ),
         issued: Type.Optional(Type.String({ format: 'date-time' })),
         expires: Type.String({ format: 'date-time' }),
       },

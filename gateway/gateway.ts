@@ -19,16 +19,16 @@ import { SharedHeads } from './audit-heads.js';
 import { auditSinks } from './audit-sinks.js';
 import type { Audit } from './audit/record.js';
 import type { Config } from './config/index.js';
-import { AuditError, ConfigError, IdentityError } from './errors.js';
+import { AuditError, ConfigError } from './errors.js';
 import { serveHttps } from './https.js';
 import { openHooks } from './hooks/index.js';
-import { createIdentity } from './identity/index.js';
+import { createIdentity, openSigningKeys, openTickets, ownTokens, ticketChores } from './identity/index.js';
 import { Kills, liveSessions, Revocations, Roster } from './live/index.js';
 import { killedBecause } from './live/sessions.js';
 import { Pipeline } from './pipeline.js';
 import { SharedPrompts } from './prompts-shared.js';
 import type { Prompts } from './prompts.js';
-import type { Client, ListenAddress, Listener, Services } from './protocol.js';
+import type { ListenAddress, Listener, Services } from './protocol.js';
 import { filterChecks, protocols } from './registry.js';
 import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
@@ -37,6 +37,7 @@ import { keepHouse } from './state/housekeeping.js';
 import { keptSecret } from './state/kept.js';
 import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
+import { signIns } from './sign-in.js';
 import { SharedUsage, usageChores } from './usage/shared.js';
 import { Withholding } from './withholding.js';
 
@@ -118,7 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
     // No target is called so.
     const withholding = new Withholding(maskKey('audit records'));
-    keepHouse({ database, replica, chores: [...approvalChores(config.approvals), ...usageChores] });
+    keepHouse({ database, replica, chores: [...approvalChores(config.approvals), ...usageChores, ...ticketChores] });
     const link = config.listen.has('https') ? requestLinks(config.console.url) : undefined;
     const approvals = openApprovals({
       ...{ database, replica, audit, log, now, link },
@@ -152,7 +153,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await database.ready(state_ms_max).catch(() => undefined);
     closing.push(() => policy.close());
 
-    const identity = createIdentity({ ...config.identity, now, log });
+    const own = ownTokens({
+      issuer: config.identity.ownTokens.issuer,
+      targets: config.targets.map(({ input }) => input.name),
+      keys: await openSigningKeys({
+        file: config.identity.ownTokens.keys?.file,
+        directory: config.state.directory,
+        lifetime_ms_max: config.identity.tokenLifetimeMax_ms,
+        now,
+        log,
+      }),
+      now,
+    });
+    closing.push(() => own.close());
+    const identity = createIdentity({ ...config.identity, own, now, log });
     closing.push(() => identity.close());
 
     const prompts = new SharedPrompts({ database, replica, log, now });
@@ -193,6 +207,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await revocations.load(config.identity.revocationStrict ? state_ms_max : revocations_ms_max);
     }
 
+    const tickets = openTickets({ database, own, identify: (token) => identity.identify(token) });
+    const signing = signIns({ identity, tickets, revocations, audit, log });
     const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
     const services: Services = {
       log,
@@ -200,21 +216,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       maskKey,
       keep: (name, make) => keptSecret(path.join(config.state.directory, name), make),
       openSession: (opening) => {
+        signing.admit(opening);
         const session = pipeline.open(opening);
         // Revoked between its sign-in and now: nobody would have found it among the sessions.
         if (revocations.isRevoked(session.principal)) pipeline.kill({ session: session.id }, revokedMessage);
         return session;
       },
-      identify: async (token, client) => {
-        try {
-          const found = await identity.identify(token);
-          revocations.check(found);
-          return found;
-        } catch (error) {
-          if (error instanceof IdentityError) refuseSignIn(audit, log, error, client);
-          throw error;
-        }
-      },
+      identify: signing.identify,
+      provable: signing.provable,
     };
 
     const listeners: Listener[] = [];
@@ -246,7 +255,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         audit,
         engine,
         policy,
-        identify: (token, client) => services.identify(token, client),
+        identify: signing.identify,
+        own,
+        tickets,
         prompts,
         approvers,
         sessions,
@@ -309,18 +320,5 @@ function record(audit: Audit, log: Logger, event: PolicyEvent): void {
   } catch (error) {
     if (!(error instanceof AuditError)) throw error;
     log.error({ err: error, event: event.type }, 'an event of the policy could not be recorded');
-  }
-}
-
-function refuseSignIn(audit: Audit, log: Logger, error: IdentityError, client: Client): void {
-  try {
-    audit.write({
-      kind: 'sign_in_refused',
-      fields: { reason: error.reason },
-      personal: { client, message: error.message },
-    });
-  } catch (failure) {
-    if (!(failure instanceof AuditError)) throw failure;
-    log.error({ err: failure }, 'a refused sign-in could not be recorded');
   }
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { PolicyKeeper } from '../bundles/index.js';
 import {
   apiGate,
+  discoveryGate,
   healthGate,
   hookGate,
   listenHttps,
@@ -15,7 +16,7 @@ import { filesOf, type Audit } from './audit/index.js';
 import type { Config } from './config/index.js';
 import { consoleGate } from './console/index.js';
 import type { IncomingHooks } from './hooks/index.js';
-import { createIdentity } from './identity/index.js';
+import { createIdentity, type OwnTokens, type Tickets } from './identity/index.js';
 import type { Revocations } from './live/index.js';
 import type { Prompts } from './prompts.js';
 import type { Listener, Services } from './protocol.js';
@@ -30,6 +31,9 @@ export interface HttpsParts {
   readonly engine: Engine;
   readonly policy: PolicyKeeper;
   readonly identify: Services['identify'];
+  /** What the gateway issues itself. */
+  readonly own: OwnTokens;
+  readonly tickets: Tickets;
   readonly prompts: Prompts;
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
@@ -54,6 +58,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     approvers: parts.approvers,
     sessions: parts.sessions,
     revocations: parts.revocations,
+    tickets: parts.tickets,
     prompts: parts.prompts,
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),
@@ -68,6 +73,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     address: { ...address, tls: own ?? (address.tls as NonNullable<typeof address.tls>) },
     gates: [
       healthGate(() => engine.current !== undefined),
+      discoveryGate(parts.own),
       apiGate(apiParts),
       hookGate(parts.hooks, now),
       ...(page === undefined ? [] : [page.gate]),

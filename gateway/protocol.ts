@@ -13,6 +13,21 @@ export interface Identity {
   readonly expires_ms: number;
   /** A prompt that the token itself carries. */
   readonly prompt?: Prompt;
+  /** The only target that it may be used for; absent: any. `openSession` refuses it for others. */
+  readonly target?: string;
+}
+
+/**
+ * What a client is checked against that proves its password instead of sending it (SCRAM-SHA-256, RFC 5802 and RFC 7677).
+ * Whether anybody has a password there is not said: who has none cannot prove it.
+ */
+export interface Provable {
+  readonly salt: Buffer;
+  readonly iterations: number;
+  readonly storedKey: Buffer;
+  readonly serverKey: Buffer;
+  /** Who holds it. Throws IdentityError, and records the refusal, where the key is not the one that `storedKey` is the hash of. */
+  identify(clientKey: Buffer): Promise<Identity>;
 }
 
 /** A named upstream, as the configuration has it. */
@@ -215,9 +230,15 @@ export interface SessionEnd {
 
 export interface Services {
   readonly log: Logger;
-  /** Turns a token into an identity, or throws IdentityError. Records the refusal. */
+  /** Turns a token or a ticket into an identity, or throws IdentityError. Records the refusal. */
   identify(token: string, client: Client): Promise<Identity>;
+  /**
+   * Where a user name is the first half of a ticket: the second half is a password that can be proven without sending it.
+   * Undefined for all other names: a token has to be sent.
+   */
+  provable?(name: string, client: Client): Promise<Provable | undefined>;
   target(protocol: string, name: string): Target | undefined;
+  /** Throws IdentityError, and records it, where the identity is good for another target only. */
   openSession(opening: Opening): Session;
   /** The key of a target's keyed masks, as 64 hexadecimal digits: for its upstream alone. */
   maskKey?(target: string): string;

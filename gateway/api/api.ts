@@ -9,6 +9,7 @@ import { policyRoutes } from './policy.js';
 import { promptRoutes } from './prompts.js';
 import type { App, HttpGate } from './server.js';
 import { sessionRoutes } from './sessions.js';
+import { ticketRoutes } from './tickets.js';
 import { tokenRoutes } from './tokens.js';
 import { whoamiRoutes } from './whoami.js';
 
@@ -52,6 +53,7 @@ export function apiGate(
           grantRoutes(routes, parts);
           sessionRoutes(routes, parts);
           tokenRoutes(routes, parts);
+          ticketRoutes(routes, parts);
           promptRoutes(routes, parts);
           auditRoutes(routes, parts);
           policyRoutes(routes, parts);

@@ -56,6 +56,9 @@ export function callers(options: CallerOptions): (request: FastifyRequest) => Pr
     try {
       if (token === undefined) throw new IdentityError('scheme', 'send the token as "Authorization: Bearer …"');
       const identity = await options.identify(token, client);
+      if (identity.target !== undefined) {
+        throw new IdentityError('audience', `this is for the target "${identity.target}" alone, and not for the API`);
+      }
       const through = request.headers['sallyport-client'] === 'cli' ? 'cli' : 'api';
       return { identity, roles: rolesOf(identity.principal, options.roles), through, client };
     } catch (error) {
@@ -63,6 +66,17 @@ export function callers(options: CallerOptions): (request: FastifyRequest) => Pr
       throw error;
     }
   };
+}
+
+/** Whoever has something for one target, or came through the console, gets no further tokens and tickets here. */
+export function demandWhole({ identity, through }: Caller): void {
+  if (identity.target !== undefined || through === 'console') {
+    throw new Problem(
+      403,
+      'not_a_token',
+      'tokens and tickets are made from a token of an issuer, sent with the request',
+    );
+  }
 }
 
 const nobody = () =>

@@ -3,6 +3,7 @@ export { listenHttps, type App, type HttpGate } from './server.js';
 export { certificateFile, ownCertificate, type OwnCertificate } from './certificate.js';
 export { apiGate, type ApiDoor } from './api.js';
 export type { ApiParts } from './parts.js';
+export { discoveryGate } from './discovery.js';
 export { hookGate } from './hooks.js';
 export { healthGate } from './health.js';
 export { addressOf, Problem, problemOf } from './problem.js';

@@ -4,6 +4,7 @@ import type { PolicyStatus } from '../../bundles/index.js';
 import type { Approvers } from '../approvals/approvals.js';
 import type { Audit } from '../audit/index.js';
 import { StateError } from '../errors.js';
+import type { Tickets } from '../identity/index.js';
 import type { Revocations } from '../live/index.js';
 import type { Prompts } from '../prompts.js';
 import type { Sessions } from '../sessions.js';
@@ -14,6 +15,7 @@ export interface ApiParts extends CallerOptions {
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
   readonly revocations?: Pick<Revocations, 'revoke' | 'check'> | undefined;
+  readonly tickets?: Tickets | undefined;
   readonly prompts: Prompts;
   readonly audit: Audit;
   /** All files of the audit, rotated ones included. */

@@ -21,6 +21,7 @@ Examples:
   sallyport policy status                     which commit is in force
   sallyport approvals                         what waits for you
   sallyport sessions kill --subject agent:bot end whatever it has open
+  sallyport token --ticket --target orders    a short secret for clients that cannot send a token
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
 
 Exit codes: 0 done, 1 the answer is no, 2 wrong use or configuration, 3 something failed.
@@ -150,6 +151,9 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
 
   const { registerSessions } = await import('./api/sessions.js');
   registerSessions(program, around, finish);
+
+  const { registerToken } = await import('./api/token.js');
+  registerToken(program, around, finish);
 
   const { registerClassify } = await import('./classify.js');
   registerClassify(program, around, finish);

@@ -57,6 +57,15 @@ export interface IdentityConfig {
   readonly clockSkew_ms: number;
   /** Whether sign-ins are refused while it cannot be known what was revoked on other gateways. */
   readonly revocationStrict: boolean;
+  readonly ownTokens: OwnTokensConfig;
+}
+
+/** Tokens that the gateway issues itself. */
+export interface OwnTokensConfig {
+  /** Their "iss": where the gateway is called from outside. */
+  readonly issuer: string;
+  /** A JWK Set with private keys; absent: one that the state directory keeps. */
+  readonly keys?: { readonly file: string };
 }
 
 /** Signature algorithms that a provider may be allowed: asymmetric ones only, so that no verifier's key can sign. */

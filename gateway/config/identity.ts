@@ -4,7 +4,7 @@ import { duration } from './duration.js';
 import { isLoopback } from './listeners.js';
 import type { Reading } from './load.js';
 import { absolute, readReference } from './references.js';
-import type { ConfigFile, ProviderInput } from './schema.js';
+import type { IdentityInput, ProviderInput } from './identity-schema.js';
 
 const lifetimeDefault_ms = 3_600_000;
 const skewDefault_ms = 30_000;
@@ -12,7 +12,7 @@ const skewDefault_ms = 30_000;
 const skew_ms_max = 300_000;
 
 /** Reads the identity part; key files must be readable now, because without them nobody could sign in. */
-export async function readIdentity(input: ConfigFile['identity'], reading: Reading): Promise<IdentityConfig> {
+export async function readIdentity(input: IdentityInput, url: string, reading: Reading): Promise<IdentityConfig> {
   const { document, problems } = reading;
   const providers: Provider[] = [];
   for (const [index, provider] of input.providers.entries()) {
@@ -39,7 +39,24 @@ export async function readIdentity(input: ConfigFile['identity'], reading: Readi
     tokenLifetimeMax_ms: lifetime_ms,
     clockSkew_ms: skew_ms,
     revocationStrict: input.revocation === 'strict',
+    ownTokens: await readOwn(input.own_tokens, url, reading),
   };
+}
+
+async function readOwn(
+  input: IdentityInput['own_tokens'],
+  url: string,
+  { directory, document, problems }: Reading,
+): Promise<IdentityConfig['ownTokens']> {
+  const issuer = input?.issuer?.replace(/\/$/u, '') ?? url;
+  if (input?.keys === undefined) return { issuer };
+  const file = absolute(directory, input.keys.file);
+  try {
+    await readReference(file);
+  } catch (error) {
+    problems.push(document.problem(['identity', 'own_tokens', 'keys', 'file'], (error as Error).message));
+  }
+  return { issuer, keys: { file } };
 }
 
 const read_ms = (text: string | undefined, byDefault_ms: number) =>

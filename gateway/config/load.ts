@@ -61,7 +61,7 @@ export async function loadConfig(
   const input = value as ConfigFile;
   const names = options.protocols.map(({ name }) => name);
   const listen = await readListeners(input.listen ?? {}, [...names, 'https'], reading);
-  const identity = await readIdentity(input.identity, reading);
+  const identity = await readIdentity(input.identity, calledUrl(input, listen), reading);
   const policy = await readPolicy(input.policy, reading);
   const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
   const state = await readState(input.state, reading);
@@ -206,6 +206,14 @@ async function readMasks(
       : undefined);
   if (wrong !== undefined) problems.push(document.problem(['masks', 'key'], wrong));
   return { key };
+}
+
+/** Where the gateway is called from outside, as far as the file says. */
+function calledUrl({ console: people }: ConfigFile, listen: ReadonlyMap<string, ListenAddress>): string {
+  if (people?.url !== undefined) return people.url.replace(/\/$/u, '');
+  const { host, port } = listen.get('https') ?? { host: 'localhost', port: 443 };
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+  return `https://${name}:${String(port)}`;
 }
 
 /** One line that names what the file has and this version does not serve. */

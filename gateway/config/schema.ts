@@ -1,10 +1,10 @@
 import Type from 'typebox';
 import type { Protocol } from '../protocol.js';
 import { AuditSchema } from './audit-schema.js';
-import { principalKinds, signatureAlgorithms } from './config.js';
-import { durationPattern } from './duration.js';
+import { IdentitySchema, type IdentityInput } from './identity-schema.js';
 import { plannedListeners, plannedProtocols } from './planned.js';
 import { FileReferenceSchema } from './references-schema.js';
+import { closed, duration, text } from './schema-parts.js';
 import { StatePostgresSchema } from './state-schema.js';
 import { WebhookSchema, webhooks_max } from './webhooks-schema.js';
 
@@ -13,18 +13,6 @@ import { WebhookSchema, webhooks_max } from './webhooks-schema.js';
  * `npm run schemas`) and the types below. `x-problem` is what the loader says where that very keyword fails, for rules
  * that a keyword cannot explain by itself.
  */
-
-const closed = { additionalProperties: false } as const;
-const choice = <const T extends readonly string[]>(values: T, description: string) =>
-  Type.Unsafe<T[number]>({ type: 'string', enum: [...values], description });
-const text = (description: string) => Type.String({ minLength: 1, description });
-const duration = (description: string, byDefault: string) =>
-  Type.String({
-    pattern: durationPattern,
-    default: byDefault,
-    description,
-    'x-problem': 'is no duration; write 30s, 15m, 1h or 1h30m',
-  });
 
 const AddressSchema = Type.String({
   description: 'HOST:PORT, [IPV6]:PORT. Port 0 takes any free one.',
@@ -68,60 +56,6 @@ const PlannedListenerSchema = Type.Union([
     { title: '{address: HOST:PORT, …}' },
   ),
 ]);
-
-const ClaimsSchema = Type.Object(
-  {
-    groups: Type.Optional(Type.String({ minLength: 1, default: 'groups' })),
-    roles: Type.Optional(Type.String({ minLength: 1, default: 'roles' })),
-    purpose: Type.Optional(Type.String({ minLength: 1, default: 'purpose' })),
-    kind: Type.Optional(Type.String({ minLength: 1, default: 'kind' })),
-    prompt: Type.Optional(Type.String({ minLength: 1, default: 'prompt' })),
-    attributes: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), {
-        uniqueItems: true,
-        description: 'Further claims that policy sees, under principal.attributes.',
-      }),
-    ),
-  },
-  {
-    ...closed,
-    description: 'Principal field: name of the claim. "a.b" is b inside a, unless a claim has that very name.',
-  },
-);
-
-const ProviderSchema = Type.Object(
-  {
-    name: text('What messages and records call it.'),
-    type: choice(['oidc'] as const, 'How tokens are verified.'),
-    issuer: Type.String({
-      pattern: '^https?://[^\\s]+$',
-      description: 'Equal to the "iss" of its tokens. Its keys are discovered there, unless jwks is given.',
-      'x-problem': 'must be the issuer\'s URL, as its tokens have it in "iss"',
-    }),
-    jwks: Type.Optional(FileReferenceSchema),
-    audience: Type.Union([
-      Type.String({ minLength: 1, title: 'a string' }),
-      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, uniqueItems: true, title: 'a list of strings' }),
-    ]),
-    algorithms: Type.Optional(
-      Type.Array(choice(signatureAlgorithms, 'A signature algorithm (RFC 7518, RFC 8037).'), {
-        minItems: 1,
-        uniqueItems: true,
-        default: ['ES256', 'EdDSA', 'PS256', 'RS256'],
-      }),
-    ),
-    claims: Type.Optional(ClaimsSchema),
-    kind_default: Type.Optional(
-      Type.Unsafe<(typeof principalKinds)[number]>({
-        type: 'string',
-        enum: [...principalKinds],
-        default: 'service',
-        description: 'What a principal is whose token does not say.',
-      }),
-    ),
-  },
-  closed,
-);
 
 const GitSchema = Type.Object(
   {
@@ -288,12 +222,7 @@ const ConsoleSchema = Type.Object(
 /** What can be written in the file. Upstreams and listeners are typed by whoever knows their protocol. */
 export interface ConfigFile {
   readonly listen?: Readonly<Record<string, ListenerInput>>;
-  readonly identity: {
-    readonly providers: readonly Type.Static<typeof ProviderSchema>[];
-    readonly token_lifetime_max?: string;
-    readonly clock_skew?: string;
-    readonly revocation?: 'known' | 'strict';
-  };
+  readonly identity: IdentityInput;
   readonly policy: Type.Static<typeof PolicySchema>;
   readonly targets?: readonly Type.Static<typeof TargetSchema>[];
   readonly state?: Type.Static<typeof StateSchema>;
@@ -309,7 +238,6 @@ export type ListenerInput =
       readonly tls?: Type.Static<typeof ListenerTlsSchema>;
       readonly host_key?: Type.Static<typeof FileReferenceSchema>;
     };
-export type ProviderInput = Type.Static<typeof ProviderSchema>;
 export type WebhookInput = Type.Static<typeof WebhookSchema>;
 export type TargetFileInput = Type.Static<typeof TargetSchema>;
 
@@ -349,22 +277,7 @@ export function configSchema(protocols: readonly Protocol[]) {
             description: 'Where clients connect; a listener that is left out is not started.',
           }),
         ),
-        identity: Type.Object(
-          {
-            providers: Type.Array(ProviderSchema, { minItems: 1 }),
-            token_lifetime_max: Type.Optional(duration('The longest life that a token may have been given.', '1h')),
-            clock_skew: Type.Optional(
-              duration("How far ahead an issuer's clock may be. Never lengthens a token's life.", '30s'),
-            ),
-            revocation: Type.Optional(
-              choice(
-                ['known', 'strict'] as const,
-                'known: who signs in is checked against what this gateway knows to be revoked. strict: and refused while the state, through which others tell it, is out of reach.',
-              ),
-            ),
-          },
-          closed,
-        ),
+        identity: IdentitySchema,
         policy: PolicySchema,
         targets: Type.Optional(Type.Array(Type.Unsafe<TargetFileInput>(target))),
         state: Type.Optional(StateSchema),

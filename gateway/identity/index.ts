@@ -1,13 +1,20 @@
+import type { JWTPayload } from 'jose';
 import type { Logger } from 'pino';
 import type { IdentityConfig, Provider } from '../config/index.js';
-import { IdentityError } from '../errors.js';
+import { ConfigError, IdentityError } from '../errors.js';
 import type { Identity } from '../protocol.js';
 import { VerifiedTokens } from './cache.js';
 import { DiscoveredKeys } from './discovery.js';
+import type { OwnTokens } from './issuing/own-tokens.js';
 import { FileKeys, type Keys } from './keys.js';
 import { readPrincipal } from './principal.js';
 import { quote, readToken } from './token.js';
 import { verifyToken } from './verify.js';
+
+export { openSigningKeys, type SigningKeys } from './issuing/signing-keys.js';
+export { ownTokens, ancestors_max, type Act, type OwnTokens } from './issuing/own-tokens.js';
+export { openTickets, ticketChores, type Tickets } from './issuing/tickets.js';
+export { looksLikeTicket } from './issuing/secret.js';
 
 export interface Identities {
   /**
@@ -18,16 +25,19 @@ export interface Identities {
   close(): void;
 }
 
-export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict'> {
+export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict' | 'ownTokens'> {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
   readonly log?: Logger;
   readonly fetch?: typeof fetch;
+  /** Tokens of the gateway's own, which it accepts as those of a provider. */
+  readonly own?: OwnTokens | undefined;
 }
 
 interface Issuer {
   readonly provider: Provider;
   readonly keys: Keys;
+  read(payload: JWTPayload): Identity;
 }
 
 /**
@@ -35,7 +45,7 @@ interface Issuer {
  * does not answer yet is a warning, and asked again when somebody comes with one of its tokens.
  */
 export function createIdentity(options: IdentityOptions): Identities {
-  const { providers, tokenLifetimeMax_ms, clockSkew_ms, now = Date.now, log, fetch: fetcher = fetch } = options;
+  const { providers, tokenLifetimeMax_ms, clockSkew_ms, now = Date.now, log, fetch: fetcher = fetch, own } = options;
   const verified = new VerifiedTokens();
   const issuers = new Map<string, Issuer>(
     providers.map((provider) => {
@@ -43,9 +53,13 @@ export function createIdentity(options: IdentityOptions): Identities {
         provider.jwks === undefined
           ? new DiscoveredKeys(provider.issuer, { now, log, fetch: fetcher })
           : new FileKeys(provider.jwks.file, { now, log });
-      return [provider.issuer, { provider, keys }];
+      return [provider.issuer, { provider, keys, read: (payload) => readPrincipal(payload, provider) }];
     }),
   );
+  if (own !== undefined) {
+    if (issuers.has(own.issuer)) throw new ConfigError(`identity.providers: ${own.issuer} is this gateway itself`);
+    issuers.set(own.issuer, own);
+  }
   for (const { keys } of issuers.values()) {
     // What goes wrong is logged where it happens, and tried again at the first token.
     keys.refresh().catch(() => undefined);
@@ -65,11 +79,11 @@ export function createIdentity(options: IdentityOptions): Identities {
           `the token's issuer ${quote(token.issuer)} is not one that this gateway trusts; get one from an issuer that it trusts`,
         );
       }
-      const { provider, keys } = issuer;
+      const { provider, keys, read } = issuer;
       await keys.refresh();
       const { generation } = keys;
       const payload = await verifyToken(token, provider, keys, { tokenLifetimeMax_ms, clockSkew_ms, now_ms: now() });
-      const identity = readPrincipal(payload, provider);
+      const identity = read(payload);
       // Keys that changed meanwhile may not be those that vouched for it: verified again next time.
       if (keys.generation === generation) verified.set(key, { identity, keys, generation });
       return identity;

@@ -206,7 +206,8 @@ export class Revocations {
 
 function fits({ jti, subject, issuer, until_ms }: Revocation, principal: Principal): boolean {
   if (issuer !== undefined && issuer !== principal.issuer) return false;
-  if (jti !== undefined) return principal.token.id === jti;
+  // With a token goes what was made from it.
+  if (jti !== undefined) return principal.token.id === jti || principal.token.from?.includes(jti) === true;
   if (subject !== principal.subject || until_ms === undefined) return false;
   // A token that does not say when it was issued may have been issued before.
   const { issued } = principal.token;
@@ -221,7 +222,8 @@ const keyOf = (named: {
 }): string => digest({ jti: named.jti ?? null, subject: named.subject ?? null, issuer: named.issuer ?? null });
 
 function keysOf({ subject, issuer, token }: Principal): string[] {
-  const named = token.id === undefined ? [{ subject }] : [{ subject }, { jti: token.id }];
+  const ids = [...(token.id === undefined ? [] : [token.id]), ...(token.from ?? [])];
+  const named = [{ subject }, ...ids.map((jti) => ({ jti }))];
   return named.flatMap((one) => [keyOf(one), keyOf({ ...one, issuer })]);
 }
 

@@ -43,6 +43,7 @@ describe('a whole file', () => {
         rotation: { bytes_max: 1_073_741_824 },
       });
       expect(config.identity).toEqual({
+        ownTokens: { issuer: 'https://127.0.0.1:18443' },
         providers: [
           {
             name: 'company',

@@ -1,4 +1,5 @@
 import type { Decision } from '#engine';
+import { X509Certificate } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
 import { GatewayError, IdentityError, ProtocolError } from '../../errors.js';
@@ -12,17 +13,19 @@ import type {
   Services,
   Target,
 } from '../../protocol.js';
+import { authenticate } from './session/authenticate.js';
 import { CancelKeys } from './session/cancel.js';
 import { noKinds, type Kinds } from '../../content/index.js';
 import * as codec from './codec.js';
 import { maskNotice } from './enforcing/content.js';
 import { askedOf } from './enforcing/patterns.js';
 import { RewriteRefusal } from './enforcing/rewriting.js';
-import { frontend, startupCode } from './codec.js';
+import { startupCode } from './codec.js';
 import type { PostgresUpstream } from './config.js';
 import { denial, failure, sqlstates } from './enforce.js';
 import { connectOperation, type Place } from './operation.js';
 import { PostgresSession } from './session/session.js';
+import { endPointOf } from './wire/end-point.js';
 import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './wire/startup.js';
 import type { Ask, Interpreter } from './judging/statement.js';
 import { connectUpstream, type Upstream } from './upstream.js';
@@ -63,8 +66,7 @@ export async function listen(
   services: Services,
   makeInterpreter: MakeInterpreter,
 ): Promise<Listener> {
-  const tls =
-    address.tls && createSecureContext({ cert: address.tls.certificate, key: address.tls.key, minVersion: 'TLSv1.2' });
+  const tls = address.tls && tlsOf(address.tls);
   const cancelKeys = new CancelKeys(services.log);
   const greetings = new Set<Greeting>();
   const sessions = new Set<PostgresSession>();
@@ -105,11 +107,22 @@ export async function listen(
   };
 }
 
+interface Tls {
+  readonly context: SecureContext;
+  /** What clients may bind their sign-in to. */
+  readonly endPoint: Buffer | undefined;
+}
+
+const tlsOf = ({ certificate, key }: NonNullable<ListenAddress['tls']>): Tls => ({
+  context: createSecureContext({ cert: certificate, key, minVersion: 'TLSv1.2' }),
+  endPoint: endPointOf(new X509Certificate(certificate).raw),
+});
+
 /** One connection until it is a session. */
 class Greeting {
   #socket: Socket;
   readonly #services: Services;
-  readonly #tls: SecureContext | undefined;
+  readonly #tls: Tls | undefined;
   readonly #cancelKeys: CancelKeys;
   readonly #makeInterpreter: MakeInterpreter;
   readonly #gone = new AbortController();
@@ -118,7 +131,7 @@ class Greeting {
   constructor(
     socket: Socket,
     services: Services,
-    tls: SecureContext | undefined,
+    tls: Tls | undefined,
     cancelKeys: CancelKeys,
     makeInterpreter: MakeInterpreter,
   ) {
@@ -217,7 +230,7 @@ class Greeting {
     }
     const secure = new TLSSocket(plain, {
       isServer: true,
-      secureContext: this.#tls!,
+      secureContext: this.#tls!.context,
       ALPNProtocols: ['postgresql'],
     });
     secure.on('error', () => this.abort());
@@ -240,8 +253,14 @@ class Greeting {
         'a token may not travel in clear: connect with TLS (sslmode=require or better)',
       );
     }
-    this.#socket.write(codec.authenticationCleartextPassword);
-    const identity = await this.#services.identify(await this.#password(), client);
+    const identity = await authenticate(
+      {
+        send: (message) => this.#socket.write(message),
+        next: (type, bytes_max) => this.#message(type, bytes_max),
+      },
+      { user: startup.user, client, endPoint: 'encrypted' in this.#socket ? this.#tls?.endPoint : undefined },
+      this.#services,
+    );
     const target = this.#target(startup.target, identity);
     const upstream = target.upstream as PostgresUpstream;
     const place: Place = { database: startup.database ?? upstream.database, user: upstream.user };
@@ -353,18 +372,18 @@ class Greeting {
     return target;
   }
 
-  async #password(): Promise<string> {
+  /** The next message, which has to be of this type; with its header. */
+  async #message(type: number, bytes_max: number): Promise<Buffer> {
     await this.#need(5);
-    if (this.#rest[0] !== frontend.password) {
+    if (this.#rest[0] !== type) {
       throw new ProtocolError(`expected a password message, got ${codec.describeType(this.#rest[0]!)}`);
     }
     const length = this.#rest.readInt32BE(1);
-    if (length < 5 || length > codec.password_bytes_max) throw new ProtocolError('invalid password packet size');
+    if (length < 5 || length > bytes_max) throw new ProtocolError('invalid password packet size');
     await this.#need(length + 1);
-    const password = codec.decodePassword({ buffer: this.#rest, start: 0, end: length + 1 });
+    const frame = this.#rest.subarray(0, length + 1);
     this.#rest = this.#rest.subarray(length + 1);
-    if (password === '') throw new IdentityError('missing', 'empty password: sign in with a token as the password');
-    return password;
+    return frame;
   }
 
   /** Reads until that many bytes are there. */

@@ -8,6 +8,7 @@ import * as codec from './codec.js';
 import { backend, startupCode } from './codec.js';
 import type { PostgresUpstream } from './config.js';
 import { UpstreamRefusal } from './refusal.js';
+import { endPointOf } from './wire/end-point.js';
 import { ScramClient } from './wire/scram.js';
 import { maskKeySetting } from './sql/masks/key.js';
 
@@ -287,29 +288,9 @@ function md5(user: string, secret: string, salt: Buffer): string {
   return `md5${hex(Buffer.concat([Buffer.from(hex(secret + user)), salt]))}`;
 }
 
-/** RFC 5929: the certificate's hash by its own signature's function, SHA-256 where that is MD5 or SHA-1. */
 function endPoint(socket: Socket): Buffer | undefined {
-  if (!('encrypted' in socket)) return undefined;
-  const certificate = (socket as TLSSocket).getPeerX509Certificate();
-  if (certificate === undefined) return undefined;
-  const raw = certificate.raw;
-  // sha384WithRSAEncryption, ecdsa-with-SHA384 and their SHA-512 kin, as DER object identifiers in the certificate's
-  // outer signature algorithm, which is the last one that occurs.
-  const kinds: [string, Buffer][] = [
-    ['sha384', Buffer.from('2a864886f70d01010c', 'hex')],
-    ['sha512', Buffer.from('2a864886f70d01010d', 'hex')],
-    ['sha384', Buffer.from('2a8648ce3d040303', 'hex')],
-    ['sha512', Buffer.from('2a8648ce3d040304', 'hex')],
-    ['sha256', Buffer.from('2a864886f70d01010b', 'hex')],
-    ['sha256', Buffer.from('2a8648ce3d040302', 'hex')],
-  ];
-  let best: { kind: string; at: number } | undefined;
-  for (const [kind, oid] of kinds) {
-    const at = raw.lastIndexOf(oid);
-    if (at >= 0 && (best === undefined || at > best.at)) best = { kind, at };
-  }
-  // An unknown signature function (Ed25519, RSA-PSS) has no defined end point: no channel binding then.
-  return best === undefined ? undefined : createHash(best.kind).update(raw).digest();
+  const certificate = 'encrypted' in socket ? (socket as TLSSocket).getPeerX509Certificate() : undefined;
+  return certificate === undefined ? undefined : endPointOf(certificate.raw);
 }
 
 function reason(error: unknown): string {

@@ -64,6 +64,8 @@ const harmless = new Set([
 const planner = /^enable_[a-z_]+$/;
 
 export interface StartupRequest {
+  /** Whatever the client calls itself; the first half of a ticket, where its second half is to be proven. */
+  readonly user: string;
   /** The name before the first slash of "database". */
   readonly target: string;
   /** What stands behind it. */
@@ -98,6 +100,7 @@ export function readStartup(parameters: ReadonlyMap<string, string>): StartupReq
     }
   }
   return {
+    user,
     target: slash < 0 ? addressed : addressed.slice(0, slash),
     database: slash < 0 || slash === addressed.length - 1 ? undefined : addressed.slice(slash + 1),
     settings,

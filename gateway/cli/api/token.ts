@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { ConfigError } from '../../errors.js';
+import { exit, type ExitCode } from '../exit.js';
+import type { Surroundings } from '../surroundings.js';
+import { withGateway, type GatewayFlags } from './address.js';
+import { ask } from './ask.js';
+
+const examples = `
+Examples:
+  sallyport token --ticket --target orders                       a short secret for one target: a password for any client
+  PGPASSWORD=$(sallyport token --ticket --target orders) psql "host=gateway.example dbname=orders user=me"
+  sallyport token --ticket --target orders --json                also its two halves, for clients that insist on SCRAM:
+                                                                 "id" is the user name, "secret" the password`;
+
+type TokenFlags = GatewayFlags & {
+  readonly ticket?: boolean;
+  readonly target?: string;
+  readonly purpose?: string;
+  readonly lifetime?: string;
+};
+
+interface IssuedTicket {
+  readonly ticket: string;
+}
+
+/** Adds token to the command line. */
+export function registerToken(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
+  withGateway(program.command('token').description('a ticket: a short secret that stands for your token at one target'))
+    .option('--ticket', 'a ticket (61 characters) instead of a token')
+    .option('--target <name>', 'what it is for')
+    .option('--purpose <text>', 'what the work is for, where your token does not say')
+    .option('--lifetime <seconds>', 'how long it shall live; never longer than your token')
+    .addHelpText('after', examples)
+    .action(async (flags: TokenFlags) => finish(await token(flags, around)));
+}
+
+async function token(flags: TokenFlags, around: Surroundings): Promise<ExitCode> {
+  const { ticket, target, purpose, lifetime } = flags;
+  if (ticket !== true || target === undefined) throw new ConfigError('say what for: --ticket --target NAME');
+  const lifetime_s = lifetime === undefined ? undefined : Number(lifetime);
+  if (lifetime_s !== undefined && !(Number.isInteger(lifetime_s) && lifetime_s > 0))
+    throw new ConfigError('--lifetime is a number of seconds');
+  return ask(flags, around, async ({ api, tell }) => {
+    const issued = await api.post<IssuedTicket>('/v1/tickets', { target, purpose, lifetime_s });
+    tell(issued, () => `${issued.ticket}\n`);
+    return exit.done;
+  });
+}

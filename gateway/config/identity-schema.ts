@@ -1,0 +1,106 @@
+import Type from 'typebox';
+import { principalKinds, signatureAlgorithms } from './config.js';
+import { choice, closed, duration, text } from './schema-parts.js';
+import { FileReferenceSchema } from './references-schema.js';
+
+/** The part `identity` of sallyport.yaml: who is believed about who somebody is. */
+
+const ClaimsSchema = Type.Object(
+  {
+    groups: Type.Optional(Type.String({ minLength: 1, default: 'groups' })),
+    roles: Type.Optional(Type.String({ minLength: 1, default: 'roles' })),
+    purpose: Type.Optional(Type.String({ minLength: 1, default: 'purpose' })),
+    kind: Type.Optional(Type.String({ minLength: 1, default: 'kind' })),
+    prompt: Type.Optional(Type.String({ minLength: 1, default: 'prompt' })),
+    attributes: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        uniqueItems: true,
+        description: 'Further claims that policy sees, under principal.attributes.',
+      }),
+    ),
+  },
+  {
+    ...closed,
+    description: 'Principal field: name of the claim. "a.b" is b inside a, unless a claim has that very name.',
+  },
+);
+
+const ProviderSchema = Type.Object(
+  {
+    name: text('What messages and records call it.'),
+    type: choice(['oidc'] as const, 'How tokens are verified.'),
+    issuer: Type.String({
+      pattern: '^https?://[^\\s]+$',
+      description: 'Equal to the "iss" of its tokens. Its keys are discovered there, unless jwks is given.',
+      'x-problem': 'must be the issuer\'s URL, as its tokens have it in "iss"',
+    }),
+    jwks: Type.Optional(FileReferenceSchema),
+    audience: Type.Union([
+      Type.String({ minLength: 1, title: 'a string' }),
+      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, uniqueItems: true, title: 'a list of strings' }),
+    ]),
+    algorithms: Type.Optional(
+      Type.Array(choice(signatureAlgorithms, 'A signature algorithm (RFC 7518, RFC 8037).'), {
+        minItems: 1,
+        uniqueItems: true,
+        default: ['ES256', 'EdDSA', 'PS256', 'RS256'],
+      }),
+    ),
+    claims: Type.Optional(ClaimsSchema),
+    kind_default: Type.Optional(
+      Type.Unsafe<(typeof principalKinds)[number]>({
+        type: 'string',
+        enum: [...principalKinds],
+        default: 'service',
+        description: 'What a principal is whose token does not say.',
+      }),
+    ),
+  },
+  closed,
+);
+
+const OwnTokensSchema = Type.Object(
+  {
+    issuer: Type.Optional(
+      Type.String({
+        pattern: '^https://[^\\s?#]+$',
+        description: 'Their "iss". Absent: console.url, else the address of listen.https.',
+        'x-problem': 'must be an https:// URL',
+      }),
+    ),
+    keys: Type.Optional(FileReferenceSchema),
+  },
+  {
+    ...closed,
+    description:
+      'Tokens and tickets that the gateway issues itself. keys: a JWK Set with private keys, the same for all replicas; absent: one that the state directory keeps.',
+  },
+);
+
+export const IdentitySchema = Type.Object(
+  {
+    providers: Type.Array(ProviderSchema, { minItems: 1 }),
+    token_lifetime_max: Type.Optional(duration('The longest life that a token may have been given.', '1h')),
+    clock_skew: Type.Optional(
+      duration("How far ahead an issuer's clock may be. Never lengthens a token's life.", '30s'),
+    ),
+    revocation: Type.Optional(
+      choice(
+        ['known', 'strict'] as const,
+        'known: who signs in is checked against what this gateway knows to be revoked. strict: and refused while the state, through which others tell it, is out of reach.',
+      ),
+    ),
+    own_tokens: Type.Optional(OwnTokensSchema),
+  },
+  closed,
+);
+
+export type ProviderInput = Type.Static<typeof ProviderSchema>;
+
+export interface IdentityInput {
+  readonly providers: readonly ProviderInput[];
+  readonly token_lifetime_max?: string;
+  readonly clock_skew?: string;
+  readonly revocation?: 'known' | 'strict';
+  readonly own_tokens?: Type.Static<typeof OwnTokensSchema>;
+}

@@ -1,0 +1,85 @@
+import type { Logger } from 'pino';
+import type { Audit } from './audit/record.js';
+import { AuditError, IdentityError, StateError } from './errors.js';
+import { looksLikeTicket, type Identities, type Tickets } from './identity/index.js';
+import type { Revocations } from './live/index.js';
+import type { Client, Identity, Opening, Provable } from './protocol.js';
+
+/** How whoever comes is known, for all protocols alike. Whoever is refused stands in the audit, with the reason. */
+export interface SignIns {
+  identify(given: string, client: Client): Promise<Identity>;
+  provable(name: string, client: Client): Promise<Provable | undefined>;
+  /** Throws IdentityError where an identity is good for another target than the one that is opened. */
+  admit(opening: Opening): void;
+}
+
+export interface SignInParts {
+  readonly identity: Identities;
+  readonly tickets: Tickets;
+  readonly revocations: Revocations;
+  readonly audit: Audit;
+  readonly log: Logger;
+}
+
+export function signIns({ identity, tickets, revocations, audit, log }: SignInParts): SignIns {
+  const recorded = (error: unknown, client: Client): unknown => {
+    if (error instanceof IdentityError) record(audit, log, error, client);
+    return error;
+  };
+  const checked = async (client: Client, find: () => Promise<Identity>): Promise<Identity> => {
+    try {
+      const found = await find();
+      revocations.check(found);
+      return found;
+    } catch (error) {
+      throw recorded(ticketsOut(error), client);
+    }
+  };
+  return {
+    identify: (given, client) =>
+      checked(client, () => (looksLikeTicket(given) ? tickets.redeem(given) : identity.identify(given))),
+    async provable(name, client) {
+      const proof = await tickets
+        .prove(name)
+        .catch((error: unknown) => Promise.reject(recorded(ticketsOut(error), client)));
+      if (proof === undefined) return undefined;
+      const bytes = (text: string) => Buffer.from(text, 'base64');
+      return {
+        salt: bytes(proof.salt),
+        iterations: proof.iterations,
+        storedKey: bytes(proof.stored_key),
+        serverKey: bytes(proof.server_key),
+        identify: (clientKey) => checked(client, () => proof.redeem(clientKey)),
+      };
+    },
+    admit({ identity: { target }, target: { input }, client }) {
+      if (target === undefined || target === input.name) return;
+      throw recorded(
+        new IdentityError('target', `this token or ticket is for the target "${target}", and not for "${input.name}"`),
+        client,
+      );
+    },
+  };
+}
+
+/** Tickets lie in the state: out of reach, nobody can be told from anybody. */
+function ticketsOut(error: unknown): unknown {
+  if (!(error instanceof StateError)) return error;
+  return new IdentityError('state', 'tickets cannot be looked up at the moment; try again later, or use a token', {
+    cause: error,
+    ...(error.detail === undefined ? {} : { detail: error.detail }),
+  });
+}
+
+function record(audit: Audit, log: Logger, error: IdentityError, client: Client): void {
+  try {
+    audit.write({
+      kind: 'sign_in_refused',
+      fields: { reason: error.reason },
+      personal: { client, message: error.message },
+    });
+  } catch (failure) {
+    if (!(failure instanceof AuditError)) throw failure;
+    log.error({ err: failure }, 'a refused sign-in could not be recorded');
+  }
+}
