@@ -14,15 +14,32 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
       return readRelation(data as RawRelation);
     case 'function':
       return (data as RawRoutine[]).map(
-        ([schema, name, routine, count, defaults, variadic, result, isSeries, extension]) => ({
+        ([
+          schema,
+          name,
+          routine,
+          count,
+          defaults,
+          isVariadic,
+          result,
+          isSeries,
+          extension,
+          types,
+          reached,
+          isPreferring,
+        ]) => ({
           schema,
           name,
           kind: routine,
-          arguments_min: count - defaults - (variadic ? 1 : 0),
-          arguments_max: variadic ? Infinity : count,
+          arguments_min: count - defaults - (isVariadic ? 1 : 0),
+          arguments_max: isVariadic ? Infinity : count,
           result,
           isSeries,
           extension: extension ?? undefined,
+          types: types ?? [],
+          reached: reached ?? [],
+          isVariadic,
+          isPreferring,
         }),
       );
     case 'operator':
@@ -64,6 +81,9 @@ type RawRoutine = [
   result: number,
   isSeries: boolean,
   extension: string | null,
+  types: number[] | null,
+  reached: boolean[] | null,
+  isPreferring: boolean,
 ];
 type RawOperator = [
   schema: string,

@@ -147,6 +147,13 @@ export interface Routine {
   readonly isSeries: boolean;
   /** The extension that owns it, where it is written in C. */
   readonly extension: string | undefined;
+  /** What it takes, as OIDs; the last of a variadic one is the array of the rest. */
+  readonly types: readonly number[];
+  /** Of each: a value of the server's own types may become one of it without a cast that the statement says. */
+  readonly reached: readonly boolean[];
+  readonly isVariadic: boolean;
+  /** It takes a type of somebody's own that the server would sooner make of a literal than text. */
+  readonly isPreferring: boolean;
 }
 
 export interface Operator {

@@ -6,7 +6,6 @@ import type {
   ColumnRef,
   FuncCall,
   JsonFuncExpr,
-  ParamRef,
   ResTarget,
   SelectStmt,
   SortBy,
@@ -17,10 +16,13 @@ import type {
 } from 'libpg-query';
 import { as, open, strings, walk, type Wrapped } from './ast.js';
 import { reaches } from './carriers.js';
+import type { NamedType } from './catalog.js';
+import { oid } from './conversions.js';
 import { fieldCall } from './fields.js';
 import { isKnownRoutine, mayMoveNames, special } from './functions.js';
 import { impliedOperators, split } from './names.js';
-import { implied, oid, operators } from './operators.js';
+import { implied, operators } from './operators.js';
+import { overloads } from './overloads.js';
 import {
   columnOf,
   merge,
@@ -50,7 +52,8 @@ export function expression(context: Context, node: Wrapped | undefined, scope: S
     case 'A_Const':
       return { origins: [], type: constantType(body) };
     case 'ParamRef':
-      return { origins: [], type: (body as ParamRef).number === undefined ? undefined : oid.unknown };
+      // A client may say of which type it is.
+      return nothing;
     case 'A_Expr':
       return operator(context, body, scope, use);
     case 'BoolExpr':
@@ -331,13 +334,15 @@ export function typeUse(context: Context, type: TypeName): number | undefined {
     context.facts.unresolved('type', parts.join('.'));
     return undefined;
   }
-  const label = `${found.schema}.${found.name}`;
-  for (const fn of found.functions)
-    context.facts.hidden(fn, `type ${label} runs ${fn}(), whose body is not known`, label);
-  if (found.isForeign) {
-    context.facts.opaque(`type ${label} reads its values with functions that are not known`);
-  }
+  typeRuns(context, found);
   return (type.arrayBounds?.length ?? 0) > 0 || found.kind === 'd' ? undefined : found.oid;
+}
+
+/** What runs where a value of a type is made. */
+function typeRuns({ facts }: Context, { schema, name, functions, isForeign }: NamedType): void {
+  const label = `${schema}.${name}`;
+  for (const fn of functions) facts.hidden(fn, `type ${label} runs ${fn}(), whose body is not known`, label);
+  if (isForeign) facts.opaque(`type ${label} reads its values with functions that are not known`);
 }
 
 function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value {
@@ -346,19 +351,17 @@ function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value 
   const { schema, name } = split(parts);
   const args = body.args ?? [];
   const count = args.length + (body.agg_within_group ? (body.agg_order?.length ?? 0) : 0);
-  const all = names.functions(schema, name).filter((routine) => routine.kind !== 'p');
-  const fitting = all.filter((routine) => count >= routine.arguments_min && count <= routine.arguments_max);
-  const candidates = fitting.length > 0 ? fitting : all;
+  const values = args.map((arg) => expression(context, arg, scope, use));
+  const candidates = overloads(
+    names.functions(schema, name).filter((routine) => routine.kind !== 'p'),
+    { call: body, schema, count, types: values.map(({ type }) => type), path: names.path },
+  );
   const labels = [...new Set(candidates.map((routine) => `${routine.schema}.${routine.name}`))];
   const foreign = candidates.filter(
     (routine) => !isKnownRoutine(routine) && !(routine.schema === 'pg_catalog' && special.has(name)),
   );
   const unknown = [...new Set(foreign.map((routine) => `${routine.schema}.${routine.name}`))];
-  const parameterUse: Flow = unknown.length > 0 || labels.length === 0 ? 'argument' : use;
-  const values = args.map((arg) => {
-    const value = expression(context, arg, scope, use);
-    return parameterUse === use ? value : used(context, value, parameterUse);
-  });
+  if (unknown.length > 0 || labels.length === 0) for (const value of values) used(context, value, 'argument');
   const rest: Value[] = [];
   for (const sort of body.agg_order ?? [])
     rest.push(expression(context, sort, scope, body.agg_within_group ? use : use === 'flow' ? 'order' : use));
@@ -367,6 +370,9 @@ function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value 
   const origins = merge([...values, ...rest.slice(0, body.agg_within_group ? undefined : 0)]).origins;
 
   for (const label of labels) facts.function(label);
+  // f(x) is a cast where f is a type and no function takes exactly an x.
+  const type = args.length === 1 ? names.type(schema, name) : undefined;
+  if (type !== undefined) typeRuns(context, type);
   for (const label of unknown) {
     const what = label.startsWith('pg_catalog.') ? reaches(name) : undefined;
     facts.opaque(what === undefined ? `the body of function ${label} is not known` : `${label}() ${what}`);

@@ -48,32 +48,55 @@ const sql = `
   create function public.state(citext, citext) returns citext language plpgsql as 'begin return $1; end';
   create aggregate public.sum(citext) (sfunc = public.state, stype = citext);
   alter extension citext add aggregate public.sum(citext);
+  create domain app.number as int check (value > 0);
+  create domain app.numbers as int[];
+  create function app.numbers(app.number, app.number) returns bool language plpgsql as 'begin return true; end';
+  create operator public.<~> (leftarg = app.number, rightarg = app.number, function = app.numbers);
+  create function app.text_is(text, int) returns bool language plpgsql as 'begin return true; end';
+  create schema typed;
+  create operator typed.= (leftarg = text, rightarg = int, function = app.text_is);
+  create function public.strpos(text, int) returns int language plpgsql as 'begin return 1; end';
+  create function public.repeat(app.number) returns int language plpgsql as 'begin return 1; end';
+  create function public.repeat(app.mail, int) returns text language plpgsql as 'begin return $1; end';
+  create function public.abs(app.number) returns int language plpgsql as 'begin return $1; end';
+  create function public.array_length(app.number[], int) returns int language plpgsql as 'begin return $1; end';
+  create function app.check_it(text) returns bool language plpgsql as 'begin return true; end';
+  create domain public.initcap as text check (app.check_it(value));
   create or replace function public.soundex(text) returns text language plpgsql as 'begin return $1; end';
 `;
 
 let database: TestDatabase;
-let client: pg.Client;
+const clients: pg.Client[] = [];
 let interpreter: Interpreter;
+/** Of a session with operators on its path that take what the server's own of that name do not. */
+let typed: Interpreter;
 
-beforeAll(async () => {
-  await loadParser();
-  database = await createDatabase({ sql });
-  client = new pg.Client(database.url);
+const session = async (path: string): Promise<Interpreter> => {
+  const client = new pg.Client(database.url);
   await client.connect();
-  interpreter = createInterpreter({
+  clients.push(client);
+  await client.query(`set search_path = ${path}`);
+  return createInterpreter({
     shared: new SharedCatalog({ catalog_ms: 600_000 }),
     ask: textRows(client),
     database: 'postgres',
     user: 'postgres',
   });
+};
+
+beforeAll(async () => {
+  await loadParser();
+  database = await createDatabase({ sql });
+  interpreter = await session('public');
+  typed = await session('public, typed');
 });
 afterAll(async () => {
-  await client.end();
+  for (const client of clients) await client.end();
   await database.drop();
 });
 
-const because = async (text: string): Promise<readonly string[]> =>
-  (await interpreter.interpret(text)).statements.flatMap(({ facts }) => facts.because ?? []);
+const because = async (text: string, by = interpreter): Promise<readonly string[]> =>
+  (await by.interpret(text)).statements.flatMap(({ facts }) => facts.because ?? []);
 
 describe('what has nothing to do with the extensions is as it is without them', () => {
   for (const text of [
@@ -113,6 +136,35 @@ describe('functions, operators and types of extensions that were looked through 
     });
 });
 
+describe("a function of an extension's beside the server's own counts where the arguments' types could lead to it", () => {
+  for (const text of [
+    "select replace(name, 'a', 'b'), translate(name, 'a', 'b'), split_part(name, 'a', 1) from app.people",
+    "select strpos(name, 'a'), position('a' in name) from app.people where replace(replace(name, 'a', ''), 'b', '') = 'x'",
+    "select regexp_replace(name, 'a', $1), regexp_match(name, $2) from app.people",
+    "select regexp_split_to_table('a b', ' '), regexp_matches('a', 'a', 'g'), split_part('a', 'b', 1)",
+    "select replace(s.x, 'a', 'b') from (select 'literal' as x) s",
+    "select repeat(name, 2), repeat('x', 2), abs(-1) from app.people",
+  ])
+    test(text, async () => {
+      expect(await because(text)).toEqual([]);
+    });
+  for (const [text, name] of [
+    ["select replace(nick, 'a', 'b') from app.people", 'public.replace'],
+    ["select replace(mail, 'a', 'b') from app.people", 'public.replace'],
+    ["select replace('a'::citext, 'a', 'b')", 'public.replace'],
+    ['select replace($1, $2, $3)', 'public.replace'],
+    ["select replace(coalesce(name, nick), 'a', 'b') from app.people", 'public.replace'],
+    ["select public.replace(name, 'a', 'b') from app.people", 'public.replace'],
+    ['select strpos(name, 1) from app.people', 'public.strpos'],
+    ['select strpos(name, id) from app.people', 'public.strpos'],
+    ["select strpos(a => name, b => 'a') from app.people", 'public.strpos'],
+    ['select array_length(array[1], 1)', 'public.array_length'],
+  ] as const)
+    test(`${text}: ${name}`, async () => {
+      expect((await because(text)).join()).toContain(name);
+    });
+});
+
 describe('what else an extension brings stays unknown', () => {
   for (const [text, name] of [
     ["select * from dblink('', 'select 1') as t(a int)", 'public.dblink'],
@@ -136,8 +188,30 @@ describe("what somebody made is unknown, though it bears an extension's name or 
     ['select (row(1, 2)) = (null)', 'app.pairs'],
     ["select '(1,2)'::app.pair = '(1,2)'", 'app.pairs'],
     ['select p.gone from app.people p', 'gone'],
+    // The server makes a domain's value of its base type's unasked.
+    ['select 1 <~> 2', 'app.numbers'],
+    ['select id <~> id from app.people', 'app.numbers'],
+    // f(x) is a cast to the type f where no function takes the very x.
+    ["select initcap('a')", 'app.check_it'],
   ] as const)
     test(text, async () => {
       expect((await because(text)).join()).toContain(name);
     });
+});
+
+describe('a value has the type that the server gives it, or none that is known', () => {
+  for (const text of [
+    // What a query hands out of a literal is text, whatever stands beside it then.
+    "select s.x = 1 from (select 'a' as x) s",
+    "with s as (values ('a')) select column1 = 1 from s",
+    'select (select $$a$$) = 1',
+    // A parameter is of the type that the client says.
+    'select $1 = id from app.people',
+  ])
+    test(text, async () => {
+      expect((await because(text, typed)).join()).toContain('app.text_is');
+    });
+  test('select id = 1 from app.people', async () => {
+    expect(await because("select id = 1, name = 'x', id = '1' from app.people", typed)).toEqual([]);
+  });
 });

@@ -27,6 +27,10 @@ export interface Names {
   named(wanted: Wanted): Named | undefined;
 }
 
+/** The server's own are looked at first, as long as search_path does not say otherwise. */
+export const isServerFirst = (path: Path | undefined): boolean =>
+  path?.schemas.find((schema) => !schema.startsWith('pg_temp')) === 'pg_catalog';
+
 /** A dotted name as the server reads it: catalog.schema.name, schema.name or name. */
 export function split(parts: readonly string[]): { schema: string | undefined; name: string } {
   return { schema: parts.length > 1 ? parts[parts.length - 2] : undefined, name: parts[parts.length - 1] ?? '' };
@@ -56,6 +60,8 @@ export function collect(tree: unknown): Wanted[] {
       const call = value as unknown as FuncCall;
       const parts = strings(call.funcname);
       add('function', parts);
+      // Of one argument it may as well be a cast to the type of that name.
+      if (call.args?.length === 1) add('type', parts);
       const name = parts[parts.length - 1] ?? '';
       if (/^(nextval|currval|setval)$/.test(name)) {
         const argument = constant(call.args?.[0]);

@@ -318,19 +318,36 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   )::pg_catalog.text
 from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 
+/**
+ * A value of a type of the server's own may become one of this type, which is not, without a cast that the statement says: of a
+ * domain it may always, as far as its base type goes; of an array where an element may.
+ */
+const isReached = (type: string): string => `${type} OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and exists (
+      select from pg_catalog.pg_type z left join pg_catalog.pg_type e on e.oid ${eq} z.typelem
+      where z.oid ${eq} ${type} and (z.typtype ${eq} 'd' or e.typtype ${eq} 'd' or exists (
+        select from pg_catalog.pg_cast x where (x.casttarget ${eq} z.oid or x.casttarget ${eq} e.oid) and x.castcontext ${eq} 'i'
+          and x.castsource OPERATOR(pg_catalog.<) 16384::pg_catalog.oid)))`;
+
+/** What a function takes: types; which of these are reached; whether one of somebody's own goes before text where a literal stands. */
+const argumentsOf = (fn: string): string => {
+  const each = (what: string, more = ''): string =>
+    `(select ${what} from pg_catalog.unnest(${fn}.proargtypes::pg_catalog.oid[]) with ordinality as a(type, ord)${more})`;
+  const made = `${fn}.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`;
+  return `${each('pg_catalog.json_agg(a.type::pg_catalog.int8 order by a.ord)')},
+    case when ${made} then ${each(`pg_catalog.json_agg(${isReached('a.type')} order by a.ord)`)} end,
+    ${made} and exists ${each('', ` join pg_catalog.pg_type z on z.oid ${eq} a.type and z.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and z.typispreferred`)}`;
+};
+
 const functionRows = (
   first: number,
 ): string => `select 'function', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, f.proname, f.prokind, f.pronargs, f.pronargdefaults,
-    f.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, f.prorettype::pg_catalog.int8, f.proretset, ${ownerOf('f')}) order by p.ord, f.oid)::pg_catalog.text
+    f.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, f.prorettype::pg_catalog.int8, f.proretset, ${ownerOf('f')},
+    ${argumentsOf('f')}) order by p.ord, f.oid)::pg_catalog.text
   from (${wanted(first)}) w
   join pg_catalog.pg_proc f on f.proname ${eq} w.n
   join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
   left join path p on p.name ${eq} n.nspname
   where ${looked} group by w.i`;
-
-/** A value of a type of the server's own may become one of this type, which is not, without a cast that the statement says. */
-const isReached = (type: string): string => `${type} OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and exists (
-      select from pg_catalog.pg_cast x where x.casttarget ${eq} ${type} and x.castcontext ${eq} 'i' and x.castsource OPERATOR(pg_catalog.<) 16384::pg_catalog.oid)`;
 
 const operatorRows = (
   first: number,

@@ -14,6 +14,7 @@ import type {
 } from 'libpg-query';
 import { as, integer, items, open, strings, walk, type Wrapped } from './ast.js';
 import { expression, looseExpressions, typeUse, toldRow, wholeRowSource, window } from './expressions.js';
+import { oid } from './conversions.js';
 import { withClause } from './ctes.js';
 import { split } from './names.js';
 import { operators } from './operators.js';
@@ -47,8 +48,12 @@ export function select(context: Context, statement: SelectStmt, parent: Scope | 
   withClause(context, statement.withClause, scope);
   const result = body(context, statement, scope, use);
   for (const clause of statement.lockingClause ?? []) locking(context, clause, scope, statement);
-  return result;
+  return { ...result, columns: result.columns.map(settled) };
 }
+
+/** What a query hands out is text where it is a literal: there it has no neighbours any more. */
+const settled = (column: OutColumn): OutColumn =>
+  column.type === oid.unknown ? { ...column, type: oid.text } : column;
 
 function body(context: Context, statement: SelectStmt, scope: Scope, use: Flow): Derived {
   if (statement.op !== undefined && statement.op !== 'SETOP_NONE') return setOperation(context, statement, scope, use);

@@ -1,7 +1,7 @@
 import { constant, walk, type Wrapped } from './ast.js';
 import { qualified } from './facts.js';
 import { advisory } from './functions.js';
-import { identifiers, split } from './names.js';
+import { identifiers, isServerFirst, split } from './names.js';
 import type { Context } from './scope.js';
 import { checkOwner, setSetting } from './settings.js';
 
@@ -74,11 +74,7 @@ function depends(tree: Wrapped): boolean {
 
 /** A type as its input function reads it: one of the server's own, where nothing on the path stands before these. */
 function isOwnType({ names }: Context, type: string): boolean {
-  return (
-    ownTypes.test(type) &&
-    names.path?.schemas.find((schema) => !schema.startsWith('pg_temp')) === 'pg_catalog' &&
-    !names.path.temporary
-  );
+  return ownTypes.test(type) && isServerFirst(names.path) && names.path?.temporary === false;
 }
 
 const ownTypes =

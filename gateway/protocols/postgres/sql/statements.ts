@@ -24,7 +24,7 @@ import { definition } from './definitions.js';
 import { firesEventTriggers } from './kinds.js';
 import { expression, typeUse } from './expressions.js';
 import { split } from './names.js';
-import { first_user_oid } from './operators.js';
+import { first_user_oid } from './conversions.js';
 import { qualified, type Facts } from './facts.js';
 import { Scope, type Context } from './scope.js';
 import { checkOwner, isHarmless, setSetting } from './settings.js';
