@@ -25,7 +25,7 @@ const depth_max = 8;
 
 export class Expansions implements Views {
   readonly #names: Names;
-  readonly #obliged: Obliged;
+  readonly obliged: Obliged;
   /** False where an earlier statement of the same string may change what the names in a view's query mean. */
   readonly #isSettled: boolean;
   readonly #hidden: Set<string>;
@@ -33,7 +33,7 @@ export class Expansions implements Views {
 
   constructor(names: Names, obliged: Obliged, isSettled: boolean, hidden: Set<string>) {
     this.#names = names;
-    this.#obliged = obliged;
+    this.obliged = obliged;
     this.#isSettled = isSettled;
     this.#hidden = hidden;
   }
@@ -47,20 +47,20 @@ export class Expansions implements Views {
     // Policies ask who reads: the view's owner does, whom the query in its place would not be.
     if (lineage === undefined || relation.reads.some(({ how }) => how === 'q')) return false;
     const isUsed = lineage.uses.some(({ name, use }) => {
-      const mask = this.#obliged.mask(name);
+      const mask = this.obliged.mask(name);
       return mask !== undefined && (mask.scope === 'source' || use === 'output');
     });
     return (
       isUsed ||
-      [...relation.reads, ...relation.heirs].some((below) => this.#obliged.filters(qualified(below)).length > 0)
+      [...relation.reads, ...relation.heirs].some((below) => this.obliged.filters(qualified(below)).length > 0)
     );
   }
 
   /** The rules of what is read. */
   rules(source: Source): Rules | undefined {
     const { relation } = source;
-    if (relation?.definition === undefined || !this.isExpanded(relation)) return this.#obliged.rules(source);
-    return this.#obliged.ownRules(relation, this.#query(relation, relation.definition.text));
+    if (relation?.definition === undefined || !this.isExpanded(relation)) return this.obliged.rules(source);
+    return this.obliged.ownRules(relation, this.#query(relation, relation.definition.text));
   }
 
   #query(view: Relation, text: string): string {
@@ -72,7 +72,7 @@ export class Expansions implements Views {
     const [analysed] = analyse(parsed, this.#names, false, () => seen);
     if (raw?.stmt === undefined || analysed === undefined || parsed.statements.length !== 1 || analysed.told.opaque)
       throw new RewriteRefusal('mask_unenforceable', `what the view ${qualified(view)} does is not known`);
-    const touched = new Touched(analysed.told, seen, this.#obliged, this);
+    const touched = new Touched(analysed.told, seen, this.obliged, this);
     touched.check();
     touched.checkOutputs();
     const rules = new Map<RangeVar, Rules>();

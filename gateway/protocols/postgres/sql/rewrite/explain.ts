@@ -12,12 +12,23 @@ const on = (option: DefElem): boolean => {
   return !/^(f|fa|fal|fals|false|n|no|none|of|off|0)$/i.test(value);
 };
 
+const optionsIn = (statement: ExplainStmt): DefElem[] =>
+  (statement.options ?? []).flatMap((node) => as<DefElem>(node, 'DefElem') ?? []);
+
+const isAnalyze = (option: DefElem): boolean => option.defname === 'analyze' && on(option);
+
+/** EXPLAIN without ANALYZE: no row is read. */
+export function isOnlyPlanned({ stmt }: RawStmt): boolean {
+  const statement = as<ExplainStmt>(stmt, 'ExplainStmt');
+  return statement !== undefined && !optionsIn(statement).some(isAnalyze);
+}
+
 /** @param isFiltered The rows that a filter took away would be counted. */
 export function explain(raw: RawStmt, splice: Splice, expected: Expected, isFiltered: boolean): void {
   const statement = as<ExplainStmt>(raw.stmt, 'ExplainStmt');
   if (statement === undefined) return;
-  const options = (statement.options ?? []).flatMap((node) => as<DefElem>(node, 'DefElem') ?? []);
-  const isAnalyzed = options.some((option) => option.defname === 'analyze' && on(option));
+  const options = optionsIn(statement);
+  const isAnalyzed = options.some(isAnalyze);
   if (isAnalyzed && isFiltered)
     throw new RewriteRefusal('filter_unenforceable', 'EXPLAIN ANALYZE counts the rows that a filter hides');
   const more = ['COSTS OFF', ...(isAnalyzed ? ['BUFFERS OFF'] : [])];

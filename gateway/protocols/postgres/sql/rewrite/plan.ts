@@ -2,6 +2,7 @@ import type { ExplainStmt, RangeVar, RawStmt } from 'libpg-query';
 import { asked, RewriteRefusal, type Obligations, type Plan } from '../../enforcing/rewriting.js';
 import type { Statement, Template } from '../../judging/statement.js';
 import { as } from '../ast.js';
+import type { Relation } from '../catalog.js';
 import { Variants } from '../forms.js';
 import { relationsBelow, viewLineage } from '../lineage.js';
 import { formOf, type Watched } from '../literals.js';
@@ -11,7 +12,7 @@ import { assertAlike, Expected } from './expected.js';
 import { checkConflicts } from './conflict.js';
 import { Expansions, hide } from './expand.js';
 import { Occurrences } from './occurrences.js';
-import { explain } from './explain.js';
+import { explain, isOnlyPlanned } from './explain.js';
 import { groups } from './group.js';
 import { outermost, Outputs } from './output.js';
 import { Obliged, type Rules } from './rules.js';
@@ -112,10 +113,6 @@ function make(template: Template, text: string, obligations: Obligations, notes:
       `what the statement does is not known, so that masks cannot hold: ${because[0] ?? 'it is opaque'}`,
     );
   }
-  const obliged = new Obliged(obligations, {
-    lineage: (relation) => viewLineage(relation, names),
-    below: (relation) => relationsBelow(relation, names),
-  });
   const parsed = parseAlone(text, true);
   notes.watched = parsed.watched;
   const seen = new Map<RawStmt, Occurrences>();
@@ -128,12 +125,25 @@ function make(template: Template, text: string, obligations: Obligations, notes:
   const splice = new Splice(text);
   const expected = new Expected();
   const hidden = new Set<string>();
-  const expansions = new Expansions(names, obliged, isSettled(template.statements), hidden);
+  const made = new Map<boolean, Expansions>();
+  const expansionsOf = (isRun: boolean): Expansions => {
+    const views = {
+      lineage: (relation: Relation) => viewLineage(relation, names),
+      below: (relation: Relation) => relationsBelow(relation, names),
+    };
+    const known = made.get(isRun);
+    const expansions =
+      known ?? new Expansions(names, new Obliged(obligations, views, isRun), isSettled(template.statements), hidden);
+    made.set(isRun, expansions);
+    return expansions;
+  };
   let guarded = false;
   if (raws.length !== template.statements.length)
     throw unclear('a text whose statements are not those that were judged');
   for (const [index, raw] of raws.entries()) {
     const occurrences = seen.get(raw) ?? new Occurrences();
+    const expansions = expansionsOf(!isOnlyPlanned(raw));
+    const { obliged } = expansions;
     const touched = new Touched(template.statements[index]!.facts, occurrences, obliged, expansions);
     if (!touched.isObliged) {
       // What it explains was prepared under masks, for all that is known here.
@@ -155,7 +165,12 @@ function make(template: Template, text: string, obligations: Obligations, notes:
     const isOutput = [...rules.values()].some(({ masked }) => hasOutput(masked));
     const place = isOutput ? outermost(raw, splice) : undefined;
     const around = place !== undefined && occurrences.targets.size === 0 && outputs?.open === false ? place : undefined;
-    if (isOutput) checkTelling(raw, template.statements[index]!.facts.functions);
+    if (isOutput)
+      checkTelling(raw, template.statements[index]!.facts.functions, {
+        names,
+        seen: occurrences,
+        masked: maskedOnTheWayOut(occurrences, rules),
+      });
     if (isOutput && around === undefined) touched.checkOutputs();
     const inPlace = around === undefined ? rules : atSource(rules);
     new StatementRewriting(raw, splice, expected, occurrences, inPlace).run();
@@ -199,6 +214,20 @@ function untouched(watched: Watched | undefined, splice: Splice): Watched | unde
   for (const [index, { at, text }] of watched.form.literals.entries())
     if (splice.isTouched(at, at + text.length)) seen.add(index);
   return { form: watched.form, seen };
+}
+
+/** The names of all columns that are clear in the statement and masked on the way out, those of views among them. */
+function maskedOnTheWayOut(seen: Occurrences, all: ReadonlyMap<RangeVar, Rules>): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const [range, source] of [...seen.reads, ...seen.targets]) {
+    const rules = all.get(range);
+    for (const { name, origins } of source.columns) {
+      // What is read in place of a view has masks of its own.
+      if (rules?.query === undefined && rules?.masked.get(name)?.scope !== 'output') continue;
+      for (const origin of origins) found.add(origin);
+    }
+  }
+  return found;
 }
 
 const hasOutput = (masked: Rules['masked']): boolean => [...masked.values()].some(({ scope }) => scope === 'output');

@@ -52,11 +52,14 @@ export class Obliged {
   readonly #masks = new Map<string, Mask>();
   readonly #filters = new Map<string, Filter[]>();
   readonly #views: ViewsBelow;
+  readonly #isRun: boolean;
   /** Resources that were found to be columns. */
   readonly #met = new Set<string>();
 
-  constructor({ masks, filters }: Obligations, views: ViewsBelow) {
+  /** @param isRun False where the statement is only planned. */
+  constructor({ masks, filters }: Obligations, views: ViewsBelow, isRun = true) {
     this.#views = views;
+    this.#isRun = isRun;
     for (const mask of masks) {
       const known = this.#masks.get(mask.resource);
       if (known === undefined || maskWeight(mask) < maskWeight(known)) this.#masks.set(mask.resource, mask);
@@ -141,7 +144,7 @@ export class Obliged {
   }
 
   #guard(relation: Relation): string | undefined {
-    return unchanged(relation, relation.definition === undefined ? [] : this.#views.below(relation));
+    return unchanged(relation, relation.definition === undefined ? [] : this.#views.below(relation), this.#isRun);
   }
 
   /** @param copied The names that the column's very values go by. @param derived Those of columns that it is made of. */

@@ -155,3 +155,17 @@ test('a change that was undone is none', async () => {
   expect(await outcome(await leaves(read.view))).toMatch(/^\[\{/);
   expect(await outcome(await leaves(read.deep))).toMatch(/^\[\{/);
 });
+
+test('what is only planned compares no catalog, by which its plan would be told from others', async () => {
+  await client.query('begin');
+  for (const statement of [read.view, read.deep, read.child, read.computed, read.write]) {
+    for (const explain of ['explain', 'explain (costs off, analyze false)', 'explain verbose']) {
+      const text = await leaves(`${explain} ${statement}`);
+      expect(text).toContain('AS pg_catalog.regclass');
+      expect(text).not.toContain('sallyport.v');
+      expect(await outcome(text)).not.toContain('sallyport');
+    }
+  }
+  for (const explain of ['explain analyze', 'explain (analyze, costs off)'])
+    expect(await leaves(`${explain} ${read.view}`)).toContain('sallyport.v');
+});

@@ -17,8 +17,9 @@ export const outdated = (relation: string): string => `sallyport: ${relation} ha
  * are made of others (of a view, generated, inherited), all of that is compared, once for each run.
  *
  * @param below What a view's query reads.
+ * @param isRun False where it is only planned: then no row is read, and what is compared once for each run is left out.
  */
-export function unchanged(relation: Relation, below: readonly Relation[]): string | undefined {
+export function unchanged(relation: Relation, below: readonly Relation[], isRun: boolean): string | undefined {
   const { oid, version } = relation;
   if (version === undefined) return undefined;
   const name = string(`${quoteName(relation.schema)}.${quoteName(relation.name)}`);
@@ -27,7 +28,7 @@ export function unchanged(relation: Relation, below: readonly Relation[]): strin
     relation.definition !== undefined ||
     version.oids.length > 1 ||
     relation.columns.some(({ generated }) => generated !== undefined);
-  const conditions = isDerived ? [isSame, isAsRead([relation, ...below])] : [isSame];
+  const conditions = isDerived && isRun ? [isSame, isAsRead([relation, ...below])] : [isSame];
   return `CAST(CASE WHEN ${conditions.join(' AND ')} THEN 'true' ELSE ${string(outdated(qualified(relation)))} END AS pg_catalog.bool)`;
 }
 
