@@ -11,8 +11,10 @@ import {
   type Named,
   type Path,
   type Relation,
+  type Routine,
   type Wanted,
 } from '../sql/catalog.js';
+import { namesInBody } from '../sql/bodies.js';
 import { namesIn } from '../sql/lineage.js';
 import { Answers, needsPath, wantedOf } from '../sql/names.js';
 import { Forms, Retelling } from '../sql/forms.js';
@@ -48,7 +50,7 @@ interface Entry {
   until_ms: number;
 }
 
-/** Names of one statement that are looked for in the queries of views. */
+/** Names of one statement that are looked for in the queries of views and the bodies of functions. */
 export const names_in_views_max = 20_000;
 /** Views over views: each turn asks for what the last one's definitions name, and then for what these reach. */
 const rounds_max = 64;
@@ -403,8 +405,12 @@ function ends({ kind, body }: { readonly kind: string; readonly body: object }):
   );
 }
 
-/** The names in a view's query. */
+/** The names in a view's query, and in the bodies of functions. */
 function inside(want: Wanted, named: Named | undefined): readonly Wanted[] {
+  if (want.kind === 'function')
+    return ((named?.value ?? []) as readonly Routine[]).flatMap(({ body }) =>
+      body === undefined ? [] : namesInBody(body),
+    );
   if (want.kind !== 'relation' || named?.value === undefined) return [];
   const { definition } = named.value as Relation;
   return definition === undefined ? [] : namesIn(definition);

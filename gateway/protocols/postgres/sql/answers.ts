@@ -1,4 +1,4 @@
-import type { CatalogColumn, Named, NameKind, Relation } from './catalog.js';
+import type { Body, CatalogColumn, Named, NameKind, Relation } from './catalog.js';
 import { isKnownRaw, labelOf, unknownOf, type RawFunction } from './extensions.js';
 import { isKnown } from './functions.js';
 import { domain_columns_max, heirs_max } from './queries.js';
@@ -27,6 +27,7 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
           types,
           reached,
           isPreferring,
+          body,
         ]) => ({
           schema,
           name,
@@ -40,6 +41,7 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
           reached: reached ?? [],
           isVariadic,
           isPreferring,
+          body: readBody(body ?? undefined),
         }),
       );
     case 'operator':
@@ -84,7 +86,10 @@ type RawRoutine = [
   types: number[] | null,
   reached: boolean[] | null,
   isPreferring: boolean,
+  body: RawBody | null,
 ];
+/** NULL for what the server cannot print. */
+type RawBody = [text: string | null, isTree: boolean, parameters: string[] | null];
 type RawOperator = [
   schema: string,
   left: number,
@@ -102,6 +107,10 @@ type RawType = [
   own: RawFunction[] | null,
   columns?: [relation: string, kind: string, column: string][] | null,
 ];
+
+const readBody = (
+  [text, isTree, parameters]: RawBody | readonly [null, false, null] = [null, false, null],
+): Body | undefined => (text === null ? undefined : { text, isTree, parameters: parameters ?? [] });
 
 type RawColumn = [
   name: string,

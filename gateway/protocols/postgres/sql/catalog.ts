@@ -154,6 +154,17 @@ export interface Routine {
   readonly isVariadic: boolean;
   /** It takes a type of somebody's own that the server would sooner make of a literal than text. */
   readonly isPreferring: boolean;
+  /** Of one whose body may be looked into: see bodies.ts. */
+  readonly body: Body | undefined;
+}
+
+/** The body of a function in SQL. */
+export interface Body {
+  /** As the function has it; or as the server prints it where it is kept as a tree, with BEGIN ATOMIC or RETURN. */
+  readonly text: string;
+  readonly isTree: boolean;
+  /** The names of its parameters; none where they have none. */
+  readonly parameters: readonly string[];
 }
 
 export interface Operator {

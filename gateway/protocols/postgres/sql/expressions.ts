@@ -22,7 +22,7 @@ import { fieldCall } from './fields.js';
 import { isKnownRoutine, mayMoveNames, special } from './functions.js';
 import { impliedOperators, split } from './names.js';
 import { implied, operators } from './operators.js';
-import { overloads } from './overloads.js';
+import { isPlainCall, overloads } from './overloads.js';
 import {
   columnOf,
   merge,
@@ -360,14 +360,20 @@ function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value 
   const foreign = candidates.filter(
     (routine) => !isKnownRoutine(routine) && !(routine.schema === 'pg_catalog' && special.has(name)),
   );
-  const unknown = [...new Set(foreign.map((routine) => `${routine.schema}.${routine.name}`))];
-  if (unknown.length > 0 || labels.length === 0) for (const value of values) used(context, value, 'argument');
+  const inside: Value[] = [];
+  const closed = foreign.filter((routine) => {
+    const value = isPlainCall(body) ? context.body(routine, values) : undefined;
+    if (value !== undefined) inside.push(value);
+    return value === undefined;
+  });
+  const unknown = [...new Set(closed.map((routine) => `${routine.schema}.${routine.name}`))];
+  if (foreign.length > 0 || labels.length === 0) for (const value of values) used(context, value, 'argument');
   const rest: Value[] = [];
   for (const sort of body.agg_order ?? [])
     rest.push(expression(context, sort, scope, body.agg_within_group ? use : use === 'flow' ? 'order' : use));
   rest.push(expression(context, body.agg_filter, scope, 'predicate'));
   if (body.over !== undefined) rest.push(window(context, body.over, scope));
-  const origins = merge([...values, ...rest.slice(0, body.agg_within_group ? undefined : 0)]).origins;
+  const origins = merge([...values, ...inside, ...rest.slice(0, body.agg_within_group ? undefined : 0)]).origins;
 
   for (const label of labels) facts.function(label);
   // f(x) is a cast where f is a type and no function takes exactly an x.

@@ -70,6 +70,8 @@ export class Facts {
   /** Columns that flowed into a sub-query's output: listed as output where nothing else used them. */
   readonly #flowed = new Map<string, string>();
   readonly #used = new Set<string>();
+  /** Bodies of functions, whose names are looked for as they run. */
+  #hasBodies = false;
   /** Columns of the views that are read, by their full names: what uses them uses what they are made of. */
   readonly #through = new Map<string, ViewColumn>();
   readonly #lineage: (relation: Relation) => ViewLineage | undefined;
@@ -145,6 +147,37 @@ export class Facts {
     this.#functions.add(name);
     this.opaque(because);
     if (mayMoveNames(name)) this.movesAnything = true;
+  }
+
+  /** Takes over what the body of a function touches. @param via How the function is called in a fact: `app.total()`. */
+  absorb(body: Facts, via: string): void {
+    this.#hasBodies = true;
+    for (const { name, access, type } of body.#relations.values()) {
+      this.#relations.set(`${access}\0${name}\0${via}`, { name, access, type, via });
+      this.#bound();
+    }
+    for (const { name, use, access } of body.#columns.values()) this.#column(name, use, access, via);
+    for (const name of body.#flowed.keys()) if (!body.#used.has(name)) this.#column(name, 'output', 'read', via);
+    for (const name of body.#functions) this.#functions.add(name);
+    for (const name of body.#settings) this.#settings.add(name);
+    for (const resource of body.#others.values()) this.other({ ...resource, via });
+  }
+
+  /** It does nothing but read, and all of it is known. */
+  get isPlainRead(): boolean {
+    return (
+      !this.isOpaque &&
+      this.isResolved &&
+      (this.action === 'session' || this.action === 'read') &&
+      !this.movesPath &&
+      !this.movesAnything &&
+      !this.readsAnySetting &&
+      [...this.#relations.values()].every(({ access }) => access === 'read')
+    );
+  }
+
+  get functions(): ReadonlySet<string> {
+    return this.#functions;
   }
 
   setting(name: string, access: 'use' | 'administer' | 'read'): void {
@@ -279,6 +312,8 @@ export class Facts {
 
   /** `database` stands in where nothing else is touched. */
   finish(fingerprint: string, database: string): { facts: StatementFacts; resources: Resource[] } {
+    if (this.#hasBodies && this.movesPath)
+      this.opaque('names in the body of a function may mean something else by the time that it runs');
     for (const name of this.#flowed.keys()) if (!this.#used.has(name)) this.column(name, 'output', 'read');
     const unresolved = [...this.#unresolved];
     const resources: Resource[] = [];

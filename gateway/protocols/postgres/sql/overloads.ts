@@ -18,8 +18,7 @@ export function overloads(
   { call, schema, count, types, path }: Call,
 ): readonly Routine[] {
   const fitting = routines.filter((routine) => count >= routine.arguments_min && count <= routine.arguments_max);
-  // Names and VARIADIC say otherwise which argument is which.
-  const isPlain = !call.func_variadic && !call.agg_within_group && !call.args?.some((arg) => as(arg, 'NamedArgExpr'));
+  const isPlain = isPlainCall(call);
   const possible = isPlain ? fitting.filter((routine) => types.every((type, at) => takes(routine, type, at))) : fitting;
   if (possible.length === 0) return fitting.length > 0 ? fitting : routines;
   if (!isPlain || schema !== undefined || !isServerFirst(path)) return possible;
@@ -28,6 +27,10 @@ export function overloads(
     ? own
     : possible;
 }
+
+/** Names and VARIADIC say otherwise which argument is which. */
+export const isPlainCall = (call: FuncCall): boolean =>
+  !call.func_variadic && !call.agg_within_group && !call.args?.some((arg) => as(arg, 'NamedArgExpr'));
 
 interface Call {
   readonly call: FuncCall;

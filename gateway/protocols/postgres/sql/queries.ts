@@ -21,7 +21,7 @@ export const heirs_max = 1_000;
 /** Columns of one domain that are told one by one; a statement that is about more is opaque. */
 export const domain_columns_max = 1_000;
 
-/** A view's definition is read up to this length; what a longer one does with its columns is not known. */
+/** A view's definition, or a function's body, is read up to this length; what a longer one does is not known. */
 export const definition_chars_max = 65_536;
 
 /** Rows of (i, s, n) out of a pair of array parameters. */
@@ -338,11 +338,25 @@ const argumentsOf = (fn: string): string => {
     ${made} and exists ${each('', ` join pg_catalog.pg_type z on z.oid ${eq} a.type and z.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and z.typispreferred`)}`;
 };
 
+/**
+ * The body of a function in SQL (language 14) that is looked into: it only reads, as whoever calls it and along the session's
+ * search_path; nothing runs beside it, to make up for arguments, or to make its result of what the body hands out.
+ */
+const bodyOf = (
+  fn: string,
+): string => `case when ${fn}.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and ${fn}.prolang ${eq} 14::pg_catalog.oid
+      and ${fn}.prokind ${eq} 'f' and ${fn}.provolatile OPERATOR(pg_catalog.<>) 'v' and not ${fn}.prosecdef and ${fn}.proconfig is null
+      and ${fn}.pronargdefaults ${eq} 0 and ${fn}.provariadic ${eq} 0::pg_catalog.oid and ${fn}.proargmodes is null
+      and not exists (select from pg_catalog.pg_cast x where x.casttarget ${eq} ${fn}.prorettype and x.castcontext OPERATOR(pg_catalog.<>) 'e'
+        and x.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) then (
+    select pg_catalog.json_build_array(case when pg_catalog.length(b.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then b.text end, b.is_tree, ${fn}.proargnames)
+    from (select coalesce(t.text, ${fn}.prosrc), t.text is not null from (select pg_catalog.pg_get_function_sqlbody(${fn}.oid)) as t(text)) as b(text, is_tree)) end`;
+
 const functionRows = (
   first: number,
 ): string => `select 'function', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, f.proname, f.prokind, f.pronargs, f.pronargdefaults,
     f.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, f.prorettype::pg_catalog.int8, f.proretset, ${ownerOf('f')},
-    ${argumentsOf('f')}) order by p.ord, f.oid)::pg_catalog.text
+    ${argumentsOf('f')}, ${bodyOf('f')}) order by p.ord, f.oid)::pg_catalog.text
   from (${wanted(first)}) w
   join pg_catalog.pg_proc f on f.proname ${eq} w.n
   join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace

@@ -1,7 +1,7 @@
 import type { Use } from '#engine';
 import type { RangeVar, SelectStmt } from 'libpg-query';
 import type { Wrapped } from './ast.js';
-import type { Relation } from './catalog.js';
+import type { Relation, Routine } from './catalog.js';
 import { qualified, type Access, type Facts } from './facts.js';
 import type { Names } from './names.js';
 import type { Recorder } from './recorder.js';
@@ -200,7 +200,8 @@ export function relationSource(
         `${prefix}.${name}`,
         ...others.filter((other) => other.has(name)).map((other) => `${other.prefix}.${name}`),
       ]),
-      type: column.type,
+      // 0 where the same string makes the relation.
+      type: column.type === 0 ? undefined : column.type,
       copyOf: `${prefix}.${column.name}`,
     })),
   };
@@ -264,6 +265,12 @@ export interface Context {
   /** SELECT, INSERT, UPDATE, DELETE or MERGE: a CTE's query, or a whole statement. */
   query(node: Wrapped, scope: Scope | undefined, use: Flow): Derived;
   readonly recorder?: Recorder | undefined;
+  /** What earlier statements of the same string made. */
+  readonly made: (schema: string | undefined, name: string) => Relation | undefined;
+  /** Bodies of functions that are looked into, one within the other. */
+  readonly depth: number;
+  /** What a call of a function of somebody's own hands out, where all that its body does is known: it is noted then. */
+  body(routine: Routine, args: readonly Value[]): Value | undefined;
 }
 
 /** Notes a use of all origins. */

@@ -3,6 +3,7 @@ import { actions, type Action, type Resource } from '#engine';
 import type { CreateStmt, RawStmt, TransactionStmt } from 'libpg-query';
 import { StatementError, type Statement, type StatementFacts, type Template } from '../judging/statement.js';
 import { as, strings, walk, type Wrapped } from './ast.js';
+import { bodyValue } from './bodies.js';
 import type { Relation } from './catalog.js';
 import { comment } from './comment.js';
 import { contextOf } from './context.js';
@@ -59,7 +60,7 @@ export function analyse(
     if (raw.stmt === undefined) continue;
     const facts = new Facts((relation) => viewLineage(relation, names));
     const lookUp = (schema: string | undefined, name: string): Relation | undefined => made.get(schema, name);
-    const meaning = statement(contextOf(facts, names, lookUp, recorder(raw)), raw.stmt, () => nothing);
+    const meaning = statement(contextOf(facts, names, lookUp, recorder(raw), bodyValue), raw.stmt, () => nothing);
     all.push({ facts, told: facts.finish('', '').facts });
     if (parsed.statements.length > 1)
       made.ran(raw.stmt, meaning.moves.path || meaning.moves.anything, meaning.moves.catalog, names);
@@ -115,7 +116,7 @@ function build(
     if (raw.stmt === undefined) continue;
     checkDatabases(parsed, raw, place.database);
     const facts = new Facts((relation) => viewLineage(relation, names));
-    const context = contextOf(facts, names, (schema, name) => made.get(schema, name));
+    const context = contextOf(facts, names, (schema, name) => made.get(schema, name), undefined, bodyValue);
     if (made.uncertain && collect(raw.stmt).length > 0)
       facts.opaque('an earlier statement of the same string may have changed what its names mean');
     const meaning = statement(context, raw.stmt, (node, after) =>

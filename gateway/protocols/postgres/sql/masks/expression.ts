@@ -36,7 +36,7 @@ export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, masked: 
   const column = settled(masked);
   const parameters: Readonly<Record<string, unknown>> = mask.parameters ?? {};
   const problem = parametersProblem(mask.with, parameters);
-  if (problem !== undefined) throw new MaskError('mask_unfit', problem);
+  if (problem !== undefined) throw unfit(mask.with, masked, problem);
   switch (mask.with) {
     case 'null':
       return nullOf(column);
@@ -55,6 +55,9 @@ export function maskExpression(mask: Pick<Mask, 'with' | 'parameters'>, masked: 
   }
 }
 
+const unfit = (mask: string, column: MaskColumn, why: string): MaskError =>
+  new MaskError('mask_unfit', `${mask} does not fit ${column.name} of type ${column.typeText}: ${why}`);
+
 /** Total: '***' where the type holds it, else NULL. Neither depends on the value, NULL or not. */
 function redact(column: MaskColumn, { label }: RedactParameters): string {
   if (isText(column) && textLength(column) >= stars.length) {
@@ -64,9 +67,10 @@ function redact(column: MaskColumn, { label }: RedactParameters): string {
   }
   if (column.labels !== undefined && label !== undefined) {
     if (!column.labels.includes(label))
-      throw new MaskError(
-        'mask_unfit',
-        `${column.name} of type ${column.typeText} has no label "${label}" to show: it has ${column.labels.slice(0, labels_named_max).join(', ')}`,
+      throw unfit(
+        'redact',
+        column,
+        `it has no label "${label}" to show, only ${column.labels.slice(0, labels_named_max).join(', ')}`,
       );
     return cast(column, string(label));
   }

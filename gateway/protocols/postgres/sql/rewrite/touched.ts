@@ -106,7 +106,20 @@ export class Touched {
     for (const view of this.#written) this.#view(view);
   }
 
+  /** A function's body reads it: nothing can be put there. */
+  #inBody(name: string, via: string): void {
+    if (this.#obliged.filters(name).length > 0)
+      throw new RewriteRefusal('filter_unenforceable', `the filter of ${name} cannot be put into the body of ${via}`);
+    const column = this.#facts.columns.find((each) => each.via === via && this.#obliged.mask(each.name) !== undefined);
+    if (column !== undefined)
+      throw refuse(`${via} reads the masked column ${column.name} in its body, where no mask can be put`);
+  }
+
   #covered({ name, via, access }: RelationFact): void {
+    if (via?.endsWith('()')) {
+      this.#inBody(name, via);
+      return;
+    }
     if (via === undefined && this.#named.has(name)) return;
     const filtered = this.#obliged.filters(name).length > 0;
     const isRelative = via === undefined || this.#tables.has(via) || this.#parents.has(via) || this.#heirs.has(via);
