@@ -97,12 +97,14 @@ function collect(channel: ClientChannel): Promise<Outcome> {
 async function run(command: string, options: Options & { input?: Buffer } = {}): Promise<Outcome> {
   const client = await open(options);
   try {
-    const channel = await new Promise<ClientChannel>((resolve, reject) => {
-      client.exec(command, (error, opened) => (error ? reject(error) : resolve(opened)));
+    // At once: the exit may be told in the same breath.
+    return await new Promise<Outcome>((resolve, reject) => {
+      client.exec(command, (error, channel) => {
+        if (error) return reject(error);
+        resolve(collect(channel));
+        channel.end(options.input);
+      });
     });
-    const outcome = collect(channel);
-    channel.end(options.input);
-    return await outcome;
   } finally {
     client.end();
   }
@@ -197,14 +199,14 @@ describe('shells and terminals', () => {
   test('are opened where policy allows them, with their size', async () => {
     const client = await open({ token: all });
     try {
-      const channel = await new Promise<ClientChannel>((resolve, reject) => {
-        client.shell({ rows: 24, cols: 80, term: 'xterm' }, (error, opened) =>
-          error ? reject(error) : resolve(opened),
-        );
+      const outcome = await new Promise<Outcome>((resolve, reject) => {
+        client.shell({ rows: 24, cols: 80, term: 'xterm' }, (error, channel) => {
+          if (error) return reject(error);
+          resolve(collect(channel));
+          channel.end('echo typed\nexit 3\n');
+        });
       });
-      const outcome = collect(channel);
-      channel.end('echo typed\nexit 3\n');
-      expect(await outcome).toMatchObject({ stdout: 'typed\n', code: 3 });
+      expect(outcome).toMatchObject({ stdout: 'typed\n', code: 3 });
       expect(host.log).toContain('pty 80x24');
     } finally {
       client.end();
@@ -214,10 +216,10 @@ describe('shells and terminals', () => {
   test('are refused where it does not', async () => {
     const client = await open();
     try {
-      const channel = await new Promise<ClientChannel>((resolve, reject) => {
-        client.shell((error, opened) => (error ? reject(error) : resolve(opened)));
+      const outcome = await new Promise<Outcome>((resolve, reject) => {
+        client.shell((error, channel) => (error ? reject(error) : resolve(collect(channel))));
       });
-      expect(await collect(channel)).toMatchObject({ code: 126 });
+      expect(outcome).toMatchObject({ code: 126 });
     } finally {
       client.end();
     }

@@ -25,7 +25,8 @@ export interface SshHost {
   close(): Promise<void>;
 }
 
-export async function startSshHost(folder: string): Promise<SshHost> {
+/** @param runs False: commands are written down and end at once with 0. Nothing outside of the folder is ever changed. */
+export async function startSshHost(folder: string, { runs = true } = {}): Promise<SshHost> {
   const key = ssh2.utils.generateKeyPairSync('ed25519');
   const parsed = ssh2.utils.parseKey(key.public);
   if (parsed instanceof Error) throw parsed;
@@ -73,7 +74,12 @@ export async function startSshHost(folder: string): Promise<SshHost> {
     });
     session.on('exec', (accept, _reject, { command }) => {
       log.push(`exec ${command}`);
-      child = run(accept(), ['-c', command], environment);
+      if (runs) child = run(accept(), ['-c', command], environment);
+      else {
+        const channel = accept();
+        channel.exit(0);
+        channel.end();
+      }
     });
     session.on('shell', (accept) => {
       log.push('shell');
@@ -86,6 +92,7 @@ export async function startSshHost(folder: string): Promise<SshHost> {
   }
 
   function run(channel: ServerChannel, args: readonly string[], environment: Record<string, string>) {
+    if (!runs) throw new Error('this host runs nothing');
     const child = spawn('sh', args, { cwd: folder, detached: true, env: { ...process.env, ...environment } });
     running.add(child);
     child.stdout.pipe(channel, { end: false });
@@ -128,6 +135,12 @@ function serveFiles(sftp: SFTPWrapper, folder: string, log: string[]): void {
   const open = new Map<number, { readonly file?: fs.FileHandle; readonly path: string; listed?: boolean }>();
   let next = 0;
   const at = (path: string) => posix.resolve(folder, path);
+  /** A path that may be changed: what a test gets wrong must not cost whoever runs it a file. */
+  const inside = (path: string) => {
+    const whole = at(path);
+    if (whole !== folder && !whole.startsWith(`${folder}/`)) throw new Error(`${whole} is not the tests' own`);
+    return whole;
+  };
   const handleOf = (buffer: Buffer) => open.get(buffer.readUInt32BE(0));
   const give = (id: number, entry: { file?: fs.FileHandle; path: string }) => {
     const handle = Buffer.alloc(4);
@@ -145,7 +158,7 @@ function serveFiles(sftp: SFTPWrapper, folder: string, log: string[]): void {
     sftp.on(name as 'RENAME', (id: number, path: string, to: string) => {
       note(name.toLowerCase(), path);
       answer(id, async () => {
-        await work(at(path), typeof to === 'string' ? at(to) : '');
+        await work(inside(path), typeof to === 'string' ? inside(to) : '');
         sftp.status(id, codes.OK);
       });
     });
@@ -153,7 +166,8 @@ function serveFiles(sftp: SFTPWrapper, folder: string, log: string[]): void {
   sftp.on('OPEN', (id, path, flags, attributes) => {
     note('open', path);
     answer(id, async () => {
-      const file = await fs.open(at(path), ssh2.utils.sftp.flagsToString(flags) ?? 'r', attributes.mode);
+      const how = ssh2.utils.sftp.flagsToString(flags) ?? 'r';
+      const file = await fs.open(how === 'r' ? at(path) : inside(path), how, attributes.mode);
       give(id, { file, path: at(path) });
     });
   });
@@ -213,7 +227,7 @@ function serveFiles(sftp: SFTPWrapper, folder: string, log: string[]): void {
   sftp.on('SETSTAT', (id, path, { mode }) => {
     note('setstat', path);
     answer(id, async () => {
-      if (mode !== undefined) await fs.chmod(at(path), mode);
+      if (mode !== undefined) await fs.chmod(inside(path), mode);
       sftp.status(id, codes.OK);
     });
   });
@@ -237,7 +251,7 @@ function serveFiles(sftp: SFTPWrapper, folder: string, log: string[]): void {
   sftp.on('SYMLINK', (id, link, target) => {
     note('symlink', link);
     answer(id, async () => {
-      await fs.symlink(target, at(link));
+      await fs.symlink(target, inside(link));
       sftp.status(id, codes.OK);
     });
   });

@@ -88,7 +88,7 @@ class Forwardings {
         allowed.settle({ status: 'error' });
         return reject();
       }
-      join(accept(), upstream, (bytes) => allowed.settle({ status: 'ok', bytes }));
+      join(halfOpen(accept()), upstream, (bytes) => allowed.settle({ status: 'ok', bytes }));
     });
   }
 
@@ -139,14 +139,14 @@ class Forwardings {
     client.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
       if (!this.#remote.has(`${destIP}:${destPort}`)) return reject();
       this.#connection.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) => {
-        if (!error) join(channel, accept(), () => undefined);
+        if (!error) join(halfOpen(channel), accept(), () => undefined);
         else reject();
       });
     });
     client.on('unix connection', ({ socketPath }, accept, reject) => {
       if (!this.#remote.has(socketPath)) return reject();
       this.#connection.openssh_forwardOutStreamLocal(socketPath, (error, channel) => {
-        if (!error) join(channel, accept(), () => undefined);
+        if (!error) join(halfOpen(channel), accept(), () => undefined);
         else reject();
       });
     });
@@ -159,7 +159,14 @@ interface RequestInfo {
   readonly socketPath?: string;
 }
 
-/** Both directions, until both have ended or one is gone. */
+/** The library closes a server's channel with its end of data, while the client may still send. */
+function halfOpen(channel: ServerChannel): ServerChannel {
+  channel.removeAllListeners('prefinish').removeAllListeners('finish');
+  channel.once('finish', () => void channel.eof());
+  return channel;
+}
+
+/** Both directions, until both have ended or one is gone. What came before an end is delivered before it. */
 function join(one: Duplex, other: Duplex, ended: (bytes: number) => void): void {
   let bytes = 0;
   let open = 2;
@@ -168,12 +175,22 @@ function join(one: Duplex, other: Duplex, ended: (bytes: number) => void): void 
   });
   one.pipe(other);
   other.pipe(one);
-  const close = () => {
-    open -= 1;
-    one.destroy();
-    other.destroy();
-    if (open === 0) ended(bytes);
+  const follow = (gone: Duplex, left: Duplex) => {
+    const close = () => {
+      if (left.destroyed) return;
+      left.end(() => left.destroy());
+    };
+    gone.once('close', () => {
+      open -= 1;
+      if (open === 0) ended(bytes);
+      if (gone.readableEnded || gone.destroyed) close();
+      else gone.once('end', close);
+    });
+    gone.on('error', () => {
+      gone.destroy();
+      left.destroy();
+    });
   };
-  one.once('close', close).on('error', () => one.destroy());
-  other.once('close', close).on('error', () => other.destroy());
+  follow(one, other);
+  follow(other, one);
 }

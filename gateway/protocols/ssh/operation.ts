@@ -32,8 +32,14 @@ export function connectOperation(place: Place): Operation {
   return make('connect', [hostOf(place)], false, { request: 'connect', ...place });
 }
 
+export interface ExecOperation {
+  readonly operation: Operation;
+  /** What is sent: every word in quotes where all is known, else what the client said. */
+  readonly sent: string;
+}
+
 /** A command line. What it does is the strongest of what its commands do; what is not known of one is not known of all. */
-export function execOperation(place: Place, command: string, { terminal, environment }: Surroundings): Operation {
+export function execOperation(place: Place, command: string, { terminal, environment }: Surroundings): ExecOperation {
   const structure = readShell(command);
   const because = [...structure.because];
   // Where bytes were no UTF-8, other bytes would leave than those that were judged.
@@ -48,7 +54,8 @@ export function execOperation(place: Place, command: string, { terminal, environ
   const commands = structure.commands.map(({ argv, redirections }, index) => {
     if (argv[0] === 'cd') {
       folder = absolute(argv[1] ?? '~', folder);
-      if (index > 0 || argv.length > 2) because.push('it changes its folder in between, so that names are not known');
+      if (index > 0 || argv.length > 2 || !structure.inFolder)
+        because.push('it changes its folder in between, so that names are not known: begin with cd FOLDER &&');
     }
     const effect = argv.length === 0 ? { action: 'read' as const, files: [] } : effectOf(argv, terminal);
     let own: Action = effect.action;
@@ -70,7 +77,7 @@ export function execOperation(place: Place, command: string, { terminal, environ
     };
   });
   const opaque = because.length > 0;
-  return make(opaque ? stronger(action, 'execute') : action, [...resources.values()], opaque, {
+  const operation = make(opaque ? stronger(action, 'execute') : action, [...resources.values()], opaque, {
     request: 'exec',
     ...place,
     terminal,
@@ -79,6 +86,7 @@ export function execOperation(place: Place, command: string, { terminal, environ
     commands,
     ...(opaque ? { because: [...new Set(because)] } : {}),
   });
+  return { operation, sent: opaque ? command : (structure.quoted ?? command) };
 }
 
 /** /etc/passwd, ~/notes: without "." and "//"; ".." stays where it leads out of the login's folder. */

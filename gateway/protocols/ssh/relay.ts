@@ -1,5 +1,38 @@
 import type { ClientChannel, ServerChannel } from 'ssh2';
+import { UpstreamError } from '../../errors.js';
 import type { Result } from '../../protocol.js';
+
+interface Exit {
+  readonly code: number | null;
+  readonly signal?: string;
+  readonly dumped?: boolean;
+  readonly said?: string;
+}
+
+/** How commands ended that the host ran for the gateway. */
+const exits = new WeakMap<ClientChannel, Exit>();
+
+/**
+ * A channel of the host. Its exit is watched from the first moment: a host may say in one breath that it has begun a
+ * command and how that ended.
+ *
+ * @throws UpstreamError where the host refuses.
+ */
+export function opened(
+  open: (done: (error: Error | undefined, channel: ClientChannel) => void) => unknown,
+): Promise<ClientChannel> {
+  return new Promise((resolve, reject) => {
+    open((error, channel) => {
+      if (error !== undefined && error !== null)
+        return reject(new UpstreamError(`the host refused: ${error.message}`, { cause: error }));
+      channel.on('exit', (code: number | null, signal?: string, dumped?: string | boolean, said?: string) => {
+        const dump = dumped === true || dumped === 'true';
+        exits.set(channel, { code, ...(signal === undefined ? {} : { signal, dumped: dump, said: said ?? '' }) });
+      });
+      resolve(channel);
+    });
+  });
+}
 
 /**
  * One channel of the client joined with one of the host: both directions, standard error apart, the end of input, the exit
@@ -12,9 +45,6 @@ export function relay(
   settle: (result: Result) => void,
 ): void {
   let bytes = 0;
-  let exit:
-    | { readonly code: number | null; readonly signal?: string; readonly dumped?: boolean; readonly said?: string }
-    | undefined;
   let over = false;
   const count = (chunk: Buffer) => {
     bytes += chunk.length;
@@ -24,12 +54,6 @@ export function relay(
   client.pipe(upstream);
   upstream.pipe(client, { end: false });
   upstream.stderr.pipe(client.stderr, { end: false });
-  upstream.on('exit', (code: number | null, signal?: string, dumped?: string | boolean, said?: string) => {
-    exit = {
-      code,
-      ...(signal === undefined ? {} : { signal, dumped: dumped === true || dumped === 'true', said: said ?? '' }),
-    };
-  });
 
   const finish = (result: Result) => {
     if (over) return;
@@ -37,6 +61,7 @@ export function relay(
     settle(result);
   };
   upstream.once('close', () => {
+    const exit = exits.get(upstream);
     finish(resultOf(exit, bytes));
     // Everything that came is written before the end is told.
     client.stderr.end(() => {
@@ -64,7 +89,7 @@ export function relay(
   upstream.on('error', fail);
 }
 
-function resultOf(exit: { readonly code: number | null; readonly signal?: string } | undefined, bytes: number): Result {
+function resultOf(exit: Exit | undefined, bytes: number): Result {
   if (exit === undefined) return { status: 'lost', bytes };
   const code = exit.signal ?? String(exit.code ?? '');
   return { status: exit.code === 0 ? 'ok' : 'error', code, bytes };

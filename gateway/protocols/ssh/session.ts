@@ -1,15 +1,14 @@
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, Connection, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
-import { UpstreamError } from '../../errors.js';
-import type { Session } from '../../protocol.js';
+import type { Operation, Session } from '../../protocol.js';
 import type { SshUpstream } from './config.js';
 import { exitDenied, exitFailed, failure, line } from './enforce.js';
 import { forward } from './forwarding.js';
 import { connectOperation, execOperation, shellOperation, subsystemOperation, type Place } from './operation.js';
 import { permit } from './permit.js';
-import { relay } from './relay.js';
+import { opened, relay } from './relay.js';
 import { SftpGate } from './sftp.js';
-import { harmlessVariable } from './shell/structure.js';
+import { harmlessValue, harmlessVariable } from './shell/structure.js';
 import { connectUpstream } from './upstream.js';
 
 /** One client, signed in: its channels, each of which is judged for itself. */
@@ -100,7 +99,7 @@ export class SshSession {
    */
   async run(
     channel: ServerChannel,
-    operation: ReturnType<typeof execOperation>,
+    operation: Operation,
     open: (client: Client) => Promise<ClientChannel>,
   ): Promise<ClientChannel | undefined> {
     const gone = this.#follow(channel);
@@ -177,7 +176,8 @@ class Channel {
   constructor(session: ClientSession, owner: SshSession) {
     this.#owner = owner;
     session.on('env', (accept, reject, { key, val }: { key: string; val: string }) => {
-      const known = harmlessVariable.test(key) && Object.keys(this.#environment).length < variables_max;
+      const harmless = harmlessVariable.test(key) && harmlessValue.test(val);
+      const known = harmless && Object.keys(this.#environment).length < variables_max;
       if (known) this.#environment[key] = val;
       answer(known, accept, reject);
     });
@@ -213,9 +213,9 @@ class Channel {
   }
 
   async #exec(channel: ServerChannel, command: string): Promise<void> {
-    const operation = execOperation(this.#owner.place, command, this.#surroundings);
+    const { operation, sent } = execOperation(this.#owner.place, command, this.#surroundings);
     this.#upstream = await this.#owner.run(channel, operation, (client) =>
-      opened((done) => client.exec(command, this.#options, done)),
+      opened((done) => client.exec(sent, this.#options, done)),
     );
   }
 
@@ -237,15 +237,3 @@ class Channel {
 const answer = (yes: boolean, accept: (() => void) | undefined, reject: (() => void) | undefined) =>
   // Typed as always there; absent where the client wants no answer.
   yes ? accept?.() : reject?.();
-
-/** @throws UpstreamError where the host refuses. */
-export function opened(
-  open: (done: (error: Error | undefined, channel: ClientChannel) => void) => unknown,
-): Promise<ClientChannel> {
-  return new Promise((resolve, reject) => {
-    open((error, channel) => {
-      if (error === undefined || error === null) resolve(channel);
-      else reject(new UpstreamError(`the host refused: ${error.message}`, { cause: error }));
-    });
-  });
-}

@@ -54,14 +54,15 @@ interface Shape {
   readonly opens?: 'file' | 'directory';
 }
 
-const reading = { action: 'read', access: 'read' } as const;
+/** Names, sizes and times, not what is in files. */
+const looking = { action: 'read', access: 'use' } as const;
 
 const shapes: Readonly<Record<number, Shape>> = {
-  [packetTypes.lstat]: { operation: 'lstat', ...reading, onLink: true },
-  [packetTypes.stat]: { operation: 'stat', ...reading },
-  [packetTypes.opendir]: { operation: 'opendir', ...reading, opens: 'directory' },
-  [packetTypes.realpath]: { operation: 'realpath', ...reading },
-  [packetTypes.readlink]: { operation: 'readlink', ...reading, onLink: true },
+  [packetTypes.lstat]: { operation: 'lstat', ...looking, onLink: true },
+  [packetTypes.stat]: { operation: 'stat', ...looking },
+  [packetTypes.opendir]: { operation: 'opendir', ...looking, opens: 'directory' },
+  [packetTypes.realpath]: { operation: 'realpath', ...looking },
+  [packetTypes.readlink]: { operation: 'readlink', ...looking, onLink: true },
   [packetTypes.remove]: { operation: 'remove', action: 'delete', access: 'delete', onLink: true },
   [packetTypes.mkdir]: { operation: 'mkdir', action: 'write', access: 'insert', onLink: true },
   [packetTypes.rmdir]: { operation: 'rmdir', action: 'delete', access: 'delete', onLink: true },
@@ -77,7 +78,7 @@ const extended: Readonly<Record<string, Shape>> = {
     onLink: true,
   },
   'hardlink@openssh.com': { operation: 'hardlink', action: 'write', access: 'read', toAccess: 'insert', onLink: true },
-  'statvfs@openssh.com': { operation: 'statvfs', ...reading },
+  'statvfs@openssh.com': { operation: 'statvfs', ...looking },
   'lsetstat@openssh.com': { operation: 'setstat', action: 'write', access: 'update', onLink: true },
 };
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { posix } from 'node:path';
+import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, ServerChannel, SFTPWrapper } from 'ssh2';
 import { ProtocolError, UpstreamError } from '../../errors.js';
@@ -7,7 +8,7 @@ import type { Result, Session } from '../../protocol.js';
 import { Fields, packetTypes, PacketReader, status, statusCodes, versionWith, type Packet } from './codec.js';
 import { fileOperation, type Place } from './operation.js';
 import { permit, type Permit } from './permit.js';
-import { opened } from './session.js';
+import { opened } from './relay.js';
 import {
   changesOwner,
   extensionsOnHandles,
@@ -102,7 +103,7 @@ export class SftpGate {
 
   async #fromClient(): Promise<void> {
     const reader = new PacketReader();
-    for await (const chunk of this.#parts.channel as AsyncIterable<Buffer>) {
+    for await (const chunk of chunksOf(this.#parts.channel)) {
       for (const packet of reader.read(chunk)) {
         const bytes = await this.#request(packet);
         if (bytes !== undefined) await this.#write(this.#upstream, bytes);
@@ -112,7 +113,7 @@ export class SftpGate {
 
   async #fromHost(): Promise<void> {
     const reader = new PacketReader();
-    for await (const chunk of this.#upstream as AsyncIterable<Buffer>) {
+    for await (const chunk of chunksOf(this.#upstream)) {
       for (const packet of reader.read(chunk)) await this.#write(this.#parts.channel, this.#answer(packet));
     }
   }
@@ -255,6 +256,10 @@ export class SftpGate {
     await once(stream, 'drain', { signal: this.#parts.gone });
   }
 }
+
+/** What comes until the other side ends its own: the channel stays, for the answer and the exit code. */
+const chunksOf = (channel: ClientChannel | ServerChannel): AsyncIterable<Buffer> =>
+  (channel as Readable).iterator({ destroyOnReturn: false });
 
 function realPath(lookup: SFTPWrapper, path: string): Promise<string | undefined> {
   return new Promise((resolve) =>

@@ -75,6 +75,15 @@ deny contains {"code": "ssh_alias", "message": message} if {
 }
 
 # METADATA
+# title: No second names
+# description: A symbolic link would lead commands where their words don't say.
+# custom:
+#   code: ssh_link
+deny contains {"code": "ssh_link", "message": "a link gives files a name by which policy doesn't know them"} if {
+	input.operation.ssh.sftp.operation in {"symlink", "hardlink"}
+}
+
+# METADATA
 # title: What starts by itself isn't changed
 # description: The system's own folders, units, jobs, and files that begin with a dot.
 # custom:
@@ -113,3 +122,5 @@ _system(name) if {
 _system(name) if name in {"/", "/var", "/home", "/root", "~"}
 
 _system(name) if contains(name, "/.")
+
+_system(name) if contains(concat("", [name, "/"]), "/bin/")

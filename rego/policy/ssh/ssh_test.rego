@@ -65,7 +65,7 @@ test_secrets_and_aliases_are_denied if {
 }
 
 test_system_files_are_not_changed if {
-	every name in ["/etc/crontab", "/usr/bin/ls", "/etc", "/", "~/.profile", "/opt"] {
+	every name in ["/etc/crontab", "/usr/bin/ls", "/etc", "/", "~/.profile", "/opt", "~/bin/ls"] {
 		denied(asked(operator, "write", "exec", [file(name, "update")])) == {"ssh_system_files"}
 	}
 	denied(asked(operator, "write", "exec", [file("/srv/app/x", "update")])) == set()
@@ -76,4 +76,9 @@ test_deletions_wait if {
 		"code": "ssh_delete", "groups": ["operations"], "quorum": 1, "expires": "15m", "reason": "removes /srv/x",
 	}} with input as asked(operator, "delete", "exec", [file("/srv/x", "delete")])
 	ssh.approval == set() with input as asked(operator, "write", "exec", [file("/srv/x", "update")])
+}
+
+test_links_are_not_made if {
+	document := asked(operator, "write", "sftp", [file("/srv/x", "insert")])
+	denied(object.union(document, {"operation": {"ssh": {"sftp": {"operation": "symlink"}}}})) == {"ssh_link"}
 }

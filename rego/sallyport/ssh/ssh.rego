@@ -129,6 +129,14 @@ _alias(name) if {
 _alias(name) if contains(name, "..")
 
 _alias(name) if {
+	startswith(name, "~")
+	not startswith(name, "~/")
+	name != "~"
+}
+
+_alias(name) if name in {"/proc", "/dev"}
+
+_alias(name) if {
 	startswith(name, "/proc/")
 	not name in _plain_proc
 }

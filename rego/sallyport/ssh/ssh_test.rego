@@ -54,10 +54,10 @@ test_secrets if {
 }
 
 test_aliases if {
-	every name in ["/etc/s*", "/etc/shado?", "/etc/[s]hadow", "~/../x", "/proc/self/root/etc/shadow", "/dev/fd/3"] {
+	every name in ["/etc/s*", "/etc/shado?", "/etc/[s]hadow", "~/../x", "/proc/self/root/etc/shadow", "/dev/fd/3", "/proc", "~root/x"] {
 		ssh.aliases == {name} with input as asked("read", false, [file(name, "read")])
 	}
-	every name in ["/var/log/*.log", "/proc/cpuinfo", "/etc/hosts"] {
+	every name in ["/var/log/*.log", "/proc/cpuinfo", "/etc/hosts", "~", "~/notes"] {
 		ssh.aliases == set() with input as asked("read", false, [file(name, "read")])
 	}
 }

@@ -61,8 +61,36 @@ const lists: Reader = (args) => ({
   action: 'read',
   files: operands(args).map((path) => ({ path, access: 'use' })),
 });
-/** Says something of the machine; its arguments name no files. */
-const informs: Reader = () => ({ action: 'read', files: [] });
+/** Gives back what it is told; its arguments name no files. */
+const echoes: Reader = () => ({ action: 'read', files: [] });
+/** Says something of the machine. Whatever looks like a path counts as read. */
+const informs: Reader = (args) => ({
+  action: 'read',
+  files: operands(args)
+    .filter((arg) => /[/~]/u.test(arg))
+    .map((path) => ({ path, access: 'read' })),
+});
+/** Informs; every word without a hyphen is a file that it would read. */
+const informsOf: Reader = (args) => reads(args);
+/** Some shells calculate with what they are given, and run what stands in it. */
+const calm =
+  (reader: Reader): Reader =>
+  (args, terminal, name) =>
+    args.some((arg) => /[$`]/u.test(arg))
+      ? unknown(`${name} may run what stands in its arguments`)
+      : reader(args, terminal, name);
+/** What is below a folder: "/srv/**". */
+const below = (files: ProgramEffect['files']): ProgramEffect['files'] =>
+  files.map((file) =>
+    file.access === 'read' ? { ...file, path: `${file.path === '/' ? '' : file.path.replace(/\/+$/u, '')}/**` } : file,
+  );
+/** With such an option it goes through folders: everything below its operands is meant. */
+const throughOperands =
+  (recursive: RegExp, reader: Reader): Reader =>
+  (args, terminal, name) => {
+    const effect = reader(args, terminal, name);
+    return args.some((arg) => recursive.test(arg)) ? { ...effect, files: below(effect.files) } : effect;
+  };
 /** Reads, unless an option does more. Long options may be shortened: the first letters are compared. */
 const readsUnless =
   (...harmful: readonly RegExp[]): Reader =>
@@ -172,6 +200,8 @@ const journalctl: Reader = (args, terminal, name) => {
 };
 
 const git: Reader = (args, terminal, name) => {
+  const places = args.filter((_, index) => args[index - 1] === '-C');
+  if (places.length > 1) return unknown('git with more than one -C');
   const at = args.findIndex((arg, index) => arg !== '-C' && args[index - 1] !== '-C' && arg !== '--no-pager');
   const [verb = '', ...rest] = at === -1 ? [] : args.slice(at);
   const options: Readonly<Record<string, RegExp>> = {
@@ -193,7 +223,13 @@ const git: Reader = (args, terminal, name) => {
   // "git branch NAME" makes one; "git remote add" and others change it.
   if ((verb === 'branch' || verb === 'remote') && rest.some((arg) => !arg.startsWith('-')))
     return unknown(`git ${verb} ${rest.join(' ')} does more than list`);
-  return paged({ action: 'read', files: [] }, args, terminal, name);
+  // Where there is no repository, git diff compares files: whatever it is told may be one.
+  const [place = '.'] = places;
+  const files = operands(rest)
+    .flatMap((arg) => [arg, ...(arg.includes(':') ? [arg.slice(arg.indexOf(':') + 1)] : [])])
+    .filter((arg) => arg !== '')
+    .map((arg) => ({ path: /^[/~]/u.test(arg) ? arg : `${place}/${arg}`, access: 'read' as const }));
+  return paged({ action: 'read', files }, args, terminal, name);
 };
 
 const sed: Reader = (args) => {
@@ -210,6 +246,15 @@ const tar: Reader = (args) => {
   // A name with a colon is a file of another host, fetched by a program.
   if (rest[0]?.includes(':') === true) return unknown('an archive of another host is fetched by another program');
   return reads(rest);
+};
+
+const grep: Reader = (args, _terminal, name) => {
+  const files = readsUnless(/^-\w*f./u)(args, false, name);
+  if (files.because !== undefined) return files;
+  const patternByOption = args.some((arg) => /^-\w*[ef]|^--(re|fi)/u.test(arg));
+  const read = patternByOption ? files.files : files.files.slice(1);
+  if (!args.some((arg) => /^-\w*[rRd]|^--(r|de|di)/u.test(arg))) return { ...files, files: read };
+  return { ...files, files: below(read.length === 0 ? [{ path: '.', access: 'read' }] : read) };
 };
 
 const date: Reader = (args) => {
@@ -241,7 +286,9 @@ const docker = verbs(
 );
 
 const kill: Reader = (args) => {
-  const other = args.find((arg) => !/^(-[A-Z0-9]+|-s|[A-Z]+|[1-9][0-9]*|-l)$/u.test(arg));
+  const [first = '', ...rest] = args;
+  const signal = /^(-[A-Z]+[A-Z0-9]*|-[0-9]{1,2}|-s|-l)$/u.test(first);
+  const other = (signal ? rest : args).find((arg) => !/^([A-Z]+[A-Z0-9]*|[1-9][0-9]*)$/u.test(arg));
   if (other !== undefined) return unknown(`what kill ${other} ends is not known`);
   const processes = args.filter((arg) => /^[0-9]+$/u.test(arg));
   return {
@@ -273,10 +320,15 @@ const afterOptions =
 /** By what they are told: they read files and write what goes out; they tell of files; they tell of the machine. */
 const plain = {
   pure: `cat head tail wc md5sum sha1sum sha224sum sha256sum sha384sum sha512sum cksum sum b2sum cut tr nl tac rev comm join
-    paste fold fmt expand unexpand column cmp zcat strings od hexdump base64`,
-  lists: 'ls dir stat df basename dirname readlink realpath namei getfacl lsattr findmnt test [ cd',
-  informs: `true false : echo pwd whoami id groups uname uptime arch nproc who w last free vmstat iostat mpstat ps pgrep pidof
-    pstree lsblk lscpu lsmod lspci lsusb lsof netstat seq sleep getent locale which tty logname exit users numfmt`,
+    paste fold fmt expand unexpand column cmp zcat strings od hexdump base64 base32 xxd pr ptx shuf tsort sum expand look iconv bzcat xzcat zstdcat
+    lz4cat readelf nm size objdump diff3 colrm hd`,
+  lists: 'ls dir vdir stat df basename dirname readlink realpath namei getfacl lsattr findmnt cd mountpoint pathchk',
+  echoes: 'true false : echo pwd seq sleep exit numfmt expr factor yes cal',
+  informs: `whoami id groups uname uptime arch nproc free vmstat iostat mpstat pidstat pgrep pidof pstree lsblk lscpu lsmem lsns
+    lsipc lsmod lslocks lslogins modinfo lspci lsusb netstat nstat ethtool locale which whereis type tty logname hostid
+    getconf loginctl timedatectl hostnamectl localectl systemd-detect-virt systemd-cgls swapon dmidecode sensors
+    blkid tload slabtop numastat runlevel`,
+  informsOf: 'who w last lastb users pmap',
 } as const;
 const named = (names: string, reader: Reader) =>
   Object.fromEntries(names.split(/\s+/u).map((name) => [name, reader] as const));
@@ -284,21 +336,63 @@ const named = (names: string, reader: Reader) =>
 const programs: Readonly<Record<string, Reader>> = {
   ...named(plain.pure, pure),
   ...named(plain.lists, lists),
+  ...named(plain.echoes, echoes),
   ...named(plain.informs, informs),
-  grep: readsUnless(/^-[A-Za-z]*f./u),
-  egrep: readsUnless(/^-[A-Za-z]*f./u),
-  fgrep: readsUnless(/^-[A-Za-z]*f./u),
-  diff: readsUnless(/^-[A-Za-z]*[XS]./u),
+  ...named(plain.informsOf, informsOf),
+  // These change the machine as well, by other words.
+  ...Object.fromEntries(
+    ['loginctl', 'timedatectl', 'hostnamectl', 'localectl'].map((name) => [
+      name,
+      informsWith(/^(status|show|list-sessions|list-users|list-timezones|--no-pager)$/u),
+    ]),
+  ),
+  swapon: informsWith(/^(--show|-s|--summary)$/u),
+  blkid: informsWith(/^\/dev\/\w+$/u),
+  ethtool: informsWith(/^[a-z]\w*$/u),
+  yes: (_args, _terminal, name) => unknown(`${name} never ends`),
+  hostid: informsWith(/^$/u),
+  mount: informsWith(/^-l$/u),
+  getent: (args, _terminal, name) =>
+    /^(passwd|group|hosts|ahosts|ahostsv4|ahostsv6|services|protocols|networks)$/u.test(args[0] ?? '') &&
+    args.every((arg) => !arg.startsWith('-'))
+      ? { action: 'read', files: [] }
+      : unknown(`what ${name} ${args.join(' ')} tells may be secret`),
+  lsof: readsUnless(/^[-+][A-Za-z]*[DAek]/u),
+  // "e" shows the variables of processes, passwords among them.
+  ps: (args, terminal, name) =>
+    args.some((arg) => /^(?!-)\w*e/u.test(arg) && !/^[a-z]{3,},|^comm|^pid|^user|^%/u.test(arg))
+      ? unknown('ps with e shows what processes keep in their variables')
+      : informs(args, terminal, name),
+  test: calm(lists),
+  '[': calm(lists),
+  ...Object.fromEntries(['grep', 'egrep', 'fgrep', 'zgrep'].map((name) => [name, grep])),
+  diff: throughOperands(/^-\w*r|^--r/u, readsUnless(/^-[A-Za-z]*[XS]./u)),
   du: readsUnless(/^-[A-Za-z]*X./u, /^--(files0|exclude-f)/u),
+  // What these write, or run, by an option or an operand.
+  xxd: (args, terminal, name) =>
+    operands(args).length > 1 || args.some((arg) => /^-r/u.test(arg))
+      ? unknown('xxd writes its second file')
+      : pure(args, terminal, name),
+  shuf: readsUnless(/^-[A-Za-z]*o|^--o/u),
+  iconv: readsUnless(/^-[A-Za-z]*o|^--o/u),
+  ptx: (args, terminal, name) =>
+    operands(args).length > 1 ? unknown('ptx may write its second file') : pure(args, terminal, name),
+  diff3: readsUnless(/^--diff/u),
+  objdump: readsUnless(/^--(pl|deb|dw)/u),
+  nm: readsUnless(/^--pl/u),
   set: informsWith(/^(-[euxo]+|pipefail)$/u),
   command: (args, terminal, name) =>
     args[0] === '-v' || args[0] === '-V' ? informs(args, terminal, name) : unknown(`what ${name} runs is not known`),
-  printf: readsUnless(/^-v/u),
+  printf: calm(readsUnless(/^-v/u)),
   find: (args, _terminal, name) => {
     const more = args.find((arg) =>
       /^-(exec|execdir|ok|okdir|delete|fprint|fprint0|fprintf|fls|files0-from)$/u.test(arg),
     );
-    return more === undefined ? lists(args, false, name) : unknown(`find ${more} does more than look`);
+    if (more !== undefined) return unknown(`find ${more} does more than look`);
+    // Where it starts; behind that stand conditions.
+    const start = args.findIndex((arg) => /^[-(!]/u.test(arg) && !/^-[HLP]$/u.test(arg));
+    const places = operands(start === -1 ? args : args.slice(0, start));
+    return lists(places.length === 0 ? ['.'] : places, false, name);
   },
   sort: readsUnless(/^--(o|co|fi|t)/u, /^-[A-Za-z]*[oT]/u),
   // Its second operand is written.
@@ -332,14 +426,18 @@ const programs: Readonly<Record<string, Reader>> = {
   journalctl,
   mkdir: changes('write', 'insert', /^(-[pv]+|-m|--parents|--verbose|--mode=[0-7]+)$/u),
   touch: changes('write', 'update', /^(-[acm]+|-d|--date=.*|--no-create)$/u),
-  cp: changes(
-    'write',
-    'update',
-    /^(-[aprRvfiuLPTn]+|--(archive|recursive|force|verbose|update|no-clobber|preserve(=[\w,]+)?))$/u,
-    'read',
+  cp: throughOperands(
+    /^-[A-Za-z]*[arR]|^--(archive|recursive)/u,
+    changes(
+      'write',
+      'update',
+      /^(-[aprRvfiuLPTn]+|--(archive|recursive|force|verbose|update|no-clobber|preserve(=[\w,]+)?))$/u,
+      'read',
+    ),
   ),
   mv: changes('delete', 'update', /^(-[fivnuT]+|--(force|verbose|no-clobber))$/u, 'delete'),
-  ln: changes('write', 'insert', /^(-[sfvnrT]+|--(symbolic|force|relative))$/u, 'read'),
+  // A link gives a second name to all that is below.
+  ln: throughOperands(/^/u, changes('write', 'insert', /^(-[sfvnrT]+|--(symbolic|force|relative))$/u, 'read')),
   rm: changes('delete', 'delete', /^(-[rRfvidI]+|--(recursive|force|verbose|dir|one-file-system|preserve-root))$/u),
   rmdir: changes('delete', 'delete', /^(-[pv]+|--(parents|verbose))$/u),
   unlink: changes('delete', 'delete', short),

@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { execOperation } from '../operation.js';
 
 const place = { user: 'deploy', host: 'build:22' };
-const judged = (command: string, terminal = false) => execOperation(place, command, { terminal, environment: {} });
+const judged = (command: string, terminal = false) =>
+  execOperation(place, command, { terminal, environment: {} }).operation;
 
 /** Commands of which everything is known, with what they do. */
 const known: readonly (readonly [string, string])[] = [

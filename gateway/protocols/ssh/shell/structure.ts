@@ -2,11 +2,13 @@ import {
   forEachChild,
   parse,
   type Assignment,
+  type ParsedScript,
   type Redirection,
   type SyntaxNode,
   type Word,
   type WordPart,
 } from 'unbash';
+import { quoted, requoted, written, type Placed } from './quoting.js';
 
 /**
  * The structure of a command line, read with a real shell grammar (bash, of which POSIX sh is a part): the simple commands
@@ -31,6 +33,10 @@ export interface ShellStructure {
   readonly commands: readonly SimpleCommand[];
   /** Why not everything is known; empty where it is. */
   readonly because: readonly string[];
+  /** True where it begins with "cd FOLDER &&" and all else follows only if that went well. */
+  readonly inFolder: boolean;
+  /** The line as it is sent where everything is known: no shell reads it otherwise. */
+  readonly quoted?: string;
 }
 
 /** A longer line is not looked at: nobody could read it either. */
@@ -40,17 +46,43 @@ const commands_max = 256;
 /** Variables that change how a program talks, and nothing else of what it does. */
 export const harmlessVariable = /^(LANG|LANGUAGE|LC_[A-Z]+|TZ|COLUMNS|LINES|NO_COLOR|CLICOLOR|TERM|COLORTERM)$/u;
 
+/** Of such a variable: no path but a time zone's, so that no file is read as a locale or a terminal. */
+export const harmlessValue = /^(?:[\w.:@+,=-]+(?:\/[\w+-]+){0,2})?$/u;
+
 export function readShell(text: string): ShellStructure {
   if (text.length > command_chars_max)
-    return { commands: [], because: [`it has more than ${command_chars_max} characters`] };
+    return { commands: [], because: [`it has more than ${command_chars_max} characters`], inFolder: false };
   const reader = new Reader();
-  reader.visit(parse(text));
-  return { commands: reader.commands, because: [...new Set(reader.because)] };
+  // A shell ends a line at a NUL, and terminals act on others.
+  if (/[\u0000-\u0008\u000b-\u001f\u007f]/u.test(text)) reader.because.push('it has control characters in it');
+  const script = parse(text);
+  reader.visit(script);
+  const quoted = requoted(text, reader.words);
+  if (quoted === undefined && reader.because.length === 0)
+    reader.because.push('shells may read it in different ways (comments, redirections by name)');
+  const because = [...new Set(reader.because)];
+  return {
+    commands: reader.commands,
+    because,
+    inFolder: goesOnInFolder(script),
+    ...(because.length === 0 && quoted !== undefined ? { quoted } : {}),
+  };
+}
+
+/** "cd FOLDER && …", one statement: what follows runs there, or not at all. */
+function goesOnInFolder({ commands }: ParsedScript): boolean {
+  const [statement, ...others] = commands;
+  if (statement?.command.type !== 'AndOr' || others.length > 0) return false;
+  const [first] = statement.command.commands;
+  return (
+    first?.type === 'Command' && first.name?.value === 'cd' && statement.command.operators.every((one) => one === '&&')
+  );
 }
 
 class Reader {
   readonly commands: SimpleCommand[] = [];
   readonly because: string[] = [];
+  readonly words: Placed[] = [];
 
   visit = (node: SyntaxNode): void => {
     switch (node.type) {
@@ -76,6 +108,9 @@ class Reader {
       case 'ArithmeticCommand':
         this.because.push('it counts or sets variables while it runs');
         break;
+      case 'TestCommand':
+        this.because.push('it tests with [[, which may run what is in quotes: use [');
+        break;
       case 'Word':
         // Of compound commands: words of a `case`, a list of a loop.
         this.#word(node);
@@ -99,7 +134,9 @@ class Reader {
       if (word.type === 'Assignment') {
         // An argument that looks like one (`dd if=…`): it is a word all the same, where its value is known.
         if (word.value.type === 'Word' && word.index === undefined && word.append !== true) {
-          argv.push(`${word.name}=${this.#word(word.value)}`);
+          const value = this.#value(word.value);
+          argv.push(`${word.name}=${value}`);
+          this.words.push({ pos: word.pos, end: word.end, written: quoted(`${word.name}=${value}`) });
         } else this.because.push(`the words of ${word.text} are not known`);
       } else argv.push(this.#word(word, argv.length === 0));
     }
@@ -107,16 +144,21 @@ class Reader {
   }
 
   #assignment(assignment: Assignment): void {
-    if (!harmlessVariable.test(assignment.name))
+    if (!harmlessVariable.test(assignment.name) || assignment.append === true || assignment.index !== undefined)
       this.because.push(`it sets ${assignment.name}, which may change what programs do`);
-    if (assignment.value.type === 'Word') this.#word(assignment.value);
-    else this.because.push(`it sets ${assignment.name} to a list`);
+    if (assignment.value.type === 'Word') {
+      const value = this.#value(assignment.value);
+      if (!harmlessValue.test(value)) this.because.push(`${assignment.name} is set to what may name a file`);
+      const { pos, end, name } = assignment;
+      this.words.push({ pos, end, written: `${name}=${value === '' ? '' : quoted(value)}` });
+    } else this.because.push(`it sets ${assignment.name} to a list`);
   }
 
   #redirections(redirects: readonly Redirection[]): FileRedirection[] {
     const files: FileRedirection[] = [];
     for (const redirect of redirects) {
       if (redirect.type === 'HereDoc') {
+        this.because.push('it has its input in it (<<)');
         for (const part of redirect.body.parts ?? []) this.#part(part);
         continue;
       }
@@ -148,6 +190,11 @@ class Reader {
 
   /** The word as the program gets it; where that is not known, as it is written, and a reason is noted. */
   #word(word: Word, isName = false): string {
+    this.words.push({ pos: word.pos, end: word.end, written: written(word, isName) });
+    return this.#value(word, isName);
+  }
+
+  #value(word: Word, isName = false): string {
     const parts = word.parts ?? [];
     let known = true;
     for (const [index, part] of parts.entries()) known = this.#part(part, index === 0 || isName) && known;
