@@ -1,6 +1,6 @@
 /** Policy's way from git to force: source → compile → verify → activate → roll back. */
 export { BundleError, describeProblem, type Problem } from './error.js';
-export { findOpa, type FindOptions } from './opa.js';
+export { findOpa, type FindOptions, pinnedVersion } from './opa.js';
 export { openSource, type SourceOptions } from './source.js';
 export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';

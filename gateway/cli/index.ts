@@ -12,6 +12,7 @@ const examples = `
 Examples:
   sallyport demo                              see it work, with nothing prepared
   sallyport run -c sallyport.yaml             start the gateway
+  sallyport init ./policies                   a policy repository to start from
   sallyport check ./policy                    compile a policy repository, as CI does
   sallyport test ./policy                     run its tests
   sallyport replay main..HEAD                 what would a change of policy have done to last week's operations?
@@ -119,6 +120,9 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
 
   const { registerPolicyCommands } = await import('./policy-commands.js');
   registerPolicyCommands(program, around);
+
+  const { registerInit } = await import('./init.js');
+  registerInit(program, around, finish);
 
   const { registerReplay } = await import('./replay.js');
   registerReplay(program, around, finish);
