@@ -22,7 +22,7 @@ const libraryParts = [['rego/sallyport', 'lib/sallyport'], ['rego/schemas', 'sch
 
 export async function initCommand(dir: string, options: InitOptions, around: Surroundings): Promise<ExitCode> {
   const folder = path.resolve(dir);
-  const present = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+  const present = await readdir(folder).catch((error: NodeJS.ErrnoException): string[] => {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
