@@ -4,6 +4,7 @@ import type { PolicyKeeper } from '../bundles/index.js';
 import {
   apiGate,
   discoveryGate,
+  exchangeGate,
   healthGate,
   hookGate,
   listenHttps,
@@ -74,6 +75,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     gates: [
       healthGate(() => engine.current !== undefined),
       discoveryGate(parts.own),
+      exchangeGate(apiParts, parts.own),
       apiGate(apiParts),
       hookGate(parts.hooks, now),
       ...(page === undefined ? [] : [page.gate]),

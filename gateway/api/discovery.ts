@@ -17,6 +17,9 @@ export function discoveryGate(own: OwnTokens): HttpGate {
         app.get(`/.well-known/${path}`, async () => ({
           issuer: own.issuer,
           jwks_uri: `${own.issuer}/.well-known/jwks.json`,
+          token_endpoint: `${own.issuer}/v1/token`,
+          token_endpoint_auth_methods_supported: ['none'],
+          grant_types_supported: ['urn:ietf:params:oauth:grant-type:token-exchange'],
           response_types_supported: [],
           subject_types_supported: ['public'],
           id_token_signing_alg_values_supported: [...own.provider.algorithms],

@@ -4,6 +4,7 @@ export { certificateFile, ownCertificate, type OwnCertificate } from './certific
 export { apiGate, type ApiDoor } from './api.js';
 export type { ApiParts } from './parts.js';
 export { discoveryGate } from './discovery.js';
+export { exchangeGate } from './exchange.js';
 export { hookGate } from './hooks.js';
 export { healthGate } from './health.js';
 export { addressOf, Problem, problemOf } from './problem.js';

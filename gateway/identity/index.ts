@@ -12,7 +12,7 @@ import { quote, readToken } from './token.js';
 import { verifyToken } from './verify.js';
 
 export { openSigningKeys, type SigningKeys } from './issuing/signing-keys.js';
-export { ownTokens, ancestors_max, type Act, type OwnTokens } from './issuing/own-tokens.js';
+export { ownTokens, ancestors_max, type Act, type Issuance, type OwnTokens } from './issuing/own-tokens.js';
 export { openTickets, ticketChores, type Tickets } from './issuing/tickets.js';
 export { looksLikeTicket } from './issuing/secret.js';
 

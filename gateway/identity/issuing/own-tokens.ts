@@ -22,6 +22,8 @@ export interface OwnTokens {
   read(payload: JWTPayload): Identity;
   /** "https://gateway.example/targets/orders" */
   audienceOf(target: string): string;
+  /** The target that is named, or whose audience it is; undefined where there is none. */
+  targetOf(asked: string): string | undefined;
   close(): void;
 }
 
@@ -91,6 +93,7 @@ export function ownTokens(options: {
     provider,
     keys,
     audienceOf,
+    targetOf: (asked) => targets.find((name) => asked === name || asked === audienceOf(name)),
     published: () => keys.published(),
     async issue(issuance) {
       const claims = claimsOf(issuance, { issuer, now_ms: now(), audienceOf });

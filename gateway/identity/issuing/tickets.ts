@@ -96,7 +96,7 @@ export function openTickets({ database, own, identify }: TicketsParts): Tickets 
   };
 
   return {
-    isTarget: (name) => own.provider.audience.includes(own.audienceOf(name)),
+    isTarget: (name) => own.targetOf(name) === name,
     async issue({ identity, target, purpose, prompt, lifetime_ms = lifetimeDefault_ms }) {
       const { id, secret } = ticket.newTicket();
       const issued = await own.issue({ identity, target, purpose, prompt, lifetime_ms, id });
