@@ -81,7 +81,7 @@ module.exports = {
       name: 'protocols-are-islands',
       severity: 'error',
       comment:
-        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and gateway/content, by its door: what is found in text is the same for all.',
+        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and by their doors gateway/content (what is found in text is the same for all) and gateway/web (so is HTTP).',
       from: { path: '^gateway/protocols/([^/]+)/', pathNot: tests },
       to: {
         path: '^(gateway|bundles|examples|test|bench|scripts)/',
@@ -90,7 +90,18 @@ module.exports = {
           '^gateway/protocol\\.ts$',
           '^gateway/errors\\.ts$',
           '^gateway/content/index\\.ts$',
+          '^gateway/web/index\\.ts$',
         ],
+      },
+    },
+    {
+      name: 'web-knows-no-protocol',
+      severity: 'error',
+      comment: 'What protocols over HTTP share knows what protocols know, and none of them.',
+      from: { path: '^gateway/web/', pathNot: tests },
+      to: {
+        path: '^(gateway|bundles|examples|test|bench|scripts)/',
+        pathNot: ['^gateway/web/', '^gateway/protocol\\.ts$', '^gateway/errors\\.ts$', '^gateway/content/index\\.ts$'],
       },
     },
     {

@@ -244,7 +244,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       }
     };
     for (const protocol of protocols) {
-      await serve(protocol.name, config.listen.get(protocol.name), (address) => protocol.listen(address, services));
+      await serve(protocol.name, config.listen.get(protocol.name), async (address) =>
+        protocol.listen?.(address, services),
+      );
     }
     const sessions = liveSessions({ pipeline, roster, kills, gateway: replica.id });
     await serve('https', config.listen.get('https'), () =>
@@ -263,6 +265,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         sessions,
         revocations,
         hooks: hooks.incoming,
+        mounts: protocols.flatMap((protocol) => protocol.mount?.(services) ?? []),
       }),
     );
     return { listeners, policy, database, approvers, sessions, revocations, prompts, close };

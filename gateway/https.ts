@@ -20,7 +20,7 @@ import type { IncomingHooks } from './hooks/index.js';
 import { createIdentity, type OwnTokens, type Tickets } from './identity/index.js';
 import type { Revocations } from './live/index.js';
 import type { Prompts } from './prompts.js';
-import type { Listener, Services } from './protocol.js';
+import type { Listener, Mount, Services } from './protocol.js';
 import type { Sessions } from './sessions.js';
 
 /** What is served over HTTPS, put together: health, the API and the console. */
@@ -41,6 +41,8 @@ export interface HttpsParts {
   readonly revocations?: Revocations | undefined;
   /** Through what people answer with a signature in the place of a token. */
   readonly hooks: IncomingHooks;
+  /** Protocols that are reached through this listener. */
+  readonly mounts: readonly Mount[];
 }
 
 /** Undefined where the configuration has no `listen.https`. */
@@ -80,6 +82,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
       hookGate(parts.hooks, now),
       ...(page === undefined ? [] : [page.gate]),
     ],
+    mounts: parts.mounts,
     log,
     now,
     strictTransport: own === undefined,

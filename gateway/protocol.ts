@@ -1,4 +1,5 @@
 import type { Decision, EngineCode, Input, Operation, Principal, Prompt, TargetInput } from '#engine';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 
 /**
@@ -264,14 +265,25 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** One row of the registry. */
+/** What a protocol serves on the HTTPS listener, which it shares with others: everything below a path of its own. */
+export interface Mount {
+  /** "/http/": with a slash at both ends. Compared to the request's target as it was sent, without decoding. */
+  readonly prefix: string;
+  /** Answers it, whatever happens; never throws. */
+  serve(request: IncomingMessage, response: ServerResponse): void;
+  /** Ends what is open. */
+  close(): Promise<void>;
+}
+
+/** One row of the registry. A protocol has a listener of its own, a mount on the HTTPS listener, or both. */
 export interface Protocol {
   readonly name: string;
   /** Validates and reads a target's `upstream`; a ConfigError names the key. */
   readonly upstreamSchema: object;
   /** The JSON Schema of the object that this protocol puts under `operation`. */
   readonly operationSchema: object;
-  listen(address: ListenAddress, services: Services): Promise<Listener>;
+  listen?(address: ListenAddress, services: Services): Promise<Listener>;
+  mount?(services: Services): Mount;
   /**
    * What is wrong with a filter's predicate, as far as that is known without its target; undefined where nothing is. The build of a policy
    * asks for every filter that is written out in it.

@@ -1,9 +1,10 @@
 import type { Protocol } from './protocol.js';
+import { http } from './protocols/http/index.js';
 import { postgres } from './protocols/postgres/index.js';
 import { ssh } from './protocols/ssh/index.js';
 
 /** Every protocol that ships: one row, one folder, one Rego package. */
-export const protocols = [postgres, ssh] as const satisfies readonly Protocol[];
+export const protocols: readonly Protocol[] = [postgres, ssh, http];
 
 /** How the build of a policy looks at filters, by protocol. */
 export const filterChecks: ReadonlyMap<string, NonNullable<Protocol['filterProblem']>> = new Map(

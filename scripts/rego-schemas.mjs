@@ -39,12 +39,14 @@ function narrowed(schema, name) {
 
 async function main() {
   const { inputSchema } = await import(new URL('dist/engine/input.js', root).href);
-  const { PostgresOperationSchema } = await import(new URL('dist/gateway/protocols/postgres/schema.js', root).href);
-  const { SshOperationSchema } = await import(new URL('dist/gateway/protocols/ssh/schema.js', root).href);
+  const { protocols } = await import(new URL('dist/gateway/registry.js', root).href);
   const directory = new URL('rego/schemas/', root);
   await mkdir(directory, { recursive: true });
   for (const [name, text] of Object.entries(
-    schemaFiles({ inputSchema, protocols: { postgres: PostgresOperationSchema, ssh: SshOperationSchema } }),
+    schemaFiles({
+      inputSchema,
+      protocols: Object.fromEntries(protocols.map(({ name, operationSchema }) => [name, operationSchema])),
+    }),
   )) {
     await writeFile(new URL(name, directory), text);
     console.log(`wrote ${fileURLToPath(new URL(name, directory))}`);

@@ -1,7 +1,8 @@
-import type { Server as HttpsServer } from 'node:https';
+import { createServer, type Server as HttpsServer } from 'node:https';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import type { ListenAddress, Listener } from '../protocol.js';
+import type { ListenAddress, Listener, Mount } from '../protocol.js';
+import { byPrefix } from './mounts.js';
 import { addressOf, Problem, problemOf, sendProblem } from './problem.js';
 import { Rates } from './rates.js';
 
@@ -17,6 +18,8 @@ export interface HttpGate {
 export interface HttpsOptions {
   readonly address: ListenAddress & { readonly tls: { readonly certificate: string; readonly key: string } };
   readonly gates: readonly HttpGate[];
+  /** Asked before the gates, and with the request as it came: nothing of it is read or decoded before. */
+  readonly mounts?: readonly Mount[];
   readonly log: Logger;
   readonly now: () => number;
   /** Whether browsers shall insist on TLS from now on: not for a certificate that they warn of. */
@@ -29,21 +32,30 @@ const connections_max = 2_000;
 /** For one request to arrive whole, and between two on one connection. */
 const request_ms_max = 30_000;
 const idle_ms_max = 60_000;
+/** For the body of a request to what is mounted. */
+const upload_ms_max = 600_000;
 const requests_burst = 300;
 const requests_perSecond = 60;
 
 export async function listenHttps(options: HttpsOptions): Promise<Listener> {
   const { address, gates, log, now } = options;
+  const { mounts = [] } = options;
   const app: App = Fastify({
-    https: {
-      cert: address.tls.certificate,
-      key: address.tls.key,
-      minVersion: 'TLSv1.2',
-      maxHeaderSize: header_bytes_max,
-    },
+    serverFactory: (handler) =>
+      createServer(
+        {
+          cert: address.tls.certificate,
+          key: address.tls.key,
+          minVersion: 'TLSv1.2',
+          maxHeaderSize: header_bytes_max,
+          headersTimeout: request_ms_max,
+          // Bodies of what is mounted may take longer; the gates' own have a time of their own.
+          requestTimeout: upload_ms_max,
+          keepAliveTimeout: idle_ms_max,
+        },
+        byPrefix(mounts, handler, request_ms_max),
+      ),
     bodyLimit: body_bytes_max,
-    requestTimeout: request_ms_max,
-    keepAliveTimeout: idle_ms_max,
     forceCloseConnections: true,
     // A body in another shape than its route asks for is refused, not bent until it fits.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true } },
@@ -79,6 +91,7 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
     protocol: 'https',
     address: { host: bound.address, port: bound.port },
     close: async () => {
+      await Promise.all(mounts.map((mount) => mount.close()));
       await app.close();
     },
   };

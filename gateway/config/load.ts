@@ -73,7 +73,7 @@ export async function loadConfig(
 
   const later = leftOut(input, [...names, 'https']);
   if (later !== undefined) reading.warnings.push(later);
-  reading.warnings.push(...lonely(listen, targets));
+  reading.warnings.push(...lonely(listen, targets, options.protocols));
   const config: Config = {
     file: path,
     directory: reading.directory,
@@ -228,12 +228,21 @@ function leftOut(input: ConfigFile, built: readonly string[]): string | undefine
 }
 
 /** Targets that no listener leads to, and the other way round. */
-function lonely(listen: ReadonlyMap<string, ListenAddress>, targets: readonly Target[]): string[] {
+function lonely(
+  listen: ReadonlyMap<string, ListenAddress>,
+  targets: readonly Target[],
+  protocols: readonly Protocol[],
+): string[] {
   const spoken = new Set(targets.map(({ input }) => input.protocol));
+  const mounted = new Set(protocols.filter(({ mount }) => mount !== undefined).map(({ name }) => name));
+  const listener = (protocol: string) => (mounted.has(protocol) ? 'https' : protocol);
   return [
     ...[...spoken]
-      .filter((protocol) => !listen.has(protocol))
-      .map((protocol) => `there are ${protocol} targets, but listen.${protocol} is missing: nobody can reach them`),
+      .filter((protocol) => !listen.has(listener(protocol)) && !listen.has(protocol))
+      .map(
+        (protocol) =>
+          `there are ${protocol} targets, but listen.${listener(protocol)} is missing: nobody can reach them`,
+      ),
     ...[...listen.keys()]
       .filter((protocol) => protocol !== 'https' && !spoken.has(protocol))
       .map((protocol) => `listen.${protocol} leads nowhere: there is no ${protocol} target`),

@@ -248,7 +248,7 @@ export function configSchema(protocols: readonly Protocol[]) {
   const listeners = {
     ...Object.fromEntries(plannedListeners.map((name) => [name, Type.Optional(PlannedListenerSchema)])),
     ...Object.fromEntries(
-      [...protocols.map(({ name }) => name), 'https'].map((name) => [
+      [...protocols.filter(({ listen }) => listen !== undefined).map(({ name }) => name), 'https'].map((name) => [
         name,
         Type.Optional(name === 'ssh' ? SshListenerSchema : ListenerSchema),
       ]),

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { TSchema } from 'typebox';
 import { findOpa } from '../../bundles/opa.js';
 import { inputSchema } from '../../engine/input.js';
-import { PostgresOperationSchema } from '../../gateway/protocols/postgres/schema.js';
-import { SshOperationSchema } from '../../gateway/protocols/ssh/schema.js';
+import { protocols } from '../../gateway/registry.js';
 import { schemaFiles } from '../../scripts/rego-schemas.mjs';
 import { execute, root } from './cases.js';
 
@@ -36,7 +36,7 @@ describe('the schemas', () => {
   test('are what their sources say (else: npm run schemas)', async () => {
     const wanted = schemaFiles({
       inputSchema,
-      protocols: { postgres: PostgresOperationSchema, ssh: SshOperationSchema },
+      protocols: Object.fromEntries(protocols.map(({ name, operationSchema }) => [name, operationSchema as TSchema])),
     });
     expect((await readdir(schemas)).sort()).toEqual(Object.keys(wanted).sort());
     for (const [name, text] of Object.entries(wanted))

@@ -1,4 +1,4 @@
-import type { Protocol } from '../../protocol.js';
+import type { ListenAddress, Protocol, Services } from '../../protocol.js';
 import { PostgresUpstreamSchema } from './config.js';
 import { listen, type MakeInterpreter } from './listener.js';
 import { PostgresOperationSchema } from './schema.js';
@@ -10,15 +10,15 @@ export type { PostgresUpstream } from './config.js';
 /** Databases of which names are remembered at once; beyond that, the one unused longest is asked anew. */
 const catalogs_max = 256;
 
-export const postgres: Protocol = {
+export const postgres = {
   name: 'postgres',
   upstreamSchema: PostgresUpstreamSchema,
   operationSchema: PostgresOperationSchema,
-  async filterProblem(where, resource) {
+  async filterProblem(where: string, resource: string | undefined) {
     await loadParser();
     return filterProblem(where, resource);
   },
-  async listen(address, services) {
+  async listen(address: ListenAddress, services: Services) {
     await loadParser();
     const catalogs = new Map<string, SharedCatalog>();
     const makeInterpreter: MakeInterpreter = (target, place, ask) => {
@@ -34,4 +34,4 @@ export const postgres: Protocol = {
     };
     return listen(address, services, makeInterpreter);
   },
-};
+} satisfies Protocol;

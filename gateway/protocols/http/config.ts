@@ -1,0 +1,187 @@
+import { X509Certificate } from 'node:crypto';
+import Type from 'typebox';
+import { ConfigError } from '../../errors.js';
+
+/** A target's `upstream`: where the guarded API is, and with which credential the gateway asks there. */
+
+/** A field that the gateway adds to each request, in place of whatever the client sent. */
+export interface CredentialField {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What the file says, with secrets resolved and defaults filled in. */
+export interface HttpUpstream {
+  readonly protocol: 'http:' | 'https:';
+  readonly host: string;
+  readonly port: number;
+  /** Before every path, without a slash at its end. */
+  readonly base: string;
+  readonly credential?: CredentialField;
+  readonly ca?: string;
+  readonly serverName?: string;
+  /** The text of the OpenAPI document. */
+  readonly openapi?: string;
+  readonly body_bytes_max: number;
+  readonly timeout_ms: number;
+  /** Names that may come more than once in a query or a form. */
+  readonly repeated: ReadonlySet<string>;
+  readonly encodedSlashes: boolean;
+}
+
+const closed = { additionalProperties: false } as const;
+const body_bytes_default = 4_194_304;
+const timeout_seconds_default = 300;
+const loopback = /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost)$/u;
+
+const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
+const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema]);
+
+const CredentialSchema = Type.Union(
+  [
+    Type.Object({ bearer: SecretSchema }, { ...closed, title: '{bearer: …}' }),
+    Type.Object({ basic: SecretSchema }, { ...closed, title: '{basic: "USER:PASSWORD"}' }),
+    Type.Object(
+      { header: Type.Object({ name: Type.String({ pattern: '^[A-Za-z0-9-]{1,64}$' }), value: SecretSchema }, closed) },
+      { ...closed, title: '{header: {name: …, value: …}}' },
+    ),
+  ],
+  { description: "The gateway's own credential there; clients never learn it. Absent: the client's own goes on." },
+);
+
+const FormSchema = Type.Object(
+  {
+    url: Type.String({
+      pattern: '^(https://|http://(127\\.[0-9.]+|localhost|\\[::1\\])([:/]|$))[^\\s?#@]*$',
+      description: 'Where the API is, with what every path begins with. http:// on loopback only.',
+      'x-problem':
+        'must be an https:// URL (http:// on loopback only), without user, query and fragment: credentials would travel in clear',
+    }),
+    credential: Type.Optional(CredentialSchema),
+    openapi: Type.Optional({ ...FileSchema, description: 'The OpenAPI document (3.x) of the API, as YAML or JSON.' }),
+    tls: Type.Optional(
+      Type.Object(
+        { ca: Type.Optional(SecretSchema), server_name: Type.Optional(Type.String({ minLength: 1 })) },
+        { ...closed, title: '{ca: {file: …}, server_name: …}', description: 'Absent: what the system trusts.' },
+      ),
+    ),
+    body_bytes_max: Type.Optional(
+      Type.Integer({
+        minimum: 1_024,
+        maximum: 67_108_864,
+        default: body_bytes_default,
+        description: 'Of a request. It is held in memory while it is judged.',
+      }),
+    ),
+    timeout_seconds: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 3_600,
+        default: timeout_seconds_default,
+        description: 'For an answer to begin.',
+      }),
+    ),
+    repeated: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        uniqueItems: true,
+        maxItems: 1_000,
+        description: 'Names that may come more than once in a query or a form. Those that end in "[]" always may.',
+      }),
+    ),
+    encoded_slashes: Type.Optional(
+      Type.Boolean({ default: false, description: 'Whether "%2F" may stand in a path, as a part of a segment.' }),
+    ),
+  },
+  closed,
+);
+
+interface HttpUpstreamForm {
+  readonly url: string;
+  readonly credential?:
+    | { readonly bearer: string }
+    | { readonly basic: string }
+    | { readonly header: { readonly name: string; readonly value: string } };
+  readonly openapi?: string;
+  readonly tls?: { readonly ca?: string; readonly server_name?: string };
+  readonly body_bytes_max?: number;
+  readonly timeout_seconds?: number;
+  readonly repeated?: readonly string[];
+  readonly encoded_slashes?: boolean;
+}
+
+/** Fills in the defaults; throws ConfigError for what can never be asked. */
+export function readHttpUpstream(form: unknown): HttpUpstream {
+  const { url, credential, openapi, tls, ...rest } = form as HttpUpstreamForm;
+  const place = placeOf(url);
+  if (tls?.ca !== undefined) checkAuthority(tls.ca);
+  const field = credential === undefined ? undefined : credentialOf(credential);
+  return {
+    ...place,
+    ...(field === undefined ? {} : { credential: field }),
+    ...(openapi === undefined ? {} : { openapi }),
+    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls?.server_name === undefined ? {} : { serverName: tls.server_name }),
+    body_bytes_max: rest.body_bytes_max ?? body_bytes_default,
+    timeout_ms: (rest.timeout_seconds ?? timeout_seconds_default) * 1_000,
+    repeated: new Set(rest.repeated),
+    encodedSlashes: rest.encoded_slashes ?? false,
+  };
+}
+
+function placeOf(url: string): Pick<HttpUpstream, 'protocol' | 'host' | 'port' | 'base'> {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch (error) {
+    throw new ConfigError('upstream.url is no URL', { cause: error });
+  }
+  const { protocol, hostname, port, pathname, username, search, hash } = parsed;
+  if (username !== '' || search !== '' || hash !== '')
+    throw new ConfigError('upstream.url may have no user, query or fragment');
+  if (protocol !== 'https:' && !(protocol === 'http:' && loopback.test(hostname))) {
+    throw new ConfigError(
+      'upstream.url must be https://, or http:// on loopback: the credential would travel in clear',
+    );
+  }
+  return {
+    protocol,
+    host: hostname.replace(/^\[|\]$/gu, ''),
+    port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+    base: pathname.replace(/\/+$/u, ''),
+  };
+}
+
+function credentialOf(credential: NonNullable<HttpUpstreamForm['credential']>): CredentialField {
+  const field =
+    'bearer' in credential
+      ? { name: 'authorization', value: `Bearer ${credential.bearer}` }
+      : 'basic' in credential
+        ? { name: 'authorization', value: `Basic ${Buffer.from(credential.basic).toString('base64')}` }
+        : { name: credential.header.name.toLowerCase(), value: credential.header.value };
+  if (!/^[\t\x20-\x7e]+$/u.test(field.value)) {
+    throw new ConfigError(
+      'the credential has a line end or a character beyond ASCII: it fits into no field of a request',
+    );
+  }
+  if ('basic' in credential && !credential.basic.includes(':')) {
+    throw new ConfigError('credential.basic has to be USER:PASSWORD');
+  }
+  return field;
+}
+
+function checkAuthority(pem: string): void {
+  try {
+    new X509Certificate(pem);
+  } catch (error) {
+    throw new ConfigError('the file of tls.ca holds no certificate in PEM form ("-----BEGIN CERTIFICATE-----")', {
+      cause: error,
+    });
+  }
+}
+
+/** The schema of `upstream`, which also reads it: decoding gives an HttpUpstream. */
+export const HttpUpstreamSchema = Type.Codec(FormSchema)
+  .Decode((form) => readHttpUpstream(form))
+  .Encode(() => {
+    throw new ConfigError('an upstream is never written back');
+  });

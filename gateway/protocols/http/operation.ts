@@ -1,0 +1,67 @@
+import type { Access, Action, Operation, Resource } from '#engine';
+import { sha256 } from '../../web/index.js';
+import type { Request } from './codec.js';
+import type { HttpUpstream } from './config.js';
+import type { HttpOperation } from './schema.js';
+
+/** Requests to operations. */
+
+interface Meaning {
+  readonly action: Action;
+  readonly access: Access;
+}
+
+/** What a method means (RFC 9110, 9.3); a document or grammar of the API may know better. */
+const meanings: Readonly<Record<string, Meaning>> = {
+  GET: { action: 'read', access: 'read' },
+  HEAD: { action: 'read', access: 'read' },
+  OPTIONS: { action: 'read', access: 'read' },
+  POST: { action: 'write', access: 'insert' },
+  PUT: { action: 'write', access: 'update' },
+  PATCH: { action: 'write', access: 'update' },
+  DELETE: { action: 'delete', access: 'delete' },
+};
+
+/** Fields that say nothing of what is done: an approval is not asked for anew because a trace has another number. */
+const incidental: ReadonlySet<string> = new Set(['traceparent', 'tracestate', 'baggage', 'user-agent', 'x-request-id']);
+
+export const hostOf = ({ host, port }: Pick<HttpUpstream, 'host' | 'port'>) =>
+  `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+
+export function operationOf(request: Request, upstream: HttpUpstream): Operation {
+  const { method, path, query, fields, body } = request;
+  const { action, access } = meanings[method] ?? { action: 'administer', access: 'administer' };
+  const host = hostOf(upstream);
+  const text = path.text === '' ? '/' : path.text;
+  const resources: Resource[] = [
+    { type: 'host', name: host, access: 'use' },
+    { type: 'path', name: text, access },
+  ];
+  const http: HttpOperation = {
+    method,
+    scheme: upstream.protocol.slice(0, -1),
+    host,
+    path: text,
+    segments: [...path.segments],
+    query: query.values as HttpOperation['query'],
+    headers: Object.fromEntries([...fields.forwarded].filter(([name]) => !fields.credentials.includes(name))),
+    credentials: [...fields.credentials],
+    ...(body.seen === undefined ? {} : { body: body.seen as NonNullable<HttpOperation['body']> }),
+  };
+  return {
+    stage: 'execute',
+    action,
+    resources,
+    opaque: body.seen?.kind === 'binary',
+    hash: hashOf(request, host, text),
+    http,
+  };
+}
+
+/** Of all that the upstream gets, credentials excluded. */
+function hashOf({ method, query, fields, body }: Request, host: string, path: string): string {
+  const said = [...fields.forwarded]
+    .filter(([name]) => !incidental.has(name) && !fields.credentials.includes(name))
+    .sort(([one], [other]) => (one < other ? -1 : 1));
+  return sha256(JSON.stringify([method, host, path, query.text, said, body.seen?.sha256 ?? '']));
+}

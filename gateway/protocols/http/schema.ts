@@ -1,0 +1,43 @@
+import Type from 'typebox';
+
+/** `operation.http` of the input document. */
+
+const closed = { additionalProperties: false } as const;
+const lists = (description: string) => Type.Record(Type.String(), Type.Array(Type.String()), { description });
+
+const BodySchema = Type.Object(
+  {
+    kind: Type.Unsafe<'json' | 'form' | 'text' | 'binary'>({
+      type: 'string',
+      enum: ['json', 'form', 'text', 'binary'],
+      description: 'binary: nothing of it is understood, and the operation is opaque.',
+    }),
+    media_type: Type.String({ description: 'Lower case, without parameters.' }),
+    bytes: Type.Integer({ minimum: 0 }),
+    sha256: Type.String({ description: 'Hexadecimal, of what goes to the upstream.' }),
+    json: Type.Optional(Type.Unknown({ description: 'The value, where the kind is json.' })),
+    form: Type.Optional(lists('The values of each name, where the kind is form.')),
+    text: Type.Optional(Type.String({ description: 'The text, where the kind is text.' })),
+  },
+  closed,
+);
+
+export const HttpOperationSchema = Type.Object(
+  {
+    method: Type.String({ description: 'GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE.' }),
+    scheme: Type.String({ description: 'http or https.' }),
+    host: Type.String({ description: 'HOST:PORT of the upstream.' }),
+    path: Type.String({ description: 'As the upstream gets it: each segment encoded in one way.' }),
+    segments: Type.Array(Type.String(), { description: 'The same, decoded.' }),
+    query: lists('All values of each name, decoded.'),
+    headers: Type.Record(Type.String(), Type.String(), {
+      description: 'By lower-case name, without credentials and what concerns the connection alone.',
+    }),
+    credentials: Type.Array(Type.String(), {
+      description: "Names of the client's own credentials that go along: of targets for which the gateway has none.",
+    }),
+    body: Type.Optional(BodySchema),
+  },
+  { ...closed, description: 'What only HTTP knows.' },
+);
+export type HttpOperation = Type.Static<typeof HttpOperationSchema>;

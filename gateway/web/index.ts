@@ -1,0 +1,12 @@
+export { admit, ClientGone, NotAdmitted, type Admitted } from './admission.js';
+export { bodyOf, readBody, type Body } from './body.js';
+export { denialOf, fail, goneProblem, sendProblem, type Problem } from './answer.js';
+export { readFields, type Fields } from './fields.js';
+export { readPairs, type Pair, type Pairs } from './pairs.js';
+export { pass, answerFields, type Passed } from './passing.js';
+export { readPath, type Path } from './path.js';
+export { RequestRefusal } from './refusal.js';
+export { sha256 } from './hashing.js';
+export { ConnectionSessions, type WebSession } from './sessions.js';
+export { takeToken, type Presented } from './token.js';
+export { ask, UpstreamAgents, type Asked, type Origin } from './upstream.js';

@@ -1,0 +1,120 @@
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { UpstreamError } from '../errors.js';
+
+/** Where a target's requests go: read from its URL. */
+export interface Origin {
+  readonly protocol: 'http:' | 'https:';
+  readonly host: string;
+  readonly port: number;
+  readonly ca?: string | undefined;
+  readonly serverName?: string | undefined;
+}
+
+/** A request as it leaves. */
+export interface Asked {
+  readonly origin: Origin;
+  readonly method: string;
+  /** With the query. */
+  readonly path: string;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  /** For the head of the answer to come. */
+  readonly timeout_ms: number;
+  readonly signal: AbortSignal;
+}
+
+const sockets_max = 256;
+const header_bytes_max = 65_536;
+
+/** Connections to one target, kept for the next request. */
+export class UpstreamAgents {
+  readonly #agent: HttpAgent;
+
+  constructor(origin: Origin) {
+    const options = { keepAlive: true, maxSockets: sockets_max, scheduling: 'lifo' } as const;
+    this.#agent =
+      origin.protocol === 'http:'
+        ? new HttpAgent(options)
+        : new HttpsAgent({
+            ...options,
+            ...(origin.ca === undefined ? {} : { ca: origin.ca }),
+            ...(origin.serverName === undefined ? {} : { servername: origin.serverName }),
+            minVersion: 'TLSv1.2',
+          });
+  }
+
+  get agent(): HttpAgent {
+    return this.#agent;
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+/** Methods that a connection which died before it answered may be asked again (RFC 9110, 9.2.1). */
+const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Sends it, and resolves with the head of the answer. Throws UpstreamError. */
+export async function ask(asked: Asked, agents: UpstreamAgents): Promise<IncomingMessage> {
+  for (let again = false; ; again = true) {
+    try {
+      return await once(asked, again ? undefined : agents.agent);
+    } catch (error) {
+      if (again || !(error instanceof Stale) || !safe.has(asked.method)) throw error;
+    }
+  }
+}
+
+/** A connection that was kept had been closed by the other side. */
+class Stale extends UpstreamError {}
+
+function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessage> {
+  const { origin, method, path, fields, body, timeout_ms, signal } = asked;
+  const options: RequestOptions & Record<string, unknown> = {
+    host: origin.host,
+    port: origin.port,
+    method,
+    path,
+    headers: {
+      ...fields,
+      ...(body.length > 0 || needsLength(method) ? { 'content-length': String(body.length) } : {}),
+    },
+    setDefaultHeaders: false,
+    maxHeaderSize: header_bytes_max,
+    // Undefined would be the agent of all.
+    agent: agent ?? false,
+    signal,
+    ...(origin.ca === undefined ? {} : { ca: origin.ca }),
+    ...(origin.serverName === undefined ? {} : { servername: origin.serverName }),
+  };
+  const send = origin.protocol === 'http:' ? httpRequest : httpsRequest;
+  return new Promise((resolve, reject) => {
+    const request = send(options);
+    const timer = setTimeout(() => {
+      reject(new UpstreamError('the target did not answer in time'));
+      request.destroy();
+    }, timeout_ms);
+    request.once('response', (response) => {
+      clearTimeout(timer);
+      resolve(response);
+    });
+    request.once('upgrade', (_response, socket) => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(new UpstreamError('the target answered in another protocol'));
+    });
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      const Kind =
+        request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE') ? Stale : UpstreamError;
+      reject(
+        new Kind(`the target could not be asked (${error.code ?? 'error'})`, { cause: error, detail: error.message }),
+      );
+    });
+    request.end(body);
+  });
+}
+
+const needsLength = (method: string) => method === 'POST' || method === 'PUT' || method === 'PATCH';

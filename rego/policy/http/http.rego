@@ -1,0 +1,66 @@
+# METADATA
+# title: What agents and people may ask of APIs
+# description: |
+#   Two roles: `readonly` reads, `writer` creates and changes as well; a deletion waits for a person. Only what is
+#   understood is allowed.
+package policy.http
+
+import data.sallyport.http
+
+# METADATA
+# title: Readers and writers read
+# custom:
+#   code: http_read
+allow contains {"code": "http_read"} if {
+	some role in ["readonly", "writer"]
+	role in input.principal.roles
+	http.reads_only
+}
+
+# METADATA
+# title: Writers create, change and delete
+# custom:
+#   code: http_write
+allow contains {"code": "http_write"} if {
+	"writer" in input.principal.roles
+	http.changes_only
+}
+
+# METADATA
+# title: What can't be read isn't sent
+# description: A body of a media type that the gateway knows nothing of, or one that is too large to be looked at.
+# custom:
+#   code: http_opaque
+deny contains {
+	"code": "http_opaque",
+	"message": "The body can't be read: send JSON, a form or a text",
+} if {
+	input.operation.opaque
+}
+
+# METADATA
+# title: Agents have no credentials of their own
+# description: What a target is asked with is the gateway's; a credential that an agent brings comes from somewhere else.
+# custom:
+#   code: http_own_credential
+deny contains {
+	"code": "http_own_credential",
+	"message": "Agents may not bring credentials of their own to a target",
+} if {
+	input.principal.kind == "agent"
+	http.own_credential
+}
+
+# METADATA
+# title: Deletions wait for a person
+# custom:
+#   code: http_delete
+approval contains {
+	"code": "http_delete",
+	"groups": ["operators"],
+	"quorum": 1,
+	"expires": "15m",
+	"reason": "It deletes something",
+} if {
+	input.operation.action == "delete"
+}
