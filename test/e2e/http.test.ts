@@ -68,9 +68,10 @@ describe('what passes', () => {
     const id = String(got['x-sallyport-decision']);
     const intent = (await records('intent')).find((record) => JSON.stringify(record).includes(id));
     expect(intent).toMatchObject({
-      prompt: { id: 'p-7' },
-      operation: { action: 'read', http: { method: 'GET', path: '/api/v1/recorded' } },
+      action: 'read',
+      personal: { operation: { method: 'GET', path: '/api/v1/recorded' } },
     });
+    expect(JSON.stringify(intent)).toContain('"p-7"');
   });
 
   test('a token in a field of its own leaves Authorization alone, which the credential replaces', async () => {
