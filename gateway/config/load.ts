@@ -234,7 +234,7 @@ function lonely(
   protocols: readonly Protocol[],
 ): string[] {
   const spoken = new Set(targets.map(({ input }) => input.protocol));
-  const mounted = new Set(protocols.filter(({ mount }) => mount !== undefined).map(({ name }) => name));
+  const mounted = new Set(protocols.filter((protocol) => protocol.mount !== undefined).map(({ name }) => name));
   const listener = (protocol: string) => (mounted.has(protocol) ? 'https' : protocol);
   return [
     ...[...spoken]

@@ -248,10 +248,9 @@ export function configSchema(protocols: readonly Protocol[]) {
   const listeners = {
     ...Object.fromEntries(plannedListeners.map((name) => [name, Type.Optional(PlannedListenerSchema)])),
     ...Object.fromEntries(
-      [...protocols.filter(({ listen }) => listen !== undefined).map(({ name }) => name), 'https'].map((name) => [
-        name,
-        Type.Optional(name === 'ssh' ? SshListenerSchema : ListenerSchema),
-      ]),
+      [...protocols.filter((protocol) => protocol.listen !== undefined).map(({ name }) => name), 'https'].map(
+        (name) => [name, Type.Optional(name === 'ssh' ? SshListenerSchema : ListenerSchema)],
+      ),
     ),
   };
   const upstreams = [...protocols.map(({ name, upstreamSchema }) => [name, upstreamSchema] as const), ...planned];

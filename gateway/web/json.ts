@@ -38,8 +38,8 @@ const nodes_max = 500_000;
 const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const space = /[ \t\n\r]*/y;
 /** A string without escapes, quotes included: most of them are. */
-const simple = /"[^"\\\u0000-\u001f]*"/y; // eslint-disable-line no-control-regex
-const anyString = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"/y; // eslint-disable-line no-control-regex
+const simple = /"[^"\\\u0000-\u001f]*"/y;
+const anyString = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"/y;
 
 /** Throws JsonError. */
 export function parseJson(text: string): JsonNode {

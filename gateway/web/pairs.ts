@@ -68,7 +68,6 @@ const none: ReadonlySet<string> = new Set();
 function pairOf(piece: string, where: string): Pair {
   const equals = piece.indexOf('=');
   const name = decoded(equals < 0 ? piece : piece.slice(0, equals), where);
-  // eslint-disable-next-line no-control-regex -- that is what is looked for
   if (/[\u0000-\u001f\u007f]/.test(name)) {
     throw new RequestRefusal(400, `${where}_control`, `the ${where} has a control character in a name`);
   }

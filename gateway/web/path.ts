@@ -49,7 +49,6 @@ function segmentOf(piece: string, last: boolean, { encodedSlashes = false }: Pat
     if (form.split('/').some((part) => part !== '' && /^[.\s]+(;.*)?$/.test(part))) {
       throw refused('path_dot_segment', 'the path has a segment of dots ("..")');
     }
-    // eslint-disable-next-line no-control-regex -- that is what is looked for
     if (/[\u0000-\u001f\u007f]/.test(form)) throw refused('path_control', 'the path has a control character');
   }
   return segment;

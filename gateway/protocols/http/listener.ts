@@ -123,14 +123,14 @@ class Exchange {
     const target = this.#find(address.target);
     const upstream = target.upstream as HttpUpstream;
     const fields = fieldsFor(request.rawHeaders, upstream, presented);
-    const { bytes, release } = await readBody(request, upstream.body_bytes_max);
+    const body = await readBody(request, upstream.body_bytes_max);
     try {
-      const read = readRequest(request.method ?? '', address, fields, bytes, upstream);
+      const read = readRequest(request.method ?? '', address, fields, body.bytes, upstream);
       refuseLeak(read, presented.token);
       const session = this.#session(identity, target, client, presented.token, seen.all.get('user-agent'));
       await this.#operate(session, read, upstream, address, promptOf(seen));
     } finally {
-      release();
+      body.release();
     }
   }
 
