@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { needlessPatterns, untested, withoutCode } from './advice.js';
 import type { Module } from './ast.js';
 import { capabilitiesFile } from './capabilities.js';
 import { BundleError, type Problem, refusal } from './error.js';
-import { check, dependencies, parseModules, runTests, type TestReport, type Tool } from './opa-run.js';
+import { check, dependencies, parseModules, runTests, testCoverage, type TestReport, type Tool } from './opa-run.js';
 import { combinationQuery, minimal, protocolQuery, protocols } from './reads.js';
 import { exceededMessage, runSandboxed } from './sandbox.js';
 import type { Snapshot } from './snapshot.js';
@@ -82,6 +83,19 @@ export class Compiler {
   /** Tests alone. Gives what failed instead of throwing it; throws where they cannot run. */
   test(snapshot: Snapshot): Promise<TestReport> {
     return withWorkspace(async (folder) => runTests(await this.#prepare(folder, snapshot)));
+  }
+
+  /** What a reviewer would ask about a policy that was checked, by its tests' coverage and its text. Changes nothing. */
+  advise(snapshot: Snapshot, layer: Layer): Promise<Problem[]> {
+    return withWorkspace(async (folder) => {
+      const tool = await this.#prepare(folder, snapshot);
+      const [coverage, modules] = await Promise.all([testCoverage(tool), parseModules(tool, snapshot, this.#modules)]);
+      return [
+        ...(coverage === undefined ? [] : untested(layer.manifest.rules, coverage)),
+        ...withoutCode(modules),
+        ...needlessPatterns(snapshot),
+      ];
+    });
   }
 
   #work(snapshot: Snapshot, withTests: boolean): Promise<Build> {

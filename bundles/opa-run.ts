@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { type Coverage, readCoverage } from './advice.js';
 import { type Module, readModule } from './ast.js';
 import { BundleError, type Problem, refusal } from './error.js';
 import { readPaths, wholeDocument } from './reads.js';
@@ -79,6 +80,16 @@ export async function runTests(tool: Tool): Promise<TestReport> {
     problems: bad.map(testProblem),
     ran: true,
   };
+}
+
+/** Which lines the tests reach; undefined where one of them fails, or they do not end. */
+export async function testCoverage(tool: Tool): Promise<Coverage | undefined> {
+  const limits = { ...tool.limits, time_ms: tool.tests_ms_max };
+  const run = await runSandboxed(tool.opa, ['test', '--coverage', '--format', 'json', ...common(tool)], {
+    cwd: tool.folder,
+    limits,
+  });
+  return run.status === 0 && run.exceeded === undefined ? readCoverage(run.stdout) : undefined;
 }
 
 interface TestResult {

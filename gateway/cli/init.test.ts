@@ -36,9 +36,9 @@ describe('a repository that init made', () => {
   test("passes Sallyport's own checks and its tests, with rules for each protocol", async () => {
     const checked = io();
     expect([await checkCommand(inside('policy'), { json: true }, checked.around), checked.out()]).toEqual([0, expect.any(String)]);
-    const { packages, warnings } = JSON.parse(checked.out()) as { packages: string[]; warnings: unknown[] };
+    const { packages, warnings, advice } = JSON.parse(checked.out()) as Record<'packages' | 'warnings' | 'advice', unknown[]>;
     expect(packages).toEqual(expect.arrayContaining(protocols.map(({ name }) => name)));
-    expect(warnings).toEqual([]);
+    expect([warnings, advice]).toEqual([[], []]);
     expect(await testCommand(inside('policy'), {}, io().around)).toBe(0);
   }); // prettier-ignore
 

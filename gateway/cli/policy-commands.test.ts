@@ -40,7 +40,9 @@ describe('check', () => {
   test('says what it found, without colours where nobody reads them', async () => {
     const spoken = io();
     expect(await checkCommand(await policy(), {}, spoken.io)).toBe(0);
-    expect(spoken.out()).toMatch(/^ok 2 rules in policy\.postgres \(\d+ ms\)\n$/);
+    expect(spoken.out()).toMatch(
+      /^ok 2 rules in policy\.postgres \(\d+ ms\)\nadvice: postgres\.rego:\d+: no test makes deny "secrets_denied" answer\n/,
+    );
   });
 
   test('answers no with file, line and what to do', async () => {

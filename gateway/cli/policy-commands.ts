@@ -42,8 +42,14 @@ const processIo: Io = process;
 /** Compiles a policy and holds it to the contract, without running its tests. */
 export function checkCommand(dir: string, options: CommonOptions = {}, io: Io = processIo): Promise<ExitCode> {
   return judged(options, io, async (compiler, source) => {
-    const built = await compiler.check(await source.read());
-    tell(io, options, summary(built), () => `${mark(io, true)} ${describeBuild(built)}`);
+    const snapshot = await source.read();
+    const built = await compiler.check(snapshot);
+    const advice = await compiler.advise(snapshot, built.layer);
+    tell(io, options, { ...summary(built), advice }, () =>
+      [`${mark(io, true)} ${describeBuild(built)}`, ...advice.map((one) => `advice: ${describeProblem(one)}`)].join(
+        '\n',
+      ),
+    );
     return exit.done;
   })(dir);
 }
