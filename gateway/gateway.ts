@@ -260,6 +260,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         identify: signing.identify,
         own,
         tickets,
+        listeners,
         prompts,
         approvers,
         sessions,

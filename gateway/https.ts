@@ -35,6 +35,8 @@ export interface HttpsParts {
   /** What the gateway issues itself. */
   readonly own: OwnTokens;
   readonly tickets: Tickets;
+  /** Those that listen already. */
+  readonly listeners: readonly Listener[];
   readonly prompts: Prompts;
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
@@ -62,6 +64,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     sessions: parts.sessions,
     revocations: parts.revocations,
     tickets: parts.tickets,
+    reachable: (name) => reachable(name, parts),
     prompts: parts.prompts,
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),
@@ -97,6 +100,15 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     close,
     ...(own === undefined ? {} : { note: `certificate made here, SHA-256 ${own.fingerprint}` }),
   };
+}
+
+function reachable(name: string, { config, listeners }: HttpsParts): ReturnType<NonNullable<ApiParts['reachable']>> {
+  const target = config.targets.find(({ input }) => input.name === name);
+  if (target === undefined) return undefined;
+  const { protocol } = target.input;
+  const port = listeners.find((listener) => listener.protocol === protocol)?.address.port;
+  const tls = config.listen.get(protocol)?.tls !== undefined;
+  return { name, protocol, ...(port === undefined ? {} : { port }), tls };
 }
 
 /** Undefined where the configuration says nothing of how people sign in. */

@@ -9,6 +9,7 @@ import { policyRoutes } from './policy.js';
 import { promptRoutes } from './prompts.js';
 import type { App, HttpGate } from './server.js';
 import { sessionRoutes } from './sessions.js';
+import { targetRoutes } from './targets.js';
 import { ticketRoutes } from './tickets.js';
 import { tokenRoutes } from './tokens.js';
 import { whoamiRoutes } from './whoami.js';
@@ -54,6 +55,7 @@ export function apiGate(
           sessionRoutes(routes, parts);
           tokenRoutes(routes, parts);
           ticketRoutes(routes, parts);
+          targetRoutes(routes, parts);
           promptRoutes(routes, parts);
           auditRoutes(routes, parts);
           policyRoutes(routes, parts);

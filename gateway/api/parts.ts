@@ -9,6 +9,7 @@ import type { Revocations } from '../live/index.js';
 import type { Prompts } from '../prompts.js';
 import type { Sessions } from '../sessions.js';
 import type { CallerOptions } from './caller.js';
+import type { Reachable } from './targets.js';
 
 /** What the API stands on. Absent parts answer that they are not there: the gateway runs without a database, too. */
 export interface ApiParts extends CallerOptions {
@@ -16,6 +17,8 @@ export interface ApiParts extends CallerOptions {
   readonly sessions?: Sessions | undefined;
   readonly revocations?: Pick<Revocations, 'revoke' | 'check'> | undefined;
   readonly tickets?: Tickets | undefined;
+  /** Where a target is reached; undefined where there is none of that name. */
+  readonly reachable?: ((target: string) => Reachable | undefined) | undefined;
   readonly prompts: Prompts;
   readonly audit: Audit;
   /** All files of the audit, rotated ones included. */

@@ -22,6 +22,7 @@ Examples:
   sallyport policy status                     which commit is in force
   sallyport approvals                         what waits for you
   sallyport sessions kill --subject agent:bot end whatever it has open
+  sallyport connect orders                    psql (or ssh) at a target, with everything set
   sallyport token --ticket --target orders    a short secret for clients that cannot send a token
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
 
@@ -158,6 +159,8 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
 
   const { registerToken } = await import('./api/token.js');
   registerToken(program, around, finish);
+  const { registerConnect } = await import('./api/connect.js');
+  registerConnect(program, around, finish);
 
   const { registerClassify } = await import('./classify.js');
   registerClassify(program, around, finish);

@@ -12,6 +12,8 @@ import {
   SignJWT,
   type JWK,
 } from 'jose';
+import { runCommandLine } from '../../gateway/cli/index.js';
+import { clientTest, runProgram } from '../clients/support.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { caller, type Sent } from '../support/https.js';
 import { createIdentityProvider, type IdentityProvider, type TokenOptions } from '../support/idp.js';
@@ -27,12 +29,14 @@ const jwt = 'urn:ietf:params:oauth:token-type:jwt';
 
 let folder: string;
 let database: TestDatabase;
+let state: TestDatabase;
 let upstream: Witness;
 let gateway: TestGateway;
 let idp: IdentityProvider;
 let second: IdentityProvider;
 let call: ReturnType<typeof caller>;
 let key: JWK;
+let apiUrl: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sallyport-exchange-'));
@@ -40,6 +44,7 @@ beforeAll(async () => {
   key = { ...(await exportJWK(privateKey)), kid: 'one', alg: 'ES256' };
   await writeFile(join(folder, 'tokens.jwks'), JSON.stringify({ keys: [key] }), { mode: 0o600 });
   database = await createDatabase();
+  state = await createDatabase();
   upstream = await startRelay(() => database);
   idp = await createIdentityProvider();
   second = await createIdentityProvider({ issuer: 'https://second.example' });
@@ -49,6 +54,7 @@ beforeAll(async () => {
     targets: ['orders', 'payroll'],
     idp,
     config: {
+      state: { directory: './.sallyport', postgres: state.url },
       listen: { postgres: '127.0.0.1:0', https: '127.0.0.1:0' },
       console: { url: issuer, administrators: ['security'] },
       identity: {
@@ -66,14 +72,17 @@ beforeAll(async () => {
       },
     },
   });
+  await gateway.gateway.database.ready(20_000);
   const api = gateway.gateway.listeners.find(({ protocol }) => protocol === 'https')!;
   const ca = await readFile(join(gateway.folder, '.sallyport', 'https.pem'), 'utf8');
   call = caller({ ...api.address, ca });
+  apiUrl = `https://${api.address.host}:${String(api.address.port)}`;
 }, 60_000);
 afterAll(async () => {
   await gateway?.close();
   await upstream?.close();
   await database?.drop();
+  await state?.drop();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -309,5 +318,56 @@ describe("a token that says it is the gateway's own is refused", () => {
     await refusedSignIn(text);
     const { status } = await call('/v1/whoami', { headers: { authorization: `Bearer ${text}` } });
     expect([401, 429]).toContain(status);
+  });
+});
+
+const group = 'sallyport, for people,';
+describe(group, () => {
+  async function sallyport(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    let stdout = '';
+    let stderr = '';
+    const code = await runCommandLine(args, {
+      env: {
+        ...process.env,
+        SALLYPORT_URL: apiUrl,
+        SALLYPORT_CA: join(gateway.folder, '.sallyport', 'https.pem'),
+        SALLYPORT_TOKEN: await token({ subject: 'ada', kind: 'human' }),
+      },
+      fallbackFolder: folder,
+      stdout: { write: (text: string) => (stdout += text) },
+      stderr: { write: (text: string) => (stderr += text) },
+    });
+    return { code, stdout, stderr };
+  }
+
+  clientTest(group, 'starts psql with a ticket, and ends as psql does', async () => {
+    const file = join(folder, 'out');
+    const query = ['-XAt', '-o', file];
+    expect(await sallyport('connect', 'orders', '--purpose', 'a look', '--', ...query, '-c', 'select 1')).toMatchObject(
+      { code: 0, stderr: '' },
+    );
+    expect(await readFile(file, 'utf8')).toBe('1\n');
+    expect(await lastOpened()).toMatchObject({ personal: { principal: { subject: 'ada', purpose: 'a look' } } });
+    expect((await sallyport('connect', 'orders', '--', ...query, '-f', join(folder, 'no-such-file'))).code).toBe(1);
+  });
+
+  clientTest(group, 'sets a shell up for libpq', async () => {
+    const { code, stdout } = await sallyport('env', 'orders');
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^(export PG[A-Z]+='[^']*'\n)+$/u)]);
+    const ran = await runProgram('sh', ['-c', `${stdout}exec psql -XAtc 'select 2'`]);
+    expect(ran).toEqual({ code: 0, stdout: '2\n', stderr: '' });
+  });
+
+  test('prints a service without its password', async () => {
+    const { stdout } = await sallyport('env', 'orders', '--service');
+    expect(stdout).toMatch(
+      /^\[orders\]\nhost=127\.0\.0\.1\nport=\d+\ndbname=orders\nuser=sallyport\nsslmode=disable\n$/u,
+    );
+  });
+
+  test('hears of a target that is not there, and which targets are is not told', async () => {
+    const { code, stderr } = await sallyport('connect', 'no_such');
+    expect([code, stderr]).toEqual([1, expect.stringContaining('no such target')]);
+    expect((await call('/v1/targets', { headers: { authorization: `Bearer ${await token()}` } })).status).toBe(404);
   });
 });

@@ -64,6 +64,7 @@ export interface TicketsParts {
 }
 
 const lifetimeDefault_ms = 15 * 60_000;
+const open_ms_max = 20_000;
 const perOwner_max = 100;
 const tickets_max = 100_000;
 
@@ -80,7 +81,12 @@ export const ticketChores: readonly Chore[] = [
 export function openTickets({ database, own, identify }: TicketsParts): Tickets {
   const nobody = randomBytes(32);
 
+  // The first one may find a state that nobody has needed yet: it is opened, which takes a moment.
+  const opened = async () => {
+    if (!database.started) await database.ready(open_ms_max);
+  };
   const find = async (id: string): Promise<Row | undefined> => {
+    await opened();
     const [row] = await database.query<Row>(
       `select id, salt, iterations, stored_key, server_key, sealed from sallyport.tickets where id = $1 and expires > now()`,
       [id],
@@ -98,6 +104,7 @@ export function openTickets({ database, own, identify }: TicketsParts): Tickets 
   return {
     isTarget: (name) => own.targetOf(name) === name,
     async issue({ identity, target, purpose, prompt, lifetime_ms = lifetimeDefault_ms }) {
+      await opened();
       const { id, secret } = ticket.newTicket();
       const issued = await own.issue({ identity, target, purpose, prompt, lifetime_ms, id });
       // What could not be used is not given out: also where the keys or the claims have become unusable meanwhile.

@@ -1,0 +1,21 @@
+import type { ApiParts } from './parts.js';
+import { notFound } from './problem.js';
+import type { App } from './server.js';
+
+/** Where a target is reached through this gateway, for whoever knows its name: no list of what there is. */
+export interface Reachable {
+  readonly name: string;
+  readonly protocol: string;
+  /** On the host that the API was asked at; absent where the target's protocol is not listened for. */
+  readonly port?: number;
+  /** Whether the listener speaks TLS. */
+  readonly tls: boolean;
+}
+
+export function targetRoutes(app: App, { reachable }: ApiParts): void {
+  app.get<{ Params: { name: string } }>('/targets/:name', async ({ params }) => {
+    const found = reachable?.(params.name);
+    if (found === undefined) throw notFound('target');
+    return found;
+  });
+}
