@@ -166,7 +166,7 @@ export function unseal(bytes: Buffer): SealedLine | undefined {
   const body_end = bytes.length - tail_bytes;
   if (body_end <= 0 || bytes[0] !== opening) return undefined;
   const tail = bytes.toString('latin1', body_end, bytes.length);
-  const { previous, hash } = tailForm.exec(tail)?.groups ?? {};
+  const [, previous, hash] = tailForm.exec(tail) ?? [];
   if (previous === undefined || hash === undefined) return undefined;
   if (bytes[body_end - 1] === closing) {
     for (let at = bytes.indexOf(saltMark); at !== -1 && at < body_end; at = bytes.indexOf(saltMark, at + 1)) {
@@ -177,7 +177,7 @@ export function unseal(bytes: Buffer): SealedLine | undefined {
   return { bytes, head_end: body_end, members: [], previous, hash };
 }
 
-const tailForm = /^,"chain":\{"previous":"(?<previous>[A-Za-z0-9_-]{43})","hash":"(?<hash>[A-Za-z0-9_-]{43})"\}\}$/u;
+const tailForm = /^,"chain":\{"previous":"([A-Za-z0-9_-]{43})","hash":"([A-Za-z0-9_-]{43})"\}\}$/u;
 const saltsForm = /^(?:[A-Za-z0-9_-]{22}|\.{22})+$/u;
 const erasedForm = /^\{"erased":"([A-Za-z0-9_-]{43})"\}$/u;
 
