@@ -2,7 +2,7 @@ import type { RuleDescription } from '#engine';
 import type { Module } from './ast.js';
 import type { Problem } from './error.js';
 import type { Snapshot } from './snapshot.js';
-import { contractSets, isTestModule } from './verify.js';
+import { type contractSets, isTestModule } from './verify.js';
 
 /**
  * What is allowed, and yet a reviewer would ask about: a rule that no test makes answer, a refusal without a code, a
