@@ -21,7 +21,7 @@ import {
   type Sample,
 } from './postgres/measures.js';
 import { masking, maskingLines, maskedPolicy, type MaskingSubjects } from './postgres/masking.js';
-import { patternLine, patternPolicy, patternRows, type PatternSubjects } from './postgres/patterns.js';
+import { patternLine, patternPolicy, patternQuery, patternRows, type PatternSubjects } from './postgres/patterns.js';
 import { figures, table, type Row } from './postgres/report.js';
 import { usageOf } from './postgres/usage.js';
 import { database, makeWorld, type Subject } from './postgres/world.js';
@@ -132,7 +132,9 @@ try {
     const on = await world.gateway('gateway, patterns on', 'by_action', undefined, patternPolicy);
     const off = await world.gateway('gateway, patterns off', 'by_action');
     searched = { direct: world.direct, off, on };
-    await rotate(patternRows, 'MB', [world.direct, off, on], size.rounds, (subject) => result(subject, size.results));
+    await rotate(patternRows, 'MB', [world.direct, off, on], size.rounds, (subject) =>
+      result(subject, size.results, patternQuery),
+    );
   }
   if (wanted.has('connect')) {
     await rotate('connection', 'connection', subjects, size.rounds, (subject) =>

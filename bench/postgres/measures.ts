@@ -92,9 +92,13 @@ export async function drive(
 }
 
 /** 100 000 rows of ten columns, read as they come. One unit is a megabyte (10^6 bytes). */
-export async function result(subject: Subject, times: number): Promise<Sample & { readonly megabytes: number }> {
+export async function result(
+  subject: Subject,
+  times: number,
+  query = wideQuery,
+): Promise<Sample & { readonly megabytes: number }> {
   const client = await subject.open(0);
-  const bytes = message.query(wideQuery);
+  const bytes = message.query(query);
   await client.exchange(bytes);
   client.bytes = 0;
   const measured = stopwatch(subject);
