@@ -125,12 +125,14 @@ type RawColumn = [
   collation: string | null,
   inputs?: string[] | null,
   labels?: string[] | null,
+  casts?: string[] | null,
 ];
 
 const generation = { '': undefined, s: 'stored', v: 'virtual' } as const;
 
 function readColumn(row: RawColumn): CatalogColumn {
-  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs, labels] = row;
+  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs, labels, casts] =
+    row;
   const [baseType, baseTypmod, isFree] = base ?? [type, typmod, false];
   return {
     name,
@@ -147,6 +149,7 @@ function readColumn(row: RawColumn): CatalogColumn {
     generated: generation[generated],
     collation: collation ?? undefined,
     inputs: inputs ?? [],
+    casts: casts ?? [],
   };
 }
 

@@ -43,7 +43,13 @@ const sql = `
   create type app.handle as (n int);
   create function app.of_handle(app.handle) returns date language plpgsql as 'begin return null; end';
   create cast (app.handle as date) with function app.of_handle(app.handle) as assignment;
-  create function app.cast_to() returns date language sql stable as 'select h from (select null::date as h) x';
+  create table app.handles (h app.handle);
+  create function app.cast_to() returns date language sql stable as 'select h from app.handles';
+  create type app.grip as (n int);
+  create function app.of_grip(app.grip) returns text language sql stable as 'select email from app.people where id = $1.n';
+  create cast (app.grip as text) with function app.of_grip(app.grip) as implicit;
+  create domain app.held as app.grip;
+  create table app.grips (id int, grip app.grip, held app.held, several app.grip[]);
   create function app.mixed(int) returns int language sql stable as 'select $1';
   create function app.mixed(bigint) returns int language plpgsql as 'begin return 1; end';
 `;
@@ -184,6 +190,22 @@ describe('other functions are unknown', () => {
     const touched = behind(await own.interpret('select app.email_of(1)'));
     await client.query('rollback');
     expect(touched.join()).toMatch(/^pg_temp\S*\.people read by app.email_of\(\)/);
+  });
+});
+
+describe('so is what the server runs unasked to make a text of a value', () => {
+  for (const text of [
+    'select upper(grip) from app.grips',
+    "select id from app.grips where grip || 'x' like 'a%'",
+    'select upper(held) from app.grips',
+    "select array_to_string(several || array['x'], '') from app.grips",
+    "select g.x from (select grip as x from app.grips) g where x ~ 'a'",
+  ])
+    test(text, async () => {
+      expect(because(await interpreter.interpret(text))).toContain('app.of_grip');
+    });
+  test('but not where no such value is read', async () => {
+    expect(because(await interpreter.interpret('select id from app.grips'))).toBe('');
   });
 });
 

@@ -28,6 +28,8 @@ export interface CatalogColumn {
   readonly inputs: readonly string[];
   /** As SQL, where it is not the type's own. */
   readonly collation: string | undefined;
+  /** Functions that the server may run unasked where the value is used as one of another type. */
+  readonly casts: readonly string[];
 }
 
 /** A view's or materialized view's query. */

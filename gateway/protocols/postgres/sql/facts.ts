@@ -70,6 +70,8 @@ export class Facts {
   /** Columns that flowed into a sub-query's output: listed as output where nothing else used them. */
   readonly #flowed = new Map<string, string>();
   readonly #used = new Set<string>();
+  /** By column: functions of casts that nobody has to say. */
+  readonly #casts = new Map<string, readonly string[]>();
   /** Bodies of functions, whose names are looked for as they run. */
   #hasBodies = false;
   /** Columns of the views that are read, by their full names: what uses them uses what they are made of. */
@@ -127,6 +129,8 @@ export class Facts {
     if (this.#columns.has(key)) return;
     this.#columns.set(key, { name, use, access, ...(via === undefined ? {} : { via }) });
     this.#bound();
+    for (const fn of access === 'read' ? (this.#casts.get(name) ?? []) : [])
+      this.hidden(fn, `a cast of ${name} that nobody says runs ${fn}(), whose body is not known`, name);
     const what = carried(name);
     if (what !== undefined) this.opaque(what);
   }
@@ -195,6 +199,12 @@ export class Facts {
   unresolved(what: string, name: string): void {
     this.#unresolved.add(name);
     this.opaque(`there is no ${what} ${name} where the server would look for it`);
+  }
+
+  /** What the server may run unasked on values of a relation's columns counts where they are read. */
+  #castable(relation: Relation, name: string): void {
+    for (const { name: column, casts } of relation.columns)
+      if (casts.length > 0) this.#casts.set(`${name}.${column}`, casts);
   }
 
   /** Reading a relation, and what is read behind it. `only`: without its children. */
@@ -270,6 +280,7 @@ export class Facts {
   }
 
   #behind(relation: Relation, name: string, access: Access, only: boolean): void {
+    this.#castable(relation, name);
     const lineage = this.#lineage(relation);
     for (const [column, below] of lineage?.columns ?? []) this.#through.set(`${name}.${column}`, below);
     for (const { name: column, use, via } of lineage?.uses ?? []) this.#column(column, use, 'read', via);

@@ -216,8 +216,19 @@ const primaryKeyOf = `(select pg_catalog.json_agg(a.attname order by a.attnum)
     from pg_catalog.pg_constraint k join pg_catalog.pg_attribute a on a.attrelid ${eq} k.conrelid and a.attnum ${eq} any (k.conkey)
     where k.conrelid ${eq} c.oid and k.contype ${eq} 'p' and not k.condeferrable)`;
 
+/**
+ * Functions that the server runs unasked to make another type's value of this column's, or of a part of it; but for those in C,
+ * which only superusers may make.
+ */
+const castsOf = `case when t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (${partsOf('select t.oid')}
+        select pg_catalog.json_agg(distinct pg_catalog.concat(fn.nspname, '.', f.proname))
+        from part join pg_catalog.pg_cast x on x.castsource ${eq} part.oid and x.castcontext OPERATOR(pg_catalog.<>) 'e'
+        join pg_catalog.pg_proc f on f.oid ${eq} x.castfunc and f.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+          and f.prolang OPERATOR(pg_catalog.<>) 12::pg_catalog.oid and f.prolang OPERATOR(pg_catalog.<>) 13::pg_catalog.oid
+        join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace) end`;
+
 const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::pg_catalog.int8,
-      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}, ${inputsOf}, ${labelsOf}) order by a.attnum)
+      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}, ${inputsOf}, ${labelsOf}, ${castsOf}) order by a.attnum)
     from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid ${eq} a.atttypid
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
@@ -340,15 +351,13 @@ const argumentsOf = (fn: string): string => {
 
 /**
  * The body of a function in SQL (language 14) that is looked into: it only reads, as whoever calls it and along the session's
- * search_path; nothing runs beside it, to make up for arguments, or to make its result of what the body hands out.
+ * search_path; nothing runs beside it to make up for arguments.
  */
 const bodyOf = (
   fn: string,
 ): string => `case when ${fn}.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and ${fn}.prolang ${eq} 14::pg_catalog.oid
       and ${fn}.prokind ${eq} 'f' and ${fn}.provolatile OPERATOR(pg_catalog.<>) 'v' and not ${fn}.prosecdef and ${fn}.proconfig is null
-      and ${fn}.pronargdefaults ${eq} 0 and ${fn}.provariadic ${eq} 0::pg_catalog.oid and ${fn}.proargmodes is null
-      and not exists (select from pg_catalog.pg_cast x where x.casttarget ${eq} ${fn}.prorettype and x.castcontext OPERATOR(pg_catalog.<>) 'e'
-        and x.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) then (
+      and ${fn}.pronargdefaults ${eq} 0 and ${fn}.provariadic ${eq} 0::pg_catalog.oid and ${fn}.proargmodes is null then (
     select pg_catalog.json_build_array(case when pg_catalog.length(b.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then b.text end, b.is_tree, ${fn}.proargnames)
     from (select coalesce(t.text, ${fn}.prosrc), t.text is not null from (select pg_catalog.pg_get_function_sqlbody(${fn}.oid)) as t(text)) as b(text, is_tree)) end`;
 

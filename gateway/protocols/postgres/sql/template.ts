@@ -231,6 +231,7 @@ class Overlay {
                 generated: undefined,
                 inputs: [],
                 collation: undefined,
+                casts: [],
               },
             ];
       }),
