@@ -60,7 +60,7 @@ test.each(forms.map((form) => [form.raw ?? `${form.line} ${(form.fields ?? []).j
     const id = /x-sallyport-decision: (\S+)/i.exec(answer)?.[1] ?? 'none';
     const record = (await web.gateway.records()).find((one) => one['decision_id'] === id && one['kind'] === 'intent');
     const seen = (record?.['personal'] as { operation: Seen } | undefined)?.operation;
-    const [{ method, url, headers } = { method: '', url: '', headers: {} }] = heard;
+    const { method, url, headers } = heard[0]!;
     const [path, query] = url.split('?');
     expect({ method: seen?.method, path: seen?.path }).toEqual({ method, path });
     const said = [...new URLSearchParams(query)].map(([name, value]) => `${name}=${value}`);
