@@ -44,35 +44,37 @@ test('there are enough forms', () => {
   expect(forms.length).toBeGreaterThanOrEqual(80);
 });
 
-test.each(forms.map((form) => [form.raw ?? `${form.line} ${(form.fields ?? []).join(' ')} ${form.body ?? ''}`, form]))(
-  '%j',
-  async (_name, form) => {
-    const { heard } = web.upstream;
-    heard.length = 0;
-    const answer = await web.raw(bytesOf(form));
-    if (form.refused !== undefined) {
-      expect(heard).toEqual([]);
-      expect(refusal(answer)).toBe(form.refused);
-      return;
-    }
-    expect(heard.map(({ url }) => url)).toEqual([form.sent]);
-    // What policy saw is in the record: method, path and query are what the target got.
-    const id = /x-sallyport-decision: (\S+)/i.exec(answer)?.[1] ?? 'none';
-    const record = (await web.gateway.records()).find((one) => one['decision_id'] === id && one['kind'] === 'intent');
-    const seen = (record?.['personal'] as { operation: Seen } | undefined)?.operation;
-    const { method, url, headers } = heard[0]!;
-    const [path, query] = url.split('?');
-    expect({ method: seen?.method, path: seen?.path }).toEqual({ method, path });
-    const said = [...new URLSearchParams(query)].map(([name, value]) => `${name}=${value}`);
-    expect(
-      Object.entries(seen?.query ?? {}).flatMap(([name, values]) => values.map((value) => `${name}=${value}`)),
-    ).toEqual(said);
-    for (const name of Object.keys(headers)) {
-      const ours = ['host', 'connection', 'authorization', 'content-length'].includes(name);
-      expect(ours ? headers[name] : seen?.headers[name]).toBe(headers[name]);
-    }
-  },
-);
+const named = forms.map((form): [string, Form] => [
+  form.raw ?? `${form.line ?? ''} ${(form.fields ?? []).join(' ')} ${form.body ?? ''}`,
+  form,
+]);
+
+test.each(named)('%j', async (_name, form) => {
+  const { heard } = web.upstream;
+  heard.length = 0;
+  const answer = await web.raw(bytesOf(form));
+  if (form.refused !== undefined) {
+    expect(heard).toEqual([]);
+    expect(refusal(answer)).toBe(form.refused);
+    return;
+  }
+  expect(heard.map(({ url }) => url)).toEqual([form.sent]);
+  // What policy saw is in the record: method, path and query are what the target got.
+  const id = /x-sallyport-decision: (\S+)/i.exec(answer)?.[1] ?? 'none';
+  const record = (await web.gateway.records()).find((one) => one['decision_id'] === id && one['kind'] === 'intent');
+  const seen = (record?.['personal'] as { operation: Seen } | undefined)?.operation;
+  const { method, url, headers } = heard[0]!;
+  const [path, query] = url.split('?');
+  expect({ method: seen?.method, path: seen?.path }).toEqual({ method, path });
+  const said = [...new URLSearchParams(query)].map(([name, value]) => `${name}=${value}`);
+  expect(
+    Object.entries(seen?.query ?? {}).flatMap(([name, values]) => values.map((value) => `${name}=${value}`)),
+  ).toEqual(said);
+  for (const name of Object.keys(headers)) {
+    const ours = ['host', 'connection', 'authorization', 'content-length'].includes(name);
+    expect(ours ? headers[name] : seen?.headers[name]).toBe(headers[name]);
+  }
+});
 
 interface Seen {
   readonly method: string;
