@@ -73,6 +73,7 @@ export async function loadConfig(
 
   const later = leftOut(input, [...names, 'https']);
   if (later !== undefined) reading.warnings.push(later);
+  if (state.postgres !== undefined && identity.ownTokens.keys === undefined) reading.warnings.push(unsharedKeys);
   reading.warnings.push(...lonely(listen, targets, options.protocols));
   const config: Config = {
     file: path,
@@ -215,6 +216,10 @@ function calledUrl({ console: people }: ConfigFile, listen: ReadonlyMap<string, 
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   return `https://${name}:${String(port)}`;
 }
+
+/** Each of them would make keys for itself. */
+const unsharedKeys =
+  'state.postgres is shared, but identity.own_tokens.keys is not given: a ticket or token that this gateway issues is refused by its replicas';
 
 /** One line that names what the file has and this version does not serve. */
 function leftOut(input: ConfigFile, built: readonly string[]): string | undefined {

@@ -375,6 +375,12 @@ describe('the upstream of a Postgres target', () => {
   });
 });
 
+test('a state that is shared, with keys for tickets that are not, is warned of', async () => {
+  const state = 'state: {postgres: "postgres://a:b@127.0.0.1:1/c"}\n';
+  const { warnings } = await load(`${identity}${policy}${targets}${state}`);
+  expect(warnings).toContainEqual(expect.stringContaining('identity.own_tokens.keys is not given'));
+});
+
 describe('the certificate of a listener', () => {
   const tls = 'listen: {postgres: {address: "0.0.0.0:1", tls: {certificate: {file: c}, key: {file: k}}}}\n';
   const first = createAuthority();
