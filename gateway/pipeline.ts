@@ -18,7 +18,7 @@ import { mustBeOnDisk, type Audit, type Entry } from './audit/index.js';
 import { Charging } from './charging.js';
 import type { Durability } from './config/index.js';
 import { ApprovalError, AuditError, StateError } from './errors.js';
-import { registered, type Prompts } from './prompts.js';
+import { registered, together, type Prompts } from './prompts.js';
 import type {
   Circumstances,
   Enforced,
@@ -137,12 +137,14 @@ class PipelineSession implements Session {
   #ended: SessionEnd | undefined;
   #expiry: NodeJS.Timeout | undefined;
   #over = false;
+  #claimed: Prompt | undefined;
   /** What waits for people, each by which revision. */
   readonly #holds = new Map<Hold, string>();
 
   constructor(parts: PipelineParts, opening: Opening, account: Account, closed: () => void) {
     this.#parts = parts;
     this.#opening = opening;
+    this.claim(undefined);
     this.#charging = new Charging(account, parts.shared, (path) => this.policyReads(path));
     this.#closed = closed;
     this.principal = opening.identity.principal;
@@ -155,6 +157,10 @@ class PipelineSession implements Session {
     this.#records = new SessionRecords(this.id, this.target.input, this.principal, this.#client);
     this.#watchExpiry();
     this.#note(this.#records.opened());
+  }
+
+  claim(prompt: Prompt | undefined): void {
+    this.#claimed = prompt ?? this.#opening.prompt ?? this.#opening.identity.prompt;
   }
 
   policyReads(path: string): boolean {
@@ -343,7 +349,7 @@ class PipelineSession implements Session {
   }
 
   live(): LiveSession {
-    const prompt = this.#opening.prompt ?? this.#opening.identity.prompt;
+    const prompt = this.#claimed;
     const [hold] = this.#holds.keys();
     return {
       id: this.id,
@@ -372,7 +378,7 @@ class PipelineSession implements Session {
     circumstances: Circumstances,
     known?: { readonly usage: Usage; readonly taint: readonly string[] },
   ): Input {
-    const said = mergePrompts(this.#opening.prompt ?? this.#opening.identity.prompt, circumstances.prompt);
+    const said = together(this.#claimed, circumstances.prompt);
     const prompt = said && registered(said, this.principal, this.#parts.prompts);
     const { transaction } = circumstances;
     const time = timestamps.at(this.#parts.now());
@@ -491,9 +497,3 @@ interface Judged {
 const whyUnavailable = (error: unknown) => (error instanceof ApprovalError ? error.message : undefined);
 
 const masking: ReadonlySet<string> = new Set(['mask', 'filter']);
-
-/** What an operation says of its prompt goes before what its session said. */
-function mergePrompts(session: Prompt | undefined, operation: Prompt | undefined): Prompt | undefined {
-  if (operation === undefined) return session;
-  return session === undefined ? operation : { ...session, ...operation };
-}

@@ -44,6 +44,15 @@ export function registered(said: Prompt, principal: Principal, prompts: Pick<Pro
   return { ...(known.trace === undefined ? {} : { trace: known.trace }), ...rest, id: known.id, text: own };
 }
 
+/** What an operation says of its prompt goes before what its session said. */
+export function together(session: Prompt | undefined, operation: Prompt | undefined): Prompt | undefined {
+  if (operation === undefined || session === undefined) return operation ?? session;
+  // Another prompt's text is not this one's.
+  const isOther = operation.id !== undefined && operation.id !== session.id;
+  const { text: _, ...rest } = session;
+  return { ...(isOther ? rest : session), ...operation };
+}
+
 const ids = /^p-[0-9a-f]{32}$/u;
 
 /** Longer than any prompt that a person will read. */

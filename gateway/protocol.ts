@@ -214,6 +214,8 @@ export interface Session {
     circumstances: Circumstances,
     enforce: (decision: Decision) => Enforced | Promise<Enforced>,
   ): Submission | Promise<Submission>;
+  /** The prompt that the session says from now on, where an operation says none of its own; undefined: the one it was opened with. */
+  claim(prompt: Prompt | undefined): void;
   /** Whether the policy in force has rules that mask or filter. */
   masks(): boolean;
   /** Whether a decision of the policy in force may depend on this path of the input ("operation.postgres.parameters"). */

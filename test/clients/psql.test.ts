@@ -114,6 +114,16 @@ describe(group, () => {
     expect(stdout.split('\n').slice(0, 4)).toEqual(['2', '4', '6', '6']);
   });
 
+  clientTest(group, 'names its prompt as it turns any setting', async () => {
+    const { stdout } = await both(
+      ['-At'],
+      "set sallyport.prompt = 'p-1';\nbegin;\nset local sallyport.prompt = 'two words';\nshow sallyport.prompt;\nrollback;\nshow sallyport.prompt;\nselect set_config('sallyport.prompt', 'p-2', false);\ndiscard all;\nshow sallyport.prompt;\n",
+    );
+    expect(stdout).toContain('two words\nROLLBACK\np-1\np-2\n');
+    const options = { PGOPTIONS: '-c sallyport.prompt=p-3' };
+    expect((await psql({ ...through, ...options }, ['-Atc', 'show sallyport.prompt'])).stdout).toBe('p-3\n');
+  });
+
   clientTest(group, 'prepares, opens cursors, rolls back by itself', async () => {
     await both(
       [],

@@ -110,6 +110,7 @@ export async function startHeld(database: TestDatabase, rego: string): Promise<H
         const enforced = enforce(decision);
         return enforced instanceof Promise ? enforced.then(finish) : finish(enforced);
       }) as Session['submit'],
+      claim: () => undefined,
       masks: () => false,
       policyReads: () => false,
       onEnd: (listener) => ends.push(listener),

@@ -24,7 +24,8 @@ import { startupCode } from './codec.js';
 import type { PostgresUpstream } from './config.js';
 import { denial, failure, sqlstates } from './enforce.js';
 import { connectOperation, type Place } from './operation.js';
-import { PostgresSession } from './session/session.js';
+import { promptIn, promptOfApplication, promptSetting } from './prompt.js';
+import { PostgresSession, type SessionParts } from './session/session.js';
 import { endPointOf } from './wire/end-point.js';
 import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './wire/startup.js';
 import type { Ask, Interpreter } from './judging/statement.js';
@@ -265,7 +266,8 @@ class Greeting {
     const upstream = target.upstream as PostgresUpstream;
     const place: Place = { database: startup.database ?? upstream.database, user: upstream.user };
 
-    const prompt = promptOf(startup.application) ?? identity.prompt;
+    const named = startup.settings.get(promptSetting);
+    const prompt = promptIn(named ?? '') ?? promptOfApplication(startup.application) ?? identity.prompt;
     const session = this.#services.openSession({
       identity,
       target,
@@ -307,7 +309,7 @@ class Greeting {
         if (unsafe !== undefined) throw new RefusedSetting(unsafe);
       }
       if (this.#gone.signal.aborted) throw new ProtocolError('the client went away');
-      return this.#open(session, connection, place, target, sessions, content);
+      return this.#open(session, connection, place, target, sessions, { content, claimed: named !== undefined });
     } catch (error) {
       connection?.socket.destroy();
       session.close('failed');
@@ -321,7 +323,7 @@ class Greeting {
     place: Place,
     target: Target,
     sessions: Set<PostgresSession>,
-    content: Kinds,
+    { content, claimed }: Pick<SessionParts, 'content' | 'claimed'>,
   ): PostgresSession {
     const socket = this.#socket;
     const name = target.input.name;
@@ -339,6 +341,7 @@ class Greeting {
       upstream,
       session,
       content,
+      claimed,
       place,
       log: this.#services.log.child({ session: session.id, target: name }),
       makeInterpreter: (ask) => this.#makeInterpreter(name, place, ask),
@@ -455,10 +458,4 @@ function refusal(error: unknown): codec.ErrorFields {
   if (error instanceof IdentityError)
     return { severity: 'FATAL', sqlstate: sqlstates.identity, message: error.message };
   return failure(error, 'FATAL');
-}
-
-/** `application_name=prompt:ID`: the one place of a start-up packet where an agent can name its prompt. */
-function promptOf(application: string | undefined) {
-  const id = /(?:^|\s)prompt:([\w.:-]{1,64})/.exec(application ?? '')?.[1];
-  return id === undefined ? undefined : { id };
 }

@@ -10,6 +10,7 @@ import type { PostgresUpstream } from './config.js';
 import { UpstreamRefusal } from './refusal.js';
 import { endPointOf } from './wire/end-point.js';
 import { ScramClient } from './wire/scram.js';
+import { promptSetting } from './prompt.js';
 import { maskKeySetting } from './sql/masks/key.js';
 
 /** A connection to the guarded server, signed in and ready. The only place that ever sees its credential. */
@@ -45,10 +46,12 @@ export async function connectUpstream(request: UpstreamRequest): Promise<Upstrea
   try {
     return await connect(request);
   } catch (error) {
-    // A pooler that knows no settings of extensions: keyed masks fail there, and all else goes on.
-    const unknown = error instanceof UpstreamRefusal && error.detail?.includes(maskKeySetting) === true;
-    if (request.maskKey === undefined || !unknown) throw error;
-    return connect({ ...request, maskKey: undefined });
+    // A pooler that knows no settings of extensions: keyed masks fail there, a prompt is the gateway's alone, and all else goes on.
+    const unknown = error instanceof UpstreamRefusal && error.detail?.includes('sallyport.') === true;
+    const settings = new Map(request.settings);
+    const named = settings.delete(promptSetting);
+    if ((request.maskKey === undefined && !named) || !unknown) throw error;
+    return connect({ ...request, settings, maskKey: undefined });
   }
 }
 

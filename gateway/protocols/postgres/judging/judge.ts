@@ -6,6 +6,7 @@ import { denial, failedTransaction, failureResponse, sqlstates } from '../enforc
 import { digest, type Leaving } from '../enforcing/leaving.js';
 import { withInner, type Place } from '../operation.js';
 import { AskFailed, then, type Awaitable, type Exchange, type Mode } from '../session/exchange.js';
+import type { Claim } from '../session/claim.js';
 import type { Portal, Prepared } from '../session/names.js';
 import type { Namespace } from '../session/namespace.js';
 import type { Waiting } from '../session/waiting.js';
@@ -28,6 +29,7 @@ import { StatementError, type Control, type Interpreter, type Template } from '.
 export interface JudgeParts {
   readonly exchange: Exchange;
   readonly names: Namespace;
+  readonly claim: Claim;
   readonly session: GatewaySession;
   readonly place: Place;
   readonly waiting: Waiting;
@@ -42,6 +44,7 @@ export interface JudgeParts {
 export class Judge {
   readonly #exchange: Exchange;
   readonly #names: Namespace;
+  readonly #claim: Claim;
   readonly #session: GatewaySession;
   readonly #interpreter: () => Interpreter;
   readonly #readable: (text: string) => boolean;
@@ -51,15 +54,16 @@ export class Judge {
   /** What was let through and is not answered yet. */
   readonly outstanding: Outstanding;
 
-  constructor({ exchange, names, session, place, waiting, interpreter, readable, cancel }: JudgeParts) {
+  constructor({ exchange, names, claim, session, place, waiting, interpreter, readable, cancel }: JudgeParts) {
     this.#exchange = exchange;
     this.#names = names;
+    this.#claim = claim;
     this.#session = session;
     this.#interpreter = interpreter;
     this.#readable = readable;
     this.#enforcer = new Enforcer(session, place, interpreter, readable);
     this.#operations = new Operations(exchange, place);
-    this.outstanding = new Outstanding(exchange);
+    this.outstanding = new Outstanding(exchange, claim);
     this.#holding = new Holding({
       exchange,
       names,
@@ -89,6 +93,7 @@ export class Judge {
 
   /** The same for a string that the server has already. */
   understand(text: string, mode: Mode, go: (template: Template) => Awaitable): Awaitable {
+    if (this.#claim.stale) return this.#readClaim(mode, () => this.understand(text, mode, go));
     const exchange = this.#exchange;
     const failed = (error: unknown): void => {
       if (error instanceof AskFailed) exchange.askFailed(error, mode);
@@ -116,6 +121,19 @@ export class Judge {
         if (!exchange.over) failed(error);
       },
     );
+  }
+
+  /** What was sent may have set the session's prompt: it is known before anything else is judged. */
+  async #readClaim(mode: Mode, go: () => Awaitable): Promise<void> {
+    try {
+      await this.#claim.read();
+    } catch (error) {
+      if (!(error instanceof AskFailed)) throw error;
+      if (!this.#exchange.over) this.#exchange.askFailed(error, mode);
+      return;
+    }
+    if (this.#exchange.over || this.#exchange.skipping) return;
+    return go();
   }
 
   /**
@@ -217,6 +235,7 @@ export class Judge {
     go: (permit: Permit) => Awaitable,
     held: Held,
   ): Awaitable {
+    if (this.#claim.stale) return this.#readClaim(mode, () => this.submit(judged, portal, mode, go, held));
     let enforcement: Enforcement = unrestrained;
     const enforce = (decision: Decision) =>
       after(this.#enforcer.enforce(judged, portal, decision), (found) => (enforcement = found));

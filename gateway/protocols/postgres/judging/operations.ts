@@ -4,6 +4,7 @@ import { executeOperation, prepareOperation, withholding, type Place } from '../
 import type { Exchange } from '../session/exchange.js';
 import type { Portal } from '../session/names.js';
 import { decodeParameters, type DecodedParameters } from './parameters.js';
+import { promptIn } from '../prompt.js';
 import type { Template } from './statement.js';
 
 export const noParameters: DecodedParameters = { values: [], undecoded: false };
@@ -44,12 +45,22 @@ export class Operations {
     const { transaction } = this.#exchange;
     const state = transaction === 'I' ? 'idle' : transaction === 'T' ? 'open' : 'failed';
     const withhold = withholding(template);
-    if (template.comment === undefined) return { transaction: state, withhold };
-    const { prompt, trace } = template.comment;
-    const claimed: Prompt = {
-      ...(prompt === undefined ? {} : { text: prompt }),
-      ...(trace === undefined ? {} : { trace }),
-    };
-    return { transaction: state, prompt: claimed, withhold };
+    const claimed = claimedBy(template);
+    return claimed === undefined ? { transaction: state, withhold } : { transaction: state, prompt: claimed, withhold };
   }
+}
+
+/**
+ * What a string says of its prompt. One that sets the session's is judged whole under what it sets: `SET sallyport.prompt = 'p-17';
+ * DELETE …` in one message. A comment goes before.
+ */
+function claimedBy({ comment, statements }: Template): Prompt | undefined {
+  const set = statements.findLast(({ prompt }) => prompt !== undefined)?.prompt;
+  const session = set === undefined ? undefined : promptIn(set);
+  if (comment === undefined) return session;
+  return {
+    ...session,
+    ...(comment.prompt === undefined ? {} : { text: comment.prompt }),
+    ...(comment.trace === undefined ? {} : { trace: comment.trace }),
+  };
 }

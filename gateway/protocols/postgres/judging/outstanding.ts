@@ -1,4 +1,5 @@
 import type { Submission } from '../../../protocol.js';
+import type { Claim } from '../session/claim.js';
 import type { Exchange } from '../session/exchange.js';
 import { limitError, type ExpectationEnd } from '../session/responses.js';
 import type { Template } from './statement.js';
@@ -7,12 +8,14 @@ import { keepsLocks } from './wrote.js';
 /** What was let through and is not answered yet, and what it leaves behind in the present transaction. */
 export class Outstanding {
   readonly #exchange: Exchange;
-  /** Whether each may keep locks in its transaction. */
-  readonly #open = new Map<Submission, boolean>();
+  readonly #claim: Claim;
+  /** Of each, whether it may keep locks in its transaction, and whether it names the session's prompt. */
+  readonly #open = new Map<Submission, { readonly keeps: boolean; readonly claims: boolean }>();
   #wrote = false;
 
-  constructor(exchange: Exchange) {
+  constructor(exchange: Exchange, claim: Claim) {
     this.#exchange = exchange;
+    this.#claim = claim;
   }
 
   /** The present transaction may hold locks that others wait for. */
@@ -26,7 +29,7 @@ export class Outstanding {
   }
 
   add(submission: Submission, template: Template): void {
-    this.#open.set(submission, keepsLocks(template));
+    this.#open.set(submission, { keeps: keepsLocks(template), claims: this.#claim.sent(template) });
   }
 
   /** It could not be recorded, and is refused. */
@@ -41,11 +44,13 @@ export class Outstanding {
 
   /** The execution has been answered; `ready`: and the server was ready for another query by then. */
   settle(submission: Submission, end: ExpectationEnd, ready = false): void {
-    const keeps = this.#open.get(submission);
-    if (!this.#open.delete(submission)) return;
+    const open = this.#open.get(submission);
+    if (open === undefined) return;
+    this.#open.delete(submission);
     // What an Execute did stays in a transaction at least until the batch's end; a query may have ended its own.
-    if (keeps === true && !(ready && this.#exchange.transaction === 'I')) this.#wrote = true;
+    if (open.keeps && !(ready && this.#exchange.transaction === 'I')) this.#wrote = true;
     const { error, skipped, rows, bytes, tag } = end;
+    if (open.claims && error === undefined && skipped === undefined) this.#claim.ran();
     const cancelled = skipped === true || error?.code === '57014' || error === limitError;
     submission.settle({
       status: cancelled ? 'cancelled' : error === undefined ? 'ok' : 'error',

@@ -31,6 +31,8 @@ export interface Statement {
   readonly control: Control;
   /** What may be different for the names in later statements once this one has run. */
   readonly moves: Moves;
+  /** What it sets the session's prompt to, where that is a constant; empty: to nothing. */
+  readonly prompt?: string;
 }
 
 export interface StatementFacts {

@@ -4,6 +4,7 @@ import { ProtocolError } from '../../../errors.js';
 import type { Session as GatewaySession, SessionEnd, Withdrawal } from '../../../protocol.js';
 import * as codec from '../codec.js';
 import { frontend, type FrameReader } from '../codec.js';
+import { Claim } from './claim.js';
 import { Copying } from './copying.js';
 import { ended, failureResponse, functionCall, sqlstates, unmasked } from '../enforce.js';
 import type { Kinds } from '../../../content/index.js';
@@ -52,6 +53,8 @@ export interface SessionParts {
   readonly log: Logger;
   /** Patterns that are looked for from the start. */
   readonly content: Kinds;
+  /** Whether it named its prompt in the start-up packet's settings. */
+  readonly claimed: boolean;
   makeInterpreter(ask: Ask): Interpreter;
   /** Stops what the server runs for this session; resolves when the server has been told. */
   cancel(): Promise<void>;
@@ -93,7 +96,9 @@ export class PostgresSession {
     const exchange: Exchange = new Exchange(this.#client, this.#upstream, {
       ready: (status, hidden) => {
         if (status === 'I' && !hidden) this.#names.idle();
-        if (status === 'I') this.#judge.outstanding.idle();
+        if (status !== 'I') return;
+        this.#judge.outstanding.idle();
+        claim.idle();
       },
       parameterStatus: (name, value) => this.#parameterStatus(name, value),
       outdated: () => this.#interpreter.outdated(),
@@ -105,6 +110,7 @@ export class PostgresSession {
     exchange.responses.search(parts.content);
     this.#copying = new Copying(exchange, () => this.end('client_left'));
     this.#names = new Namespace(exchange, interpreter);
+    const claim = new Claim(exchange, parts.claimed, (prompt) => parts.session.claim(prompt));
     this.#waiting = new Waiting(
       () => this.#holdBegan(),
       () => this.#holdEnded(),
@@ -113,6 +119,7 @@ export class PostgresSession {
     this.#judge = new Judge({
       exchange,
       names: this.#names,
+      claim,
       session: parts.session,
       place: parts.place,
       waiting: this.#waiting,

@@ -51,6 +51,8 @@ export class Facts {
   action: Action = 'session';
   bounded = true;
   limit: number | undefined;
+  /** What it sets the session's prompt to, where that is a constant. */
+  prompt: string | undefined;
   /** What the statement's effects on names are, as far as they are not the statement's kind alone. */
   movesPath = false;
   movesAnything = false;

@@ -1,4 +1,5 @@
 import { StatementError } from '../judging/statement.js';
+import { prompt_chars_max, promptSetting } from '../prompt.js';
 import type { Facts } from './facts.js';
 
 /** SET, RESET and their kin: which settings are harmless, and which would make the server read other SQL than the gateway. */
@@ -43,6 +44,10 @@ const unsafeEncodings =
  */
 export function setSetting(facts: Facts, setting: string, values: readonly (string | null)[] | undefined): void {
   const name = setting.toLowerCase();
+  if (name === promptSetting) {
+    setPrompt(facts, values);
+    return;
+  }
   checkSetting(name, values);
   const known = isHarmless(name);
   facts.setting(name, known ? 'use' : 'administer');
@@ -51,19 +56,40 @@ export function setSetting(facts: Facts, setting: string, values: readonly (stri
   if (reading.has(name) && values === undefined) facts.opaque(`the value of ${name} is not a constant`);
 }
 
+/** The prompt is the client's to say, in so many characters. Where `values` is undefined, a parameter has it. */
+function setPrompt(facts: Facts, values: readonly (string | null)[] | undefined): void {
+  const text = values?.join(', ');
+  if (text !== undefined && text.length > prompt_chars_max) {
+    throw new StatementError(
+      '22023',
+      `${promptSetting} may have at most ${prompt_chars_max} characters`,
+      undefined,
+      'Register a longer prompt with POST /v1/prompts, and set the id that it answers.',
+    );
+  }
+  if (text !== undefined) facts.prompt = text;
+  facts.setting(promptSetting, 'use');
+  facts.act('session');
+}
+
 /** Settings that decide how the server reads a statement's text. */
 const reading: ReadonlySet<string> = new Set(['standard_conforming_strings', 'client_encoding']);
 
 const off = /^(f|fa|fal|fals|false|n|no|of|off|0)$/i;
 
+/** What a session may read: all but the gateway's own. Throws StatementError. */
+export function checkReadable(setting: string): void {
+  if (setting.toLowerCase() !== promptSetting) checkOwner(setting);
+}
+
 /** The gateway keeps keys of masks in settings of the session: nobody else reads or turns them. Throws StatementError. */
-export function checkOwner(setting: string): void {
+function checkOwner(setting: string): void {
   if (!setting.toLowerCase().startsWith('sallyport.')) return;
   throw new StatementError(
     '42501',
     `the setting ${setting} is the gateway's own`,
     undefined,
-    'No session may read, set or reset settings whose names begin with sallyport.',
+    `No session may read, set or reset settings whose names begin with sallyport., but for ${promptSetting}, which SET and set_config() take.`,
   );
 }
 

@@ -1,9 +1,11 @@
-import { constant, walk, type Wrapped } from './ast.js';
+import { StatementError } from '../judging/statement.js';
+import { promptSetting } from '../prompt.js';
+import { as, constant, walk, type Wrapped } from './ast.js';
 import { qualified } from './facts.js';
 import { advisory } from './functions.js';
 import { identifiers, isServerFirst, split } from './names.js';
 import type { Context } from './scope.js';
-import { checkOwner, setSetting } from './settings.js';
+import { checkReadable, setSetting } from './settings.js';
 
 /** Calls of built-ins whose constant arguments say what they touch. An argument that is no constant makes them opaque. */
 export function specialCall(context: Context, name: string, args: readonly Wrapped[]): void {
@@ -34,7 +36,7 @@ export function specialCall(context: Context, name: string, args: readonly Wrapp
       return;
     case 'current_setting':
       if (typeof first === 'string') {
-        checkOwner(first);
+        checkReadable(first);
         facts.setting(first.toLowerCase(), 'read');
       } else if (first === undefined) {
         facts.opaque('the setting of current_setting() is not a constant');
@@ -48,6 +50,10 @@ export function specialCall(context: Context, name: string, args: readonly Wrapp
         facts.movesAnything = true;
         return;
       }
+      // A prompt is what a person or an agent says: what stands in rows is nobody's prompt, and would be shown as one.
+      if (first.toLowerCase() === promptSetting && second === undefined && !isParameter(args[1])) {
+        throw new StatementError('22023', `the value of ${promptSetting} has to be a constant or a parameter`);
+      }
       setSetting(facts, first, typeof second === 'string' ? [second] : undefined);
       return;
     case 'pg_notify':
@@ -60,6 +66,12 @@ export function specialCall(context: Context, name: string, args: readonly Wrapp
         facts.opaque("the type of pg_input_is_valid() is not a constant that names one of the server's own");
       return;
   }
+}
+
+/** Whether it is a parameter, as such or cast. */
+function isParameter(node: Wrapped | undefined): boolean {
+  const cast = as<{ arg?: Wrapped }>(node, 'TypeCast');
+  return cast === undefined ? as(node, 'ParamRef') !== undefined : isParameter(cast.arg);
 }
 
 /** Whether a value may differ with the rows. */

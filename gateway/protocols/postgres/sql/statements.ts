@@ -22,12 +22,13 @@ import type { Control, Moves, Template } from '../judging/statement.js';
 import { as, constant, integer, open, strings, type Wrapped } from './ast.js';
 import { definition } from './definitions.js';
 import { firesEventTriggers } from './kinds.js';
+import { promptSetting } from '../prompt.js';
 import { expression, typeUse } from './expressions.js';
 import { split } from './names.js';
 import { first_user_oid } from './conversions.js';
 import { qualified, type Facts } from './facts.js';
 import { Scope, type Context } from './scope.js';
-import { checkOwner, isHarmless, setSetting } from './settings.js';
+import { checkReadable, isHarmless, setSetting } from './settings.js';
 import { copy } from './writes.js';
 
 /** One statement of any kind: its name, its action, what it touches, and what it does to the session. */
@@ -156,8 +157,8 @@ function understand(context: Context, node: Wrapped, inner: InnerTemplate): Mean
     case 'VariableShowStmt': {
       facts.kind = 'show';
       const name = ((body as VariableShowStmt).name ?? 'all').toLowerCase();
-      checkOwner(name);
-      facts.act(isHarmless(name) || name.startsWith('server_') ? 'session' : 'read');
+      checkReadable(name);
+      facts.act(isHarmless(name) || name.startsWith('server_') || name === promptSetting ? 'session' : 'read');
       facts.setting(name, 'read');
       return plain;
     }

@@ -124,7 +124,9 @@ function build(
     );
     const own = raws.length === 1 ? print : (fingerprint(slice(parsed, raw)) ?? '');
     const finished = facts.finish(own, place.database);
-    statements.push({ facts: finished.facts, ...meaning });
+    // What PREPARE holds does not run.
+    const prompt = meaning.control.kind === 'none' ? facts.prompt : undefined;
+    statements.push({ facts: finished.facts, ...meaning, ...(prompt === undefined ? {} : { prompt }) });
     if (actions.indexOf(finished.facts.action) > actions.indexOf(action)) action = finished.facts.action;
     for (const resource of finished.resources) {
       resources.set(

@@ -1,4 +1,5 @@
 import { ProtocolError } from '../../../errors.js';
+import { prompt_chars_max, promptSetting } from '../prompt.js';
 
 /**
  * What a client may ask for in its start-up packet. These settings move the client's own view of its session (formats,
@@ -148,6 +149,14 @@ export class RefusedSetting extends ProtocolError {}
 
 function judgeSetting(name: string, value: string): [string, string] {
   const known = name.toLowerCase();
+  if (known === promptSetting) {
+    if (value.length > prompt_chars_max) {
+      throw new RefusedSetting(
+        `${promptSetting} may have at most ${prompt_chars_max} characters: register a longer prompt with POST /v1/prompts, and set its id`,
+      );
+    }
+    return [known, value];
+  }
   // Names with a dot belong to extensions and to applications: the server itself refuses those that need a superuser, but
   // says nothing of what they do.
   if (!harmless.has(known) && !planner.test(known)) {
