@@ -31,7 +31,7 @@ describe('the demo', () => {
     expect(events.filter(({ event }) => event === 'failed')).toEqual([]);
     expect(code).toBe(0);
     expect(events.filter(({ event }) => event === 'passed')).toHaveLength(steps.length);
-    expect(events.filter(({ event, text }) => event === 'remark' && String(text).includes('is taken'))).toHaveLength(3);
+    expect(events.filter(({ event, text }) => event === 'remark' && String(text).includes('is taken'))).toHaveLength(4);
     const reasons = events
       .filter(({ event }) => event === 'refusal')
       .map(({ detail }) => (detail as { reasons: { code: string }[] }).reasons.map((reason) => reason.code));
@@ -44,7 +44,8 @@ describe('the demo', () => {
   const stage = (answer: () => Promise<unknown>): Stage => ({
     agent: { query: answer } as unknown as pg.Client,
     print: createPrinter({ write: () => true }, { json: true }),
-    approver: { waiting: () => new Promise(() => undefined), approve: async () => undefined },
+    waiting: () => new Promise(() => undefined),
+    answer: async () => 'approved',
     commitChange: async () => ({ id: '0'.repeat(40), done_ms: 0 }),
     diff: async () => '',
     inForce: async () => undefined,

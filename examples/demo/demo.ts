@@ -28,7 +28,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     building = buildWorld(print);
     const world = await interrupt.orWhile(building);
     const denials: string[] = [];
-    const failed = await interrupt.orWhile(perform(world, print, (decision) => denials.push(decision)));
+    const failed = await interrupt.orWhile(perform(world, print, options.once, (decision) => denials.push(decision)));
     if (failed) return 1;
     if (options.once) return 0;
     invite(world, print, denials);
@@ -47,7 +47,12 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 }
 
 /** True where a step failed. Those after it are left out: they build on it. */
-async function perform(world: World, print: Printer, onDenied: (decision: string) => void): Promise<boolean> {
+async function perform(
+  world: World,
+  print: Printer,
+  once: boolean,
+  onDenied: (decision: string) => void,
+): Promise<boolean> {
   const agent = new pg.Client({
     ...world.connection,
     password: () => world.token(),
@@ -59,7 +64,14 @@ async function perform(world: World, print: Printer, onDenied: (decision: string
     await agent.connect();
     for (const [index, step] of steps.entries()) {
       print.step(index + 1, step.title, step.why);
-      await step.run({ ...world, agent, print, onDenied });
+      await step.run({
+        ...world,
+        agent,
+        print,
+        onDenied,
+        waiting: () => world.approver.waiting(),
+        answer: (id) => (once ? answerOverApi(world, id) : awaitPerson(world, print, id)),
+      });
     }
     return false;
   } catch (error) {
@@ -74,6 +86,20 @@ async function perform(world: World, print: Printer, onDenied: (decision: string
   }
 }
 
+async function answerOverApi({ approver }: World, id: string) {
+  await approver.approve(id, 'they were never paid');
+  return approver.ended(id);
+}
+
+/** Whoever watches the demo answers: in the console, signed in as the shop's owner. */
+async function awaitPerson({ approver, console }: World, print: Printer, id: string) {
+  print.command(
+    `It waits for you. Sign in as ${console.name} with the password ${console.password}, and answer:`,
+    `${console.url}#/approvals/${id}`,
+  );
+  return approver.ended(id);
+}
+
 function invite(world: World, print: Printer, denials: readonly string[]): void {
   const { host, port, database, user } = world.connection;
   print.title('Now you. The gateway stays up until Ctrl-C.');
@@ -84,6 +110,10 @@ function invite(world: World, print: Printer, denials: readonly string[]): void 
   print.command(
     'Change the policy: edit, commit, and ask again on the same connection:',
     `cd ${world.policyDirectory}`,
+  );
+  print.command(
+    `The console, for ${world.console.name} with the password ${world.console.password}:`,
+    world.console.url,
   );
   const [first] = denials;
   if (first !== undefined) {

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:net';
 
 /** Ports that are easy to remember, where they are free. */
-export const usualPorts = { gateway: 15432, provider: 14000, database: 25432 } as const;
+export const usualPorts = { gateway: 15432, console: 18443, provider: 14000, database: 25432 } as const;
 
 const host = '127.0.0.1';
 

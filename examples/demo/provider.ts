@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
+import type OidcProvider from 'oidc-provider';
+import { createMemory } from './memory.js';
 import { listenNear } from './ports.js';
+import { createSignInPage, signInPath, type DemoPerson } from './sign-in-page.js';
 
 /**
  * The company's identity provider: a real OpenID provider, with keys that live as long as the demo. The agent gets its
- * token by the client-credentials grant (RFC 6749, 4.4), as a JWT (RFC 9068).
+ * token by the client-credentials grant (RFC 6749, 4.4), as a JWT (RFC 9068); people sign in to the console with a password.
  */
 export interface DemoProvider {
   readonly issuer: string;
@@ -13,6 +16,8 @@ export interface DemoProvider {
   readonly moved: boolean;
   /** Asks the token endpoint for a fresh token, over the network as any client would. */
   token(client: DemoClient): Promise<string>;
+  /** Makes the console of the gateway at this address one of its clients. */
+  admitConsole(origin: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -29,16 +34,12 @@ export const token_seconds = 15 * 60;
 /** The resource that tokens are asked for (RFC 8707). It must be a URI; the audience in the token is the short name. */
 const resource = 'urn:sallyport';
 
-/** What the provider would remember of its clients' logins. Tokens that verify by themselves leave nothing to remember. */
-class Nothing {
-  async upsert(): Promise<void> {}
-  async find(): Promise<undefined> {}
-  async findByUid(): Promise<undefined> {}
-  async findByUserCode(): Promise<undefined> {}
-  async consume(): Promise<void> {}
-  async destroy(): Promise<void> {}
-  async revokeByGrantId(): Promise<void> {}
-}
+/** What the console is to the provider. */
+export const consoleClient = { id: 'sallyport-console', secret: randomBytes(16).toString('hex') };
+
+const algorithm = 'ES256';
+/** A sign-in at the console holds for so long. */
+const session_seconds = 60 * 60;
 
 /** The package warns, as it is loaded, of a Node older than its own first choice. Nobody who sees the demo can act on it. */
 async function loadProvider() {
@@ -51,8 +52,11 @@ async function loadProvider() {
   }
 }
 
-export async function startProvider(clients: readonly DemoClient[], port: number): Promise<DemoProvider> {
-  const algorithm = 'ES256';
+export async function startProvider(
+  clients: readonly DemoClient[],
+  people: readonly DemoPerson[],
+  port: number,
+): Promise<DemoProvider> {
   const { privateKey } = await generateKeyPair(algorithm, { extractable: true });
   const key = { ...(await exportJWK(privateKey)), alg: algorithm, use: 'sig', kid: randomBytes(8).toString('hex') };
 
@@ -63,9 +67,18 @@ export async function startProvider(clients: readonly DemoClient[], port: number
   const issuer = `http://127.0.0.1:${String(address.port)}`;
 
   const Provider = await loadProvider();
-  const provider = new Provider(issuer, {
-    adapter: Nothing,
-    ttl: { ClientCredentials: token_seconds },
+  const memory = createMemory();
+  const provider: OidcProvider = new Provider(issuer, {
+    adapter: memory,
+    ttl: {
+      ClientCredentials: token_seconds,
+      AccessToken: session_seconds,
+      Grant: session_seconds,
+      IdToken: session_seconds,
+      Interaction: session_seconds,
+      Session: session_seconds,
+    },
+    ...signingIn(people, () => provider),
     clients: clients.map(({ id, secret }) => ({
       client_id: id,
       client_secret: secret,
@@ -82,7 +95,9 @@ export async function startProvider(clients: readonly DemoClient[], port: number
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        defaultResource: () => resource,
+        // What the console gets is for the console: people's tokens open nothing else.
+        defaultResource: (_context: unknown, { clientId }: { clientId: string }) =>
+          clientId === consoleClient.id ? undefined : resource,
         useGrantedResource: () => true,
         getResourceServerInfo: () => ({
           scope: '',
@@ -96,7 +111,12 @@ export async function startProvider(clients: readonly DemoClient[], port: number
     extraTokenClaims: (_context: unknown, token: { clientId?: string }) =>
       clients.find(({ id }) => id === token.clientId)?.claims,
   });
-  server.on('request', provider.callback());
+  const signInPage = createSignInPage(provider, people);
+  const others = provider.callback();
+  server.on('request', (request, response) => {
+    if (request.url?.startsWith(signInPath) !== true) return others(request, response);
+    signInPage(request, response).catch(() => response.destroy());
+  });
 
   return {
     issuer,
@@ -114,9 +134,48 @@ export async function startProvider(clients: readonly DemoClient[], port: number
       }
       return body.access_token;
     },
+    async admitConsole(origin) {
+      await memory('Client').upsert(consoleClient.id, {
+        client_id: consoleClient.id,
+        client_secret: consoleClient.secret,
+        redirect_uris: [`${origin}/console/callback`],
+        post_logout_redirect_uris: [`${origin}/console/`],
+        grant_types: ['authorization_code'],
+        response_types: ['code'],
+        id_token_signed_response_alg: algorithm,
+      });
+    },
     async close() {
       server.closeAllConnections();
       await new Promise((settle) => server.close(settle));
     },
+  };
+}
+
+/** The part of the provider's configuration that is about people. */
+function signingIn(people: readonly DemoPerson[], provider: () => OidcProvider) {
+  return {
+    interactions: { url: (_context: unknown, { uid }: { uid: string }) => `${signInPath}${uid}` },
+    findAccount: (_context: unknown, id: string) => {
+      const person = people.find((one) => one.id === id);
+      return person && { accountId: id, claims: async () => ({ sub: id, ...person.claims }) };
+    },
+    claims: { openid: ['sub', 'kind', 'groups', 'roles'] },
+    // The ID token is all that the console looks at.
+    conformIdTokenClaims: false,
+    /** Nobody is asked whether the console may know who they are: it belongs to the same shop. */
+    loadExistingGrant: async ({ oidc }: SignInContext) => {
+      const grant = new (provider().Grant)({ accountId: oidc.session?.accountId, clientId: oidc.client?.clientId });
+      grant.addOIDCScope('openid');
+      await grant.save();
+      return grant;
+    },
+  };
+}
+
+interface SignInContext {
+  readonly oidc: {
+    readonly session?: { readonly accountId?: string };
+    readonly client?: { readonly clientId: string };
   };
 }

@@ -10,16 +10,18 @@ import { loadConfig } from '../../gateway/config/index.js';
 import { startGateway } from '../../gateway/gateway.js';
 import { protocols } from '../../gateway/registry.js';
 import { startEmbeddedPostgres, throwawaySettings } from '../../gateway/state/embedded.js';
-import { createApprover } from './approver.js';
+import { createApprover, type Approver } from './approver.js';
 import { freeOrAny, usualPorts } from './ports.js';
 import type { Printer } from './print.js';
-import { audience, startProvider, token_seconds, type DemoClient } from './provider.js';
+import { audience, startProvider, token_seconds, type DemoClient, consoleClient } from './provider.js';
 import { createRepository } from './repository.js';
 import { fillShop } from './shop.js';
+import type { DemoPerson } from './sign-in-page.js';
 import { StepFailed, type Stage } from './steps.js';
 
 /** Everything that the demo needs, up and running. */
-export interface World extends Pick<Stage, 'approver' | 'commitChange' | 'diff' | 'inForce'> {
+export interface World extends Pick<Stage, 'commitChange' | 'diff' | 'inForce'> {
+  readonly approver: Approver;
   /** Through the gateway; the password is a token. */
   readonly connection: {
     readonly host: string;
@@ -30,6 +32,8 @@ export interface World extends Pick<Stage, 'approver' | 'commitChange' | 'diff' 
   token(): Promise<string>;
   /** Readable by its owner alone, and renewed for as long as the world is up. */
   readonly tokenFile: string;
+  /** Where a person answers, and as whom. */
+  readonly console: { readonly url: string; readonly name: string; readonly password: string };
   readonly policyDirectory: string;
   readonly auditFile: string;
   logEnd(): Promise<string>;
@@ -59,10 +63,11 @@ const agent: DemoClient = {
   },
 };
 
-/** Who answers what waits. */
-const owner: DemoClient = {
+/** Who answers what waits: at the console with a password, or over the API with a token. */
+const owner: DemoClient & DemoPerson = {
   id: 'ada@shop.example',
   secret: randomBytes(16).toString('hex'),
+  password: randomBytes(6).toString('base64url'),
   claims: { kind: 'human', groups: ['shop-owners'], roles: [] },
 };
 
@@ -111,7 +116,7 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
     `Postgres on ${database.host}:${String(database.port)}: a shop with ${count(counts.customers, 'customers')}, ${count(counts.orders, 'orders')}, ${count(counts.payments, 'payments')}`,
   );
 
-  const provider = await startProvider([agent, owner], usualPorts.provider);
+  const provider = await startProvider([agent, owner], [owner], usualPorts.provider);
   closers.push(() => provider.close());
   if (provider.moved)
     print.remark(`Port ${String(usualPorts.provider)} is taken: the identity provider is on another one.`);
@@ -124,12 +129,14 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
 
   const port = await freeOrAny(usualPorts.gateway);
   if (port === 0) print.remark(`Port ${String(usualPorts.gateway)} is taken: the gateway is on another one.`);
+  const consolePort = await freeOrAny(usualPorts.console);
+  if (consolePort === 0) print.remark(`Port ${String(usualPorts.console)} is taken: the console is on another one.`);
   const auditFile = join(folder, 'audit.jsonl');
   const configFile = join(folder, 'sallyport.yaml');
   await writeFile(
     configFile,
     stringify({
-      listen: { postgres: `127.0.0.1:${String(port)}`, https: '127.0.0.1:0' },
+      listen: { postgres: `127.0.0.1:${String(port)}`, https: `127.0.0.1:${String(consolePort)}` },
       identity: {
         providers: [
           {
@@ -159,13 +166,21 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
           },
         },
       ],
+      console: {
+        auditors: ['shop-owners'],
+        administrators: ['shop-owners'],
+        sign_in: { client_id: consoleClient.id, client_secret: `\${CONSOLE_SECRET}` },
+      },
       state: { directory: './.sallyport' },
       audit: { sinks: [{ file: './audit.jsonl' }] },
     }),
     { mode: 0o600 },
   );
   const logFile = join(folder, 'gateway.log');
-  const config = await loadConfig(configFile, { env: { SHOP_PASSWORD: role.password }, protocols });
+  const config = await loadConfig(configFile, {
+    env: { SHOP_PASSWORD: role.password, CONSOLE_SECRET: consoleClient.secret },
+    protocols,
+  });
   const news = new PolicyNews();
   const gateway = await startGateway({
     config,
@@ -185,7 +200,9 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
   const api = gateway.listeners.find(({ protocol }) => protocol === 'https');
   if (api === undefined) throw new Error('the gateway serves no API');
   const apiUrl = `https://${api.address.host}:${String(api.address.port)}`;
-  print.ready('owner', `${owner.id}: group shop-owners, answers at ${apiUrl}`);
+  await provider.admitConsole(apiUrl);
+  print.ready('console', `${apiUrl}/console/ (its certificate is its own: a browser asks once whether to go on)`);
+  print.ready('owner', `${owner.id}: group shop-owners, password ${owner.password}`);
   const approver = createApprover({
     gateway: apiUrl,
     ca: join(folder, '.sallyport', 'https.pem'),
@@ -213,6 +230,7 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
     token,
     tokenFile,
     approver,
+    console: { url: `${apiUrl}/console/`, name: owner.id, password: owner.password },
     policyDirectory,
     auditFile,
     commitChange: () => repository.commit(join(demoFiles, 'change'), 'The month-end report reads payments'),
