@@ -199,8 +199,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       ...{ database, replica, log, now },
       tokenLifetimeMax_ms: config.identity.tokenLifetimeMax_ms,
       strict: config.identity.revocationStrict,
-      onRevoked: (fits) => pipeline.revoke(fits, revokedMessage),
     });
+    revocations.subscribe((fits) => pipeline.revoke(fits, revokedMessage));
     closing.push(() => revocations.close());
     // What was revoked before this start has to be known before anybody signs in.
     if (config.state.postgres !== undefined || existsSync(path.join(config.state.directory, 'postgres'))) {

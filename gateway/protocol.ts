@@ -146,6 +146,8 @@ export interface Hold {
   readonly expires_ms: number;
   /** Whether policy asks to see what the operation does before it is answered. */
   readonly preview: boolean;
+  /** How long a preview may keep what it has locked, before it is undone and nobody else has to wait. */
+  readonly preview_ms: number;
   /** Resolves once, with what ended it; never rejects. */
   readonly ended: Promise<HoldEnd>;
   /**

@@ -39,7 +39,7 @@ describe('the demo', () => {
     const policy = events.find(({ event, what }) => event === 'ready' && what === 'policy');
     const folder = /git repository (\S+)\/policy,/.exec(String(policy?.['text']))?.[1] ?? '/';
     await expect(access(folder)).rejects.toThrow('ENOENT');
-  });
+  }, 300_000);
 
   const stage = (answer: () => Promise<unknown>): Stage => ({
     agent: { query: answer } as unknown as pg.Client,

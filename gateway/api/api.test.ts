@@ -11,7 +11,7 @@ import { createIdentityProvider, type IdentityProvider, type TokenOptions } from
 import { IdentityError } from '../errors.js';
 import { openAudit, type Audit } from '../audit/index.js';
 import type { Identities } from '../identity/index.js';
-import type { RevokeQuery } from '../live/index.js';
+import type { RevocationListener, RevokeQuery } from '../live/index.js';
 import { PromptsInMemory } from '../prompts.js';
 import type { Effect, Listener } from '../protocol.js';
 import type { KillQuery, Sessions } from '../sessions.js';
@@ -25,6 +25,7 @@ let listener: Listener;
 let call: (path: string, options?: Parameters<ReturnType<typeof caller>>[1]) => Promise<Sent>;
 let ca: string;
 let approvers: FakeApprovers;
+const revocationListeners = new Set<RevocationListener>();
 let killed: KillQuery[];
 let revoked: RevokeQuery[];
 
@@ -76,7 +77,12 @@ beforeAll(async () => {
           },
           revoke: async (query) => {
             revoked.push(query);
+            for (const tell of revocationListeners) tell(({ subject }) => subject === query.subject);
             return { kept: true, expires_ms: 0 };
+          },
+          subscribe: (listener) => {
+            revocationListeners.add(listener);
+            return () => revocationListeners.delete(listener);
           },
         },
         prompts: new PromptsInMemory(),
@@ -348,6 +354,20 @@ describe('events', () => {
     expect(await stranger.seen).not.toContain('h-2');
     asked.close();
     stranger.close();
+  });
+
+  test('end with the token that opened them, where it is revoked', async () => {
+    const revoked = { subject: 'agent:soon-revoked' };
+    const headers = await bearer(revoked);
+    const ended = new Promise<void>((resolve, reject) => {
+      const stream = get({ ...listener.address, ca, path: '/v1/events', headers }, (response) => {
+        response.resume();
+        response.on('end', resolve);
+        as(administrator, '/v1/tokens/revoke', { method: 'POST', body: revoked }).catch(reject);
+      });
+      stream.on('error', reject);
+    });
+    await ended;
   });
 });
 

@@ -28,11 +28,16 @@ export class EventStreams {
   readonly #parts: ApiParts;
   readonly #streams = new Set<Stream>();
   readonly #beat: NodeJS.Timeout;
-  readonly #unsubscribe: (() => void) | undefined;
+  readonly #unsubscribe: readonly ((() => void) | undefined)[];
 
   constructor(parts: ApiParts) {
     this.#parts = parts;
-    this.#unsubscribe = parts.approvers?.subscribe((event) => void this.#tell(event));
+    this.#unsubscribe = [
+      parts.approvers?.subscribe((event) => void this.#tell(event)),
+      parts.revocations?.subscribe((fits) => {
+        for (const { caller, response } of this.#streams) if (fits(caller.identity.principal)) response.end();
+      }),
+    ];
     this.#beat = setInterval(() => this.#beatAll(), beat_ms);
     this.#beat.unref();
   }
@@ -63,7 +68,7 @@ export class EventStreams {
   }
 
   close(): void {
-    this.#unsubscribe?.();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe?.();
     clearInterval(this.#beat);
     for (const { response } of this.#streams) response.end();
   }

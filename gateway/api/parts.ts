@@ -15,7 +15,7 @@ import type { Reachable } from './targets.js';
 export interface ApiParts extends CallerOptions {
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
-  readonly revocations?: Pick<Revocations, 'revoke' | 'check'> | undefined;
+  readonly revocations?: Pick<Revocations, 'revoke' | 'check' | 'subscribe'> | undefined;
   readonly tickets?: Tickets | undefined;
   /** Where a target is reached; undefined where there is none of that name. */
   readonly reachable?: ((target: string) => Reachable | undefined) | undefined;

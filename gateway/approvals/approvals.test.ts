@@ -80,6 +80,7 @@ function side(): Side {
     waiting_max: 100,
     per_principal_max: 50,
     receipt_ms: 60_000,
+    preview_ms: 60_000,
   });
   return {
     ...opened,
@@ -294,10 +295,13 @@ test('who waits no longer takes the request back, and what was given then serves
 test('more requests than one principal may have waiting are refused', async () => {
   const given = input('one', { subject: 'agent:many' });
   const decision = held(given);
+  const before = one.records.length;
   const results = await Promise.all(
     Array.from({ length: 55 }, () => problem(one.approvals.request(given, decision, undefined))),
   );
   expect(results.filter((result) => result === 'none')).toHaveLength(50);
   expect(results.filter((result) => result === 'too_many')).toHaveLength(5);
+  // What was refused was never asked: whoever sent it has its own record of that.
+  expect(one.records.slice(before).map(({ kind }) => kind)).toEqual(Array.from({ length: 50 }, () => 'hold'));
   await home.sql(`update sallyport.requests set status = 'withdrawn' where status = 'waiting'`);
 });

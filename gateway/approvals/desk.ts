@@ -22,6 +22,8 @@ export interface DeskParts {
   readonly now: () => number;
   readonly waiting_max: number;
   readonly per_principal_max: number;
+  /** How long a preview may keep its locks. */
+  readonly preview_ms: number;
   /** Where a person answers. */
   readonly link?: ((hold: string) => string | undefined) | undefined;
 }
@@ -118,7 +120,7 @@ export class Desk implements Approvals {
     const bound = boundOf(input, decision.revision);
     const for_ms = Math.min(...decision.approvals.map(({ expires_ms }) => expires_ms));
     await replica.beat();
-    // Before anything is recorded: who asks for too much fills no audit with it. What counts is counted again below.
+    // Before anything is locked. What counts is counted again below.
     await this.#room(database, bound);
     const asked_ms = now();
     // Known here before anybody can answer: what is heard of it finds somebody who waits.
@@ -127,6 +129,7 @@ export class Desk implements Approvals {
         id,
         link: this.#parts.link?.(id),
         preview: decision.approvals.some(({ preview }) => preview === 'effect'),
+        preview_ms: this.#parts.preview_ms,
       },
       { expires_ms: asked_ms + for_ms, now_ms: asked_ms },
       {
@@ -136,14 +139,20 @@ export class Desk implements Approvals {
         expired: () => this.#expire(id),
       },
     );
+    let isRecorded = false;
+    const record = async () => {
+      await records.asked(id, input, decision, hold.expires_ms);
+      isRecorded = true;
+    };
     try {
       this.#waiting.set(id, hold);
-      await records.asked(id, input, decision, hold.expires_ms);
-      await this.#insert(id, bound, input, decision, recorded, for_ms);
+      await this.#insert({ id, bound, input, decision, recorded, for_ms }, record);
     } catch (error) {
       this.#waiting.delete(id);
       hold.end({ how: 'withdrawn', why: 'it could not be asked' });
-      this.#note(() => records.ended(justAsked(id, bound, decision), { how: 'withdrawn', why: 'not_asked' }));
+      // What was asked for in vain is in the record as refused, and as nothing else.
+      if (isRecorded)
+        this.#note(() => records.ended(justAsked(id, bound, decision), { how: 'withdrawn', why: 'not_asked' }));
       throw error;
     }
     // Not started before: nobody else listened, and this is how it is found out that somebody does.
@@ -151,19 +160,15 @@ export class Desk implements Approvals {
     return hold;
   }
 
-  async #insert(
-    id: string,
-    bound: Bound,
-    input: Input,
-    decision: Decision,
-    recorded: unknown,
-    for_ms: number,
-  ): Promise<void> {
+  /** @param record Called once it is certain that there is room: on disk before anybody can see the request. */
+  async #insert(asked: Asked, record: () => Promise<void>): Promise<void> {
+    const { id, bound, input, decision, recorded, for_ms } = asked;
     const { database, replica } = this.#parts;
     await database.transaction(async (queries) => {
       // One at a time: what is counted is what there is.
       await queries.query(`select pg_advisory_xact_lock(hashtext('sallyport waiting requests'))`);
       await this.#room(queries, bound);
+      await record();
       await queries.query(
         `insert into sallyport.requests (id, replica, expires, decision_id, revision, principal_key, like_key, bound_key,
            approval_keys, bound, approvals, input, recorded)
@@ -337,6 +342,17 @@ export function endOf({ request, endedBy }: StoredRequest): HoldEnd | undefined 
     case 'withdrawn':
       return { how: 'withdrawn', why: request.why ?? 'unknown' };
   }
+}
+
+/** A request before it is one. */
+interface Asked {
+  readonly id: string;
+  readonly bound: Bound;
+  readonly input: Input;
+  readonly decision: Decision;
+  /** The operation as the audit may have it. */
+  readonly recorded: unknown;
+  readonly for_ms: number;
 }
 
 /** For the record of one that never came to be. */

@@ -16,6 +16,7 @@ export class WaitingHold implements Hold {
   readonly link?: string;
   readonly expires_ms: number;
   readonly preview: boolean;
+  readonly preview_ms: number;
   readonly ended: Promise<HoldEnd>;
   readonly #work: Work;
   #settle: (end: HoldEnd) => void = () => undefined;
@@ -23,13 +24,14 @@ export class WaitingHold implements Hold {
   #over = false;
 
   constructor(
-    parts: { readonly id: string; readonly link?: string | undefined; readonly preview: boolean },
+    parts: Pick<Hold, 'id' | 'preview' | 'preview_ms'> & { readonly link?: string | undefined },
     left: { readonly expires_ms: number; readonly now_ms: number },
     work: Work,
   ) {
     this.id = parts.id;
     if (parts.link !== undefined) this.link = parts.link;
     this.preview = parts.preview;
+    this.preview_ms = parts.preview_ms;
     this.expires_ms = left.expires_ms;
     this.#work = work;
     this.ended = new Promise((settle) => (this.#settle = settle));

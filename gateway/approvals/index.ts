@@ -27,6 +27,8 @@ export interface ApprovalsOptions {
   readonly per_principal_max: number;
   /** How long the session that waited has to use what it was given. */
   readonly receipt_ms: number;
+  /** How long a preview may keep what it has locked. */
+  readonly preview_ms: number;
   /** Where a person answers; absent where there is no such place. */
   readonly link?: ((hold: string) => string | undefined) | undefined;
 }

@@ -5,6 +5,7 @@ import type { SourceOptions } from '../../bundles/index.js';
 import type { GatewayAddress, Labels, Proposal } from '../classify/index.js';
 import type { Config } from '../config/index.js';
 import { ConfigError } from '../errors.js';
+import { readToken } from './api/client.js';
 import { exit, type ExitCode } from './exit.js';
 import { configFile, type Surroundings } from './surroundings.js';
 
@@ -15,7 +16,8 @@ export interface ClassifyCommandOptions {
   readonly gateway: string | undefined;
   /** A policy's folder to take existing labels from, instead of the configuration's. */
   readonly policy: string | undefined;
-  readonly token: string | undefined;
+  /** A file that holds the token of who asks; absent: SALLYPORT_TOKEN, or the file that SALLYPORT_TOKEN_FILE names. */
+  readonly tokenFile: string | undefined;
   readonly schemas: readonly string[];
   readonly rows_max: number;
   readonly json: boolean;
@@ -27,7 +29,7 @@ const rows_limit = 10_000;
 
 const examples = `
 It asks the running gateway, as any client does: what it reads is judged by policy, masked and recorded. Values are looked
-at in memory; none is printed or written. The token is better kept in SALLYPORT_TOKEN than in a list of processes.
+at in memory; none is printed or written. The token stands in SALLYPORT_TOKEN or in a file, never on the command line.
 
 Examples:
   SALLYPORT_TOKEN=… sallyport classify orders
@@ -44,7 +46,7 @@ export function registerClassify(program: Command, around: Surroundings, finish:
     .option('-c, --config <file>', "the gateway's configuration (default: $SALLYPORT_CONFIG or ./sallyport.yaml)")
     .option('--gateway <host:port>', 'where the gateway listens, where the configuration is not at hand')
     .option('--policy <directory>', 'take labels that are there already from this policy')
-    .option('--token <token>', 'who asks (default: $SALLYPORT_TOKEN)')
+    .option('--token-file <file>', 'a file that holds the token of who asks (default: $SALLYPORT_TOKEN_FILE)')
     .option(
       '--schema <name>',
       "look at this schema only; may be repeated (default: all but the server's own)",
@@ -56,8 +58,8 @@ export function registerClassify(program: Command, around: Surroundings, finish:
     .addHelpText('after', examples)
     .action(async (target: string, options: Record<string, unknown>) => {
       const given = options as Omit<Partial<ClassifyCommandOptions>, 'schemas'> & { schema?: string[]; sample: number };
-      const { config, gateway, json = false, output, policy, schema = [], sample: rows_max, token } = given;
-      const rest = { config, gateway, json, output, policy, rows_max, schemas: schema, token };
+      const { config, gateway, json = false, output, policy, schema = [], sample: rows_max, tokenFile } = given;
+      const rest = { config, gateway, json, output, policy, rows_max, schemas: schema, tokenFile };
       finish(await classify({ target, ...rest }, around));
     });
 }
@@ -71,8 +73,7 @@ function wholeNumber(text: string): number {
 
 /** Proposes labels; a refusal of the gateway is the answer no. */
 export async function classify(options: ClassifyCommandOptions, around: Surroundings): Promise<ExitCode> {
-  const token = options.token ?? around.env['SALLYPORT_TOKEN'] ?? '';
-  if (token === '') throw new ConfigError('who asks is not known: give a token with SALLYPORT_TOKEN or --token');
+  const token = await readToken(options.tokenFile, around);
   const { asJson, asYaml, propose, Refused } = await import('../classify/index.js');
   const output = options.output === undefined ? undefined : resolve(options.output);
   if (output !== undefined) await refuseToOverwrite(output);

@@ -44,6 +44,8 @@ export interface ApprovalsConfig {
   readonly per_principal_max: number;
   /** How long the session that waited has to use what it was given. */
   readonly receipt_ms: number;
+  /** How long what runs to be looked at may keep its locks. */
+  readonly preview_ms: number;
   readonly webhooks: readonly Webhook[];
   /** How long a request is kept once it is over. */
   readonly retention_ms: number;

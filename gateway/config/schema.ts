@@ -133,6 +133,9 @@ const ApprovalsSchema = Type.Object(
       Type.Integer({ minimum: 1, maximum: 10_000, default: 20, description: 'Of them, those of one principal.' }),
     ),
     receipt: Type.Optional(duration('How long the session that waited has to use what it was given.', '1m')),
+    preview_locks: Type.Optional(
+      duration('How long what runs to be looked at may keep its locks, before it is undone.', '1m'),
+    ),
     webhooks: Type.Optional(
       Type.Array(WebhookSchema, {
         maxItems: webhooks_max,

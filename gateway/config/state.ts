@@ -80,6 +80,7 @@ export async function readApprovals(
     waiting_max: input?.waiting_max ?? 1_000,
     per_principal_max: input?.per_principal_max ?? 20,
     receipt_ms: duration(input?.receipt ?? '1m') ?? 60_000,
+    preview_ms: duration(input?.preview_locks ?? '1m') ?? 60_000,
     webhooks: await readWebhooks(input?.webhooks ?? [], providers, reading),
     retention_ms: duration(input?.retention ?? '90d') ?? retention_ms_default,
   };

@@ -40,8 +40,8 @@ function replica(options: { strict?: boolean; state?: boolean } = {}) {
     now: () => at.now_ms,
     tokenLifetimeMax_ms: hour_ms,
     strict: options.strict ?? false,
-    onRevoked: (fits) => ended.push(fits),
   });
+  revocations.subscribe((fits) => ended.push(fits));
   return { at, rows, ended, revocations, beat: () => Promise.all(beats.map((work) => work())) };
 }
 

@@ -21,9 +21,10 @@ export interface RevocationsParts {
   readonly tokenLifetimeMax_ms: number;
   /** Whether a sign-in is refused while this replica cannot know of what others revoked. */
   readonly strict: boolean;
-  /** A new one is in force: whoever is signed in with what it refuses has to go. */
-  readonly onRevoked: (fits: (principal: Principal) => boolean) => void;
 }
+
+/** Told of a new revocation in force: whoever is signed in with what it refuses has to go. */
+export type RevocationListener = (fits: (principal: Principal) => boolean) => void;
 
 export interface RevokeQuery {
   readonly jti?: string;
@@ -59,6 +60,7 @@ export class Revocations {
   readonly #known = new Map<string, Revocation>();
   /** Of `#known`, those that the state has not got yet. */
   readonly #unkept = new Set<string>();
+  readonly #listeners = new Set<RevocationListener>();
   readonly #unlisten: () => void;
   /** This replica has read all there is, and has been listening ever since. */
   #certain = false;
@@ -82,6 +84,12 @@ export class Revocations {
       await this.#read(undefined, this.#certain);
       await parts.database.query('delete from sallyport.revocations where expires < now()');
     });
+  }
+
+  /** Returns what ends it. */
+  subscribe(listener: RevocationListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Reads what was revoked before this replica started; goes on without where the state does not come in time. */
@@ -191,7 +199,7 @@ export class Revocations {
     const before = this.#known.get(revocation.key);
     if (before !== undefined && (before.until_ms ?? 0) >= (revocation.until_ms ?? 0)) return;
     this.#known.set(revocation.key, revocation);
-    this.#parts.onRevoked((principal) => fits(revocation, principal));
+    for (const listener of this.#listeners) listener((principal) => fits(revocation, principal));
   }
 
   #forget(): void {

@@ -20,7 +20,7 @@ allow contains {"code": "everything"} if input.version == 1
 
 # METADATA
 # title: Deletes wait for a DBA
-approval contains {"code": "deletes_wait", "groups": ["dba"], "reason": "rows go away"} if {
+approval contains {"code": "deletes_wait", "groups": ["dba"], "reason": "rows go away", "grant": {"same": "fingerprint", "session": false, "uses": 3, "for": "1h"}} if {
 	some resource in input.operation.resources
 	resource.access == "delete"
 }
@@ -174,9 +174,42 @@ describe(group, () => {
     expect(complaints).toEqual([]);
   });
 
+  clientTest(group, 'widens an approval as policy lets it, and takes the grant back', async () => {
+    await page.setViewportSize({ width: 1200, height: 900 });
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.goto(`${url}/console/#/`);
+    await heading('Nothing waits for you');
+    const answered = psql(deletion('n = 4'));
+    await heading('Waiting for you (1)');
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await heading(/^Request h-/);
+    await page.keyboard.press('a');
+    const dialog = page.getByRole('dialog', { name: 'Approve this?' });
+    await dialog.getByRole('checkbox', { name: 'the same statement, with any values' }).check();
+    await picture('widen');
+    await dialog.getByRole('button', { name: 'Approve' }).click();
+    expect(await answered).toMatchObject({ code: 0, stdout: 'DELETE 1\n' });
+    // Nobody is asked for another value.
+    expect(await psql(deletion('n = 5'))).toMatchObject({ code: 0, stdout: 'DELETE 1\n' });
+
+    await page.keyboard.press('g');
+    await page.keyboard.press('r');
+    await heading('Grants (1)');
+    const row = page.locator('tbody tr').first();
+    expect(await row.innerText()).toMatch(/agent:billing-bot.*the same statement, with any values.*1 of 3/su);
+    await picture('grants');
+    await row.getByRole('button', { name: 'Take back the grant of agent:billing-bot' }).click();
+    const sure = page.getByRole('dialog', { name: 'Take this grant back?' });
+    await sure.getByRole('button', { name: 'Take it back' }).click();
+    await heading('No grants');
+    expect(complaints).toEqual([]);
+  });
+
   clientTest(group, 'has pages that everybody can read, in dark and in light', async () => {
     for (const [name, title] of [
       ['', /wait/],
+      ['grants', /rants/],
       ['sessions', /essions/],
       ['timeline', 'Timeline'],
       ['counts', 'The last 24 hours'],

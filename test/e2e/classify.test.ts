@@ -96,6 +96,12 @@ async function classify(...args: string[]) {
   });
   return { code, out, err };
 }
+/** The option that names a file with this token in it. */
+async function by(token: string): Promise<readonly string[]> {
+  const file = join(scratch, 'token');
+  await writeFile(file, token, { mode: 0o600 });
+  return ['--token-file', file];
+}
 const running = () => [
   ...['--gateway', `${gateway.host}:${String(gateway.port)}`],
   ...['--config', join(gateway.folder, 'sallyport.yaml')],
@@ -169,7 +175,7 @@ describe('classify', () => {
 
   test('is judged and recorded as any client, and reads no column that has a label', async () => {
     const token = await gateway.token({ subject: 'agent:recorded' });
-    await classify('orders', ...running(), '--schema', 'app', '--token', token);
+    await classify('orders', ...running(), '--schema', 'app', ...(await by(token)));
     const recorded = ((await gateway.records()) as unknown as Intent[]).filter(
       ({ kind, personal }) => kind === 'intent' && personal.principal.subject === 'agent:recorded',
     );
@@ -224,11 +230,11 @@ describe('classify', () => {
 
   test('answers no where policy does', async () => {
     const token = await gateway.token({ subject: 'agent:stranger' });
-    const { code, err, out } = await classify('orders', ...running(), '--json', '--token', token);
+    const { code, err, out } = await classify('orders', ...running(), '--json', ...(await by(token)));
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({ ok: false, codes: ['stranger'] });
     expect(err).toContain('refused: ');
-    expect(await classify('orders', ...running(), '--token', 'nonsense')).toMatchObject({ code: 1 });
+    expect(await classify('orders', ...running(), ...(await by('nonsense')))).toMatchObject({ code: 1 });
   });
 
   test('says what is wrong with how it was called', async () => {
@@ -242,7 +248,9 @@ describe('classify', () => {
     });
     expect((await classify('orders', '--gateway', 'nonsense')).code).toBe(2);
     expect((await classify('orders', ...running(), '--sample', 'many')).code).toBe(2);
-    expect((await classify('orders', ...running(), '--token', '')).code).toBe(2);
+    expect((await classify('orders', ...running(), ...(await by('')))).code).toBe(2);
+    // What stands on a command line is read by every process of the machine.
+    expect((await classify('orders', ...running(), '--token', 'x.y.z')).code).toBe(2);
     expect((await classify('orders', '--gateway', '127.0.0.1:1')).code).toBe(3);
   });
 });

@@ -30,7 +30,7 @@ export function openSide({ host, port, database: name, user, password }: TestDat
     },
     close: () => Promise.resolve(),
   };
-  const limits = { waiting_max: 2_000, per_principal_max: 2_000, receipt_ms: 60_000 };
+  const limits = { waiting_max: 2_000, per_principal_max: 2_000, receipt_ms: 60_000, preview_ms: 60_000 };
   const opened = openApprovals({ database, replica, audit, log, recordedHash: (hash) => hash, ...limits });
   return {
     ...opened,

@@ -65,6 +65,7 @@ export async function startHeld(database: TestDatabase, rego: string): Promise<H
       link: `https://gateway.example/console/holds/h-${String(requests)}`,
       expires_ms: Date.now() + expires_ms,
       preview: decision.approvals.some(({ preview }) => preview === 'effect'),
+      preview_ms: 60_000,
       ended,
       previewing: () => Promise.resolve(),
       show: () => Promise.resolve(),

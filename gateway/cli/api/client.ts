@@ -81,7 +81,6 @@ export async function openApi(flags: GatewayFlags, around: Surroundings): Promis
   };
 }
 
-/** From the environment or a file: what stands on the command line is read by every process of the machine. */
 /** Who asks: from a file, or the environment; never from the command line, where others on the machine could read it. */
 export async function readToken(file: string | undefined, { env }: Surroundings): Promise<string> {
   const named = file ?? env['SALLYPORT_TOKEN_FILE'];

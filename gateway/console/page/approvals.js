@@ -2,6 +2,7 @@ import { get, post } from './api.js';
 import { confirm } from './dialog.js';
 import { badge, h, link, terms, visible } from './dom.js';
 import { short, span, statementOf, when } from './format.js';
+import { widening } from './grants.js';
 import { claimed, effect, parameters, resources, statement } from './statement.js';
 
 /** What waits for me, and one request. */
@@ -119,6 +120,7 @@ export async function request(id) {
             .map(({ groups, quorum, reason }) => `${quorum} of ${groups.join(', ')}${reason ? `: ${reason}` : ''}`)
             .join('; '),
         ],
+        ['May be widened to', widest(one) && widening(widest(one))],
         ['Withdrawn', one.why],
         ['Revision', one.revision],
         ['Decision', link(`#/decisions/${encodeURIComponent(one.decision_id)}`, one.decision_id)],
@@ -146,11 +148,25 @@ export async function request(id) {
   };
 }
 
+/** The widest that this approval may be made, where policy lets all that are asked for be widened. */
+const widest = ({ approvals }) => {
+  const terms = approvals.map(({ grant }) => grant);
+  return terms.length > 0 && terms.every((grant) => grant !== undefined)
+    ? {
+        same: terms.every(({ same }) => same === 'fingerprint') ? 'fingerprint' : 'operation',
+        session: terms.some(({ session }) => session),
+        uses: Math.min(...terms.map(({ uses }) => uses)),
+        for_ms: Math.min(...terms.map(({ for_ms }) => for_ms)),
+      }
+    : undefined;
+};
+
 /** Asks once more, with the statement before the eyes; resolves with what to say, or undefined where nothing was done. */
 async function answer(one, kind) {
   const approving = kind === 'approve';
   const emergency = approving && !one.yours.may_answer;
-  const written = await confirm({
+  const wide = approving && !emergency ? widest(one) : undefined;
+  const said = await confirm({
     title: approving ? 'Approve this?' : 'Refuse this?',
     text: `${one.principal?.subject ?? '(erased)'} on ${one.target.name}, ${one.id}`,
     sql: statementOf(one.operation),
@@ -160,11 +176,18 @@ async function answer(one, kind) {
         ? 'Comment (kept with your answer)'
         : 'Why not (whoever asked is told)',
     needed: emergency || !approving,
+    option: wide && `Also what is the same from now on: ${widening(wide)}`,
     button: approving ? 'Approve' : 'Refuse',
     danger: !approving,
   });
-  if (written === undefined) return undefined;
-  const body = { ...(written === '' ? {} : { comment: written }), ...(emergency ? { break_glass: true } : {}) };
+  if (said === undefined) return undefined;
+  const { written, ticked } = wide === undefined ? { written: said, ticked: false } : said;
+  const body = {
+    ...(written === '' ? {} : { comment: written }),
+    ...(emergency ? { break_glass: true } : {}),
+    // Nothing named: as wide as policy lets it be.
+    ...(ticked ? { grant: {} } : {}),
+  };
   const after = await post(`/approvals/${encodeURIComponent(one.id)}/${kind}`, body);
   return after.status === 'waiting' ? `${one.id}: yours is given; it waits for others` : `${one.id}: ${after.status}`;
 }

@@ -4,9 +4,10 @@ import { statement } from './statement.js';
 
 /**
  * Asks before something is done. Resolves with what was written, or with undefined where it was left. What is asked about
- * stands in the dialog itself: whatever happens to the page behind it, nobody answers for something else.
+ * stands in the dialog itself: whatever happens to the page behind it, nobody answers for something else. With `option`, something
+ * that may be ticked, it resolves with `{ written, ticked }`; without a label nothing is to be written.
  */
-export function confirm({ title, text, sql, label, needed, button, danger }) {
+export function confirm({ title, text, sql, label, needed, option, button, danger }) {
   return new Promise((resolve) => {
     const input = h('input', {
       id: 'why',
@@ -16,6 +17,7 @@ export function confirm({ title, text, sql, label, needed, button, danger }) {
       required: needed === true,
       'aria-describedby': 'what',
     });
+    const tick = h('input', { type: 'checkbox', name: 'option' });
     const dialog = h(
       'dialog',
       { 'aria-labelledby': 'asked', class: danger ? 'danger' : undefined },
@@ -25,8 +27,8 @@ export function confirm({ title, text, sql, label, needed, button, danger }) {
         h('h2', { id: 'asked' }, title),
         h('p', { id: 'what' }, text && visible(short(text, 300))),
         sql !== undefined && statement(sql),
-        h('label', { for: 'why' }, label),
-        input,
+        label !== undefined && [h('label', { for: 'why' }, label), input],
+        option !== undefined && h('label', { class: 'tick' }, tick, ' ', option),
         h(
           'div',
           { class: 'buttons' },
@@ -39,11 +41,12 @@ export function confirm({ title, text, sql, label, needed, button, danger }) {
     dialog.addEventListener('close', () => {
       dialog.remove();
       before?.focus?.();
-      resolve(dialog.hasAttribute('data-done') ? input.value.trim() : undefined);
+      const written = dialog.hasAttribute('data-done') ? input.value.trim() : undefined;
+      resolve(written === undefined || option === undefined ? written : { written, ticked: tick.checked });
     });
     document.body.append(dialog);
     dialog.showModal();
-    input.focus();
+    (label === undefined ? dialog.querySelector('button') : input).focus();
   });
 }
 

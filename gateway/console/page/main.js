@@ -1,6 +1,7 @@
 import { get, listen, signOut } from './api.js';
 import { answered, request, waiting } from './approvals.js';
 import { counts } from './counts.js';
+import { grants } from './grants.js';
 import { help } from './dialog.js';
 import { h, link, replace, visible } from './dom.js';
 import { span, when } from './format.js';
@@ -12,6 +13,7 @@ import { decision, timeline } from './timeline.js';
 
 const places = [
   ['#/', 'Waiting'],
+  ['#/grants', 'Grants'],
   ['#/sessions', 'Sessions'],
   ['#/timeline', 'Timeline', 'auditor'],
   ['#/counts', 'Counts', 'auditor'],
@@ -24,12 +26,13 @@ const keys = [
   ['r', 'refuse, with a reason'],
   ['/', 'search the timeline'],
   ['g w', 'what waits'],
+  ['g r', 'grants'],
   ['g s', 'sessions'],
   ['g t', 'timeline'],
   ['g p', 'policy'],
   ['?', 'this'],
 ];
-const jumps = { w: '#/', s: '#/sessions', t: '#/timeline', p: '#/policy', c: '#/counts' };
+const jumps = { w: '#/', r: '#/grants', s: '#/sessions', t: '#/timeline', p: '#/policy', c: '#/counts' };
 const reasons = {
   mixed_up:
     'The answer of the identity provider did not belong to a sign-in that this browser began. Begin again, at the address that the gateway is known by.',
@@ -71,6 +74,8 @@ async function view() {
       return answered();
     case 'approvals':
       return request(id ?? '');
+    case 'grants':
+      return grants(around);
     case 'sessions':
       return sessions(around);
     case 'timeline':
@@ -217,7 +222,7 @@ async function start() {
     (type, id) => {
       if (type === 'requested') say(`Something waits: ${id}`);
       if (
-        /^#?\/?(approvals\/.*|answered|sessions)?$/u.test(location.hash.replace(/^#\//u, '')) &&
+        /^#?\/?(approvals\/.*|answered|grants|sessions)?$/u.test(location.hash.replace(/^#\//u, '')) &&
         document.querySelector('dialog') === null
       )
         void draw({ quietly: true });

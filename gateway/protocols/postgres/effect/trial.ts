@@ -43,8 +43,6 @@ export interface Run {
   send(): Promise<ExpectationEnd>;
 }
 
-/** How long others may have to wait for what a trial has locked. */
-const held_ms_max = 60_000;
 /** How long it may wait for what others have locked. */
 const lock_ms_max = 2_000;
 const run_ms_max = 30_000;
@@ -210,7 +208,7 @@ export class Trial {
 
   /** Runs it, and looks. Resolves with why that could not be, and then nothing is left of it. */
   async #measure(first: boolean): Promise<string | undefined> {
-    const held_ms = Math.min(held_ms_max, Math.max(this.#expires_ms - Date.now(), 1_000));
+    const held_ms = Math.min(this.#parts.hold.preview_ms, Math.max(this.#expires_ms - Date.now(), 1_000));
     this.#inside = this.#exchange.transaction === 'T';
     let reason: string | undefined;
     let effect: Effect | undefined;
