@@ -33,17 +33,40 @@ export const channel = 'sallyport_approvals';
 /** What an operation is bound to, as the document says it. */
 export function boundOf(input: Input, revision: string): Bound {
   const { principal, target, operation, session } = input;
-  const own = operation[target.protocol] as { readonly fingerprint?: unknown } | undefined;
+  const fingerprint = fingerprintOf(input);
   return {
     principal: { issuer: principal.issuer, subject: principal.subject },
     ...(principal.actor === undefined ? {} : { actor: principal.actor.subject }),
     ...(principal.purpose === undefined ? {} : { purpose: principal.purpose }),
     target: `${target.protocol}/${target.name}`,
     hash: operation.hash,
-    ...(typeof own?.fingerprint === 'string' && own.fingerprint !== '' ? { fingerprint: own.fingerprint } : {}),
+    ...(fingerprint === undefined ? {} : { fingerprint }),
     session: session.id,
     revision,
   };
+}
+
+/**
+ * What operations share that differ in their values alone: the protocol's own fingerprints, and all that they touch, since the same
+ * words mean something else where names are looked for elsewhere. Undefined where that cannot be told: what an opaque
+ * operation does may stand in a value (DO '…'), so nothing is like it.
+ */
+function fingerprintOf({ operation, target }: Input): string | undefined {
+  const own = operation[target.protocol] as Fingerprinted | undefined;
+  const prints = own?.fingerprint === undefined ? own?.statements?.map((one) => one.fingerprint) : [own.fingerprint];
+  if (operation.opaque || prints === undefined || prints.length === 0) return undefined;
+  if (prints.some((print) => typeof print !== 'string' || print === '')) return undefined;
+  const bounded = own?.statements?.map((one) => one.bounded ?? null) ?? null;
+  const place = [own?.database ?? null, own?.user ?? null];
+  return digest({ fingerprint: prints, action: operation.action, resources: operation.resources, bounded, place });
+}
+
+/** What protocols say of an operation's likeness, as far as they do. */
+interface Fingerprinted {
+  readonly fingerprint?: unknown;
+  readonly statements?: readonly { readonly fingerprint?: unknown; readonly bounded?: boolean }[];
+  readonly database?: string;
+  readonly user?: string;
 }
 
 export class Desk implements Approvals {
