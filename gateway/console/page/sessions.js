@@ -10,7 +10,7 @@ export async function sessions({ me, act }) {
   return {
     title: live.length === 0 ? 'No sessions' : `Sessions (${live.length})`,
     body: [
-      h('p', { class: 'note' }, 'Of this gateway. Prompts are what agents claim.'),
+      h('p', { class: 'note' }, 'Of all gateways that share one state. Prompts are what agents claim.'),
       live.length > 0 &&
         table(
           'Live sessions',
