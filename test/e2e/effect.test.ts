@@ -61,13 +61,18 @@ const schema = `create schema app;
   create table app.brief (id int primary key);
   create table app.later (id int primary key, up int references app.later deferrable initially deferred);
   create function app.outside() returns trigger language plpgsql as $$ begin execute 'select 1'; return new; end $$;
+  create table app.parted (region text, n int) partition by list (region);
+  create table app.parted_eu partition of app.parted for values in ('eu');
+  create table app.parted_us partition of app.parted for values in ('us');
+  create view app.short as select id, v from app.plain where id <= 5;
   create table app.unsafe (id int primary key);
   create trigger outside after insert on app.unsafe for each row execute function app.outside();`;
 
-const rows = `truncate app.customers, app.orders, app.log, app.plain, app.brief, app.later, app.unsafe;
+const rows = `truncate app.parted, app.customers, app.orders, app.log, app.plain, app.brief, app.later, app.unsafe;
   insert into app.customers select n, 'name ' || n, 'canary' || n || '@canary.example', 'canary note' from generate_series(1, 20) n;
   insert into app.orders (customer, total) select 1 + n % 20, n from generate_series(0, 59) n;
   insert into app.plain select n, 'v' || n from generate_series(1, 20) n;
+  insert into app.parted values ('eu', 1), ('us', 1), ('us', 2);
   insert into app.brief values (1);`;
 
 describe('the effect of a write', () => {
@@ -330,6 +335,43 @@ describe('the effect of a write', () => {
     await answer('approve', (await shown()).id);
     expect((await second).rowCount).toBe(1);
     expect([await count('orders'), await count('unsafe')]).toEqual([61, 1]);
+  });
+
+  test.each([
+    [
+      'MERGE',
+      `merge into app.plain p using (values (1, 'changed'), (99, 'new')) n (id, v) on p.id = n.id
+         when matched then update set v = n.v when not matched then insert values (n.id, n.v)`,
+      [['app.plain', 1, 1, 0, false]],
+    ],
+    ['what is written through a view', 'delete from app.short where id < 3', [['app.plain', 0, 0, 2, true]]],
+    ['partitions', 'delete from app.parted where n = 1', [['app.parted', 0, 0, 2, false]]],
+  ])('counts %s', async (_name, statement, expected) => {
+    const done = failure(agent.query(statement));
+    const { id, effect } = await shown();
+    expect({ basis: effect.basis, counts: counts(effect), reason: effect.reason }).toEqual({
+      basis: 'measured',
+      counts: expected,
+      reason: undefined,
+    });
+    await answer('refuse', id);
+    expect(await done).toMatchObject({ code: '42501' });
+    expect([await count('plain'), await count('parted')]).toEqual([20, 3]);
+  });
+
+  test('is undone where policy changes meanwhile, and whoever is asked by the new one sees it anew', async () => {
+    const done = failure(agent.query('delete from app.plain where id = 1'));
+    const first = await shown();
+    const open = await transaction();
+    const event = await gateway.changePolicy({ 'postgres.rego': `${policy['postgres.rego']}\n# As before.\n` });
+    expect(event.type).toBe('activated');
+    expect(await verdict(open)).toBe('aborted');
+    const second = await shown();
+    expect(second.id).not.toBe(first.id);
+    expect(counts(second.effect)).toEqual([['app.plain', 0, 0, 1, false]]);
+    await answer('approve', second.id);
+    expect(await done).toBeUndefined();
+    expect(await count('plain')).toBe(19);
   });
 
   test('in a batch with others it is estimated, as the batch is one transaction', async () => {
