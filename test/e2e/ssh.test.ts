@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,6 +23,10 @@ deny contains {"code": "no_secrets", "message": "not that file"} if {
 	resource.type == "file"
 	endswith(resource.name, "/secret")
 }
+
+limit contains {"bytes": 100000} if "little" in input.principal.roles
+
+limit contains {"seconds": 1} if "brief" in input.principal.roles
 `,
 };
 
@@ -174,6 +179,52 @@ describe('commands', () => {
     const records = JSON.stringify(await gateway.records());
     expect(records).toContain('cat notes');
     expect(records).toContain('"outcome":"allow"');
+  });
+});
+
+describe('limits', () => {
+  test('stop what gives more bytes, behind the last that may come', async () => {
+    const outcome = await run('head -c 500000 /dev/zero', { token: { roles: ['all', 'little'] } });
+    expect(outcome).toMatchObject({ code: 126, signal: undefined });
+    expect(outcome.stdout).toHaveLength(100_000);
+    expect(outcome.stderr).toContain('stopped by policy: more than 100000 bytes');
+    expect(outcome.stderr).toContain('limit_exceeded');
+    expect(await run('head -c 100000 /dev/zero', { token: { roles: ['all', 'little'] } })).toMatchObject({ code: 0 });
+  });
+
+  test('stop what takes longer, and the command on the host with it', async () => {
+    const client = await open({ token: { roles: ['all', 'brief'] } });
+    try {
+      const outcome = await new Promise<Outcome>((resolve, reject) => {
+        client.exec('echo begun; exec sleep 600', (error, channel) =>
+          error ? reject(error) : resolve(collect(channel)),
+        );
+      });
+      expect(outcome).toMatchObject({ code: 126 });
+      expect(outcome.stderr).toContain('stopped by policy: more than 1 seconds');
+      for (const child of host.running) await once(child, 'close');
+    } finally {
+      client.end();
+    }
+  });
+
+  test('stop a file that is longer', async () => {
+    await writeFile(join(folder, 'long'), Buffer.alloc(500_000));
+    const client = await open({ token: { roles: ['all', 'little'] } });
+    try {
+      const got = new Promise<Buffer>((resolve, reject) => {
+        client.sftp((error, sftp) => {
+          if (error) return reject(error);
+          sftp.readFile('long', (failed: Error | null | undefined, content) =>
+            failed ? reject(failed) : resolve(content),
+          );
+          sftp.once('close', () => reject(new Error('closed')));
+        });
+      });
+      await expect(got).rejects.toThrow();
+    } finally {
+      client.end();
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-import type { Decision } from '#engine';
+import { engineCodes, type Decision } from '#engine';
 import { AuditError, GatewayError } from '../../errors.js';
 import type { Hold, HoldEnd } from '../../protocol.js';
 
@@ -22,6 +22,21 @@ export function denial(decision: Decision, target: string, because: readonly str
     explain: `sallyport explain ${decision.id}`,
   };
   return `${line(`denied by policy: ${said.join('; ')}${because.length === 0 ? '' : ` (${because.join('; ')})`}`)}${line(JSON.stringify(machine))}`;
+}
+
+/** Stopped on its way, at what policy lets it take. */
+export function stopped(decision: Decision, target: string, what: string): string {
+  const amount = what === 'bytes' ? `${decision.limits.bytes ?? 0} bytes` : what;
+  const message = `The limit is ${amount}; what came before is not all.`;
+  const machine = {
+    decision: decision.id,
+    outcome: 'deny',
+    revision: decision.revision,
+    target,
+    reasons: [{ code: 'limit_exceeded', title: engineCodes.limit_exceeded, message }],
+    explain: `sallyport explain ${decision.id}`,
+  };
+  return `${line(`stopped by policy: more than ${amount}`)}${line(JSON.stringify(machine))}`;
 }
 
 export function waiting(decision: Decision, hold: Hold): string {

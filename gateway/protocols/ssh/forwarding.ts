@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel, Connection, ServerChannel } from 'ssh2';
 import type { Session } from '../../protocol.js';
 import { forwardOperation, type Place } from './operation.js';
+import { Allowance, type Limits } from './limits.js';
 import { permit } from './permit.js';
 import type { SshOperation } from './schema.js';
 
@@ -31,7 +32,8 @@ class Forwardings {
   readonly #place: Place;
   readonly #connected: Promise<Client | string>;
   readonly #gone: AbortSignal;
-  readonly #remote = new Set<string>();
+  /** What listens on the host, and what each connection to it may take. */
+  readonly #remote = new Map<string, Limits>();
 
   constructor(
     connection: Connection,
@@ -72,7 +74,7 @@ class Forwardings {
       wait: () => undefined,
       gone: this.#gone,
     });
-    return allowed.allowed ? { client, settle: allowed.settle } : undefined;
+    return allowed.allowed ? { client, settle: allowed.settle, limits: allowed.limits } : undefined;
   }
 
   async #local(
@@ -88,7 +90,9 @@ class Forwardings {
         allowed.settle({ status: 'error' });
         return reject();
       }
-      join(halfOpen(accept()), upstream, (bytes) => allowed.settle({ status: 'ok', bytes }));
+      join(halfOpen(accept()), upstream, allowed.limits, (bytes, stopped) =>
+        allowed.settle(stopped ? { status: 'cancelled', code: 'limit_exceeded', bytes } : { status: 'ok', bytes }),
+      );
     });
   }
 
@@ -111,7 +115,7 @@ class Forwardings {
       allowed.settle({ status: error ? 'error' : 'ok' });
       if (error) return reject?.();
       const chosen = port === undefined || port === 0 ? (info.bindPort ?? 0) : port;
-      this.#remote.add(tcp ? `${info.bindAddr}:${chosen}` : (info.socketPath ?? ''));
+      this.#remote.set(tcp ? `${info.bindAddr}:${chosen}` : (info.socketPath ?? ''), allowed.limits);
       accept?.(chosen);
     };
     if (tcp) allowed.client.forwardIn(info.bindAddr ?? '', info.bindPort ?? 0, listening);
@@ -137,16 +141,18 @@ class Forwardings {
   /** Whoever connects to what listens on the host is led to the client. */
   #incoming(client: Client): void {
     client.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
-      if (!this.#remote.has(`${destIP}:${destPort}`)) return reject();
+      const limits = this.#remote.get(`${destIP}:${destPort}`);
+      if (limits === undefined) return reject();
       this.#connection.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) => {
-        if (!error) join(halfOpen(channel), accept(), () => undefined);
+        if (!error) join(halfOpen(channel), accept(), limits, () => undefined);
         else reject();
       });
     });
     client.on('unix connection', ({ socketPath }, accept, reject) => {
-      if (!this.#remote.has(socketPath)) return reject();
+      const limits = this.#remote.get(socketPath);
+      if (limits === undefined) return reject();
       this.#connection.openssh_forwardOutStreamLocal(socketPath, (error, channel) => {
-        if (!error) join(halfOpen(channel), accept(), () => undefined);
+        if (!error) join(halfOpen(channel), accept(), limits, () => undefined);
         else reject();
       });
     });
@@ -167,14 +173,20 @@ function halfOpen(channel: ServerChannel): ServerChannel {
 }
 
 /** Both directions, until both have ended or one is gone. What came before an end is delivered before it. */
-function join(one: Duplex, other: Duplex, ended: (bytes: number) => void): void {
+function join(one: Duplex, other: Duplex, limits: Limits, ended: (bytes: number, stopped: boolean) => void): void {
   let bytes = 0;
   let open = 2;
+  let stopped = false;
+  const allowance = new Allowance(limits, () => {
+    stopped = true;
+    one.destroy();
+    other.destroy();
+  });
   other.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
   });
   one.pipe(other);
-  other.pipe(one);
+  (limits.bytes === undefined ? other : other.pipe(allowance.stream())).pipe(one);
   const follow = (gone: Duplex, left: Duplex) => {
     const close = () => {
       if (left.destroyed) return;
@@ -182,7 +194,10 @@ function join(one: Duplex, other: Duplex, ended: (bytes: number) => void): void 
     };
     gone.once('close', () => {
       open -= 1;
-      if (open === 0) ended(bytes);
+      if (open === 0) {
+        allowance.close();
+        ended(bytes, stopped);
+      }
       if (gone.readableEnded || gone.destroyed) close();
       else gone.once('end', close);
     });

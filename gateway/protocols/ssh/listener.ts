@@ -24,7 +24,7 @@ const connections_max = 1_000;
 const attempts_max = 6;
 const attempt_ms = 250;
 
-const obligations: ReadonlySet<Obligation> = new Set(['approval']);
+const obligations: ReadonlySet<Obligation> = new Set(['approval', 'limit.bytes', 'limit.seconds']);
 
 export interface ListenOptions {
   readonly address: ListenAddress;
@@ -82,13 +82,18 @@ function greet({ connection, client, services, sessions }: Greeting): void {
   connection.on('error', (error) => log.debug({ err: error, client: client.address }, 'an ssh connection broke'));
   connection.once('close', () => clearTimeout(timer));
   connection.on('authentication', (context) => {
+    let aborted = false;
+    // The client tries another way meanwhile: an answer now would be taken for that one's.
+    context.once('abort', () => (aborted = true));
     void signIn(context, services, client).then(
       (known) => {
+        if (aborted) return;
         identity = known;
         target = context.username;
         context.accept();
       },
       async (error: unknown) => {
+        if (aborted) return;
         if (!(error instanceof IdentityError)) log.error({ err: error }, 'a sign-in broke');
         if (error instanceof IdentityError && error.reason === 'missing') return context.reject(methods);
         attempts += 1;
@@ -141,7 +146,7 @@ function tokenOf(context: AuthContext): Promise<string> {
   if (context.method !== 'keyboard-interactive') return Promise.resolve('');
   return new Promise((resolve) => {
     context.once('abort', () => resolve(''));
-    context.prompt([{ prompt: 'Token: ', echo: false }], 'Sallyport', ([answer = '']) => resolve(answer));
+    context.prompt([{ prompt: 'Token as password: ', echo: false }], 'Sallyport', ([answer = '']) => resolve(answer));
   });
 }
 

@@ -1,11 +1,17 @@
 import type { Operation } from '#engine';
 import type { Result, Session } from '../../protocol.js';
-import { denial, failure, notApproved, waiting } from './enforce.js';
+import { denial, failure, notApproved, stopped, waiting } from './enforce.js';
+import type { Limits } from './limits.js';
 
 /** An operation that may go on, or the words for why it may not. */
-export type Permit =
-  | { readonly allowed: true; readonly settle: (result: Result) => void }
-  | { readonly allowed: false; readonly said: string };
+export interface Permitted {
+  readonly allowed: true;
+  readonly settle: (result: Result) => void;
+  readonly limits: Limits;
+  /** The words for the client whose operation was stopped at a limit. */
+  readonly stopped: (what: string) => string;
+}
+export type Permit = Permitted | { readonly allowed: false; readonly said: string };
 
 export interface Asking {
   /** Tells the client that people are asked. */
@@ -31,7 +37,12 @@ export async function permit(session: Session, operation: Operation, { wait, gon
           submission.settle({ status: 'cancelled' });
           return { allowed: false, said: '' };
         }
-        return { allowed: true, settle: (result) => submission.settle(result) };
+        return {
+          allowed: true,
+          settle: (result) => submission.settle(result),
+          limits: decision.limits,
+          stopped: (what) => stopped(decision, target, what),
+        };
       }
       if (hold === undefined) return { allowed: false, said: denial(decision, target, because) };
       const leave = () => hold.withdraw('client_gone');

@@ -1,6 +1,10 @@
+import type { Readable } from 'node:stream';
 import type { ClientChannel, ServerChannel } from 'ssh2';
 import { UpstreamError } from '../../errors.js';
 import type { Result } from '../../protocol.js';
+import { exitDenied } from './enforce.js';
+import { Allowance } from './limits.js';
+import type { Permitted } from './permit.js';
 
 interface Exit {
   readonly code: number | null;
@@ -38,12 +42,7 @@ export function opened(
  * One channel of the client joined with one of the host: both directions, standard error apart, the end of input, the exit
  * code or signal, and the end. Bytes pass as the buffers they came in, with the back-pressure of both windows.
  */
-export function relay(
-  client: ServerChannel,
-  upstream: ClientChannel,
-  gone: AbortSignal,
-  settle: (result: Result) => void,
-): void {
+export function relay(client: ServerChannel, upstream: ClientChannel, gone: AbortSignal, permit: Permitted): void {
   let bytes = 0;
   let over = false;
   const count = (chunk: Buffer) => {
@@ -51,32 +50,47 @@ export function relay(
   };
   upstream.on('data', count);
   upstream.stderr.on('data', count);
+  const allowance = new Allowance(permit.limits, (what) => {
+    if (over) return;
+    finish({ status: 'cancelled', code: 'limit_exceeded', bytes });
+    hangUp(upstream);
+    client.stderr.end(permit.stopped(what), () => {
+      client.exit(exitDenied);
+      client.end();
+    });
+  });
+  const within = (stream: Readable): Readable =>
+    permit.limits.bytes === undefined ? stream : stream.pipe(allowance.stream());
+  const output = within(upstream);
+  const errors = within(upstream.stderr);
   client.pipe(upstream);
-  upstream.pipe(client, { end: false });
-  upstream.stderr.pipe(client.stderr, { end: false });
+  output.pipe(client, { end: false });
+  errors.pipe(client.stderr, { end: false });
 
   const finish = (result: Result) => {
     if (over) return;
     over = true;
-    settle(result);
+    allowance.close();
+    permit.settle(result);
   };
   upstream.once('close', () => {
     const exit = exits.get(upstream);
-    finish(resultOf(exit, bytes));
-    // Everything that came is written before the end is told.
-    client.stderr.end(() => {
-      if (exit?.signal !== undefined) client.exit(exit.signal.replace(/^SIG/u, ''), exit.dumped, exit.said);
-      else if (exit?.code !== null && exit?.code !== undefined) client.exit(exit.code);
-      client.end();
+    if (over) return;
+    // Everything that came is written before the end is told; what goes beyond a limit is found on the way.
+    void Promise.all([ended(output), ended(errors)]).then(() => {
+      if (over) return;
+      finish(resultOf(exit, bytes));
+      client.stderr.end(() => {
+        if (exit?.signal !== undefined) client.exit(exit.signal.replace(/^SIG/u, ''), exit.dumped, exit.said);
+        else if (exit?.code !== null && exit?.code !== undefined) client.exit(exit.code);
+        client.end();
+      });
     });
   });
   const leave = () => {
     if (over) return;
     finish({ status: 'cancelled', bytes });
-    // Without a terminal a host lets a command run on when its client is gone: it is told to end.
-    upstream.signal('HUP');
-    upstream.signal('TERM');
-    upstream.close();
+    hangUp(upstream);
   };
   gone.addEventListener('abort', leave, { once: true });
   if (gone.aborted) leave();
@@ -88,6 +102,36 @@ export function relay(
   client.on('error', fail);
   upstream.on('error', fail);
 }
+
+/** Without a terminal a host lets a command run on when its client is gone: it is told to end. */
+function hangUp(upstream: ClientChannel): void {
+  signal(upstream, 'HUP');
+  signal(upstream, 'TERM');
+  upstream.close();
+}
+
+/** What of the library is not in its types. */
+interface Insides {
+  readonly outgoing: { readonly id: number; readonly state: string };
+  readonly _client: { readonly _protocol: { signal(channel: number, name: string): void } };
+}
+
+/**
+ * Sends a signal to what runs on the host. The library's own method does nothing once the command's input has ended, which
+ * it has for most (`ssh -n`); RFC 4254 (section 5.3) lets requests follow the end of data.
+ */
+export function signal(upstream: ClientChannel, name: string): boolean {
+  const { outgoing, _client: client } = upstream as unknown as Insides;
+  if (outgoing.state !== 'open' && outgoing.state !== 'eof') return false;
+  client._protocol.signal(outgoing.id, name);
+  return true;
+}
+
+const ended = (stream: Readable): Promise<void> =>
+  new Promise((resolve) => {
+    if (stream.readableEnded || stream.destroyed) resolve();
+    else stream.once('end', resolve).once('close', resolve);
+  });
 
 function resultOf(exit: Exit | undefined, bytes: number): Result {
   if (exit === undefined) return { status: 'lost', bytes };

@@ -6,7 +6,7 @@ import { exitDenied, exitFailed, failure, line } from './enforce.js';
 import { forward } from './forwarding.js';
 import { connectOperation, execOperation, shellOperation, subsystemOperation, type Place } from './operation.js';
 import { permit } from './permit.js';
-import { opened, relay } from './relay.js';
+import { opened, relay, signal } from './relay.js';
 import { SftpGate } from './sftp.js';
 import { harmlessValue, harmlessVariable } from './shell/structure.js';
 import { connectUpstream } from './upstream.js';
@@ -48,7 +48,7 @@ export class SshSession {
 
   /** Ends everything, and says why to whoever has a channel. */
   end(message: string): void {
-    for (const channel of this.#channelsOpen) channel.stderr.write(line(message));
+    for (const { stderr } of this.#channelsOpen) if (stderr.writable) stderr.write(line(message));
     this.#parts.connection.end();
     this.#close('ended');
   }
@@ -112,7 +112,7 @@ export class SshSession {
     if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
     try {
       const upstream = await open(client);
-      relay(channel, upstream, gone, allowed.settle);
+      relay(channel, upstream, gone, allowed);
       return upstream;
     } catch (error) {
       allowed.settle({ status: 'error' });
@@ -133,7 +133,7 @@ export class SshSession {
     if (!allowed.allowed) return void refuse(channel, allowed.said, exitDenied);
     try {
       const gate = await SftpGate.open({ client, channel, session, place: this.#place, log, gone });
-      gate.start(allowed.settle);
+      gate.start(allowed);
     } catch (error) {
       allowed.settle({ status: 'error' });
       refuse(channel, failure(error), exitFailed);
@@ -144,6 +144,9 @@ export class SshSession {
   #follow(channel: ServerChannel): AbortSignal {
     const closed = new AbortController();
     this.#channelsOpen.add(channel);
+    // Whoever is told something may have gone; that is seen by its close.
+    channel.stderr.on('error', () => undefined);
+    channel.on('error', () => undefined);
     channel.once('close', () => {
       this.#channelsOpen.delete(channel);
       closed.abort();
@@ -191,8 +194,8 @@ class Channel {
       answer(true, accept, undefined);
     });
     session.on('signal', (accept, reject, { name }) => {
-      this.#upstream?.signal(name);
-      answer(this.#upstream !== undefined, accept, reject);
+      const sent = this.#upstream !== undefined && signal(this.#upstream, name);
+      answer(sent, accept, reject);
     });
     session.on('x11', (_accept, reject) => answer(false, undefined, reject));
     session.on('auth-agent', (_accept, reject) => answer(false, undefined, reject));

@@ -7,7 +7,8 @@ import { ProtocolError, UpstreamError } from '../../errors.js';
 import type { Result, Session } from '../../protocol.js';
 import { Fields, packetTypes, PacketReader, status, statusCodes, versionWith, type Packet } from './codec.js';
 import { fileOperation, type Place } from './operation.js';
-import { permit, type Permit } from './permit.js';
+import { Allowance, type Limits } from './limits.js';
+import { permit, type Permit, type Permitted } from './permit.js';
 import { opened } from './relay.js';
 import {
   changesOwner,
@@ -27,6 +28,14 @@ import {
 /** As OpenSSH's server has it, and more. */
 const handles_max = 4_096;
 const pending_max = 4_096;
+
+interface Allowed {
+  readonly bytes: number | undefined;
+  readonly seconds: number | undefined;
+  readonly allowance: Allowance;
+}
+
+const allowances_max = 64;
 
 interface Pending {
   readonly settle?: (result: Result) => void;
@@ -52,6 +61,10 @@ export class SftpGate {
   readonly #pending = new Map<number, Pending>();
   readonly #handles = new Map<string, string>();
   #bytes = 0;
+  /** Those of the session and of each operation in it, all of which count for the rest of the session. */
+  readonly #allowances: Allowed[] = [];
+  #exceeded = false;
+  #stopped: (said: string) => void = () => undefined;
 
   /** @throws UpstreamError where the host has no SFTP. */
   static async open(parts: SftpParts): Promise<SftpGate> {
@@ -74,12 +87,13 @@ export class SftpGate {
     this.#home = home;
   }
 
-  start(settle: (result: Result) => void): void {
+  start({ settle, limits, stopped }: Permitted): void {
     const { channel, log } = this.#parts;
     let over = false;
     const end = (result: Result) => {
       if (over) return;
       over = true;
+      for (const { allowance } of this.#allowances) allowance.close();
       for (const { settle: one } of this.#pending.values()) one?.({ status: 'lost' });
       this.#pending.clear();
       this.#upstream.destroy();
@@ -94,11 +108,31 @@ export class SftpGate {
         log.warn({ err: error }, 'an SFTP session broke');
       end({ status: 'error' });
     };
+    this.#stopped = (said) => {
+      channel.stderr.write(said);
+      end({ status: 'cancelled', code: 'limit_exceeded' });
+    };
+    this.#limit(limits, stopped);
     channel.once('close', () => end({ status: 'ok' }));
     channel.on('error', fail);
     this.#upstream.on('error', fail);
     this.#fromClient().then(() => this.#upstream.end(), fail);
     this.#fromHost().then(() => end({ status: 'ok' }), fail);
+  }
+
+  /** One allowance for each amount: the same limit, met again, is the one that runs already. */
+  #limit({ bytes, seconds }: Limits, stopped: (what: string) => string): void {
+    if (bytes === undefined && seconds === undefined) return;
+    if (this.#allowances.some((one) => one.bytes === bytes && one.seconds === seconds)) return;
+    if (this.#allowances.length >= allowances_max) throw new ProtocolError('too many different limits in one session');
+    const limits = { ...(bytes !== undefined && { bytes }), ...(seconds !== undefined && { seconds }) };
+    const allowance = new Allowance(limits, (what) => this.#stopped(stopped(what)));
+    this.#allowances.push({ bytes, seconds, allowance });
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    for (const { allowance } of this.#allowances) if (allowance.take(bytes) < bytes) this.#exceeded = true;
   }
 
   async #fromClient(): Promise<void> {
@@ -114,7 +148,11 @@ export class SftpGate {
   async #fromHost(): Promise<void> {
     const reader = new PacketReader();
     for await (const chunk of chunksOf(this.#upstream)) {
-      for (const packet of reader.read(chunk)) await this.#write(this.#parts.channel, this.#answer(packet));
+      for (const packet of reader.read(chunk)) {
+        const answer = this.#answer(packet);
+        // A packet goes whole or not at all.
+        if (!this.#exceeded) await this.#write(this.#parts.channel, answer);
+      }
     }
   }
 
@@ -154,7 +192,8 @@ export class SftpGate {
       if (!second.allowed) return this.#deny(packet, second);
       allowed = second;
     }
-    const { settle } = allowed;
+    const { settle, limits, stopped } = allowed;
+    this.#limit(limits, stopped);
     return this.#forward(
       packet,
       request.opens === undefined ? { settle } : { settle, opens: real[0]! },
@@ -211,7 +250,7 @@ export class SftpGate {
     const pending = this.#pending.get(packet.id);
     if (pending === undefined) throw new UpstreamError('the host answers what nobody asked');
     this.#pending.delete(packet.id);
-    if (packet.type === packetTypes.data) this.#bytes += packet.bytes.length;
+    if (packet.type === packetTypes.data) this.#count(packet.bytes.length);
     const code = packet.type === packetTypes.status ? new Fields(packet).uint32() : statusCodes.ok;
     if (packet.type === packetTypes.handle && pending.opens !== undefined) {
       if (this.#handles.size >= handles_max) throw new ProtocolError('too many files are open at once');
