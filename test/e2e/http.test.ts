@@ -66,7 +66,10 @@ describe('what passes', () => {
     const headers = { ...(await web.bearer({ subject: 'agent:recorded' })), 'x-sallyport-prompt': 'p-7' };
     const { headers: got } = await web.call('/http/cloud/v1/recorded', { headers });
     const id = String(got['x-sallyport-decision']);
-    const intent = (await records('intent')).find((record) => JSON.stringify(record).includes(id));
+    const look = async () => (await records('intent')).find((record) => JSON.stringify(record).includes(id));
+    let intent = await look();
+    // Records of reads are not waited for before the answer.
+    for (; intent === undefined; intent = await look()) await new Promise((resolve) => setImmediate(resolve));
     expect(intent).toMatchObject({
       action: 'read',
       personal: { operation: { method: 'GET', path: '/api/v1/recorded' } },

@@ -44,6 +44,16 @@ test('there are enough forms', () => {
   expect(forms.length).toBeGreaterThanOrEqual(80);
 });
 
+/** The intent of this decision, once it is written: records of reads are not waited for before the answer. */
+async function recorded(id: string): Promise<Record<string, unknown>> {
+  for (;;) {
+    const records = await web.gateway.records();
+    const found = records.find((one) => one['decision_id'] === id && one['kind'] === 'intent');
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 const named = forms.map((form): [string, Form] => [
   form.raw ?? `${form.line ?? ''} ${(form.fields ?? []).join(' ')} ${form.body ?? ''}`,
   form,
@@ -61,18 +71,18 @@ test.each(named)('%j', async (_name, form) => {
   expect(heard.map(({ url }) => url)).toEqual([form.sent]);
   // What policy saw is in the record: method, path and query are what the target got.
   const id = /x-sallyport-decision: (\S+)/i.exec(answer)?.[1] ?? 'none';
-  const record = (await web.gateway.records()).find((one) => one['decision_id'] === id && one['kind'] === 'intent');
-  const seen = (record?.['personal'] as { operation: Seen } | undefined)?.operation;
+  const record = await recorded(id);
+  const seen = (record['personal'] as { operation: Seen }).operation;
   const { method, url, headers } = heard[0]!;
   const [path, query] = url.split('?');
-  expect({ method: seen?.method, path: seen?.path }).toEqual({ method, path });
+  expect({ method: seen.method, path: seen.path }).toEqual({ method, path });
   const said = [...new URLSearchParams(query)].map(([name, value]) => `${name}=${value}`);
-  expect(
-    Object.entries(seen?.query ?? {}).flatMap(([name, values]) => values.map((value) => `${name}=${value}`)),
-  ).toEqual(said);
+  expect(Object.entries(seen.query).flatMap(([name, values]) => values.map((value) => `${name}=${value}`))).toEqual(
+    said,
+  );
   for (const name of Object.keys(headers)) {
     const ours = ['host', 'connection', 'authorization', 'content-length'].includes(name);
-    expect(ours ? headers[name] : seen?.headers[name]).toBe(headers[name]);
+    expect(ours ? headers[name] : seen.headers[name]).toBe(headers[name]);
   }
 });
 
