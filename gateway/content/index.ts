@@ -1,4 +1,12 @@
-export { editJson, findInJson, JsonError, readJsonPath, type JsonPath, type JsonValue } from './json.js';
+export {
+  editJson,
+  findInJson,
+  JsonError,
+  readJsonPath,
+  type JsonPath,
+  type JsonValue,
+  type WholePaths,
+} from './json.js';
 export { allKinds, has, kindsOf, noKinds, type Kinds, type PatternKind } from './kinds.js';
 export { ContentStream, maskInPlace, maskText } from './stream.js';
 export { held_bytes_max, type Looking } from './walker.js';

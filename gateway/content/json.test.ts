@@ -32,6 +32,11 @@ describe('values in a JSON text', () => {
     expect(value).toMatchObject({ path: 1, kind: 'number' });
   });
 
+  test('an object is one value where its path asks for it whole', () => {
+    const paths = [readJsonPath('a'), readJsonPath('b')];
+    expect(editJson('{"a":{"x":[1]},"b":{"y":2}}', paths, () => '0', new Set([0]))).toBe('{"a":0,"b":{"y":0}}');
+  });
+
   test('a text that no path leads into is the same text', () => {
     const text = '{"a":[1,2,3]}';
     expect(masked(text, 'b')).toBe(text);

@@ -9,12 +9,16 @@
 export type PathStep = { readonly member: string } | 'members' | 'elements' | 'depth';
 export type JsonPath = readonly PathStep[];
 
+/** Paths of which an object or array is one value, by their index: else each value in it is one. */
+export type WholePaths = ReadonlySet<number>;
+
 /** Where in the text a value stands that a path leads to, or that stands in one. */
 export interface JsonValue {
   readonly start: number;
   /** Of the character after it. */
   readonly end: number;
-  readonly kind: 'string' | 'number' | 'literal';
+  /** tree: an object or an array, where a path leads to it that asks for it whole. */
+  readonly kind: 'string' | 'number' | 'literal' | 'tree';
   /** Index of the first path, in the order given, that leads here or above. */
   readonly path: number;
 }
@@ -72,9 +76,9 @@ function readStep(
  *
  * @throws {JsonError} where the text is no JSON
  */
-export function findInJson(text: string, paths: readonly JsonPath[]): JsonValue[] {
+export function findInJson(text: string, paths: readonly JsonPath[], whole: WholePaths = new Set()): JsonValue[] {
   const found: JsonValue[] = [];
-  const scanner = new Scanner(text, paths, (value) => found.push(value));
+  const scanner = new Scanner(text, paths, whole, (value) => found.push(value));
   scanner.whole();
   return found;
 }
@@ -84,10 +88,11 @@ export function editJson(
   text: string,
   paths: readonly JsonPath[],
   replace: (raw: string, value: JsonValue) => string,
+  whole?: WholePaths,
 ): string {
   let edited = '';
   let copied = 0;
-  for (const value of findInJson(text, paths)) {
+  for (const value of findInJson(text, paths, whole)) {
     edited += text.slice(copied, value.start) + replace(text.slice(value.start, value.end), value);
     copied = value.end;
   }
@@ -108,6 +113,7 @@ class Scanner {
   constructor(
     private readonly text: string,
     private readonly paths: readonly JsonPath[],
+    private readonly asOne: WholePaths,
     private readonly found: (value: JsonValue) => void,
   ) {}
 
@@ -150,8 +156,15 @@ class Scanner {
     if (depth > depth_max) throw this.#wrong(`it is deeper than ${depth_max} levels`);
     const start = this.#at;
     const first = this.text.charCodeAt(start);
-    if (first === 0x7b) return this.#object(standing, depth);
-    if (first === 0x5b) return this.#array(standing, depth);
+    if (first === 0x7b || first === 0x5b) {
+      const { reached } = standing;
+      const asOne = reached !== undefined && this.asOne.has(reached);
+      const inside = asOne ? nowhere : standing;
+      if (first === 0x7b) this.#object(inside, depth);
+      else this.#array(inside, depth);
+      if (asOne) this.found({ start, end: this.#at, kind: 'tree', path: reached });
+      return;
+    }
     const kind = first === 0x22 ? 'string' : first === 0x2d || (first >= 0x30 && first <= 0x39) ? 'number' : 'literal';
     if (kind === 'string') this.#string();
     else this.#match(kind === 'number' ? number : literal);

@@ -1,0 +1,167 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { StringDecoder } from 'node:string_decoder';
+import { JsonError } from '../../content/index.js';
+import { answerFields, pass, type Passed } from '../../web/index.js';
+import { UpstreamError } from '../../errors.js';
+import { maskedStatus, type FieldMasks } from './masking.js';
+
+/** Answers on their way to the client: as they came where nothing is masked, else one JSON document after the other. */
+
+/** Of one object or list that is masked: it is held in memory. */
+const document_bytes_max = 67_108_864;
+/** Of all of them at once. */
+const held_bytes_max = 268_435_456;
+let held_bytes = 0;
+
+/** How an answer is asked for where it has to be read here: as JSON, not packed, and with whole objects. */
+export function readable(accept: string | undefined): Readonly<Record<string, string>> {
+  // Metadata alone is objects, too; a table's cells are made of what would have to be masked.
+  const kinds = (accept ?? '').split(',').map((each) => each.trim());
+  const partial = kinds.find((each) => /^application\/json;.*as=PartialObjectMetadata(List)?(;|$)/.test(each));
+  return { accept: partial ?? 'application/json', 'accept-encoding': 'identity' };
+}
+
+/** Passes it on as it is, with back-pressure. */
+export function passWhole(answer: IncomingMessage, response: ServerResponse, bytes_max?: number): Promise<Passed> {
+  response.writeHead(
+    answer.statusCode ?? 502,
+    fieldsOf(answer, () => false),
+  );
+  return pass(answer, response, bytes_max);
+}
+
+/** Masks and passes it on. Throws UpstreamError for what cannot be looked into, before anything of it left. */
+export async function passMasked(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  masks: FieldMasks,
+  { watch, bytes_max }: { readonly watch: boolean; readonly bytes_max: number | undefined },
+): Promise<Passed> {
+  const status = answer.statusCode ?? 502;
+  const media = (answer.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+  const packed = (answer.headers['content-encoding'] ?? 'identity') !== 'identity';
+  const failed = status < 200 || status > 299;
+  if ((media !== 'application/json' && !failed) || packed) {
+    answer.destroy();
+    throw new UpstreamError('the API server answered in a form that masks cannot be put in');
+  }
+  if (watch && !failed) return passEvents(answer, response, masks, bytes_max);
+  const text = await whole(answer);
+  let masked: string;
+  try {
+    masked = failed ? maskedStatus(text) : text === '' ? text : masks.mask(text);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    throw new UpstreamError('the API server answered what is no JSON', { cause: error });
+  }
+  const bytes = Buffer.from(masked);
+  const limited = bytes_max !== undefined && bytes.length > bytes_max;
+  if (limited) return { bytes: 0, how: 'limit' };
+  response.writeHead(status, [
+    ...fieldsOf(answer, dropped),
+    'content-type',
+    'application/json',
+    'content-length',
+    String(bytes.length),
+  ]);
+  await new Promise<void>((resolve) => {
+    response.once('close', resolve);
+    response.end(bytes, () => resolve());
+  });
+  return { bytes: bytes.length, how: response.writableFinished ? 'whole' : 'gone' };
+}
+
+/** What is about the bytes as the API server sent them; a warning may quote a value. */
+const changed = new Set([
+  'content-type',
+  'content-length',
+  'etag',
+  'content-md5',
+  'digest',
+  'warning',
+  'last-modified',
+]);
+const dropped = (name: string) => changed.has(name);
+
+const fieldsOf = (answer: IncomingMessage, drops: (name: string) => boolean): string[] =>
+  answerFields(answer.rawHeaders, (name, value) => (drops(name) ? undefined : value)).flat();
+
+async function whole(answer: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      held_bytes += chunk.length;
+      if (length > document_bytes_max || held_bytes > held_bytes_max) {
+        answer.destroy();
+        throw new UpstreamError(
+          length > document_bytes_max
+            ? `the answer has more than ${document_bytes_max} bytes, and fields of it are masked for you: ask for less at once (limit=…)`
+            : 'too many large answers are being masked at once; try again',
+        );
+      }
+      chunks.push(chunk);
+    }
+    if (!answer.complete) throw new UpstreamError('the API server broke off its answer');
+    return Buffer.concat(chunks).toString('utf8');
+  } catch (error) {
+    if (error instanceof UpstreamError) throw error;
+    throw new UpstreamError('the API server broke off its answer', { cause: error });
+  } finally {
+    held_bytes -= length;
+  }
+}
+
+/** The events of a watch: one JSON document a line. */
+async function passEvents(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  masks: FieldMasks,
+  bytes_max: number | undefined,
+): Promise<Passed> {
+  response.writeHead(answer.statusCode ?? 200, [...fieldsOf(answer, dropped), 'content-type', 'application/json']);
+  response.flushHeaders();
+  const decoder = new StringDecoder('utf8');
+  const gone = () => answer.destroy();
+  response.once('close', gone);
+  let bytes = 0;
+  let rest = '';
+  const end = (how: Passed['how']): Passed => {
+    response.off('close', gone);
+    if (how === 'whole') response.end();
+    else response.destroy();
+    if (how !== 'whole') answer.destroy();
+    return { bytes, how };
+  };
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      const lines = (rest + decoder.write(chunk)).split('\n');
+      rest = lines.pop()!;
+      if (rest.length > document_bytes_max) return end('cut');
+      const events = lines.filter((line) => line.trim() !== '').map((line) => `${masks.mask(line)}\n`);
+      if (events.length === 0) continue;
+      const masked = Buffer.from(events.join(''));
+      bytes += masked.length;
+      if (bytes_max !== undefined && bytes > bytes_max) return end('limit');
+      if (!response.write(masked)) await drained(response);
+      if (response.destroyed) return end('gone');
+    }
+    const last = rest + decoder.end();
+    // A line without its end is no event.
+    return end(last.trim() === '' && answer.complete ? 'whole' : 'cut');
+  } catch {
+    return end(response.destroyed ? 'gone' : 'cut');
+  }
+}
+
+const drained = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });

@@ -1,0 +1,146 @@
+import { parseDocument } from 'yaml';
+import { bodyOf, readFields, RequestRefusal } from '../../web/index.js';
+import { flag, parameter, readAddress, type Address } from './address.js';
+import { requestInfo, type RequestInfo } from './request-info.js';
+import type { PatchType } from './schema.js';
+
+/** A request to an API server, understood. */
+export interface KubernetesRequest {
+  readonly method: string;
+  readonly address: Address;
+  readonly info: RequestInfo;
+  readonly dryRun: boolean;
+  readonly fieldManager: string | undefined;
+  readonly command: readonly string[] | undefined;
+  readonly container: string | undefined;
+  readonly body: ObjectBody;
+  /** What goes on of the fields: how to answer, and who says to ask. */
+  readonly fields: ReadonlyMap<string, string>;
+}
+
+export interface ObjectBody {
+  /** What goes on; of YAML, the same as JSON. */
+  readonly bytes: Buffer;
+  readonly object?: unknown;
+  readonly patch?: PatchType;
+  readonly media?: string;
+  /** True: nothing is known of what it says. */
+  readonly opaque: boolean;
+}
+
+const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+const forwarded = ['accept', 'accept-encoding', 'user-agent', 'kubectl-command', 'kubectl-session'];
+const patches: Readonly<Record<string, PatchType>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+  'application/apply-patch+yaml': 'apply',
+};
+const noRepeats = { repeated: new Set<string>() };
+
+/** "/kubernetes/TARGET/api/…" taken apart; the target's name is not decoded. */
+export function addressed(url: string): { readonly target: string; readonly rest: string } {
+  const [, target = '', rest = ''] = /^\/kubernetes\/([A-Za-z0-9._-]+)((?:[/?].*)?)$/.exec(url) ?? [];
+  if (target === '')
+    throw new RequestRefusal(
+      404,
+      'unknown_target',
+      'ask /kubernetes/TARGET/…, as `sallyport kubeconfig TARGET` writes it',
+    );
+  return { target, rest };
+}
+
+/** Throws RequestRefusal. */
+export function readRequest(method: string, rest: string, raw: readonly string[], bytes: Buffer): KubernetesRequest {
+  if (!methods.has(method)) throw new RequestRefusal(405, 'method', `the method ${method} is none of this API`);
+  const { all } = readFields(raw, true);
+  for (const name of all.keys()) {
+    // Whoever asks is who the token says; the gateway alone may speak for others.
+    if (name.startsWith('impersonate-') || name.startsWith('x-remote-'))
+      throw new RequestRefusal(403, 'impersonation', 'impersonation is not passed on: your token says who you are');
+  }
+  const address = readAddress(rest);
+  const info = requestInfo(method, address);
+  const streamed = info.isResource && (info.subresource === 'exec' || info.subresource === 'attach');
+  const command = address.parameters['command'];
+  return {
+    method,
+    address,
+    info,
+    dryRun: parameter(address, 'dryRun') === 'All',
+    fieldManager: parameter(address, 'fieldManager'),
+    command: streamed ? (command ?? []) : undefined,
+    container: parameter(address, 'container'),
+    body: readObject(method, bytes, all),
+    fields: new Map(forwarded.flatMap((name) => (all.has(name) ? [[name, all.get(name)!]] : []))),
+  };
+}
+
+export const wantsWatch = (address: Address): boolean => flag(address, 'watch');
+
+function readObject(method: string, bytes: Buffer, fields: ReadonlyMap<string, string>): ObjectBody {
+  if (bytes.length === 0) return { bytes, opaque: false };
+  if (method === 'GET' || method === 'HEAD') throw new RequestRefusal(400, 'body', `a ${method} has no body here`);
+  const media = (fields.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase();
+  const patch = Object.hasOwn(patches, media) ? patches[media] : undefined;
+  if ((patch !== undefined) !== (method === 'PATCH'))
+    throw new RequestRefusal(415, 'media_type', `a ${method} with ${media} means nothing to the API server`);
+  if (media === 'application/yaml' || patch === 'apply')
+    return {
+      ...fromYaml(bytes),
+      media: patch === undefined ? 'application/json' : media,
+      ...(patch === undefined ? {} : { patch }),
+    };
+  if (patch === undefined && media !== 'application/json')
+    throw new RequestRefusal(415, 'media_type', `write objects as JSON or YAML: ${media} is not looked into`);
+  const { seen } = bodyOf(
+    bytes,
+    new Map([...fields, ['content-type', patch === undefined ? 'application/json' : media]]),
+    noRepeats,
+  );
+  if (seen?.kind !== 'json') return { bytes, media, opaque: true, ...(patch === undefined ? {} : { patch }) };
+  return { bytes, media, opaque: false, object: seen.json, ...(patch === undefined ? {} : { patch }) };
+}
+
+const yaml_bytes_max = 1_048_576;
+
+/** YAML has more than one reading: what leaves is the JSON of the one that was judged. */
+function fromYaml(bytes: Buffer): Pick<ObjectBody, 'bytes' | 'object' | 'opaque'> {
+  if (bytes.length > yaml_bytes_max) throw new RequestRefusal(413, 'body_too_large', 'the YAML has more than 1 MiB');
+  const document = parseDocument(bytes.toString('utf8'), {
+    version: '1.1',
+    schema: 'yaml-1.1',
+    merge: false,
+    uniqueKeys: true,
+    strict: true,
+    intAsBigInt: false,
+  });
+  const [problem] = document.errors;
+  if (problem !== undefined)
+    throw new RequestRefusal(400, 'yaml', `the YAML cannot be read: ${problem.message.split('\n', 1)[0]!}`);
+  let object: unknown;
+  try {
+    object = document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw new RequestRefusal(400, 'yaml', 'the YAML has aliases: write each value where it stands');
+  }
+  if (!plain(object))
+    throw new RequestRefusal(400, 'yaml', 'the YAML has a value that JSON has not, or a number that JSON would round');
+  return { bytes: Buffer.from(JSON.stringify(object)), object, opaque: false };
+}
+
+function plain(value: unknown): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value));
+    case 'object':
+      if (value === null) return true;
+      if (Array.isArray(value)) return value.every(plain);
+      return Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(plain);
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,50 @@
+import Type from 'typebox';
+
+/** `operation.kubernetes` of the input document. */
+
+const closed = { additionalProperties: false } as const;
+
+export const KubernetesOperationSchema = Type.Object(
+  {
+    verb: Type.String({
+      description:
+        'get, list, watch, create, update, patch, delete, deletecollection, as the API server authorises it; of a path that is no resource, the HTTP method in small letters.',
+    }),
+    path: Type.Optional(Type.String({ description: 'Of what is no resource: /version, /openapi/v3, …' })),
+    group: Type.Optional(Type.String({ description: 'Empty: the core group.' })),
+    version: Type.Optional(Type.String()),
+    namespace: Type.Optional(Type.String({ description: 'Empty: none, or all of them.' })),
+    resource: Type.Optional(Type.String({ description: 'pods, deployments, …: never the kind.' })),
+    subresource: Type.Optional(Type.String({ description: 'exec, log, scale, status, …; empty: the object itself.' })),
+    name: Type.Optional(
+      Type.String({ description: 'Empty: none is named. Of a list, the one name that its field selector asks for.' }),
+    ),
+    field_selector: Type.Optional(Type.String()),
+    label_selector: Type.Optional(Type.String()),
+    dry_run: Type.Boolean({ description: 'True: the API server is asked to change nothing.' }),
+    field_manager: Type.Optional(Type.String()),
+    object: Type.Optional(
+      Type.Unknown({
+        description:
+          'What is written, as it was sent; of a patch, the patch. Absent: there is no body, or it is not understood. The values of a Secret stand as "withheld".',
+      }),
+    ),
+    patch_type: Type.Optional(
+      Type.Unsafe<PatchType>({
+        type: 'string',
+        enum: ['json', 'merge', 'strategic', 'apply'],
+        description: 'How the object of a patch is to be understood.',
+      }),
+    ),
+    command: Type.Optional(
+      Type.Array(Type.String(), { description: 'Of exec and attach: what runs in the container.' }),
+    ),
+    container: Type.Optional(Type.String()),
+    impersonated: Type.Boolean({
+      description: "True: the API server decides by the principal's own name and groups; false: by the gateway's.",
+    }),
+  },
+  { ...closed, description: 'What only Kubernetes knows.' },
+);
+export type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
+export type KubernetesOperation = Type.Static<typeof KubernetesOperationSchema>;

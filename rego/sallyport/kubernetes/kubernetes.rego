@@ -1,0 +1,89 @@
+# METADATA
+# title: Kubernetes, for the writers of policy
+# description: |
+#   Questions about the request in `input`, each answered positively: what is undefined, empty or unknown is never true here.
+#
+#       import data.sallyport.kubernetes
+#       allow contains {"code": "readers"} if kubernetes.reads_only
+# schemas:
+# - input: schema.kubernetes
+package sallyport.kubernetes
+
+# METADATA
+# title: Nothing is changed
+# description: get, list and watch of objects, logs included; paths that are no objects.
+reads_only if {
+	input.operation.action == "read"
+	input.operation.opaque == false
+}
+
+# METADATA
+# title: Clients find out what there is
+# description: Versions, groups and schemas of the API, its health, and what one may do oneself.
+discovers_only if {
+	input.operation.action == "session"
+	input.operation.opaque == false
+}
+
+# METADATA
+# title: Objects are made or changed, and nothing that administers
+# description: No rights, no namespaces, no nodes, no new kinds of objects, nothing that runs in a container.
+writes_only if {
+	input.operation.action == "write"
+	input.operation.opaque == false
+}
+
+# METADATA
+# title: The objects, as kubectl names them
+# description: '"secrets", "deployments.apps", without a subresource.'
+resource := input.operation.kubernetes.resource if input.operation.kubernetes.group == ""
+
+resource := concat(".", [own.resource, own.group]) if {
+	own := input.operation.kubernetes
+	own.group != ""
+}
+
+# METADATA
+# title: Every object of the kind that the request names is one of a namespace
+# description: '"shop" for what is in the namespace shop; undefined for what is in none, and for all namespaces at once.'
+namespace := input.operation.kubernetes.namespace if input.operation.kubernetes.namespace != ""
+
+# METADATA
+# title: Secrets are asked for
+# description: Read, written or removed, by themselves.
+secrets if resource == "secrets"
+
+# METADATA
+# title: A program runs in a container, or a connection leads there
+# description: exec, attach, ephemeral containers, proxy, port-forward.
+enters if input.operation.kubernetes.subresource in {"exec", "attach", "ephemeralcontainers", "proxy", "portforward"}
+
+enters if input.operation.kubernetes.verb == "proxy"
+
+# METADATA
+# title: Many objects are removed at once
+deletes_all if input.operation.kubernetes.verb == "deletecollection"
+
+# METADATA
+# title: Names of Secrets that a written object brings into a container
+# description: |
+#   By volumes, environment and pull secrets, wherever in the object they stand. Whoever may write such an object may read those
+#   Secrets in the container.
+mounts contains name if {
+	walk(input.operation.kubernetes.object, [path, value])
+	path[count(path) - 1] in {"secretRef", "secretKeyRef"}
+	name := value.name
+}
+
+mounts contains name if {
+	walk(input.operation.kubernetes.object, [path, value])
+	path[count(path) - 1] == "secretName"
+	name := value
+}
+
+mounts contains name if {
+	walk(input.operation.kubernetes.object, [path, value])
+	count(path) > 1
+	path[count(path) - 2] == "imagePullSecrets"
+	name := value.name
+}

@@ -1,0 +1,68 @@
+package sallyport.kubernetes_test
+
+import data.sallyport.kubernetes
+
+asked(action, opaque, own) := {"operation": {"action": action, "opaque": opaque, "kubernetes": own}}
+
+pods := {"verb": "list", "group": "", "resource": "pods", "subresource": "", "namespace": "shop"}
+
+test_reads if {
+	kubernetes.reads_only with input as asked("read", false, pods)
+	not kubernetes.reads_only with input as asked("read", true, pods)
+	not kubernetes.reads_only with input as asked("write", false, pods)
+	not kubernetes.reads_only with input as {}
+}
+
+test_discovers if {
+	kubernetes.discovers_only with input as asked("session", false, {"verb": "get", "path": "/version"})
+	not kubernetes.discovers_only with input as asked("session", true, {"verb": "get", "path": "/version"})
+	not kubernetes.discovers_only with input as asked("read", false, pods)
+}
+
+test_writes if {
+	kubernetes.writes_only with input as asked("write", false, pods)
+	not kubernetes.writes_only with input as asked("write", true, pods)
+	not kubernetes.writes_only with input as asked("administer", false, pods)
+}
+
+test_names if {
+	kubernetes.resource == "pods" with input as asked("read", false, pods)
+	kubernetes.namespace == "shop" with input as asked("read", false, pods)
+	deployments := object.union(pods, {"group": "apps", "resource": "deployments", "namespace": ""})
+	kubernetes.resource == "deployments.apps" with input as asked("read", false, deployments)
+	not kubernetes.namespace with input as asked("read", false, deployments)
+}
+
+test_secrets if {
+	kubernetes.secrets with input as asked("read", false, object.union(pods, {"resource": "secrets"}))
+	other := object.union(pods, {"resource": "secrets", "group": "example.com"})
+	not kubernetes.secrets with input as asked("read", false, other)
+	not kubernetes.secrets with input as asked("read", false, pods)
+}
+
+test_enters if {
+	kubernetes.enters with input as asked("execute", true, object.union(pods, {"subresource": "exec"}))
+	kubernetes.enters with input as asked("execute", true, object.union(pods, {"verb": "proxy"}))
+	not kubernetes.enters with input as asked("read", false, object.union(pods, {"subresource": "log"}))
+}
+
+test_deletes_all if {
+	kubernetes.deletes_all with input as asked("delete", false, object.union(pods, {"verb": "deletecollection"}))
+	not kubernetes.deletes_all with input as asked("delete", false, pods)
+}
+
+test_mounts if {
+	pod := {"spec": {
+		"volumes": [{"secret": {"secretName": "one"}}, {"emptyDir": {}}],
+		"imagePullSecrets": [{"name": "two"}],
+		"containers": [{
+			"env": [{"valueFrom": {"secretKeyRef": {"name": "three", "key": "a"}}}],
+			"envFrom": [{"secretRef": {"name": "four"}}],
+		}],
+	}}
+	kubernetes.mounts == {"one", "two", "three", "four"} with input as asked(
+		"write", false,
+		object.union(pods, {"object": pod}),
+	)
+	kubernetes.mounts == set() with input as asked("write", false, pods)
+}
