@@ -1,5 +1,6 @@
 import type { Protocol } from './protocol.js';
 import { http } from './protocols/http/index.js';
+import { kubernetes } from './protocols/kubernetes/index.js';
 import { postgres } from './protocols/postgres/index.js';
 import { ssh } from './protocols/ssh/index.js';
 

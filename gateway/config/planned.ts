@@ -19,7 +19,7 @@ const credential = { type: 'object', properties: { bearer: secret, basic: secret
 export const plannedProtocols: Readonly<Record<string, object>> = {
   postgres: { type: 'object' },
   ssh: { type: 'object' },
-  kubernetes: { type: 'object', properties: { kubeconfig: file } },
+  kubernetes: { type: 'object' },
   http: { type: 'object', properties: { url, credential, openapi: file }, required: ['url'] },
   registry: { type: 'object', properties: { url, credential }, required: ['url'] },
   mcp: { type: 'object', properties: { url, credential, command: { type: 'array', items: text, minItems: 1 } } },

@@ -123,19 +123,25 @@ export const guarding: Readonly<Record<string, string>> = {
   'cross-origin-resource-policy': 'same-origin',
 };
 
-/** Answers with the problem; where an answer has begun already, cuts it off, so that nobody takes it for whole. */
-export function sendProblem(response: ServerResponse, problem: Problem): void {
+/**
+ * Answers with the problem, in the protocol's own form where it has one; where an answer has begun already, cuts it off, so that nobody takes it for whole.
+ */
+export function sendProblem(
+  response: ServerResponse,
+  problem: Problem,
+  form?: { readonly type: string; readonly text: string },
+): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
   const { status, code, title, detail, fields = {}, more = {} } = problem;
-  const body = Buffer.from(JSON.stringify({ type: 'about:blank', status, code, title, detail, ...more }));
+  const body = Buffer.from(form?.text ?? JSON.stringify({ type: 'about:blank', status, code, title, detail, ...more }));
   // What is left of the request is not read: its connection has served.
   const close = response.req.complete ? {} : { connection: 'close' };
   response.writeHead(status, {
     ...guarding,
-    'content-type': 'application/problem+json; charset=utf-8',
+    'content-type': form?.type ?? 'application/problem+json; charset=utf-8',
     'content-length': String(body.length),
     'cache-control': 'no-store',
     ...fields,

@@ -9,6 +9,9 @@ export interface Origin {
   readonly port: number;
   readonly ca?: string | undefined;
   readonly serverName?: string | undefined;
+  /** The gateway's own certificate there, and its key, as PEM. */
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 /** A request as it leaves. */
@@ -17,7 +20,7 @@ export interface Asked {
   readonly method: string;
   /** With the query. */
   readonly path: string;
-  readonly fields: Readonly<Record<string, string>>;
+  readonly fields: Readonly<Record<string, string | readonly string[]>>;
   readonly body: Buffer;
   /** For the head of the answer to come. */
   readonly timeout_ms: number;
@@ -38,8 +41,7 @@ export class UpstreamAgents {
         ? new HttpAgent(options)
         : new HttpsAgent({
             ...options,
-            ...(origin.ca === undefined ? {} : { ca: origin.ca }),
-            ...(origin.serverName === undefined ? {} : { servername: origin.serverName }),
+            ...secured(origin),
             minVersion: 'TLSv1.2',
           });
   }
@@ -52,6 +54,12 @@ export class UpstreamAgents {
     this.#agent.destroy();
   }
 }
+
+const secured = ({ ca, serverName, certificate, key }: Origin) => ({
+  ...(ca === undefined ? {} : { ca }),
+  ...(serverName === undefined ? {} : { servername: serverName }),
+  ...(certificate === undefined ? {} : { cert: certificate, key }),
+});
 
 /** Methods that a connection which died before it answered may be asked again (RFC 9110, 9.2.1). */
 const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -86,8 +94,7 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
     // Undefined would be the agent of all.
     agent: agent ?? false,
     signal,
-    ...(origin.ca === undefined ? {} : { ca: origin.ca }),
-    ...(origin.serverName === undefined ? {} : { servername: origin.serverName }),
+    ...secured(origin),
   };
   const send = origin.protocol === 'http:' ? httpRequest : httpsRequest;
   return new Promise((resolve, reject) => {

@@ -44,8 +44,9 @@ export interface WebUpstream {
 
 export interface WebOptions {
   readonly policy: PolicyFiles;
-  /** Of the target; its URL is the server's own. */
+  /** Of the target; its URL is the server's own. Of a protocol that has no URL: the whole of its upstream. */
   readonly target?: Readonly<Record<string, unknown>>;
+  readonly upstream?: (port: number) => Readonly<Record<string, unknown>>;
   readonly base?: string;
   /** Whether there is a state in which people are asked. */
   readonly people?: boolean;
@@ -99,7 +100,10 @@ export async function startWeb(options: WebOptions): Promise<Web> {
         {
           name: 'cloud',
           protocol,
-          upstream: { url: `http://127.0.0.1:${String(upstream.port)}${base}`, ...options.target },
+          upstream: options.upstream?.(upstream.port) ?? {
+            url: `http://127.0.0.1:${String(upstream.port)}${base}`,
+            ...options.target,
+          },
         },
       ],
       ...(state === undefined ? {} : { state: { directory: './.sallyport', postgres: state.url } }),

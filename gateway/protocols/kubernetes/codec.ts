@@ -1,6 +1,6 @@
 import { parseDocument } from 'yaml';
 import { bodyOf, readFields, RequestRefusal } from '../../web/index.js';
-import { flag, parameter, readAddress, type Address } from './address.js';
+import { parameter, readAddress, type Address } from './address.js';
 import { requestInfo, type RequestInfo } from './request-info.js';
 import type { PatchType } from './schema.js';
 
@@ -45,7 +45,7 @@ export function addressed(url: string): { readonly target: string; readonly rest
     throw new RequestRefusal(
       404,
       'unknown_target',
-      'ask /kubernetes/TARGET/…, as `sallyport kubeconfig TARGET` writes it',
+      'ask /kubernetes/TARGET/…: docs/protocols/kubernetes.md has a kubeconfig for it',
     );
   return { target, rest };
 }
@@ -75,8 +75,6 @@ export function readRequest(method: string, rest: string, raw: readonly string[]
     fields: new Map(forwarded.flatMap((name) => (all.has(name) ? [[name, all.get(name)!]] : []))),
   };
 }
-
-export const wantsWatch = (address: Address): boolean => flag(address, 'watch');
 
 function readObject(method: string, bytes: Buffer, fields: ReadonlyMap<string, string>): ObjectBody {
   if (bytes.length === 0) return { bytes, opaque: false };

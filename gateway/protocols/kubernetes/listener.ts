@@ -148,12 +148,13 @@ class Exchange {
   }
 
   async #operate(
-    { session, enter }: WebSession,
+    held: WebSession,
     request: KubernetesRequest,
     upstream: KubernetesUpstream,
     prompt: Prompt | undefined,
   ): Promise<void> {
-    const leave = enter((end) => {
+    const { session } = held;
+    const leave = held.enter((end) => {
       this.#ended = end;
       this.#gone.abort();
       this.#refuse(goneProblem(end));

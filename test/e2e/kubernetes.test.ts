@@ -1,0 +1,239 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { apiServer, canary, kubeconfig, shows } from '../support/api-server.js';
+import { startWeb, type Web } from '../support/web.js';
+
+/** The gate to an API server, whole: a client over TLS, a policy, a server that keeps what it was asked. */
+
+const policy = {
+  'kubernetes.rego': `package policy.kubernetes
+
+import data.sallyport.kubernetes
+
+allow contains {"code": "all"} if input.operation.kubernetes.verb != ""
+
+deny contains {"code": "rights", "message": "rights are not changed here"} if input.operation.action == "administer"
+
+deny contains {"code": "enters", "message": "nothing runs in containers"} if kubernetes.enters
+
+approval contains {"code": "removals_wait", "groups": ["operators"]} if input.operation.action == "delete"
+
+mask contains {"code": "secret", "resource": "secrets:data", "with": "redact"} if kubernetes.secrets
+
+limit contains {"bytes": 100} if input.operation.kubernetes.namespace == "small"
+`,
+};
+
+let web: Web;
+
+beforeAll(async () => {
+  web = await startWeb({
+    policy,
+    protocol: 'kubernetes',
+    people: true,
+    upstream: (port) => ({ kubeconfig: kubeconfig(port), impersonate: true }),
+  });
+});
+afterAll(() => web?.close());
+beforeEach(() => {
+  web.upstream.heard.length = 0;
+  web.upstream.answers(apiServer);
+});
+
+const secrets = '/kubernetes/cloud/api/v1/namespaces/shop/secrets';
+type Options = Parameters<Web['call']>[1];
+const call = async (path: string, { headers, ...options }: Options & { headers?: Record<string, string> } = {}) =>
+  web.call(path, { ...options, headers: { ...(await web.bearer({ groups: ['a', 'b'] })), ...headers } });
+
+interface Status {
+  readonly kind: string;
+  readonly message: string;
+  readonly reason: string;
+  readonly code: number;
+  readonly details: { readonly causes: readonly { readonly reason: string; readonly field?: string }[] };
+}
+
+describe('what passes', () => {
+  test('a request reaches the API server in the name of who asks, with the credential of the gateway', async () => {
+    const { status, text } = await call('/kubernetes/cloud/api/v1/namespaces/shop/pods/web?pretty=false');
+    expect(status).toBe(200);
+    expect(text).toContain(canary);
+    const [heard] = web.upstream.heard;
+    expect(heard).toMatchObject({
+      method: 'GET',
+      url: '/api/v1/namespaces/shop/pods/web?pretty=false',
+      headers: { authorization: 'Bearer the-real-one', 'impersonate-group': 'a, b' },
+    });
+    expect(heard?.headers['impersonate-user']).toMatch(/^agent:/);
+  });
+
+  test('the record has the object that was asked for, and no object that was written', async () => {
+    const body = JSON.stringify({ kind: 'Secret', metadata: { name: 'new' }, stringData: { password: canary } });
+    const { status, text } = await call(secrets, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    expect({ status, shown: shows(text) }).toEqual({ status: 201, shown: false });
+    const written = (await web.gateway.records()).find((record) => JSON.stringify(record).includes('shop/secrets/*'));
+    expect(written).toBeDefined();
+    expect(shows(JSON.stringify(await web.gateway.records()))).toBe(false);
+    expect(web.upstream.heard[0]?.body.toString()).toBe(body);
+  });
+});
+
+describe('what is refused', () => {
+  test.each([
+    [
+      'a change of rights',
+      '/kubernetes/cloud/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+      'POST',
+      403,
+      'rights',
+    ],
+    [
+      'a token of a service account',
+      '/kubernetes/cloud/api/v1/namespaces/a/serviceaccounts/b/token',
+      'POST',
+      403,
+      'rights',
+    ],
+    ['a program in a container', '/kubernetes/cloud/api/v1/namespaces/a/pods/b/exec?command=sh', 'POST', 403, 'enters'],
+    ['a path through a service', '/kubernetes/cloud/api/v1/namespaces/a/services/b/proxy/x', 'GET', 403, 'enters'],
+    ['an encoded slash', '/kubernetes/cloud/api/v1/namespaces%2Fa%2Fsecrets', 'GET', 400, 'path_encoded_slash'],
+    ['a target that is none', '/kubernetes/other/api/v1/pods', 'GET', 404, 'unknown_target'],
+  ])('%s, as the API server would say it, and nothing was asked there', async (_name, path, method, code, reason) => {
+    const body = method === 'POST' ? '{}' : undefined;
+    const { status, text } = await call(path, {
+      method,
+      ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
+    });
+    const answer = JSON.parse(text) as Status;
+    expect(status).toBe(code);
+    expect(answer).toMatchObject({ kind: 'Status', code });
+    expect(answer.details.causes.map((cause) => cause.reason)).toContain(reason);
+    expect(web.upstream.heard).toEqual([]);
+  });
+
+  test('impersonation by the client', async () => {
+    const { status } = await call('/kubernetes/cloud/api/v1/pods', { headers: { 'impersonate-user': 'admin' } });
+    expect(status).toBe(403);
+    expect(web.upstream.heard).toEqual([]);
+  });
+
+  test('whoever has no token, whatever they ask', async () => {
+    const { status, text } = await web.call('/kubernetes/other/x%2F', {});
+    expect(status).toBe(401);
+    expect(JSON.parse(text)).toMatchObject({ kind: 'Status', reason: 'Unauthorized' });
+  });
+
+  test('an answer that is larger than policy allows', async () => {
+    const { status, text } = await call('/kubernetes/cloud/api/v1/namespaces/small/secrets/db');
+    expect(status).toBe(403);
+    expect(JSON.parse(text)).toMatchObject({ message: expect.stringContaining('100 bytes') as unknown });
+  });
+});
+
+describe('a Secret is shown in no way', () => {
+  const json = { 'content-type': 'application/json' };
+  const patch = (type: string) => ({ 'content-type': `application/${type}` });
+  const table = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
+  const one = `${secrets}/db`;
+  const requests: readonly (readonly [string, string, Options & { headers?: Record<string, string> }])[] = [
+    ['get', one, {}],
+    ['head', one, { method: 'HEAD' }],
+    ['list', secrets, {}],
+    ['list everywhere', '/kubernetes/cloud/api/v1/secrets', {}],
+    ['list by name', `${secrets}?fieldSelector=metadata.name=db`, {}],
+    ['list in pages', `${secrets}?limit=1`, {}],
+    ['watch', `${secrets}?watch=1`, {}],
+    ['watch without a value', `${secrets}?watch`, {}],
+    ['watch in the path', '/kubernetes/cloud/api/v1/watch/secrets', {}],
+    ['watch one in the path', '/kubernetes/cloud/api/v1/watch/namespaces/shop/secrets/db', {}],
+    ['status', `${one}/status`, {}],
+    ['as a table', secrets, { headers: { accept: table } }],
+    ['as a table with objects', `${secrets}?includeObject=Object`, { headers: { accept: table } }],
+    [
+      'as metadata',
+      secrets,
+      { headers: { accept: 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io' } },
+    ],
+    ['as protobuf', one, { headers: { accept: 'application/vnd.kubernetes.protobuf' } }],
+    ['as CBOR', one, { headers: { accept: 'application/cbor' } }],
+    ['as YAML', one, { headers: { accept: 'application/yaml' } }],
+    ['packed', one, { headers: { 'accept-encoding': 'gzip' } }],
+    ['pretty', `${one}?pretty=true`, {}],
+    ['spelt otherwise', '/kubernetes/cloud/api/v1/namespaces/shop/%73ecrets/db', {}],
+    ['with a slash at the end', `${one}/`, {}],
+    ['create', secrets, { method: 'POST', body: '{"metadata":{"name":"x"}}', headers: json }],
+    ['create, dry', `${secrets}?dryRun=All`, { method: 'POST', body: '{"metadata":{"name":"x"}}', headers: json }],
+    ['update', one, { method: 'PUT', body: '{"metadata":{"name":"db"}}', headers: json }],
+    ['merge', one, { method: 'PATCH', body: '{}', headers: patch('merge-patch+json') }],
+    ['merge strategically', one, { method: 'PATCH', body: '{}', headers: patch('strategic-merge-patch+json') }],
+    [
+      'apply',
+      `${one}?fieldManager=a&force=true`,
+      { method: 'PATCH', body: 'kind: Secret', headers: patch('apply-patch+yaml') },
+    ],
+    [
+      'patch',
+      one,
+      {
+        method: 'PATCH',
+        body: '[{"op":"add","path":"/metadata/labels","value":{}}]',
+        headers: patch('json-patch+json'),
+      },
+    ],
+    [
+      'patch with a test',
+      one,
+      {
+        method: 'PATCH',
+        body: `[{"op":"test","path":"/data/password","value":"x"}]`,
+        headers: patch('json-patch+json'),
+      },
+    ],
+    [
+      'patch with a copy',
+      one,
+      {
+        method: 'PATCH',
+        body: `[{"op":"copy","from":"/data/password","path":"/metadata/labels/x"}]`,
+        headers: patch('json-patch+json'),
+      },
+    ],
+    ['an error', one, { method: 'PUT', body: '{"metadata":{"name":"invalid"}}', headers: json }],
+    [
+      'an error of a patch',
+      one,
+      { method: 'PATCH', body: '{"metadata":{"name":"invalid"}}', headers: patch('merge-patch+json') },
+    ],
+  ];
+
+  test.each(requests)('%s', async (name, path, options) => {
+    const { status, text, headers } = await call(path, options);
+    expect(shows(text + JSON.stringify(headers))).toBe(false);
+    // Masked rather than refused, but for what only a mask in the way can answer.
+    const refused = /test|copy|error/.test(name);
+    expect([status < 300, status < 500]).toEqual([!refused, true]);
+  });
+
+  test('and removals wait for a person', async () => {
+    const removed = call(one, { method: 'DELETE' });
+    const { id } = await web.waiting();
+    expect(web.upstream.heard).toEqual([]);
+    await web.answer('approve', id);
+    const { status, text } = await removed;
+    expect({ status, shown: shows(text) }).toEqual({ status: 200, shown: false });
+    expect(web.upstream.heard.map(({ method }) => method)).toEqual(['DELETE']);
+  });
+
+  test('while events of a watch come one by one, each whole', async () => {
+    const { text } = await call(`${secrets}?watch=1`);
+    const events = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; object: { data: unknown } });
+    expect(events).toHaveLength(2);
+    expect(events[1]).toMatchObject({ type: 'ADDED', object: { data: { password: 'Kioq' } } });
+  });
+});
