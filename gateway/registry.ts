@@ -5,7 +5,7 @@ import { postgres } from './protocols/postgres/index.js';
 import { ssh } from './protocols/ssh/index.js';
 
 /** Every protocol that ships: one row, one folder, one Rego package. */
-export const protocols: readonly Protocol[] = [postgres, ssh, http];
+export const protocols: readonly Protocol[] = [postgres, ssh, http, kubernetes];
 
 /** How the build of a policy looks at filters, by protocol. */
 export const filterChecks: ReadonlyMap<string, NonNullable<Protocol['filterProblem']>> = new Map(

@@ -34,7 +34,7 @@ import { addressed, readRequest, type KubernetesRequest } from './codec.js';
 import type { KubernetesUpstream } from './config.js';
 import { fieldMasks, MaskRefusal, type FieldMasks } from './masking.js';
 import { operationOf } from './operation.js';
-import { statusOf } from './status.js';
+import { statusOf } from './enforce.js';
 import { KubernetesTarget } from './upstream.js';
 
 /** `https://gateway/kubernetes/TARGET`: an API server, of which each request is one operation. */
@@ -189,10 +189,11 @@ class Exchange {
   #masksOf({ masks }: Decision, request: KubernetesRequest): FieldMasks | undefined {
     const { info } = request;
     if (!info.isResource) return undefined;
-    const { maskKey } = this.#parts.services;
+    const { services } = this.#parts;
     const own = fieldMasks(masks, info, () => {
-      if (maskKey === undefined) throw new MaskRefusal('this gateway keeps no keys for masks');
-      return maskKey(this.#target);
+      const key = services.maskKey?.(this.#target);
+      if (key === undefined) throw new MaskRefusal('this gateway keeps no keys for masks');
+      return key;
     });
     own?.check(request);
     return own;
