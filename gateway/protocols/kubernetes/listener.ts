@@ -136,14 +136,14 @@ class Exchange {
         'exec, attach, cp and port-forward are not carried by this gateway yet: nothing was sent to the cluster',
       );
     const target = this.#find(name);
-    const { bytes, release } = await readBody(request, body_bytes_max);
+    const body = await readBody(request, body_bytes_max);
     try {
-      const read = readRequest(request.method ?? '', rest, request.rawHeaders, bytes);
+      const read = readRequest(request.method ?? '', rest, request.rawHeaders, body.bytes);
       refuseLeak(read, token);
       const session = this.#session(identity, target, client, token, all.get('user-agent'));
       await this.#operate(session, read, target.upstream as KubernetesUpstream, promptOf(all));
     } finally {
-      release();
+      body.release();
     }
   }
 
