@@ -7,7 +7,7 @@ import { loadConfig, printable } from '../../gateway/config/index.js';
 import { ConfigError } from '../../gateway/errors.js';
 import type { PostgresUpstream } from '../../gateway/protocols/postgres/config.js';
 import { ssh } from '../../gateway/protocols/ssh/index.js';
-import { utils } from '../../gateway/protocols/ssh/library.js';
+import { makeKey } from '../../gateway/protocols/ssh/library.js';
 import { createAuthority } from '../support/certificates.js';
 import { inScratch, load, parts, postgres, problems } from './support.js';
 
@@ -86,7 +86,7 @@ describe('a whole file', () => {
     }));
 
   test('with SSH built, a host is read with its key, and nothing of it is left out', async () => {
-    const key = utils.generateKeyPairSync('ed25519').private;
+    const key = makeKey().private;
     const config = await load(
       `listen: {ssh: {address: "127.0.0.1:0", host_key: {file: ./id}}}\n${identity}${policy}targets:
   - name: build
@@ -110,7 +110,7 @@ describe('a whole file', () => {
     protocol: ssh
     upstream: {host: build.internal, user: deploy, ${keys}}
 `;
-    const files = { id: utils.generateKeyPairSync('ed25519').private, none: 'nothing' };
+    const files = { id: makeKey().private, none: 'nothing' };
     const {
       targets: [target],
     } = await load(text, { protocols: [ssh], files });

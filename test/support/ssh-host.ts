@@ -7,6 +7,7 @@ import { connect } from 'node:net';
 import { posix } from 'node:path';
 import ssh2, { type Connection, type ServerChannel, type Session, type SFTPWrapper } from 'ssh2';
 import { fingerprintOf } from '../../gateway/protocols/ssh/hostkeys.js';
+import { makeKey } from '../../gateway/protocols/ssh/library.js';
 
 /**
  * A host for tests: commands run in `sh` as whoever runs the tests, SFTP is the file system below one folder, forwardings
@@ -27,7 +28,7 @@ export interface SshHost {
 
 /** @param runs False: commands are written down and end at once with 0. Nothing outside of the folder is ever changed. */
 export async function startSshHost(folder: string, { runs = true } = {}): Promise<SshHost> {
-  const key = ssh2.utils.generateKeyPairSync('ed25519');
+  const key = makeKey();
   const parsed = ssh2.utils.parseKey(key.public);
   if (parsed instanceof Error) throw parsed;
   const log: string[] = [];

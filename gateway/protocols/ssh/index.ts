@@ -1,6 +1,6 @@
 import type { Protocol } from '../../protocol.js';
 import { SshUpstreamSchema } from './config.js';
-import { utils } from './library.js';
+import { makeKey } from './library.js';
 import { listen } from './listener.js';
 import { SshOperationSchema } from './schema.js';
 
@@ -11,9 +11,7 @@ export const ssh: Protocol = {
   upstreamSchema: SshUpstreamSchema,
   operationSchema: SshOperationSchema,
   async listen(address, services) {
-    const hostKey =
-      address.hostKey ??
-      (await services.keep('ssh_host_ed25519_key', () => utils.generateKeyPairSync('ed25519').private));
+    const hostKey = address.hostKey ?? (await services.keep('ssh_host_ed25519_key', () => makeKey().private));
     return listen({ address, services, hostKey });
   },
 };

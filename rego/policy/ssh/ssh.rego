@@ -123,4 +123,7 @@ _system(name) if name in {"/", "/var", "/home", "/root", "~"}
 
 _system(name) if contains(name, "/.")
 
+# What makes a folder a bare repository of git, of which any git command runs what its configuration says.
+_system(name) if endswith(lower(name), "/head")
+
 _system(name) if contains(concat("", [name, "/"]), "/bin/")

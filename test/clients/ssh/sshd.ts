@@ -5,7 +5,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fingerprintOf } from '../../../gateway/protocols/ssh/hostkeys.js';
-import { utils } from '../../../gateway/protocols/ssh/library.js';
+import { makeKey, utils } from '../../../gateway/protocols/ssh/library.js';
 
 /** OpenSSH's own server, as whoever runs the tests: one process for each connection, on a port that was free. */
 export interface Sshd {
@@ -28,8 +28,8 @@ export const sshdPath = '/usr/sbin/sshd';
 
 /** @param folder A scratch folder for its keys and configuration. */
 export async function startSshd(folder: string): Promise<Sshd> {
-  const hostKeys = utils.generateKeyPairSync('ed25519');
-  const userKeys = utils.generateKeyPairSync('ed25519');
+  const hostKeys = makeKey();
+  const userKeys = makeKey();
   const place = (name: string) => join(folder, name);
   await writeFile(place('host_key'), hostKeys.private, { mode: 0o600 });
   await writeFile(place('authorized_keys'), `${userKeys.public}\n`, { mode: 0o600 });
