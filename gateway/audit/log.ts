@@ -19,6 +19,7 @@ const linger_ms = 10;
 const batch_bytes = 262_144;
 const retry_first_ms = 100;
 const retry_last_ms = 5_000;
+const retain_again_ms = 1_000;
 const retain_every_ms = 600_000;
 
 export interface AuditOptions {
@@ -135,7 +136,13 @@ class AuditLog implements Audit {
     this.#cancelRetaining?.();
     this.#cancelRetaining = this.#schedule(() => this.#retain(), retain_every_ms);
     this.#retaining ??= (async () => {
-      if ((await mayRemove?.()) === false) return;
+      if ((await mayRemove?.()) === false) {
+        if (this.#closing !== undefined) return;
+        // Most often somebody still reads the file that was just rotated away.
+        this.#cancelRetaining?.();
+        this.#cancelRetaining = this.#schedule(() => this.#retain(), retain_again_ms);
+        return;
+      }
       for (const { file } of sinks) {
         const removed = await removeOutdated(file, this.#now() - retention_ms, (cuts) => this.#recordCut(cuts));
         if (removed.length > 0) tell(() => onRemoved?.(removed));

@@ -195,8 +195,11 @@ test('files that a sink has not read yet are not removed; once it has, they are'
   expect(waiting.length).toBeGreaterThan(3);
   memory.problem = () => undefined;
   await until(() => audit.sinks[0]!.records === 0);
-  // A file that is rotated away is the occasion for removing older ones.
-  for (let id = 31; (await filesOf(file)).includes(waiting[0]!); id += 1) await write(audit, id, id);
+  // A file that is rotated away is the occasion for removing older ones, at once or when it has been read, too.
+  for (let id = 31; (await filesOf(file)).includes(waiting[0]!); id += 1) {
+    await write(audit, id, id);
+    await until(() => audit.sinks[0]!.records === 0);
+  }
   await stop(audit);
   expect(ids(memory.records).slice(0, 30)).toEqual(Array.from({ length: 30 }, (_, index) => `d${index + 1}`));
 });
