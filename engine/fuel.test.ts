@@ -50,8 +50,8 @@ describe('a runaway policy', () => {
     const start = process.cpuUsage();
     expect(endOf(policy, name)?.kind).toBe('budget');
     const { user, system } = process.cpuUsage(start);
-    // Ten times what was measured on two busy cores (docs/decisions/0001), and a thousandth of what it would take.
-    expect((user + system) / 1000).toBeLessThan(1_500);
+    // Many times what was measured on two busy cores (docs/decisions/0001), and a hundredth of what it would take.
+    expect((user + system) / 1000).toBeLessThan(6_000);
     expect(policy.evaluate(bytesOf({ run: 'nothing' }))).toEqual([{ result: 'nothing' }]);
   });
 

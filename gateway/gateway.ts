@@ -222,8 +222,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         if (revocations.isRevoked(session.principal)) pipeline.kill({ session: session.id }, revokedMessage);
         return session;
       },
-      identify: signing.identify,
-      provable: signing.provable,
+      identify: (given, client) => signing.identify(given, client),
+      provable: (name, client) => signing.provable(name, client),
     };
 
     const listeners: Listener[] = [];
@@ -257,7 +257,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         audit,
         engine,
         policy,
-        identify: signing.identify,
+        identify: (given, client) => signing.identify(given, client),
         own,
         tickets,
         listeners,

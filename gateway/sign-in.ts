@@ -39,9 +39,9 @@ export function signIns({ identity, tickets, revocations, audit, log }: SignInPa
     identify: (given, client) =>
       checked(client, () => (looksLikeTicket(given) ? tickets.redeem(given) : identity.identify(given))),
     async provable(name, client) {
-      const proof = await tickets
-        .prove(name)
-        .catch((error: unknown) => Promise.reject(recorded(ticketsOut(error), client)));
+      const proof = await tickets.prove(name).catch((error: unknown) => {
+        throw recorded(ticketsOut(error), client);
+      });
       if (proof === undefined) return undefined;
       const bytes = (text: string) => Buffer.from(text, 'base64');
       return {

@@ -7,7 +7,7 @@ import type { ApiParts } from './parts.js';
 import { addressOf } from './problem.js';
 import { Rates } from './rates.js';
 import { recordAct } from './record.js';
-import type { App, HttpGate } from './server.js';
+import type { HttpGate } from './server.js';
 
 /**
  * POST /v1/token: a token of an issuer that the gateway trusts for one of its own (RFC 8693): for one target, for a shorter
@@ -59,7 +59,7 @@ export function exchangeGate(parts: ApiParts, own: OwnTokens): HttpGate {
         { parseAs: 'string', bodyLimit: body_bytes_max },
         (_request, body, done) => done(null, body),
       );
-      const routes = app as unknown as App;
+      const routes = app;
       routes.post('/v1/token', { bodyLimit: body_bytes_max }, async (request, reply) => {
         const client: Client = {
           address: addressOf(request),
@@ -113,7 +113,7 @@ function readForm(body: unknown): Form {
 async function orderOf(
   form: Form,
   client: Client,
-  { identify }: ApiParts,
+  parts: ApiParts,
   own: OwnTokens,
 ): Promise<{ issuance: Issuance; identity: Identity }> {
   if (form.get('grant_type') !== grantType)
@@ -122,9 +122,9 @@ async function orderOf(
     throw new ExchangeError('invalid_scope', 'what a token may do is for policy to say: leave scope out');
   if (![undefined, jwtType, accessType].includes(form.get('requested_token_type')))
     throw new ExchangeError('invalid_request', 'requested_token_type is jwt or access_token');
-  const subject = await tokenOf(form, 'subject', client, identify);
+  const subject = await tokenOf(form, 'subject', client, parts);
   if (subject === undefined) throw new ExchangeError('invalid_request', 'subject_token is missing');
-  const actor = await tokenOf(form, 'actor', client, identify);
+  const actor = await tokenOf(form, 'actor', client, parts);
   const { identity } = subject;
   if ((identity.principal.token.from?.length ?? 0) >= ancestors_max)
     throw new ExchangeError('invalid_grant', 'the token was exchanged too often: begin with one of its issuer');
@@ -164,7 +164,7 @@ async function tokenOf(
   form: Form,
   who: 'subject' | 'actor',
   client: Client,
-  identify: ApiParts['identify'],
+  parts: ApiParts,
 ): Promise<Given | undefined> {
   const token = form.get(`${who}_token`);
   const type = form.get(`${who}_token_type`);
@@ -174,7 +174,7 @@ async function tokenOf(
   }
   if (type !== jwtType && type !== accessType)
     throw new ExchangeError('invalid_request', `${who}_token_type is ${jwtType} or ${accessType}`);
-  const identity = await identify(token, client);
+  const identity = await parts.identify(token, client);
   // A ticket stands for a token, and is none.
   if (!token.trim().startsWith('eyJ')) throw new ExchangeError('invalid_grant', `${who}_token is no JWT`);
   return { identity, claims: decodeJwt(token.trim()) };

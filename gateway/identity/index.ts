@@ -79,11 +79,11 @@ export function createIdentity(options: IdentityOptions): Identities {
           `the token's issuer ${quote(token.issuer)} is not one that this gateway trusts; get one from an issuer that it trusts`,
         );
       }
-      const { provider, keys, read } = issuer;
+      const { provider, keys } = issuer;
       await keys.refresh();
       const { generation } = keys;
       const payload = await verifyToken(token, provider, keys, { tokenLifetimeMax_ms, clockSkew_ms, now_ms: now() });
-      const identity = read(payload);
+      const identity = issuer.read(payload);
       // Keys that changed meanwhile may not be those that vouched for it: verified again next time.
       if (keys.generation === generation) verified.set(key, { identity, keys, generation });
       return identity;
