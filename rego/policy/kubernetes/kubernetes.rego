@@ -19,12 +19,14 @@ allow contains {"code": "kubernetes_discover"} if {
 
 # METADATA
 # title: Readers and operators look
+# description: At objects; not at other paths, among which are the API server's own logs and profiles.
 # custom:
 #   code: kubernetes_read
 allow contains {"code": "kubernetes_read"} if {
 	some role in ["readonly", "operator"]
 	role in input.principal.roles
 	kubernetes.reads_only
+	kubernetes.resource
 }
 
 # METADATA

@@ -29,6 +29,8 @@ test_readers_look if {
 	allowed(asked(reader, "session", {})) == {"kubernetes_discover"}
 	allowed(asked(reader, "write", {})) == set()
 	allowed(asked({"roles": []}, "read", {})) == set()
+	logs := {"action": "read", "opaque": false, "kubernetes": {"verb": "get", "path": "/logs/audit.log"}}
+	allowed({"principal": reader, "operation": logs}) == set()
 }
 
 test_operators_change_what_is_in_namespaces if {

@@ -71,13 +71,13 @@ deletes_all if input.operation.kubernetes.verb == "deletecollection"
 #   Secrets in the container.
 mounts contains name if {
 	walk(input.operation.kubernetes.object, [path, value])
-	path[count(path) - 1] in {"secretRef", "secretKeyRef"}
+	_refers(path[count(path) - 1])
 	name := value.name
 }
 
 mounts contains name if {
 	walk(input.operation.kubernetes.object, [path, value])
-	path[count(path) - 1] == "secretName"
+	lower(path[count(path) - 1]) == "secretname"
 	name := value
 }
 
@@ -87,3 +87,20 @@ mounts contains name if {
 	path[count(path) - 2] == "imagePullSecrets"
 	name := value.name
 }
+
+# A JSON patch says where in a text: which Secret it is may stand in another operation of it.
+mounts contains place if {
+	input.operation.kubernetes.patch_type == "json"
+	some step in input.operation.kubernetes.object
+	place := step.path
+	contains(lower(place), "secret")
+}
+
+# secretRef, secretKeyRef, nodePublishSecretRef, the secret of a projected volume.
+_refers(field) if {
+	text := lower(field)
+	some end in ["secretref", "secretkeyref"]
+	endswith(text, end)
+}
+
+_refers(field) if field == "secret"

@@ -65,4 +65,14 @@ test_mounts if {
 		object.union(pods, {"object": pod}),
 	)
 	kubernetes.mounts == set() with input as asked("write", false, pods)
+	volumes := {"volumes": [
+		{"projected": {"sources": [{"secret": {"name": "five"}}]}},
+		{"csi": {"nodePublishSecretRef": {"name": "six"}}},
+	]}
+	kubernetes.mounts == {"five", "six"} with input as asked("write", false, object.union(pods, {"object": volumes}))
+	patch := [{"op": "replace", "path": "/spec/volumes/0/secret/secretName", "value": "seven"}]
+	kubernetes.mounts == {"/spec/volumes/0/secret/secretName"} with input as asked(
+		"write", false,
+		object.union(pods, {"object": patch, "patch_type": "json"}),
+	)
 }
