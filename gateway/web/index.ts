@@ -4,6 +4,7 @@ export { denialOf, fail, goneProblem, sendProblem, type Problem } from './answer
 export { readFields, type Fields } from './fields.js';
 export { readPairs, type Pair, type Pairs } from './pairs.js';
 export { pass, answerFields, type Passed } from './passing.js';
+export { promptOf } from './prompt.js';
 export { readPath, type Path } from './path.js';
 export { RequestRefusal } from './refusal.js';
 export { sha256 } from './hashing.js';

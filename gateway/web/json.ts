@@ -42,7 +42,7 @@ const simple = /"[^"\\\u0000-\u001f]*"/y;
 const anyString = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"/y;
 
 /** Throws JsonError. */
-export function parseJson(text: string): JsonNode {
+function parseJson(text: string): JsonNode {
   const parser = new Parser(text);
   const root = parser.value(0);
   parser.finish();

@@ -20,6 +20,7 @@ import {
   fail,
   goneProblem,
   pass,
+  promptOf,
   readBody,
   RequestRefusal,
   sendProblem,
@@ -128,7 +129,7 @@ class Exchange {
       const read = readRequest(request.method ?? '', address, fields, body.bytes, upstream);
       refuseLeak(read, presented.token);
       const session = this.#session(identity, target, client, presented.token, seen.all.get('user-agent'));
-      await this.#operate(session, read, upstream, address, promptOf(seen));
+      await this.#operate(session, read, upstream, address, promptOf(seen.all));
     } finally {
       body.release();
     }
@@ -266,12 +267,4 @@ function refuseLeak({ path, query, fields, body }: Request, token: string): void
       'your token stands in the request itself: it is for the gateway alone',
     );
   }
-}
-
-/** What the request says of the prompt behind it. */
-function promptOf({ all }: Fields): Prompt | undefined {
-  const id = /^[\w.:-]{1,64}$/.exec(all.get('x-sallyport-prompt') ?? '')?.[0];
-  const trace = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(all.get('traceparent') ?? '')?.[0];
-  if (id === undefined && trace === undefined) return undefined;
-  return { ...(id === undefined ? {} : { id }), ...(trace === undefined ? {} : { trace }) };
 }

@@ -20,6 +20,7 @@ import {
   ConnectionSessions,
   fail,
   goneProblem,
+  promptOf,
   readBody,
   readFields,
   RequestRefusal,
@@ -325,12 +326,4 @@ function refuseLeak({ address, fields, body }: KubernetesRequest, token: string)
       'token_in_request',
       'your token stands in the request itself: it is for the gateway alone',
     );
-}
-
-/** What the request says of the prompt behind it. */
-function promptOf(all: ReadonlyMap<string, string>): Prompt | undefined {
-  const id = /^[\w.:-]{1,64}$/.exec(all.get('x-sallyport-prompt') ?? '')?.[0];
-  const trace = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(all.get('traceparent') ?? '')?.[0];
-  if (id === undefined && trace === undefined) return undefined;
-  return { ...(id === undefined ? {} : { id }), ...(trace === undefined ? {} : { trace }) };
 }
