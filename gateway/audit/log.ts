@@ -50,8 +50,8 @@ export interface AuditOptions {
   readonly retention_ms?: number | undefined;
   readonly onRemoved?: (files: readonly string[]) => void;
   readonly onUnremoved?: (error: unknown) => void;
-  /** False: somebody has to read what stands in older files first. */
-  readonly mayRemove?: () => Promise<boolean>;
+  /** Which of the files that were rotated away somebody has to read still: they stay. */
+  readonly unread?: () => Promise<ReadonlySet<string>>;
   /** Told of what stands in the files now, as it was asked for. */
   readonly onWritten?: (records: number, bytes: number) => void;
   /** Runs something later; returns what cancels it. */
@@ -131,25 +131,31 @@ class AuditLog implements Audit {
 
   /** Removes what is older than has to be kept: at the start, whenever a file was rotated away, and from time to time. */
   #retain(): void {
-    const { retention_ms, sinks, onRemoved, onUnremoved, mayRemove } = this.#options;
+    const { retention_ms, sinks, onUnremoved } = this.#options;
     if (retention_ms === undefined || this.#sealer === undefined || this.#closing !== undefined) return;
-    this.#cancelRetaining?.();
-    this.#cancelRetaining = this.#schedule(() => this.#retain(), retain_every_ms);
+    this.#retainAfter(retain_every_ms);
     this.#retaining ??= (async () => {
-      if ((await mayRemove?.()) === false) {
-        if (this.#closing !== undefined) return;
-        // Most often somebody still reads the file that was just rotated away.
-        this.#cancelRetaining?.();
-        this.#cancelRetaining = this.#schedule(() => this.#retain(), retain_again_ms);
-        return;
-      }
-      for (const { file } of sinks) {
-        const removed = await removeOutdated(file, this.#now() - retention_ms, (cuts) => this.#recordCut(cuts));
-        if (removed.length > 0) tell(() => onRemoved?.(removed));
-      }
+      for (const { file } of sinks) await this.#retainFiles(file, retention_ms);
     })()
       .catch((error: unknown) => tell(() => onUnremoved?.(error)))
       .finally(() => (this.#retaining = undefined));
+  }
+
+  async #retainFiles(file: string, retention_ms: number): Promise<void> {
+    const { onRemoved, unread = () => Promise.resolve(new Set<string>()) } = this.#options;
+    const { removed, waits } = await removeOutdated(file, {
+      before_ms: this.#now() - retention_ms,
+      sign: (cuts) => this.#recordCut(cuts),
+      unread,
+    });
+    if (removed.length > 0) tell(() => onRemoved?.(removed));
+    // Most often somebody still reads the file that was just rotated away.
+    if (waits && this.#closing === undefined) this.#retainAfter(retain_again_ms);
+  }
+
+  #retainAfter(after_ms: number): void {
+    this.#cancelRetaining?.();
+    this.#cancelRetaining = this.#schedule(() => this.#retain(), after_ms);
   }
 
   async #recordCut(cuts: readonly Cut[]): Promise<void> {

@@ -13,30 +13,41 @@ interface Outdated {
   readonly cuts: readonly Cut[];
 }
 
+interface Removal {
+  /** Files that were rotated away before that go. */
+  readonly before_ms: number;
+  /** Resolves when the checkpoint with these cuts is signed, kept and recorded durably. */
+  readonly sign: (cuts: readonly Cut[]) => Promise<void>;
+  /** Which of the files that were rotated away somebody has to read still. */
+  readonly unread: () => Promise<ReadonlySet<string>>;
+}
+
 /**
  * Removes files that were rotated away longer ago than that: whole ones, from the oldest on, and each only after a signature on
  * disk says where the chains begin from then on. So what is missing later was removed by the gateway itself, or shows.
  *
- * @param sign Resolves when the checkpoint with these cuts is signed, kept and recorded durably.
- * @returns The files that were removed.
+ * @returns The files that were removed, and whether one stayed only because it is unread.
  */
 export async function removeOutdated(
   current: string,
-  before_ms: number,
-  sign: (cuts: readonly Cut[]) => Promise<void>,
-): Promise<string[]> {
+  { before_ms, sign, unread }: Removal,
+): Promise<{ removed: string[]; waits: boolean }> {
   const removed: string[] = [];
-  for (const file of await filesOf(current)) {
+  // Listed before it is asked who reads them: what is rotated away after that is in neither.
+  const files = await filesOf(current);
+  const kept = await unread();
+  for (const file of files) {
     const rotated_ms = rotatedAt(file);
     // The current file has no such time; and what is left must be without gaps.
     if (rotated_ms === undefined || rotated_ms >= before_ms) break;
+    if (kept.has(file)) return { removed, waits: true };
     const outdated = await outdatedFile(file);
     if (outdated.cuts.length > 0) await sign(outdated.cuts);
     await rm(file);
     await syncFolder(path.dirname(file));
     removed.push(file);
   }
-  return removed;
+  return { removed, waits: false };
 }
 
 async function outdatedFile(file: string): Promise<Outdated> {

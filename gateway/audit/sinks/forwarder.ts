@@ -129,9 +129,9 @@ export class Forwarder {
     );
   }
 
-  /** Whether files that were rotated away have to stay for it. */
-  needsOlderFiles(): Promise<boolean> {
-    return this.#tail.inOlderFile();
+  /** The files that it has to read still, the one that it reads now among them. */
+  unread(): Promise<string[]> {
+    return this.#tail.rest();
   }
 
   async close(): Promise<void> {

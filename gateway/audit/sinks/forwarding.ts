@@ -38,8 +38,7 @@ export async function openForwardedAudit(
       onWritten: (records, bytes) => {
         for (const forwarder of forwarders) forwarder.wrote(records, bytes);
       },
-      mayRemove: async () =>
-        !(await Promise.all(forwarders.map((forwarder) => forwarder.needsOlderFiles()))).includes(true),
+      unread: async () => new Set((await Promise.all(forwarders.map((forwarder) => forwarder.unread()))).flat()),
     });
   } catch (error) {
     await close();
