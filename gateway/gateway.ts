@@ -37,6 +37,7 @@ import { keepHouse } from './state/housekeeping.js';
 import { keptSecret } from './state/kept.js';
 import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
+import { openSuccession } from './state/succession.js';
 import { signIns } from './sign-in.js';
 import { SharedUsage, usageChores } from './usage/shared.js';
 import { Withholding } from './withholding.js';
@@ -73,7 +74,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const step of closing.splice(0).reverse()) await step();
   };
   try {
+    const succession = await openSuccession(config.state.directory);
     const database = openDatabase({
+      first: (queries) => succession.succeed(queries),
       home:
         config.state.postgres === undefined
           ? embeddedHome(config.state.directory, log)
@@ -114,7 +117,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     );
     closing.push(() => audit.close());
 
-    const replica = openReplica({ database, log });
+    const replica = openReplica({ database, log, id: succession.id });
     closing.push(() => replica.close());
     const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
     // No target is called so.

@@ -17,7 +17,7 @@ import { approvalKeys, grantKey, personKey } from './keys.js';
 import { admit, isMet, mayAnswer, narrowest, widest, within } from './quorum.js';
 import { receiptId, type Receipts } from './receipts.js';
 import type { ApprovalRecords } from './records.js';
-import { lockRequest, readGrants, readRequests, type StoredRequest } from './store.js';
+import { isOrphaned, lockRequest, readGrants, readRequests, type StoredRequest } from './store.js';
 
 /** Where people answer. */
 export interface CounterParts {
@@ -91,6 +91,9 @@ export class Counter implements Approvers {
     const { records, now } = this.#parts;
     if (request.status !== 'waiting') {
       throw new ApprovalError('ended', `request ${request.id} is over: ${request.status}`);
+    }
+    if (await isOrphaned(queries, request.id)) {
+      throw new ApprovalError('ended', `request ${request.id} is over: the gateway that it waited in is gone`);
     }
     const answer = admit(bound, request.approvals, who.principal, input, now());
     const terms =

@@ -1,6 +1,7 @@
 import type { Approval, GrantTerms, Input } from '#engine';
 import type { Effect } from '../protocol.js';
 import type { Queries } from '../state/database.js';
+import { silence_seconds_max } from '../state/replica.js';
 import type { Answer, ApprovalRequest, Bound, Grant, RequestStatus } from './approvals.js';
 
 /** Requests, answers and grants as rows, and back. Times are the database's: replicas' clocks may differ. */
@@ -53,6 +54,16 @@ export async function lockRequest(queries: Queries, id: string): Promise<StoredR
   const found = await queries.query('select 1 from sallyport.requests where id = $1 for update', [id]);
   if (found.length === 0) return undefined;
   return (await readRequests(queries, { ids: [id], limit: 1 }))[0];
+}
+
+/** Whether nobody waits for it any more: its replica is gone, and those that live have not noticed yet. */
+export async function isOrphaned(queries: Queries, id: string): Promise<boolean> {
+  const found = await queries.query(
+    `select 1 from sallyport.requests r join sallyport.replicas p on p.id = r.replica
+      where r.id = $1 and p.beat > now() - make_interval(secs => $2)`,
+    [id, silence_seconds_max],
+  );
+  return found.length === 0;
 }
 
 function requestOf(row: RequestRow): StoredRequest {

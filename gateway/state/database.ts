@@ -42,6 +42,8 @@ export interface DatabaseOptions {
   readonly wait_ms_max?: number;
   readonly connections_max?: number;
   readonly migrations?: readonly Migration[];
+  /** Done once: after the migrations, and before anybody else's first statement. */
+  readonly first?: (queries: Queries) => Promise<void>;
 }
 
 const migration_ms_max = 60_000;
@@ -62,6 +64,7 @@ class PostgresDatabase implements Database {
   /** Who waits for the first opening. */
   #waiting: (() => void)[] = [];
   #complaint: string | undefined;
+  #prepared = false;
   #closed = false;
 
   constructor(options: DatabaseOptions) {
@@ -220,6 +223,12 @@ class PostgresDatabase implements Database {
       for (const { number, name } of await migrate(client, migrations)) {
         this.#options.log.info({ number, migration: name }, 'the state database was migrated');
       }
+      if (this.#prepared) return;
+      await this.#options.first?.({
+        query: async <Row extends object>(text: string, values: readonly unknown[] = []) =>
+          (await client.query<Row>(text, [...values])).rows,
+      });
+      this.#prepared = true;
     } finally {
       client.end().catch(() => undefined);
     }

@@ -20,9 +20,13 @@ const beat_every_ms = 2_000;
 /** A replica that was silent for so long is taken for dead. */
 export const silence_seconds_max = 10;
 
-export function openReplica(parts: { readonly database: Database; readonly log: Logger }): Replica {
-  const { database, log } = parts;
-  const id = randomUUID();
+export function openReplica(parts: {
+  readonly database: Database;
+  readonly log: Logger;
+  /** Default: one of its own. */
+  readonly id?: string;
+}): Replica {
+  const { database, log, id = randomUUID() } = parts;
   const works: (() => Promise<void>)[] = [];
   let timer: NodeJS.Timeout | undefined;
   let closed = false;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
@@ -5,7 +6,7 @@ import { startEmbeddedPostgres, throwawaySettings, type EmbeddedPostgres } from 
 import { startChildGateway, type ChildGateway } from '../support/child-gateway.js';
 import type { TestDatabase } from '../support/postgres.js';
 import { approve, person, refuse, startReplicas, whenEnded, whenWaiting, type Replicas } from '../support/replicas.js';
-import { message, shape, WireClient } from '../support/wire.js';
+import { fields, message, shape, WireClient } from '../support/wire.js';
 
 /** What was not approved has not run: a server that writes down every statement says so itself. */
 
@@ -57,9 +58,13 @@ describe('the log of a server that writes down every statement', () => {
   /** Everything that the server has logged until now. */
   async function log(): Promise<string> {
     // Until it has logged what was sent last.
-    while (!logged.includes('that is all')) await database.sql(`select 'that is all'`);
+    const last = `that is all ${randomUUID()}`;
+    while (!logged.includes(last)) await database.sql(`select '${last}'`);
     return logged;
   }
+
+  const agentOf = async ({ host, port }: ChildGateway) =>
+    WireClient.open({ ...(await replicas.gateways[0]!.connection()), host, port });
 
   test('has what was approved, and nothing of what was refused, expired, cancelled, left, or lost with its gateway', async () => {
     const [home] = replicas.gateways;
@@ -90,8 +95,7 @@ describe('the log of a server that writes down every statement', () => {
     expect(await whenEnded(approvers, left)).toMatchObject({ status: 'withdrawn', why: 'client_gone' });
 
     child = await startChildGateway(home!, database);
-    const { host, port } = child;
-    const lost = await WireClient.open({ ...(await home!.connection()), host, port });
+    const lost = await agentOf(child);
     const orphan = await held(lost, 'was lost');
     await child.kill();
     await lost.closed();
@@ -105,4 +109,47 @@ describe('the log of a server that writes down every statement', () => {
     expect(text).toContain('was approved');
     for (const name of ['refused', 'expired', 'cancelled', 'left', 'lost']) expect(text).not.toContain(`was ${name}`);
   });
+
+  test.each(['stopped', 'killed'] as const)(
+    'has nothing of what waited in a gateway that was %s and started again with the state it had: nobody can answer it',
+    async (how) => {
+      const home = replicas.gateways[0]!;
+      const start = () => startChildGateway(home, database, { name: 'alone', state: 'own' });
+      const headers = {
+        authorization: `Bearer ${await home.token({ subject: 'ada', groups: ['dba'] })}`,
+        'sallyport-client': 'test',
+      };
+      interface Request {
+        readonly id: string;
+        readonly status: string;
+      }
+      child = await start();
+      const agent = await agentOf(child);
+      agent.sendRaw(message.query(`delete from kept where '${how} meanwhile' <> ''`));
+      // It has been told that it waits: so it does.
+      const notice = fields((await agent.read()).body);
+      const { id } = (JSON.parse(notice['D'] ?? '') as { hold: Request }).hold;
+      const path = `/v1/approvals/${id}`;
+      expect((await child.call(path, { headers })).json<Request>().status).toBe('waiting');
+      await (how === 'killed' ? child.kill() : child.stop());
+      await agent.closed();
+
+      child = await start();
+      const answer = await child.call(`${path}/approve`, { method: 'POST', headers, body: {} });
+      expect([answer.status, answer.json()['code']]).toEqual([409, 'ended']);
+      // Those that live sweep up what the dead left, with their next beat.
+      const status = async () => (await child!.call(path, { headers })).json<Request>().status;
+      while ((await status()) === 'waiting') await new Promise((resolve) => setImmediate(resolve));
+      expect(await status()).toBe('withdrawn');
+      // Whoever sends it again is asked about again.
+      const next = await agentOf(child);
+      next.sendRaw(message.query(`delete from kept where '${how} meanwhile' <> ''`));
+      expect((await next.read()).type).toBe('N');
+      next.socket.destroy();
+      await child.stop();
+
+      expect(await log()).not.toContain('meanwhile');
+    },
+    120_000,
+  );
 });

@@ -100,9 +100,9 @@ describe('two gateways over one state', () => {
 
   test('of two answers at once, one on each, one counts, and at most one operation runs', async () => {
     const { one, here, there } = sides();
-    await database.sql('insert into app.kept select generate_series(100, 109)');
+    await database.sql('insert into app.kept select generate_series(100, 149)');
     const agent = await one.open();
-    for (let n = 100; n < 110; n++) {
+    for (let n = 100; n < 150; n++) {
       agent.sendRaw(message.query(`delete from app.kept where n = ${String(n)}`));
       const { id } = await whenWaiting(there);
       const outcomes = await Promise.allSettled([
