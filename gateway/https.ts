@@ -79,7 +79,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     address: { ...address, tls: own ?? (address.tls as NonNullable<typeof address.tls>) },
     gates: [
       healthGate(() => engine.current !== undefined),
-      discoveryGate(parts.own),
+      discoveryGate(parts.own, config.identity.login),
       exchangeGate(apiParts, parts.own),
       apiGate(apiParts),
       hookGate(parts.hooks, now),
@@ -102,13 +102,22 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   };
 }
 
-function reachable(name: string, { config, listeners }: HttpsParts): ReturnType<NonNullable<ApiParts['reachable']>> {
+function reachable(
+  name: string,
+  { config, listeners, mounts }: HttpsParts,
+): ReturnType<NonNullable<ApiParts['reachable']>> {
   const target = config.targets.find(({ input }) => input.name === name);
   if (target === undefined) return undefined;
   const { protocol } = target.input;
-  const port = listeners.find((listener) => listener.protocol === protocol)?.address.port;
+  const listener = listeners.find((known) => known.protocol === protocol);
+  // Protocols that are spoken over HTTPS are reached where the API is, at a path of theirs.
+  const mounted = mounts.find(({ prefix }) => prefix === `/${protocol}/`);
+  if (listener === undefined && mounted !== undefined)
+    return { name, protocol, path: `${mounted.prefix}${encodeURIComponent(name)}`, tls: true };
   const tls = config.listen.get(protocol)?.tls !== undefined;
-  return { name, protocol, ...(port === undefined ? {} : { port }), tls };
+  if (listener === undefined) return { name, protocol, tls };
+  const { address, hostKeys } = listener;
+  return { name, protocol, port: address.port, tls, ...(hostKeys === undefined ? {} : { host_keys: hostKeys }) };
 }
 
 /** Undefined where the configuration says nothing of how people sign in. */

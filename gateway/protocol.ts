@@ -265,6 +265,8 @@ export interface Listener {
   readonly address: { readonly host: string; readonly port: number };
   /** What a person should know of it, said at the start beside the address. */
   readonly note?: string;
+  /** With what it proves itself to clients that know keys rather than certificates: "ssh-ed25519 AAAA…". */
+  readonly hostKeys?: readonly string[];
   /** Stops accepting; ends what is open. */
   close(): Promise<void>;
 }

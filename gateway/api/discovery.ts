@@ -1,11 +1,13 @@
+import type { LoginConfig } from '../config/index.js';
 import type { OwnTokens } from '../identity/index.js';
 import type { HttpGate } from './server.js';
 
 /**
  * What others need to verify tokens of the gateway's own: the keys (RFC 7517), and the metadata that says where they are
- * (RFC 8414; OpenID Connect Discovery 1.0, for those that look there). Public, and nothing in it is secret.
+ * (RFC 8414; OpenID Connect Discovery 1.0, for those that look there). What `sallyport login` needs stands beside. Public,
+ * and nothing in it is secret.
  */
-export function discoveryGate(own: OwnTokens): HttpGate {
+export function discoveryGate(own: OwnTokens, login: LoginConfig | undefined): HttpGate {
   return {
     name: 'discovery',
     register(app) {
@@ -13,6 +15,10 @@ export function discoveryGate(own: OwnTokens): HttpGate {
         void reply.header('cache-control', 'public, max-age=60');
         return own.published();
       });
+      app.get('/.well-known/sallyport', async () => ({
+        issuer: own.issuer,
+        ...(login === undefined ? {} : { login }),
+      }));
       for (const path of ['oauth-authorization-server', 'openid-configuration']) {
         app.get(`/.well-known/${path}`, async () => ({
           issuer: own.issuer,

@@ -8,8 +8,12 @@ export interface Reachable {
   readonly protocol: string;
   /** On the host that the API was asked at; absent where the target's protocol is not listened for. */
   readonly port?: number;
+  /** Where it is reached through the API's own listener; then there is no port. */
+  readonly path?: string;
   /** Whether the listener speaks TLS. */
   readonly tls: boolean;
+  /** What an SSH client has to find there: told over TLS, so that nobody has to believe a key at first sight. */
+  readonly host_keys?: readonly string[];
 }
 
 export function targetRoutes(app: App, { reachable }: ApiParts): void {

@@ -22,7 +22,8 @@ Examples:
   sallyport policy status                     which commit is in force
   sallyport approvals                         what waits for you
   sallyport sessions kill --subject agent:bot end whatever it has open
-  sallyport connect orders                    psql (or ssh) at a target, with everything set
+  sallyport login                             sign in, for all that follows
+  sallyport connect orders                    psql, ssh or kubectl at a target, with everything set
   sallyport token --ticket --target orders    a short secret for clients that cannot send a token
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
 
@@ -157,6 +158,8 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
   const { registerSessions } = await import('./api/sessions.js');
   registerSessions(program, around, finish);
 
+  const { registerLogin } = await import('./login/index.js');
+  registerLogin(program, around, finish);
   const { registerToken } = await import('./api/token.js');
   registerToken(program, around, finish);
   const { registerConnect } = await import('./api/connect.js');

@@ -8,6 +8,10 @@ export interface Surroundings {
   readonly fallbackFolder: string;
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Shows a page to the person; absent: their browser does. False where that cannot be. */
+  readonly browse?: (url: string) => boolean;
+  /** Absent: a timer. */
+  readonly wait?: (time_ms: number) => Promise<void>;
 }
 
 export interface Output {

@@ -60,6 +60,19 @@ export interface IdentityConfig {
   /** Whether sign-ins are refused while it cannot be known what was revoked on other gateways. */
   readonly revocationStrict: boolean;
   readonly ownTokens: OwnTokensConfig;
+  /** Absent: whoever signs in with `sallyport login` has to say where. */
+  readonly login?: LoginConfig;
+}
+
+/** How `sallyport login` gets a token; told to whoever asks. */
+export interface LoginConfig {
+  readonly issuer: string;
+  /** Of a public client. */
+  readonly client_id: string;
+  readonly scopes: readonly string[];
+  /** Sent along where the provider has to be told whom the token is for. */
+  readonly audience?: string;
+  readonly token: 'access' | 'id';
 }
 
 /** Tokens that the gateway issues itself. */

@@ -77,6 +77,32 @@ const OwnTokensSchema = Type.Object(
   },
 );
 
+const LoginSchema = Type.Object(
+  {
+    provider: Type.Optional(
+      Type.String({ minLength: 1, description: 'Which of the providers; absent: the only one.' }),
+    ),
+    client_id: text('As what `sallyport login` is registered there: a public client, without a secret.'),
+    scopes: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$' }), {
+        uniqueItems: true,
+        default: ['openid', 'offline_access'],
+        description: 'What is asked for.',
+      }),
+    ),
+    audience: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Sent as "audience" and "resource" (RFC 8707), where the provider wants it.',
+      }),
+    ),
+    token: Type.Optional(
+      choice(['access', 'id'] as const, 'Which of the tokens that it issues is for the gateway. Default: access.'),
+    ),
+  },
+  { ...closed, description: 'How people get a token with `sallyport login`. Public: whoever asks is told.' },
+);
+
 export const IdentitySchema = Type.Object(
   {
     providers: Type.Array(ProviderSchema, { minItems: 1 }),
@@ -91,6 +117,7 @@ export const IdentitySchema = Type.Object(
       ),
     ),
     own_tokens: Type.Optional(OwnTokensSchema),
+    login: Type.Optional(LoginSchema),
   },
   closed,
 );
@@ -103,4 +130,5 @@ export interface IdentityInput {
   readonly clock_skew?: string;
   readonly revocation?: 'known' | 'strict';
   readonly own_tokens?: Type.Static<typeof OwnTokensSchema>;
+  readonly login?: Type.Static<typeof LoginSchema>;
 }

@@ -1,4 +1,4 @@
-import type { IdentityConfig, Provider } from './config.js';
+import type { IdentityConfig, LoginConfig, Provider } from './config.js';
 import type { KeyPath } from './document.js';
 import { duration } from './duration.js';
 import { isLoopback } from './listeners.js';
@@ -40,6 +40,7 @@ export async function readIdentity(input: IdentityInput, url: string, reading: R
     clockSkew_ms: skew_ms,
     revocationStrict: input.revocation === 'strict',
     ownTokens: await readOwn(input.own_tokens, url, reading),
+    ...readLogin(input.login, providers, reading),
   };
 }
 
@@ -59,6 +60,40 @@ async function readOwn(
   return { issuer, keys: { file } };
 }
 
+function readLogin(
+  input: IdentityInput['login'],
+  providers: readonly Provider[],
+  { document, problems }: Reading,
+): { readonly login?: LoginConfig } {
+  if (input === undefined) return {};
+  const refuse = (message: string) => {
+    const path = ['identity', 'login', ...(input.provider === undefined ? [] : ['provider'])];
+    problems.push(document.problem(path, message));
+    return {};
+  };
+  const names = providers.map(({ name }) => name).join(', ');
+  const named = input.provider === undefined && providers.length === 1 ? providers[0]?.name : input.provider;
+  if (named === undefined) return refuse(`say which provider: ${names}`);
+  const provider = providers.find(({ name }) => name === named);
+  if (provider === undefined) return refuse(`there is no provider "${named}"; there is ${names}`);
+  if (!isDiscoverable(provider.issuer))
+    return refuse('its issuer must be https:// (http:// only on loopback): people are sent there to sign in');
+  return {
+    login: {
+      issuer: provider.issuer,
+      client_id: input.client_id,
+      scopes: input.scopes ?? ['openid', 'offline_access'],
+      ...(input.audience === undefined ? {} : { audience: input.audience }),
+      token: input.token ?? 'access',
+    },
+  };
+}
+
+function isDiscoverable(issuer: string): boolean {
+  const url = URL.canParse(issuer) ? new URL(issuer) : undefined;
+  return url !== undefined && (url.protocol === 'https:' || isLoopback(url.hostname.replace(/^\[|\]$/gu, '')));
+}
+
 const read_ms = (text: string | undefined, byDefault_ms: number) =>
   text === undefined ? byDefault_ms : (duration(text) ?? byDefault_ms);
 
@@ -66,9 +101,7 @@ async function readProvider(input: ProviderInput, path: KeyPath, reading: Readin
   const { directory, document, problems } = reading;
   const claims = input.claims ?? {};
   if (input.jwks === undefined) {
-    const url = URL.canParse(input.issuer) ? new URL(input.issuer) : undefined;
-    const host = url?.hostname.replace(/^\[|\]$/gu, '');
-    if (host === undefined || (url?.protocol !== 'https:' && !isLoopback(host))) {
+    if (!isDiscoverable(input.issuer)) {
       problems.push(
         document.problem(
           [...path, 'issuer'],

@@ -15,6 +15,7 @@ export {
   type ConsoleConfig,
   type Durability,
   type IdentityConfig,
+  type LoginConfig,
   type PolicyConfig,
   type PrincipalKind,
   type Provider,

@@ -25,7 +25,7 @@ export interface Identities {
   close(): void;
 }
 
-export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict' | 'ownTokens'> {
+export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict' | 'ownTokens' | 'login'> {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
   readonly log?: Logger;

@@ -359,7 +359,7 @@ describe(group, () => {
   });
 
   test('prints a service without its password', async () => {
-    const { stdout } = await sallyport('env', 'orders', '--service');
+    const { stdout } = await sallyport('env', 'orders', '--format', 'pg_service');
     expect(stdout).toMatch(
       /^\[orders\]\nhost=127\.0\.0\.1\nport=\d+\ndbname=orders\nuser=sallyport\nsslmode=disable\n$/u,
     );

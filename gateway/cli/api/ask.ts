@@ -20,15 +20,25 @@ export async function ask(
   around: Surroundings,
   work: (asking: Asking) => Promise<ExitCode | void>,
 ): Promise<ExitCode> {
-  const api = await openApi(flags, around);
   const json = flags.json === true;
   const tell: Asking['tell'] = (value, forPeople) =>
     void around.stdout.write(json ? `${JSON.stringify(value)}\n` : forPeople(Date.now()));
+  const api = await openApi(flags, around);
+  return orNo(flags, around, () => work({ api, colours: coloursFor(around.stdout, around.env), tell }));
+}
+
+/** What the gateway refuses is said, and is the answer no. */
+export async function orNo(
+  { json }: GatewayFlags,
+  around: Surroundings,
+  work: () => Promise<ExitCode | void>,
+): Promise<ExitCode> {
   try {
-    return (await work({ api, colours: coloursFor(around.stdout, around.env), tell })) ?? exit.done;
+    return (await work()) ?? exit.done;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (json) around.stdout.write(`${JSON.stringify({ ok: false, code: error.code, error: error.message })}\n`);
+    if (json === true)
+      around.stdout.write(`${JSON.stringify({ ok: false, code: error.code, error: error.message })}\n`);
     around.stderr.write(`sallyport: no: ${printable(error.message)} (${printable(error.code)})\n`);
     return exit.no;
   }

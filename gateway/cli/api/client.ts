@@ -4,7 +4,7 @@ import { request, type RequestOptions } from 'node:https';
 import { ConfigError, UpstreamError } from '../../errors.js';
 import { printableLine } from '../printable.js';
 import type { Surroundings } from '../surroundings.js';
-import { gatewayAddress, type GatewayFlags } from './address.js';
+import { gatewayAddress, type GatewayFlags, type GatewayPlace } from './address.js';
 
 /** A running gateway's API, as commands ask it. */
 export interface ApiClient {
@@ -40,8 +40,12 @@ const token_bytes_max = 16_384;
 const silence_ms_max = 45_000;
 
 export async function openApi(flags: GatewayFlags, around: Surroundings): Promise<ApiClient> {
-  const token = await readToken(flags.tokenFile, around);
-  const { url, ca } = await gatewayAddress(flags, around);
+  const place = await gatewayAddress(flags, around);
+  return apiAt(place, await tokenFor(place, flags, around));
+}
+
+/** Whoever asks without a token is told what is public. */
+export function apiAt({ url, ca }: GatewayPlace, token?: string): ApiClient {
   const options = (method: string, path: string, more: Record<string, string> = {}): [URL, RequestOptions] => [
     new URL(path, url),
     {
@@ -49,7 +53,12 @@ export async function openApi(flags: GatewayFlags, around: Surroundings): Promis
       // A command asks little and ends: no connection is kept for later.
       agent: false,
       ...(ca === undefined ? {} : { ca }),
-      headers: { authorization: `Bearer ${token}`, 'sallyport-client': 'cli', accept: 'application/json', ...more },
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        'sallyport-client': 'cli',
+        accept: 'application/json',
+        ...more,
+      },
     },
   ];
   const send = (method: string, path: string, body?: unknown): Promise<IncomingMessage> =>
@@ -79,6 +88,18 @@ export async function openApi(flags: GatewayFlags, around: Surroundings): Promis
       yield* eventsOf(response);
     },
   };
+}
+
+/** Who asks: as they say in a file or the environment, else as whom they signed in at this gateway. */
+export async function tokenFor(place: GatewayPlace, flags: GatewayFlags, around: Surroundings): Promise<string> {
+  const said = flags.tokenFile ?? (around.env['SALLYPORT_TOKEN_FILE'] || around.env['SALLYPORT_TOKEN']);
+  if (said !== undefined && said.trim() !== '') return readToken(flags.tokenFile, around);
+  const { currentToken } = await import('../login/current.js');
+  const kept = await currentToken(place.url, around);
+  if (kept !== undefined) return kept.token;
+  throw new ConfigError(
+    `who asks is not known: sign in with \`sallyport login\`, or give a token in SALLYPORT_TOKEN, or a file with --token-file`,
+  );
 }
 
 /** Who asks: from a file, or the environment; never from the command line, where others on the machine could read it. */
@@ -142,7 +163,7 @@ function refused(status: number, text: string): Refused {
 }
 
 function adviceFor(status: number, code: string): string | undefined {
-  if (status === 401) return 'Get a new token and put it into SALLYPORT_TOKEN';
+  if (status === 401) return 'Get a new token: `sallyport login`, or put one into SALLYPORT_TOKEN';
   switch (code) {
     case 'unknown':
       return '`sallyport approvals list --status all` and `sallyport approvals grants` show what there is for you';

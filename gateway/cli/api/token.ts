@@ -2,11 +2,13 @@ import type { Command } from 'commander';
 import { ConfigError } from '../../errors.js';
 import { exit, type ExitCode } from '../exit.js';
 import type { Surroundings } from '../surroundings.js';
-import { withGateway, type GatewayFlags } from './address.js';
+import { gatewayAddress, withGateway, type GatewayFlags } from './address.js';
 import { ask } from './ask.js';
+import { tokenFor } from './client.js';
 
 const examples = `
 Examples:
+  sallyport token                                                your own, after sallyport login; refreshed where it ends soon
   sallyport token --ticket --target orders                       a short secret for one target: a password for any client
   PGPASSWORD=$(sallyport token --ticket --target orders) psql "host=gateway.example dbname=orders user=me"
   sallyport token --ticket --target orders --json                also its two halves, for clients that insist on SCRAM:
@@ -25,7 +27,9 @@ interface IssuedTicket {
 
 /** Adds token to the command line. */
 export function registerToken(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
-  withGateway(program.command('token').description('a ticket: a short secret that stands for your token at one target'))
+  withGateway(
+    program.command('token').description('your token, or a ticket: a short secret that stands for it at one target'),
+  )
     .option('--ticket', 'a ticket (61 characters) instead of a token')
     .option('--target <name>', 'what it is for')
     .option('--purpose <text>', 'what the work is for, where your token does not say')
@@ -36,7 +40,11 @@ export function registerToken(program: Command, around: Surroundings, finish: (c
 
 async function token(flags: TokenFlags, around: Surroundings): Promise<ExitCode> {
   const { ticket, target, purpose, lifetime } = flags;
-  if (ticket !== true || target === undefined) throw new ConfigError('say what for: --ticket --target NAME');
+  if (ticket !== true) {
+    if (target !== undefined) throw new ConfigError('for one target there are tickets: --ticket --target NAME');
+    return own(flags, around);
+  }
+  if (target === undefined) throw new ConfigError('say what for: --ticket --target NAME');
   const lifetime_s = lifetime === undefined ? undefined : Number(lifetime);
   if (lifetime_s !== undefined && !(Number.isInteger(lifetime_s) && lifetime_s > 0))
     throw new ConfigError('--lifetime is a number of seconds');
@@ -45,4 +53,10 @@ async function token(flags: TokenFlags, around: Surroundings): Promise<ExitCode>
     tell(issued, () => `${issued.ticket}\n`);
     return exit.done;
   });
+}
+
+async function own(flags: TokenFlags, around: Surroundings): Promise<ExitCode> {
+  const token = await tokenFor(await gatewayAddress(flags, around), flags, around);
+  around.stdout.write(flags.json === true ? `${JSON.stringify({ token })}\n` : `${token}\n`);
+  return exit.done;
 }

@@ -56,6 +56,7 @@ export async function listen({ address, services, hostKey }: ListenOptions): Pro
   return {
     protocol: 'ssh',
     address: { host: bound.address, port: bound.port },
+    hostKeys: [`${key.type} ${key.getPublicSSH().toString('base64')}`],
     note: `host key ${fingerprintOf(key.getPublicSSH())}`,
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
