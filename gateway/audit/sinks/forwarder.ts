@@ -3,7 +3,7 @@ import { parseRecord } from '../read.js';
 import { Bell } from './bell.js';
 import { NotDelivered, type Destination } from './destination.js';
 import type { PositionStore } from './positions.js';
-import { endOf, Tail, type Piece } from './tail.js';
+import { endOf, filesFrom, Tail, type Piece, type Position } from './tail.js';
 
 export interface SinkLimits {
   /** So far it may be behind the files. */
@@ -76,6 +76,8 @@ export class Forwarder {
   #full = false;
   #gap: Gap | undefined;
   #dropped = 0;
+  /** What is on disk of how far it is: where it begins again after a crash. */
+  #kept: Position | undefined;
   #kept_ms = 0;
   #running: Promise<void> | undefined;
   #closing = false;
@@ -97,6 +99,7 @@ export class Forwarder {
     const known = await positions.read();
     const position = known === undefined ? await endOf(file) : (known ?? undefined);
     if (known === undefined) await positions.write(position ?? null);
+    this.#kept = position;
     this.#tail = new Tail(file, position);
     if (!(await this.#tail.find())) {
       this.#gap = { sink: name, why: 'the files between what was delivered and the oldest that is left are gone' };
@@ -129,9 +132,9 @@ export class Forwarder {
     );
   }
 
-  /** The files that it has to read still, the one that it reads now among them. */
+  /** The files that have to stay for it: those that it would read if it began again now. */
   unread(): Promise<string[]> {
-    return this.#tail.rest();
+    return filesFrom(this.#options.file, this.#kept);
   }
 
   async close(): Promise<void> {
@@ -304,6 +307,7 @@ export class Forwarder {
     if (position === undefined || (!now && performance.now() - this.#kept_ms < this.#timing.keep_ms)) return;
     this.#kept_ms = performance.now();
     await positions.write(position);
+    this.#kept = position;
   }
 }
 

@@ -13,6 +13,7 @@ import { NotDelivered, type Destination } from './destination.js';
 import type { SinkNews } from './forwarder.js';
 import { openForwardedAudit, type ForwardedAudit, type SinkOptions } from './forwarding.js';
 import { filePosition } from './positions.js';
+import { Tail } from './tail.js';
 
 /** Sinks that follow the files, with a destination in memory that fails where the test wants it. */
 
@@ -202,6 +203,28 @@ test('files that a sink has not read yet are not removed; once it has, they are'
   }
   await stop(audit);
   expect(ids(memory.records).slice(0, 30)).toEqual(Array.from({ length: 30 }, (_, index) => `d${index + 1}`));
+});
+
+test('where a sink would begin again after a crash is never removed', async () => {
+  const memory = new Memory();
+  const seal = { signer: await openSigner({ directory: folder }), heads: fileHeadStore(folder) };
+  // How far it is comes to disk when it closes, and not before.
+  const rarely = () =>
+    start(
+      memory,
+      { timing: { ...timing, keep_ms: 3_600_000 } },
+      { rotation: { bytes_max: 2_000 }, retention_ms: 0, seal },
+    );
+  const first = await rarely();
+  await write(first.audit, 1, 10);
+  await stop(first.audit);
+  const { audit } = await rarely();
+  await write(audit, 11, 30);
+  await until(() => audit.sinks[0]!.records === 0);
+  await write(audit, 31, 60);
+  const kept = await filePosition(folder, 'siem').read();
+  expect(kept).toBeTruthy();
+  expect(await new Tail(file, kept ?? undefined).find()).toBe(true);
 });
 
 test('what a sink refuses is sent in smaller pieces, down to the record that it is about', async () => {

@@ -75,7 +75,7 @@ export class Tail {
   /** What has to be read still. */
   async measure(): Promise<{ readonly records: number; readonly bytes: number }> {
     let [records, bytes] = [0, 0];
-    const rest = await this.rest();
+    const rest = await this.#rest();
     for (const [index, file] of rest.entries()) {
       const start = index === 0 ? (this.#open?.offset ?? 0) : 0;
       try {
@@ -88,21 +88,6 @@ export class Tail {
       }
     }
     return { records, bytes };
-  }
-
-  /** Files from the one that is read on. */
-  async rest(): Promise<string[]> {
-    const files = await filesOf(this.#path);
-    if (this.#open === undefined) return files;
-    const { ino } = await this.#open.handle.stat();
-    for (const [index, file] of files.entries()) {
-      const found = await stat(file).catch(ifMissing);
-      if (found?.ino === ino) return files.slice(index);
-    }
-    // Erasing wrote it anew, under the same name.
-    const first = this.#open.first ?? this.#position?.first;
-    for (const [index, file] of files.entries()) if ((await firstHash(file)) === first) return files.slice(index);
-    return files;
   }
 
   /** At most so much, but at least one record; undefined: nothing more is there now. */
@@ -148,6 +133,21 @@ export class Tail {
     }
   }
 
+  /** Files from the one that is read on. */
+  async #rest(): Promise<string[]> {
+    const files = await filesOf(this.#path);
+    if (this.#open === undefined) return files;
+    const { ino } = await this.#open.handle.stat();
+    for (const [index, file] of files.entries()) {
+      const found = await stat(file).catch(ifMissing);
+      if (found?.ino === ino) return files.slice(index);
+    }
+    // Erasing wrote it anew, under the same name.
+    const first = this.#open.first ?? this.#position?.first;
+    for (const [index, file] of files.entries()) if ((await firstHash(file)) === first) return files.slice(index);
+    return files;
+  }
+
   async #isCurrent(handle: FileHandle): Promise<boolean> {
     const [ours, current] = await Promise.all([handle.stat(), stat(this.#path).catch(ifMissing)]);
     return current === undefined || current.ino === ours.ino;
@@ -155,7 +155,7 @@ export class Tail {
 
   /** To the next file, once one is read to its end. */
   async #goOn(): Promise<boolean> {
-    const [, ...later] = await this.rest();
+    const [, ...later] = await this.#rest();
     if (later.length === 0) return false;
     await this.#use(later);
     return this.#open !== undefined;
@@ -209,6 +209,17 @@ function pieceOf(
 }
 
 const hashOf = (line: Buffer) => unseal(line)?.hash;
+
+/** Files from the one that this place is in; all of them where it is in none. */
+export async function filesFrom(path: string, position: Position | undefined): Promise<string[]> {
+  const files = await filesOf(path);
+  if (position === undefined) return files;
+  // It is most often in one of the last.
+  for (const [index, file] of [...files.entries()].reverse()) {
+    if ((await firstHash(file)) === position.first) return files.slice(index);
+  }
+  return files;
+}
 
 async function firstHash(file: string): Promise<string | undefined> {
   try {
