@@ -32,8 +32,13 @@ const byName = `select pg_catalog.concat(n.nspname, '.', p.proname), l.lanname, 
   join pg_catalog.pg_language l on l.oid ${eq} p.prolang
   where p.proname ${any('$1')} and pg_catalog.concat(n.nspname, '.', p.proname) ${eq} any ($2::pg_catalog.text[])`;
 
+/** Relations whose rows, or some of them, lie elsewhere: foreign tables, and what has one among its partitions or children. */
+const elsewhere = `with recursive elsewhere(oid) as (
+    select c.oid from pg_catalog.pg_class c where c.relkind ${eq} 'f'
+    union select i.inhparent from pg_catalog.pg_inherits i join elsewhere on i.inhrelid ${eq} elsewhere.oid)`;
+
 /** What words may mean: functions of that name, triggers of a relation of that name, and a relation that is elsewhere. */
-const byWords = `select 'function', pg_catalog.concat(n.nspname, '.', p.proname), p.provolatile
+const byWords = `${elsewhere} select 'function', pg_catalog.concat(n.nspname, '.', p.proname), p.provolatile
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid ${eq} p.pronamespace where p.proname ${any('$1')}
   union select 'function', pg_catalog.concat(n.nspname, '.', p.proname), p.provolatile
     from pg_catalog.pg_class c join pg_catalog.pg_trigger t on t.tgrelid ${eq} c.oid and not t.tgisinternal
@@ -41,7 +46,7 @@ const byWords = `select 'function', pg_catalog.concat(n.nspname, '.', p.proname)
     where c.relname ${any('$1')}
   union select 'foreign', pg_catalog.concat(n.nspname, '.', c.relname), 'v'
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace
-    where c.relkind ${eq} 'f' and c.relname ${any('$1')}`;
+    where c.oid in (select oid from elsewhere) and c.relname ${any('$1')}`;
 
 /** Why it must not be run ahead of its answer, for people; undefined where nothing is known against it. */
 export async function unsafe(template: Template, ask: Ask): Promise<string | undefined> {
@@ -50,8 +55,9 @@ export async function unsafe(template: Template, ask: Ask): Promise<string | und
   for (const { facts, control } of template.statements) {
     if (control.kind !== 'none') return `${control.kind.toUpperCase().replaceAll('_', ' ')} cannot be run to be undone`;
     if (!kinds.has(facts.kind)) return `${facts.kind.toUpperCase().replaceAll('_', ' ')} cannot be run to be undone`;
-    const elsewhere = facts.relations.find(({ type, access }) => type === 'foreign_table' && access !== 'read');
-    if (elsewhere !== undefined) return `${elsewhere.name} lies in another database, which knows no going back`;
+    // With them their partitions and children.
+    const away = facts.relations.find(({ type, access }) => type === 'foreign_table' && access !== 'read');
+    if (away !== undefined) return liesElsewhere(away.name);
     for (const because of facts.because ?? []) {
       const [, named, hidden] = bodyUnknown.exec(because) ?? [];
       if (named === undefined && hidden === undefined) return because;
@@ -64,6 +70,9 @@ export async function unsafe(template: Template, ask: Ask): Promise<string | und
     ask,
   );
 }
+
+const liesElsewhere = (name: string | null | undefined): string =>
+  `${name ?? ''} lies in another database, or a part of it does, and what is written there may know no going back`;
 
 async function follow(first: readonly string[], ask: Ask): Promise<string | undefined> {
   const seen = new Set<string>();
@@ -89,7 +98,7 @@ async function follow(first: readonly string[], ask: Ask): Promise<string | unde
     if (words.size > words_max) return 'the functions behind it are longer than is looked into';
     const after = new Set<string>();
     for (const [kind, name, volatile] of await ask(byWords, [array([...words])])) {
-      if (kind === 'foreign') return `${name ?? ''} lies in another database, which knows no going back`;
+      if (kind === 'foreign') return liesElsewhere(name);
       if (volatile === 'v' && name !== null && name !== undefined && !isKnown(name) && !seen.has(name)) after.add(name);
     }
     next = [...after];
