@@ -1,46 +1,23 @@
 import type { Engine, Revision } from '#engine';
 import { mkdir } from 'node:fs/promises';
 import { Compiler, type CompilerOptions } from './compile.js';
-import { BundleError, messageOf, type Problem, refusal } from './error.js';
+import { BundleError, messageOf, refusal } from './error.js';
 import { findOpa } from './opa.js';
-import { RollbackDesk } from './rollback.js';
-import type { Commit, Snapshot, Source } from './snapshot.js';
+import type { Log, PolicyEvent } from './events.js';
+import { carryOut } from './ordering.js';
+import { type NumberedOrder, type Order, OrderDesk } from './orders.js';
+import type { Snapshot, Source } from './snapshot.js';
 import {
   type Activation,
   type Attempt,
   history_max,
+  type OrderAnswer,
   type PolicyStatus,
   readStatus,
-  type RollbackAnswer,
   writeStatus,
 } from './status.js';
 import { BundleStore, type Stored } from './store.js';
-
-/** What the keeper says, to whoever logs: pino's shape. */
-export interface Log {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
-
-export type PolicyEvent =
-  | {
-      readonly type: 'activated';
-      readonly revision: string;
-      readonly previous?: string;
-      readonly how: Activation['how'];
-      readonly commit?: Commit;
-      readonly duration_ms: number;
-      readonly commit_to_force_ms?: number;
-    }
-  | {
-      readonly type: 'refused';
-      readonly revision?: string;
-      readonly error: string;
-      readonly problems: readonly Problem[];
-      readonly in_force?: string;
-    }
-  | { readonly type: 'rolled_back'; readonly revision: string; readonly from: string; readonly blocked: string };
+import { Turns } from './turns.js';
 
 export interface KeeperOptions {
   readonly source: Source;
@@ -55,14 +32,20 @@ export interface KeeperOptions {
   readonly surroundings?: Pick<CompilerOptions, 'filters' | 'targets'>;
   /** Told while `opa` is fetched. */
   readonly progress?: (message: string) => void;
+  /** Where another keeper keeps the revision that can be promoted. */
+  readonly candidates?: string;
+  /** True: it may start with nothing in force, as what is tried beside the policy may. */
+  readonly optional?: boolean;
+  /** Shared by keepers of which one must not change what is in force while another does. */
+  readonly turns?: Turns;
 }
 
 export interface PolicyKeeper {
   status(): PolicyStatus;
   /** Looks at the source now; resolves when what is there is in force or refused. */
   refresh(): Promise<PolicyStatus>;
-  /** Puts the previous revision into force, and keeps it there until the source has something newer than now. */
-  rollback(): Promise<RollbackAnswer>;
+  /** What people ask for beside committing. Never rejects: what cannot be done is the answer. */
+  order(order: Order): Promise<OrderAnswer>;
   close(): Promise<void>;
 }
 
@@ -93,14 +76,14 @@ class Keeper implements PolicyKeeper {
   readonly #options: KeeperOptions;
   readonly #compiler: Compiler;
   readonly #store: BundleStore;
-  readonly #desk: RollbackDesk;
+  readonly #desk: OrderDesk;
+  readonly #candidates: BundleStore | undefined;
+  readonly #turns: Turns;
   readonly #layers = new Map<string, { layer: Stored['layer']; tests: Attempt['tests'] }>();
   readonly #stops: (() => Promise<void>)[] = [];
   #status: PolicyStatus;
   /** What was refused, so that it is not built over and over; and until when that holds. */
   #refused: { head: string | undefined; error: string; until: number } | undefined;
-  /** Everything that changes what is in force runs in this chain, one after another. */
-  #chain: Promise<unknown> = Promise.resolve();
   /** Why the last pass did not bring anything into force. */
   #failure: Error | undefined;
   #waiting = false;
@@ -111,15 +94,17 @@ class Keeper implements PolicyKeeper {
     this.#options = options;
     this.#compiler = compiler;
     this.#store = new BundleStore(options.directory);
-    this.#desk = new RollbackDesk(options.directory);
+    this.#desk = new OrderDesk(options.directory);
+    this.#candidates = options.candidates === undefined ? undefined : new BundleStore(options.candidates);
+    this.#turns = options.turns ?? new Turns();
     this.#status = { format: 1, source: options.source.description, pid: process.pid, restored: false, history: [] };
   }
 
   async start(): Promise<void> {
     const before = await readStatus(this.#options.directory).catch(() => undefined);
     const pinned = await this.#desk.pin();
-    // A rollback that nobody waits for any more must not surprise the next start.
-    await this.#desk.takeRequest();
+    // An order whose answer nobody waits for any more must not surprise the next start.
+    await this.#desk.takeOrder();
     this.#status = { ...this.#status, history: before?.history ?? [], ...(pinned === undefined ? {} : { pinned }) };
     await this.#exclusively(() => this.#pass());
     if (this.#status.revision === undefined) {
@@ -128,7 +113,8 @@ class Keeper implements PolicyKeeper {
         before?.revision !== undefined &&
         before.source === this.#status.source &&
         (await this.#restore(before.revision, 'restored'));
-      if (!restored) throw failure ?? refusal('no_policy', 'no policy could be put into force');
+      if (!restored && this.#options.optional !== true)
+        throw failure ?? refusal('no_policy', 'no policy could be put into force');
     }
     try {
       this.#stops.push(await this.#options.source.watch(() => this.#changed()));
@@ -153,20 +139,22 @@ class Keeper implements PolicyKeeper {
     return this.#status;
   }
 
-  rollback(): Promise<RollbackAnswer> {
-    return this.#exclusively(() => this.#rollback(`local-${Date.now()}`));
+  order(order: Order): Promise<OrderAnswer> {
+    return this.#exclusively(async () => {
+      const answer = await this.#carryOut({ id: `local-${Date.now()}`, ...order });
+      if (order.action === 'unpin') await this.#pass();
+      return answer;
+    });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#stops.map((stop) => stop()));
-    await this.#chain;
+    await this.#exclusively(() => Promise.resolve());
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#chain.then(work);
-    this.#chain = done.catch(() => undefined);
-    return done;
+    return this.#turns.take(work);
   }
 
   /** Any number of changes while a build runs come to one more pass after it, over what is newest then. */
@@ -176,8 +164,8 @@ class Keeper implements PolicyKeeper {
     void this.#exclusively(async () => {
       this.#waiting = false;
       if (this.#closed) return;
-      const request = await this.#desk.takeRequest();
-      if (request !== undefined) await this.#rollback(request);
+      const order = await this.#desk.takeOrder();
+      if (order !== undefined) await this.#carryOut(order);
       await this.#pass();
     }).catch((error: unknown) =>
       this.#options.log.error({ error: messageOf(error) }, 'the policy could not be looked after'),
@@ -191,10 +179,10 @@ class Keeper implements PolicyKeeper {
     try {
       head = await this.#options.source.head();
       const { pinned, revision } = this.#status;
-      if (pinned !== undefined && head === pinned.blocked) {
+      if (pinned !== undefined && (pinned.how === 'pinned' || head === pinned.blocked)) {
         if (revision !== pinned.revision && !(await this.#restore(pinned.revision, 'restored'))) {
           throw refusal('no_bundle', `the pinned revision ${pinned.revision} is not on disk any more`, {
-            help: 'Commit something newer.',
+            help: 'Commit something newer, or take the pin back with `sallyport policy unpin`.',
           });
         }
         return;
@@ -290,7 +278,7 @@ class Keeper implements PolicyKeeper {
     let revision: Revision;
     let stored: Stored | undefined;
     try {
-      stored = await this.#store.load(id);
+      stored = await this.#stored(id);
       if (stored === undefined) return false;
       revision = await this.#options.engine.prepare(id, [stored.layer]);
     } catch (error) {
@@ -318,36 +306,32 @@ class Keeper implements PolicyKeeper {
     return true;
   }
 
-  async #rollback(id: string): Promise<RollbackAnswer> {
-    let answer: RollbackAnswer;
-    try {
-      const from = this.#status.revision;
-      const target = previousRevision(this.#status);
-      if (from === undefined || target === undefined) throw new Error('there is no earlier revision to go back to');
-      const blocked = this.#status.pinned?.blocked ?? (await this.#options.source.head().catch(() => from));
-      // The pin first: should the gateway end here, it comes back rolled back.
-      const pinned = { revision: target, blocked, at: new Date().toISOString() };
-      await this.#desk.writePin(pinned);
-      if (!(await this.#restore(target, 'rolled_back'))) {
-        await (this.#status.pinned === undefined ? this.#desk.unpin() : this.#desk.writePin(this.#status.pinned));
-        throw new Error(`the bundle of ${target} is not on disk any more, or is damaged`);
-      }
-      this.#set({ pinned });
-      this.#emit({ type: 'rolled_back', revision: target, from, blocked });
-      this.#options.log.warn(
-        { revision: target, from, blocked },
-        'policy rolled back; it stays until something newer is committed',
-      );
-      answer = { id, ok: true, revision: target };
-    } catch (error) {
-      answer = { id, ok: false, error: messageOf(error) };
-      this.#options.log.error({ error: answer.error }, 'the policy was not rolled back');
-    }
-    this.#set({ rollback: answer });
-    await this.#writeStatus().catch((error: unknown) =>
-      this.#options.log.error({ error: messageOf(error) }, 'the policy status could not be written'),
-    );
-    return answer;
+  /** What was promoted is kept with what was in force, so that it outlives what is tried after it. */
+  async #stored(id: string): Promise<Stored | undefined> {
+    const own = await this.#store.load(id);
+    if (own !== undefined) return own;
+    const candidate = await this.#candidates?.load(id);
+    if (candidate !== undefined) await this.#store.save(candidate);
+    return candidate;
+  }
+
+  #carryOut(order: NumberedOrder): Promise<OrderAnswer> {
+    const { source, candidates, log } = this.#options;
+    return carryOut(order, {
+      status: () => this.#status,
+      set: (changes) => this.#set(changes),
+      emit: (event) => this.#emit(event),
+      restore: (revision, how) => this.#restore(revision, how),
+      sourceDecides: () => {
+        this.#refused = undefined;
+      },
+      head: () => source.head(),
+      kept: async () => [...(await this.#store.list()), ...((await this.#candidates?.list()) ?? [])],
+      candidate: async () => (candidates === undefined ? undefined : (await readStatus(candidates))?.revision),
+      writeStatus: () => this.#writeStatus(),
+      desk: this.#desk,
+      log,
+    });
   }
 
   async #refuse(head: string | undefined, error: unknown, started: number): Promise<void> {
@@ -391,6 +375,12 @@ class Keeper implements PolicyKeeper {
   /** The source is back at what is in force, perhaps after something that was refused. */
   async #unchanged(head: string): Promise<void> {
     this.#refused = undefined;
+    if (this.#status.pinned !== undefined) {
+      // What was ordered is what the source has by now: it decides again.
+      await this.#desk.unpin();
+      this.#set({ pinned: undefined });
+      await this.#writeStatus();
+    }
     if (this.#status.last?.ok === true && !this.#status.restored) return;
     this.#set({ restored: false, last: { revision: head, at: new Date().toISOString(), ok: true, duration_ms: 0 } });
     this.#options.log.info({ revision: head }, 'the policy source is back at the revision in force');
@@ -426,10 +416,4 @@ class Keeper implements PolicyKeeper {
   #writeStatus(): Promise<void> {
     return writeStatus(this.#options.directory, this.#status);
   }
-}
-
-/** The one before what is in force, in the order in which sources brought them; rollbacks themselves do not count. */
-export function previousRevision({ revision, history }: PolicyStatus): string | undefined {
-  const brought = [...new Set(history.filter(({ how }) => how !== 'rolled_back').map((entry) => entry.revision))];
-  return brought[brought.indexOf(revision ?? '') + 1];
 }

@@ -7,7 +7,9 @@ export type { Commit, Snapshot, Source } from './snapshot.js';
 export type { FilterCheck, FilterChecks } from './obligations.js';
 export { type Build, Compiler, type CompilerOptions } from './compile.js';
 export type { TestReport } from './opa-run.js';
-export { keepPolicy, type KeeperOptions, type Log, type PolicyEvent, type PolicyKeeper } from './activate.js';
+export { keepPolicy, type KeeperOptions, type PolicyKeeper } from './activate.js';
+export type { Log, PolicyEvent } from './events.js';
+export { Turns } from './turns.js';
 export {
   type Activation,
   type Attempt,
@@ -15,9 +17,10 @@ export {
   policyFolder,
   type PolicyStatus,
   readStatus,
-  type RollbackAnswer,
+  type OrderAnswer,
+  shadowFolder,
 } from './status.js';
-export { requestRollback } from './rollback.js';
+export { type Order, requestOrder } from './orders.js';
 export { layerFiles } from './store.js';
 export { writeTar } from './tar.js';
 export { packageRoot } from './package-root.js';

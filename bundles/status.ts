@@ -19,10 +19,10 @@ export interface PolicyStatus {
   readonly commit?: Commit;
   /** True where the revision came from the disk, because its source could not be built. */
   readonly restored: boolean;
-  /** A rollback that holds until the source has something other than `blocked`. */
-  readonly pinned?: Pin;
+  /** What was ordered, and until when it holds. */
+  readonly pinned?: Pin | undefined;
   readonly last?: Attempt;
-  readonly rollback?: RollbackAnswer;
+  readonly answer?: OrderAnswer;
   /** Newest first. */
   readonly history: readonly Activation[];
 }
@@ -43,19 +43,24 @@ export interface Attempt {
 export interface Activation {
   readonly revision: string;
   readonly at: string;
-  readonly how: 'built' | 'restored' | 'rolled_back';
+  readonly how: 'built' | 'restored' | OrderedHow;
   readonly commit?: Commit;
 }
 
+/** How a revision came into force that the source did not bring. */
+export type OrderedHow = 'rolled_back' | 'promoted' | 'pinned';
+
 export interface Pin {
   readonly revision: string;
-  /** What was in force, or wanted to be, when the rollback was asked for. */
+  /** What the source had when it was ordered. A rollback and a promotion hold until it has something else. */
   readonly blocked: string;
   readonly at: string;
+  /** pinned: it holds, whatever the source has, until it is taken back. */
+  readonly how: OrderedHow;
 }
 
-export interface RollbackAnswer {
-  /** Of the request that this answers. */
+export interface OrderAnswer {
+  /** Of the order that this answers. */
   readonly id: string;
   readonly ok: boolean;
   readonly revision?: string;
@@ -67,8 +72,11 @@ export const history_max = 50;
 /** The folder in which the gateway keeps its policy, below its state directory. */
 export const policyFolder = (stateDirectory: string): string => path.join(stateDirectory, 'policy');
 
+/** The same for the revision that is tried beside it. */
+export const shadowFolder = (stateDirectory: string): string => path.join(policyFolder(stateDirectory), 'shadow');
+
 const statusFile = (directory: string): string => path.join(directory, 'status.json');
-export const requestFile = (directory: string): string => path.join(directory, 'rollback.request.json');
+export const orderFile = (directory: string): string => path.join(directory, 'order.request.json');
 export const pinFile = (directory: string): string => path.join(directory, 'pin.json');
 
 export const writeStatus = (directory: string, status: PolicyStatus): Promise<void> =>

@@ -100,6 +100,12 @@ export class BundleStore {
     };
   }
 
+  /** The revisions that lie there, in no order. */
+  async list(): Promise<string[]> {
+    const names = await readdir(this.#directory).catch(() => []);
+    return names.filter((name) => /^[a-z]+-[0-9a-f]{40,64}$/.test(name)).map((name) => name.replace('-', ':'));
+  }
+
   #folder(revision: string): string {
     if (!/^[a-z]+:[0-9a-f]{40,64}$/.test(revision)) throw new Error(`${JSON.stringify(revision)} is not a revision`);
     return path.join(this.#directory, revision.replace(':', '-'));

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createEngine, type Engine } from '#engine';
+import { createEngine, type Revision } from '#engine';
 import type { Logger } from 'pino';
 import {
   BundleError,
@@ -11,6 +11,7 @@ import {
   policyFolder,
   type PolicyEvent,
   type PolicyKeeper,
+  shadowFolder,
   type Source,
 } from '../bundles/index.js';
 import { approvalChores, openApprovals, requestLinks, type Approvers } from './approvals/index.js';
@@ -18,7 +19,7 @@ import { fileHeadStore, openForwardedAudit, openSigner, toldHeadStore } from './
 import { SharedHeads } from './audit-heads.js';
 import { auditSinks } from './audit-sinks.js';
 import type { Audit } from './audit/record.js';
-import type { Config } from './config/index.js';
+import type { Config, PolicySource } from './config/index.js';
 import { AuditError, ConfigError } from './errors.js';
 import { serveHttps } from './https.js';
 import { openHooks } from './hooks/index.js';
@@ -30,6 +31,7 @@ import { SharedPrompts } from './prompts-shared.js';
 import type { Prompts } from './prompts.js';
 import type { ListenAddress, Listener, Services } from './protocol.js';
 import { filterChecks, protocols } from './registry.js';
+import { openRollout, type Rollout } from './rollout/index.js';
 import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
 import type { Sessions } from './sessions.js';
@@ -54,6 +56,8 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly listeners: readonly Listener[];
   readonly policy: PolicyKeeper;
+  /** What is tried beside it; undefined where the configuration names nothing. */
+  readonly rollout: Rollout | undefined;
   readonly sessions: Sessions;
   readonly revocations: Revocations;
   readonly prompts: Prompts;
@@ -137,24 +141,49 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
     const engine = createEngine();
     const onSwap: (() => void)[] = [];
+    const { shadow } = config.policy;
+    let tried: () => Revision | undefined = () => undefined;
+    const judging = () => [engine.current, tried()].filter((revision) => revision !== undefined);
+    const swapped = () => {
+      if (asksPeople(judging())) database.start();
+      for (const tell of onSwap) tell();
+    };
+    const surroundings = { filters: filterChecks, targets: config.targets.map(({ input }) => input.name) };
+    const progress = (message: string) => log.info({}, message);
     const policy = await keepPolicy({
-      source: sourceOf(config),
+      source: sourceOf(config.policy),
       engine,
       directory: policyFolder(config.state.directory),
       log,
-      surroundings: { filters: filterChecks, targets: config.targets.map(({ input }) => input.name) },
-      progress: (message) => log.info({}, message),
+      surroundings,
+      progress,
+      ...(shadow && { candidates: shadowFolder(config.state.directory) }),
       onEvent: (event) => {
         record(audit, log, event);
-        if (asksPeople(engine)) database.start();
-        for (const tell of onSwap) tell();
+        swapped();
         options.onPolicy?.(event);
       },
     });
-    // A hold that comes with the first connection shall find somebody to ask.
-    if (asksPeople(engine) || (database.started && countsUse(engine)))
-      await database.ready(state_ms_max).catch(() => undefined);
     closing.push(() => policy.close());
+    const rollout =
+      shadow &&
+      (await openRollout({
+        ...{ source: sourceOf(shadow), canary: shadow.canary, surroundings, progress, log, now },
+        stateDirectory: config.state.directory,
+        onEvent: (event) => {
+          record(audit, log, { ...event, role: 'shadow' });
+          swapped();
+        },
+      }));
+    if (rollout !== undefined) {
+      closing.push(() => rollout.close());
+      tried = () => rollout.candidate;
+      onSwap.push(() => rollout.enforcing(engine.current?.id));
+      swapped();
+    }
+    // A hold that comes with the first connection shall find somebody to ask.
+    if (asksPeople(judging()) || (database.started && countsUse(judging())))
+      await database.ready(state_ms_max).catch(() => undefined);
 
     const own = ownTokens({
       issuer: config.identity.ownTokens.issuer,
@@ -187,6 +216,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       log,
       now,
       approvals: approvals.approvals,
+      rollout,
     });
     onSwap.push(() => pipeline.policyChanged());
     closing.push(() => pipeline.close());
@@ -260,6 +290,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         audit,
         engine,
         policy,
+        rollout,
         identify: (given, client) => signing.identify(given, client),
         own,
         tickets,
@@ -272,7 +303,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         mounts: protocols.flatMap((protocol) => protocol.mount?.(services) ?? []),
       }),
     );
-    return { listeners, policy, database, approvers, sessions, revocations, prompts, close };
+    return { listeners, policy, rollout, database, approvers, sessions, revocations, prompts, close };
   } catch (error) {
     await close();
     throw error;
@@ -285,17 +316,20 @@ const state_ms_max = 30_000;
 /** The same, for what was revoked: whoever has a state that is out of reach shall not wait long for a start. */
 const revocations_ms_max = 5_000;
 
-/** Whether the policy in force has rules that hold. */
-const asksPeople = (engine: Engine) => engine.current?.rules.some(({ set }) => set === 'approval') ?? false;
+/** Whether a policy that is enforced has rules that hold. */
+const asksPeople = (revisions: readonly Revision[]) =>
+  revisions.some(({ rules }) => rules.some(({ set }) => set === 'approval'));
 
 /** Whether what it decides depends on what was used and seen before. */
-const countsUse = (engine: Engine) =>
-  protocols.some(({ name }) => ['usage', 'session.taint'].some((path) => engine.current?.reads(name, path) ?? false));
+const countsUse = (revisions: readonly Revision[]) =>
+  revisions.some((revision) =>
+    protocols.some(({ name }) => ['usage', 'session.taint'].some((path) => revision.reads(name, path))),
+  );
 
 /** A source that cannot be one, whatever it holds, is a mistake in the configuration. */
-function sourceOf(config: Config): Source {
+function sourceOf(source: PolicySource): Source {
   try {
-    return openSource(config.policy);
+    return openSource(source);
   } catch (error) {
     if (error instanceof BundleError) throw new ConfigError(`policy: ${error.message}`, { cause: error });
     throw error;
@@ -321,7 +355,7 @@ function cannotListen(protocol: string, { host, port }: { host: string; port: nu
   return new ConfigError(`listen.${protocol}: cannot listen on ${host}:${port}: ${why}`, { cause: error });
 }
 
-function record(audit: Audit, log: Logger, event: PolicyEvent): void {
+function record(audit: Audit, log: Logger, event: PolicyEvent & { readonly role?: 'shadow' }): void {
   try {
     audit.write({ kind: 'policy', fields: { ...event } });
   } catch (error) {

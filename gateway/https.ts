@@ -21,6 +21,7 @@ import { createIdentity, type OwnTokens, type Tickets } from './identity/index.j
 import type { Revocations } from './live/index.js';
 import type { Prompts } from './prompts.js';
 import type { Listener, Mount, Services } from './protocol.js';
+import type { Rollout } from './rollout/index.js';
 import type { Sessions } from './sessions.js';
 
 /** What is served over HTTPS, put together: health, the API and the console. */
@@ -31,6 +32,7 @@ export interface HttpsParts {
   readonly audit: Audit;
   readonly engine: Engine;
   readonly policy: PolicyKeeper;
+  readonly rollout?: Rollout | undefined;
   readonly identify: Services['identify'];
   /** What the gateway issues itself. */
   readonly own: OwnTokens;
@@ -68,7 +70,11 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     prompts: parts.prompts,
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),
-    policy: { status: () => policy.status(), rules: () => engine.current?.rules ?? [] },
+    policy: {
+      status: () => policy.status(),
+      rules: () => engine.current?.rules ?? [],
+      shadow: () => shadowOf(parts.rollout),
+    },
     policyLink: config.console.policy_link,
     log,
     now,
@@ -101,6 +107,10 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     ...(own === undefined ? {} : { note: `certificate made here, SHA-256 ${own.fingerprint}` }),
   };
 }
+
+/** What is tried beside the policy: its status, and what it would decide otherwise. */
+const shadowOf = (rollout: Rollout | undefined) =>
+  rollout === undefined ? undefined : { status: rollout.keeper.status(), report: rollout.report() };
 
 function reachable(
   name: string,

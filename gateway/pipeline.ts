@@ -18,18 +18,10 @@ import { mustBeOnDisk, type Audit, type Entry } from './audit/index.js';
 import { Charging } from './charging.js';
 import type { Durability } from './config/index.js';
 import { ApprovalError, AuditError, StateError } from './errors.js';
+import { withinMeans } from './means.js';
 import { registered, together, type Prompts } from './prompts.js';
-import type {
-  Circumstances,
-  Enforced,
-  Hold,
-  Obligation,
-  Opening,
-  Result,
-  Session,
-  SessionEnd,
-  Submission,
-} from './protocol.js';
+import type { Circumstances, Enforced, Hold, Opening, Result, Session, SessionEnd, Submission } from './protocol.js';
+import type { Rollout } from './rollout/index.js';
 import { SessionRecords, type IntentParts } from './records.js';
 import { fits, type KillQuery, type LiveSession } from './sessions.js';
 import { Submitted } from './submitted.js';
@@ -55,6 +47,8 @@ export interface PipelineParts {
   readonly prompts?: Pick<Prompts, 'known'>;
   /** Absent: what was used and seen is known to this process alone. */
   readonly shared?: SharedUsage;
+  /** Absent: no other revision is tried beside the one in force. */
+  readonly rollout?: Pick<Rollout, 'candidate' | 'isCanary' | 'witness'> | undefined;
 }
 
 export class Pipeline {
@@ -128,6 +122,8 @@ class PipelineSession implements Session {
   readonly #client: Input['session']['client'];
   readonly #records: SessionRecords;
   readonly #closed: () => void;
+  /** Whether the revision that is tried is enforced here. */
+  readonly #canary: boolean;
   #rows = 0;
   #maskedBy: { readonly revision: Revision | undefined; readonly masks: boolean } = {
     revision: undefined,
@@ -149,6 +145,7 @@ class PipelineSession implements Session {
     this.#closed = closed;
     this.principal = opening.identity.principal;
     this.target = opening.target;
+    this.#canary = parts.rollout?.isCanary(this.principal, this.target.input.name) ?? false;
     this.#started = new Date(parts.now()).toISOString();
     this.#client = Object.freeze({
       address: opening.client.address,
@@ -163,12 +160,18 @@ class PipelineSession implements Session {
     this.#claimed = prompt ?? this.#opening.prompt ?? this.#opening.identity.prompt;
   }
 
+  /** By what this session is judged now. */
+  get #revision(): Revision | undefined {
+    const { rollout, engine } = this.#parts;
+    return (this.#canary ? rollout?.candidate : undefined) ?? engine.current;
+  }
+
   policyReads(path: string): boolean {
-    return this.#parts.engine.current?.reads(this.target.input.protocol, path) ?? false;
+    return this.#revision?.reads(this.target.input.protocol, path) ?? false;
   }
 
   masks(): boolean {
-    const { current } = this.#parts.engine;
+    const current = this.#revision;
     // Asked with every message: looked for once in each revision.
     if (current !== this.#maskedBy.revision) {
       const owners = ['policy.all', `policy.${this.target.input.protocol}`];
@@ -221,7 +224,7 @@ class PipelineSession implements Session {
       });
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
-      const decision = deny('usage_unavailable', this.#parts.engine.current?.id ?? 'none');
+      const decision = deny('usage_unavailable', this.#revision?.id ?? 'none');
       return this.#submit({ input: this.#input(operation, circumstances), decision, withhold }, decision);
     }
     return this.#judged(judged, enforce);
@@ -231,8 +234,9 @@ class PipelineSession implements Session {
     judged: Judged,
     enforce: ((decision: Decision) => Enforced | Promise<Enforced>) | undefined,
   ): Submission | Promise<Submission> {
-    const { decision } = judged;
-    const { stage, action } = judged.input.operation;
+    const { decision, input } = judged;
+    this.#parts.rollout?.witness(input, decision);
+    const { stage, action } = input.operation;
     if (decision.outcome === 'hold' && stage === 'execute') {
       // A connection has no place to wait in before it is one.
       const place = enforce !== undefined && action !== 'connect';
@@ -336,7 +340,7 @@ class PipelineSession implements Session {
 
   /** What people would say of a decision binds no other: see what is bound to a receipt. */
   policyChanged(): void {
-    const revision = this.#parts.engine.current?.id;
+    const revision = this.#revision?.id;
     for (const [hold, asked] of [...this.#holds]) if (asked !== revision) hold.withdraw('policy_changed');
   }
 
@@ -401,36 +405,13 @@ class PipelineSession implements Session {
   }
 
   #judge(input: Input): Decision {
-    const revision: Revision | undefined = this.#parts.engine.current;
+    const revision = this.#revision;
     // A timer may be late; a token is not valid one operation longer for that.
     if (this.#parts.now() >= this.#opening.identity.expires_ms) {
       return deny('token_expired', revision?.id ?? 'none');
     }
     const decision = revision === undefined ? this.#parts.engine.decide(input) : revision.decide(input);
-    return this.#withinMeans(decision, input.operation.stage);
-  }
-
-  /** An obligation that the protocol cannot fulfil is no permission. */
-  #withinMeans(decision: Decision, stage: Operation['stage']): Decision {
-    if (decision.outcome === 'deny') return decision;
-    const asked: Obligation[] = [];
-    if (decision.masks.length > 0) asked.push('mask');
-    if (decision.filters.length > 0) asked.push('filter');
-    // Approvals and limits wait for the execution.
-    if (stage === 'execute') {
-      if (decision.outcome === 'hold') asked.push('approval');
-      if (decision.limits.rows !== undefined) asked.push('limit.rows');
-      if (decision.limits.bytes !== undefined) asked.push('limit.bytes');
-      if (decision.limits.seconds !== undefined) asked.push('limit.seconds');
-    }
-    const missing = asked.filter((obligation) => !this.#opening.supports.has(obligation));
-    if (missing.length === 0) return decision;
-    const codes = [...decision.masks, ...decision.filters, ...decision.approvals].map((obligation) => obligation.code);
-    return deny(
-      'obligation_unsupported',
-      decision.revision,
-      `policy asks for ${missing.join(', ')}${codes.length === 0 ? '' : ` (${[...new Set(codes)].join(', ')})`}, which ${this.target.input.protocol} targets cannot do`,
-    );
+    return withinMeans(decision, input, this.#opening.supports);
   }
 
   #recordIntent(
@@ -458,10 +439,10 @@ class PipelineSession implements Session {
 
   /** The protocol's own object as it is recorded. */
   #ownOf({ input, decision, withhold }: Judged): unknown {
-    const { withholding, engine } = this.#parts;
+    const { withholding } = this.#parts;
     const { operation, target } = input;
     const own = operation[target.protocol];
-    const withheld = withholding.of(input, decision, engine.current);
+    const withheld = withholding.of(input, decision, this.#revision);
     if (withheld === undefined || operation.action === 'connect') return own;
     return withhold === undefined ? { withheld: true } : withhold(own, withheld);
   }

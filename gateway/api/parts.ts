@@ -7,6 +7,7 @@ import { StateError } from '../errors.js';
 import type { Tickets } from '../identity/index.js';
 import type { Revocations } from '../live/index.js';
 import type { Prompts } from '../prompts.js';
+import type { ShadowReport } from '../rollout/index.js';
 import type { Sessions } from '../sessions.js';
 import type { CallerOptions } from './caller.js';
 import type { Reachable } from './targets.js';
@@ -23,7 +24,12 @@ export interface ApiParts extends CallerOptions {
   readonly audit: Audit;
   /** All files of the audit, rotated ones included. */
   readonly auditFiles: () => Promise<readonly string[]>;
-  readonly policy: { status(): PolicyStatus; rules(): readonly RuleDescription[] };
+  readonly policy: {
+    status(): PolicyStatus;
+    rules(): readonly RuleDescription[];
+    /** What is tried beside it; absent, or undefined, where nothing is. */
+    shadow?(): { readonly status: PolicyStatus; readonly report: ShadowReport } | undefined;
+  };
   /** Where a rule's line can be read: a URL with {commit}, {file} and {line}. */
   readonly policyLink?: string | undefined;
   readonly log: Logger;

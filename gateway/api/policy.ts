@@ -1,6 +1,8 @@
 import type { ApiParts } from './parts.js';
 import { linked } from './rules.js';
 import { demand } from './caller.js';
+import { policyMetrics } from './metrics.js';
+import { notFound } from './problem.js';
 import type { App } from './server.js';
 
 export function policyRoutes(app: App, { policy, policyLink }: ApiParts): void {
@@ -9,6 +11,31 @@ export function policyRoutes(app: App, { policy, policyLink }: ApiParts): void {
     const status = policy.status();
     const { revision, since, commit, restored, pinned, last, history, source } = status;
     const rules = linked(policy.rules(), policyLink, status);
-    return { revision, since, commit, restored, pinned, last, history, source, rules };
+    return {
+      revision,
+      since,
+      commit,
+      restored,
+      pinned,
+      last,
+      history,
+      source,
+      rules,
+      tried: policy.shadow?.() !== undefined,
+    };
+  });
+
+  app.get('/policy/shadow', async ({ caller }) => {
+    demand(caller, 'auditor');
+    const shadow = policy.shadow?.();
+    if (shadow === undefined) throw notFound('shadow');
+    const { revision, since, commit, last, source, history } = shadow.status;
+    return { revision, since, commit, last, source, history, report: shadow.report };
+  });
+
+  // For Prometheus, with an auditor's token: text exposition format 0.0.4.
+  app.get('/metrics', async ({ caller }, reply) => {
+    demand(caller, 'auditor');
+    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(policyMetrics(policy));
   });
 }

@@ -20,6 +20,7 @@ Examples:
   sallyport audit search --prompt "tidy up"   what a prompt has done
   sallyport audit verify                      is the audit whole?
   sallyport policy status                     which commit is in force
+  sallyport policy shadow                     what would the revision that is tried decide otherwise?
   sallyport approvals                         what waits for you
   sallyport sessions kill --subject agent:bot end whatever it has open
   sallyport login                             sign in, for all that follows
@@ -122,6 +123,8 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
 
   const { registerPolicyCommands } = await import('./policy-commands.js');
   registerPolicyCommands(program, around);
+  const { registerPolicyOrders } = await import('./policy-orders.js');
+  registerPolicyOrders(program, around);
 
   const { registerInit } = await import('./init.js');
   registerInit(program, around, finish);

@@ -3,14 +3,8 @@ import { Command } from 'commander';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { cleanUp, goodPolicy, scratch, writeTree, type Files } from '../../test/bundles/support.js';
-import {
-  buildCommand,
-  checkCommand,
-  policyRollbackCommand,
-  policyStatusCommand,
-  registerPolicyCommands,
-  testCommand,
-} from './policy-commands.js';
+import { buildCommand, checkCommand, registerPolicyCommands, testCommand } from './policy-commands.js';
+import { policyOrderCommand, policyStatusCommand, registerPolicyOrders } from './policy-orders.js';
 
 afterAll(cleanUp);
 
@@ -183,7 +177,9 @@ describe('policy', () => {
 
   test('rollback without a gateway has failed', async () => {
     const spoken = io();
-    expect(await policyRollbackCommand({ state: await state(), timeout_ms: 100 }, spoken.io)).toBe(3);
+    expect(await policyOrderCommand({ action: 'rollback' }, { state: await state(), timeout_ms: 100 }, spoken.io)).toBe(
+      3,
+    );
     expect(spoken.out()).toMatch(/no gateway .* answered/);
   });
 });
@@ -192,6 +188,10 @@ test('the commands are on the command line, and speak through the exit code', as
   const spoken = io();
   const program = new Command('sallyport').exitOverride();
   registerPolicyCommands(program, spoken.io);
+  registerPolicyOrders(program, spoken.io);
+  expect(program.commands.find((one) => one.name() === 'policy')?.commands.map((one) => one.name())).toEqual([
+    ...['status', 'shadow', 'promote', 'rollback', 'pin', 'unpin'],
+  ]);
   const before = process.exitCode;
   await program.parseAsync(['check', await policy(misspelt), '--json'], { from: 'user' });
   const said = process.exitCode;

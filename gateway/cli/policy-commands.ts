@@ -1,9 +1,7 @@
-import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import {
   BundleError,
   type Build,
@@ -12,30 +10,14 @@ import {
   findOpa,
   layerFiles,
   openSource,
-  policyFolder,
-  type PolicyStatus,
   type Problem,
-  readStatus,
-  requestRollback,
   type TestReport,
   writeTar,
 } from '../../bundles/index.js';
 import { exit, type ExitCode } from './exit.js';
-import { configFile, type Output } from './surroundings.js';
+import { type CommonOptions, count, type Io, mark, resolveHere, tell } from './telling.js';
 
-/**
- * What a policy repository's people and its CI call: check, test, build; and what an operator calls: policy status and
- * policy rollback. Problems go to stdout, as the answer that they are; progress and failures to stderr.
- */
-export interface Io {
-  readonly stdout: Output;
-  readonly stderr: Output;
-  readonly env: NodeJS.ProcessEnv;
-}
-
-export interface CommonOptions {
-  readonly json?: boolean;
-}
+/** What a policy repository's people and its CI call: check, test, build. */
 
 const processIo: Io = process;
 
@@ -89,53 +71,7 @@ export function buildCommand(dir: string, options: BuildOptions = {}, io: Io = p
   })(dir);
 }
 
-export interface PolicyOptions extends CommonOptions {
-  /** The configuration that the gateway runs with. */
-  readonly config?: string;
-  /** The gateway's state directory, where no configuration is at hand. */
-  readonly state?: string;
-  /** How long a rollback waits for the gateway's answer. */
-  readonly timeout_ms?: number;
-}
-
-/** Which revision is in force, since when, and what became of the last change. */
-export async function policyStatusCommand(options: PolicyOptions = {}, io: Io = processIo): Promise<ExitCode> {
-  const folder = await policyFolderOf(options, io);
-  const status = await readStatus(folder);
-  if (status === undefined) {
-    tell(
-      io,
-      options,
-      { ok: false, error: 'no_status', folder },
-      () => `No gateway has kept a policy in ${folder} yet.`,
-    );
-    return exit.no;
-  }
-  const running = alive(status.pid);
-  const ok = status.revision !== undefined && status.last?.ok !== false;
-  tell(io, options, { ok, running, ...status }, () => describeStatus(status, running, io));
-  return ok ? exit.done : exit.no;
-}
-
-/** Asks the running gateway to go back to the revision before. */
-export async function policyRollbackCommand(options: PolicyOptions = {}, io: Io = processIo): Promise<ExitCode> {
-  const folder = await policyFolderOf(options, io);
-  try {
-    const answer = await requestRollback(folder, options.timeout_ms);
-    tell(io, options, answer, () =>
-      answer.ok
-        ? `${mark(io, true)} ${answer.revision} is in force, until the source has something newer`
-        : `${mark(io, false)} not rolled back: ${answer.error}`,
-    );
-    return answer.ok ? exit.done : exit.no;
-  } catch (error) {
-    if (!(error instanceof BundleError)) throw error;
-    tell(io, options, { ok: false, problems: error.problems }, () => `${mark(io, false)} ${error.message}`);
-    return exit.failed;
-  }
-}
-
-/** Adds check, test, build and policy to the command line. Exit codes are left in `process.exitCode`. */
+/** Adds check, test and build to the command line. Exit codes are left in `process.exitCode`. */
 export function registerPolicyCommands(program: Command, io: Io = processIo): void {
   const finish = (code: ExitCode) => {
     process.exitCode = code;
@@ -170,29 +106,6 @@ export function registerPolicyCommands(program: Command, io: Io = processIo): vo
     .option(...json)
     .addHelpText('after', '\nExample:\n  sallyport build ./policy -o dist/policy.tar.gz')
     .action(async (dir: string, options: BuildOptions) => finish(await buildCommand(dir, options, io)));
-
-  const policy = program
-    .command('policy')
-    .description('the policy of a gateway on this machine: what is in force, and back to what was');
-  const config = [
-    '-c, --config <file>',
-    'the configuration of the gateway (default: $SALLYPORT_CONFIG or ./sallyport.yaml)',
-  ] as const;
-  const state = ['--state <directory>', "the gateway's state directory, instead of a configuration"] as const;
-  policy
-    .command('status')
-    .description('which revision is in force, and what became of the last change; exit code 1 where that was refused')
-    .option(...config)
-    .option(...state)
-    .option(...json)
-    .action(async (options: PolicyOptions) => finish(await policyStatusCommand(options, io)));
-  policy
-    .command('rollback')
-    .description('put the revision before into force, until something newer is committed')
-    .option(...config)
-    .option(...state)
-    .option(...json)
-    .action(async (options: PolicyOptions) => finish(await policyRollbackCommand(options, io)));
 }
 
 type Work = (compiler: Compiler, source: ReturnType<typeof openSource>) => Promise<ExitCode>;
@@ -220,26 +133,6 @@ function judged(options: CommonOptions, io: Io, work: Work): (dir: string) => Pr
 function exitCodeOf(problems: readonly Problem[]): ExitCode {
   if (problems.some(({ code }) => code === 'unreadable' || code === 'empty')) return exit.usage;
   return problems.some(({ code }) => code.startsWith('opa_') || code === 'library_missing') ? exit.failed : exit.no;
-}
-
-/**
- * Under `npm run` the current folder is the package's own, and INIT_CWD the one that the person stands in. Elsewhere the
- * variable may be left over from an outer script and means nothing.
- */
-function resolveHere(given: string, env: NodeJS.ProcessEnv, mustExist: boolean): string {
-  const stood = env['INIT_CWD'];
-  const here = path.resolve(given);
-  if (stood === undefined || env['npm_lifecycle_event'] !== 'sallyport') return here;
-  const there = path.resolve(stood, given);
-  return !mustExist || existsSync(there) ? there : here;
-}
-
-async function policyFolderOf(options: PolicyOptions, io: Io): Promise<string> {
-  if (options.state !== undefined) return policyFolder(resolveHere(options.state, io.env, true));
-  const [{ loadConfig }, { protocols }] = await Promise.all([import('../config/index.js'), import('../registry.js')]);
-  const around = { ...io, fallbackFolder: io.env['INIT_CWD'] ?? process.cwd() };
-  const config = await loadConfig(configFile(options.config, around), { env: io.env, protocols });
-  return policyFolder(config.state.directory);
 }
 
 async function writeLayer({ layer }: Build, output: string): Promise<void> {
@@ -288,70 +181,4 @@ function describeBuild(built: Build): string {
 function describeTests({ passed, failed, skipped }: TestReport): string {
   if (passed + failed + skipped === 0) return 'no tests';
   return `${count(passed, 'test')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
-}
-
-function describeStatus(status: PolicyStatus, running: boolean, io: Io): string {
-  const { bold, dim } = pc.createColors(io.stdout.isTTY === true);
-  const { revision, since, commit, last, pinned, history } = status;
-  const line = (name: string, text: string) => `${bold(name.padEnd(10))} ${text}`;
-  const lines = [
-    line(
-      'in force',
-      revision === undefined
-        ? 'nothing'
-        : `${revision}${since === undefined ? '' : `, since ${since}`}${status.restored ? ' (the last good one on disk)' : ''}`,
-    ),
-    ...(commit === undefined ? [] : [line('commit', `${commit.subject} ${dim(`— ${commit.author}, ${commit.time}`)}`)]),
-    line('source', status.source),
-    line('gateway', running ? `running, process ${status.pid}` : `not running (it was process ${status.pid})`),
-    ...(pinned === undefined
-      ? []
-      : [line('pinned', `rolled back at ${pinned.at}; it stays until the source is past ${pinned.blocked}`)]),
-  ];
-  if (last !== undefined) {
-    const took =
-      last.commit_to_force_ms === undefined
-        ? `${last.duration_ms} ms`
-        : `in force ${last.commit_to_force_ms} ms after the commit`;
-    lines.push(
-      line(
-        'last',
-        `${mark(io, last.ok)} ${last.ok ? 'accepted' : 'refused'} ${last.revision ?? ''} at ${last.at}, ${took}`,
-      ),
-    );
-    if (last.error !== undefined) lines.push(...last.error.split('\n').map((text) => `${' '.repeat(11)}${text}`));
-  }
-  lines.push(
-    ...history
-      .slice(0, 5)
-      .map((entry, index) =>
-        line(
-          index === 0 ? 'history' : '',
-          dim(
-            `${entry.at}  ${entry.revision}  ${entry.how.replace('_', ' ')}  ${entry.commit?.subject ?? ''}`.trimEnd(),
-          ),
-        ),
-      ),
-  );
-  return lines.join('\n');
-}
-
-function tell(io: Io, options: CommonOptions, answer: object, words: () => string): void {
-  io.stdout.write(options.json === true ? `${JSON.stringify(answer)}\n` : `${words()}\n`);
-}
-
-function mark(io: Io, ok: boolean): string {
-  const { green, red } = pc.createColors(io.stdout.isTTY === true);
-  return ok ? green('ok') : red('no');
-}
-
-const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

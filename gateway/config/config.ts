@@ -128,7 +128,8 @@ export interface Claims {
   readonly attributes: readonly string[];
 }
 
-export type PolicyConfig =
+/** Where policy comes from. */
+export type PolicySource =
   | { readonly directory: string }
   | {
       readonly git: {
@@ -139,6 +140,19 @@ export type PolicyConfig =
         readonly path: string;
       };
     };
+
+export type PolicyConfig = PolicySource & {
+  /** What is judged beside the revision in force. */
+  readonly shadow?: PolicySource & { readonly canary?: CanaryConfig };
+};
+
+/** For whom what is tried is enforced: whoever fits all that is given; at least one thing is. */
+export interface CanaryConfig {
+  readonly principals?: readonly string[];
+  readonly targets?: readonly string[];
+  /** 0 to 100. */
+  readonly percent?: number;
+}
 
 /**
  * disk: every record is on disk before what it records goes on. memory: none has to be. by_action: those of operations

@@ -1,4 +1,4 @@
-import { access, constants, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { ErrorObject } from 'ajv';
 import { ConfigError } from '../errors.js';
@@ -9,8 +9,9 @@ import { ConfigDocument, printPath, type KeyPath, type Problem } from './documen
 import { readConsole } from './console.js';
 import { readIdentity } from './identity.js';
 import { readListeners } from './listeners.js';
+import { readPolicy } from './policy.js';
 import { guard, printable, secretKey } from './printable.js';
-import { absolute, pathKey, resolveFiles, substitute, whyUnreadable, type Substituted } from './references.js';
+import { pathKey, resolveFiles, substitute, whyUnreadable, type Substituted } from './references.js';
 import { configSchema, maskKey_chars_min, type ConfigFile } from './schema.js';
 import { readApprovals, readState } from './state.js';
 import { readTargets } from './targets.js';
@@ -160,36 +161,6 @@ function later(error: ErrorObject, value: unknown, document: ConfigDocument): Pr
       );
     default:
       return undefined;
-  }
-}
-
-async function readPolicy(
-  input: ConfigFile['policy'],
-  { directory, document, problems }: Reading,
-): Promise<Config['policy']> {
-  const refuse = (path: KeyPath, message: string) => problems.push(document.problem(path, message));
-  if ('directory' in input) {
-    const folder = absolute(directory, input.directory);
-    const wrong = await whyNoFolder(folder);
-    if (wrong !== undefined) refuse(['policy', 'directory'], `the folder ${folder} ${wrong}`);
-    return { directory: folder };
-  }
-  const { url, branch = 'main', path = '.' } = input.git;
-  // "host:path" and "scheme://…" are git's own forms for what is elsewhere; all else is a path.
-  const elsewhere = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/|^[^/\s]+:/u.test(url);
-  const location = elsewhere ? url : absolute(directory, url);
-  const wrong = elsewhere ? undefined : await whyNoFolder(location);
-  if (wrong !== undefined) refuse(['policy', 'git', 'url'], `the repository ${location} ${wrong}`);
-  return { git: { url: location, branch, path } };
-}
-
-async function whyNoFolder(path: string): Promise<string | undefined> {
-  try {
-    if (!(await stat(path)).isDirectory()) return 'is no folder';
-    await access(path, constants.R_OK | constants.X_OK);
-    return undefined;
-  } catch (error) {
-    return whyUnreadable(error);
   }
 }
 

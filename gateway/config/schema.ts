@@ -3,6 +3,7 @@ import type { Protocol } from '../protocol.js';
 import { AuditSchema } from './audit-schema.js';
 import { IdentitySchema, type IdentityInput } from './identity-schema.js';
 import { plannedListeners, plannedProtocols } from './planned.js';
+import { type PolicyInput, PolicySchema } from './policy-schema.js';
 import { FileReferenceSchema } from './references-schema.js';
 import { closed, duration, text } from './schema-parts.js';
 import { StatePostgresSchema } from './state-schema.js';
@@ -55,39 +56,6 @@ const PlannedListenerSchema = Type.Union([
     },
     { title: '{address: HOST:PORT, …}' },
   ),
-]);
-
-const GitSchema = Type.Object(
-  {
-    url: Type.String({
-      minLength: 1,
-      pattern: '^[^-\\s][^\\s]*$',
-      description: 'A path (relative to the configuration file) or a URL that git understands.',
-      'x-problem': 'is no repository; write a path or a URL, without spaces and not starting with "-"',
-    }),
-    branch: Type.Optional(
-      Type.String({
-        pattern: '^[A-Za-z0-9_][A-Za-z0-9._/-]*$',
-        default: 'main',
-        'x-problem': 'is no branch name',
-      }),
-    ),
-    path: Type.Optional(
-      Type.String({
-        minLength: 1,
-        pattern: '^(?!/)(?!-)(?!(?:.*/)?\\.\\.(?:/|$)).+$',
-        default: '.',
-        description: 'Where policy stands inside the repository.',
-        'x-problem': 'must be a path inside the repository, without ".."',
-      }),
-    ),
-  },
-  closed,
-);
-
-const PolicySchema = Type.Union([
-  Type.Object({ directory: text('A folder with Rego and data.') }, { ...closed, title: '{directory: PATH}' }),
-  Type.Object({ git: GitSchema }, { ...closed, title: '{git: {url: …, branch: main, path: .}}' }),
 ]);
 
 const TargetSchema = Type.Object(
@@ -226,7 +194,7 @@ const ConsoleSchema = Type.Object(
 export interface ConfigFile {
   readonly listen?: Readonly<Record<string, ListenerInput>>;
   readonly identity: IdentityInput;
-  readonly policy: Type.Static<typeof PolicySchema>;
+  readonly policy: PolicyInput;
   readonly targets?: readonly Type.Static<typeof TargetSchema>[];
   readonly state?: Type.Static<typeof StateSchema>;
   readonly approvals?: Type.Static<typeof ApprovalsSchema>;

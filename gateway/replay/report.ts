@@ -34,11 +34,14 @@ const printed_max = 50;
 
 export function asText(report: Report): string {
   const { tally } = report;
-  const lines = tally.groups.slice(0, printed_max).map((group) => {
-    const mark = loosening.has(group.kind) ? '!' : ' ';
-    return `${mark} ${String(group.count).padStart(7)}  ${words[group.kind].padEnd(30)} ${where(group)}`;
-  });
+  const lines = tally.groups.slice(0, printed_max).map(difference);
   return [...head(report), ...lines, ...more(tally), ...foot(report), ''].join('\n');
+}
+
+/** One line; a mark in front says that it loosens. */
+export function difference(group: Group): string {
+  const mark = loosening.has(group.kind) ? '!' : ' ';
+  return `${mark} ${String(group.count).padStart(7)}  ${words[group.kind].padEnd(30)} ${where(group)}`;
 }
 
 const where = ({ rule, on, principal, target, example }: Group): string =>

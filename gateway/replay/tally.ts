@@ -22,14 +22,19 @@ export interface Tally {
   readonly beyond: Readonly<Partial<Record<ChangeKind, number>>>;
 }
 
-const groups_max = 10_000;
+const groups_default_max = 10_000;
 
 export const emptyTally: Tally = { operations: 0, changed: 0, erased: 0, unlike_recorded: 0, groups: [], beyond: {} };
 
 export class Tallier {
+  readonly #groups_max: number;
   readonly #groups = new Map<string, { -readonly [K in keyof Group]: Group[K] }>();
   readonly #beyond = new Map<ChangeKind, number>();
   readonly #counts = { operations: 0, changed: 0, erased: 0, unlike_recorded: 0 };
+
+  constructor(groups_max = groups_default_max) {
+    this.#groups_max = groups_max;
+  }
 
   count(what: keyof Omit<Tally, 'groups' | 'beyond'>, by = 1): void {
     this.#counts[what] += by;
@@ -39,7 +44,7 @@ export class Tallier {
     const key = JSON.stringify([group.kind, group.rule, group.on, group.principal, group.target]);
     const known = this.#groups.get(key);
     if (known !== undefined) known.count += group.count;
-    else if (this.#groups.size < groups_max) this.#groups.set(key, { ...group });
+    else if (this.#groups.size < this.#groups_max) this.#groups.set(key, { ...group });
     else this.#beyond.set(group.kind, (this.#beyond.get(group.kind) ?? 0) + group.count);
   }
 

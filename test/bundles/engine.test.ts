@@ -56,7 +56,7 @@ test('a commit changes what the engine decides, and the code leads to the rule',
     await keeper.refresh();
     expect(engine.decide(input('app.keys'))).toMatchObject({ outcome: 'deny', revision: `git:${hash}` });
     expect(engine.decide(input('app.secrets'))).toMatchObject({ outcome: 'allow' });
-    await keeper.rollback();
+    await keeper.order({ action: 'rollback' });
     expect(engine.decide(input('app.keys')).outcome).toBe('allow');
   } finally {
     await keeper.close();

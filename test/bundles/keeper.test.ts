@@ -9,7 +9,7 @@ import {
   type PolicyEvent,
   type PolicyKeeper,
   readStatus,
-  requestRollback,
+  requestOrder,
 } from '../../bundles/index.js';
 import { cleanUp, commit, compiler, type Files, git, goodPolicy, repository, scratch } from './support.js';
 
@@ -234,7 +234,7 @@ describe('a rollback', () => {
     await commit(folder, another, 'mistake');
     const second = head(folder);
     await before.keeper.refresh();
-    expect(await requestRollback(directory)).toMatchObject({ ok: true, revision: first });
+    expect(await requestOrder(directory, { action: 'rollback' })).toMatchObject({ ok: true, revision: first });
     expect(before.engine.activated).toEqual([first, second, first]);
     expect(before.engine.current?.data).toEqual({ secret_tables: ['app.secrets'] });
     expect(await before.keeper.refresh()).toMatchObject({
@@ -257,7 +257,7 @@ describe('a rollback', () => {
   test('with nothing before is answered no', async () => {
     const folder = await repository(goodPolicy);
     const { keeper, engine } = await keep(folder, await stateFolder());
-    expect(await keeper.rollback()).toMatchObject({
+    expect(await keeper.order({ action: 'rollback' })).toMatchObject({
       ok: false,
       error: expect.stringMatching(/no earlier revision/) as unknown,
     });
@@ -266,7 +266,9 @@ describe('a rollback', () => {
 
   test('that no gateway answers fails, and leaves no request behind', async () => {
     const directory = await stateFolder();
-    await expect(requestRollback(directory, 100)).rejects.toThrow(/no gateway .* answered within 0\.1 s/);
+    await expect(requestOrder(directory, { action: 'rollback' }, 100)).rejects.toThrow(
+      /no gateway .* answered within 0\.1 s/,
+    );
     expect(await readdir(directory)).toEqual([]);
   });
 
@@ -278,8 +280,70 @@ describe('a rollback', () => {
     await commit(folder, another, 'next');
     await keeper.refresh();
     await rm(path.join(directory, 'revisions', first.replace(':', '-')), { recursive: true });
-    expect(await keeper.rollback()).toMatchObject({ ok: false });
+    expect(await keeper.order({ action: 'rollback' })).toMatchObject({ ok: false });
     expect(keeper.status()).toMatchObject({ revision: head(folder) });
     expect(keeper.status().pinned).toBeUndefined();
   });
+});
+
+describe('an order', () => {
+  test('to promote puts into force what is tried, and the source decides again with something newer', async () => {
+    const folder = await repository(goodPolicy);
+    const directory = await stateFolder();
+    const first = head(folder);
+    git(folder, 'checkout', '-q', '-b', 'next');
+    await commit(folder, another, 'tried');
+    const tried = head(folder);
+    const candidates = path.join(directory, 'shadow');
+    const source = openSource({ git: { url: folder, branch: 'next' } });
+    const shadow = await keep(folder, candidates, { source, optional: true });
+    expect(shadow.engine.activated).toEqual([tried]);
+
+    const { keeper, engine } = await keep(folder, directory, { candidates });
+    expect(await keeper.order({ action: 'promote' })).toMatchObject({ ok: true, revision: tried });
+    expect(engine.activated).toEqual([first, tried]);
+    expect(await keeper.refresh()).toMatchObject({ revision: tried, pinned: { how: 'promoted', blocked: first } });
+    expect(await keeper.order({ action: 'promote' })).toMatchObject({ ok: false, error: expect.stringMatching(/in force already/) as unknown }); // prettier-ignore
+
+    git(folder, 'checkout', '-q', 'main');
+    git(folder, 'merge', '-q', '--ff-only', 'next');
+    const merged = await keeper.refresh();
+    expect(merged).toMatchObject({ revision: tried });
+    expect(merged.pinned).toBeUndefined();
+  });
+
+  test('to promote is answered no where nothing is tried', async () => {
+    const { keeper } = await keep(await repository(goodPolicy), await stateFolder());
+    expect(await keeper.order({ action: 'promote' })).toMatchObject({ ok: false, error: expect.stringMatching(/policy\.shadow/) as unknown }); // prettier-ignore
+  });
+
+  test('to pin holds whatever is committed, over restarts, until it is taken back', async () => {
+    const folder = await repository(goodPolicy);
+    const directory = await stateFolder();
+    const first = head(folder);
+    const before = await keep(folder, directory);
+    await commit(folder, another, 'second');
+    await before.keeper.refresh();
+    expect(await before.keeper.order({ action: 'pin', revision: 'none' })).toMatchObject({ ok: false });
+    const named = first.slice('git:'.length, 12);
+    expect(await before.keeper.order({ action: 'pin', revision: named })).toMatchObject({ ok: true, revision: first });
+    await commit(folder, { 'data.yaml': 'secret_tables: [third]\n' }, 'third');
+    expect(await before.keeper.refresh()).toMatchObject({ revision: first, pinned: { how: 'pinned' } });
+    await before.keeper.close();
+
+    const after = await keep(folder, directory);
+    expect(after.engine.activated).toEqual([first]);
+    expect(await requestOrder(directory, { action: 'unpin' })).toMatchObject({ ok: true });
+    await after.event(activated(head(folder)));
+    expect(after.keeper.status().pinned).toBeUndefined();
+  });
+});
+
+test('what is tried may have nothing at the start, and comes with the first commit', async () => {
+  const folder = await repository(broken);
+  const { keeper, event } = await keep(folder, await stateFolder(), { optional: true });
+  expect(keeper.status()).toMatchObject({ last: { ok: false } });
+  expect(keeper.status().revision).toBeUndefined();
+  await commit(folder, { ...goodPolicy, ...another }, 'good');
+  await event(activated(head(folder)));
 });

@@ -1,11 +1,23 @@
 import { get } from './api.js';
+import { shadow } from './shadow.js';
 import { badge, h, table, terms, visible } from './dom.js';
 import { count, when } from './format.js';
 import { place } from './timeline.js';
 
 /** What is in force, how it came there, and its rules. `code` is the rule that somebody came for. */
 export async function policy(code) {
-  const { revision, since, commit, restored, pinned, last, history = [], source, rules = [] } = await get('/policy');
+  const {
+    revision,
+    since,
+    commit,
+    restored,
+    pinned,
+    last,
+    history = [],
+    source,
+    rules = [],
+    tried,
+  } = await get('/policy');
   return {
     title: 'Policy',
     focus: code === undefined ? undefined : `rule-${code}`,
@@ -44,6 +56,7 @@ export async function policy(code) {
           last?.commit_to_force_ms === undefined ? undefined : `${count(last.commit_to_force_ms)} ms`,
         ],
       ]),
+      tried && (await shadow()),
       h('h2', null, `Rules (${rules.length})`),
       table(
         'Rules in force',
