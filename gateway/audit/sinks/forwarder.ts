@@ -166,8 +166,9 @@ export class Forwarder {
         if (told === this.#told) this.#behind = { records: 0, bytes: 0 };
         this.#look();
         await this.#keep();
-        if (this.#closing) return;
-        await this.#bell.wait(this.#timing.look_ms);
+        // What was written while it was looked for goes out as well before it ends.
+        if (this.#closing && told === this.#told) return;
+        if (!this.#closing) await this.#bell.wait(this.#timing.look_ms);
         if (!this.#closing) await pause(this.#timing.linger_ms);
       } catch (error) {
         // The files cannot be read, or the place cannot be kept.
