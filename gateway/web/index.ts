@@ -1,6 +1,7 @@
 export { admit, ClientGone, NotAdmitted, type Admitted } from './admission.js';
 export { bodyOf, readBody, type Body } from './body.js';
-export { denialOf, fail, goneProblem, sendProblem, type Problem } from './answer.js';
+export { denialOf, fail, goneProblem, guarding, sendProblem, type Problem } from './answer.js';
+export { Exchange, mountOf, type ExchangeParts, type Forwarded } from './exchange.js';
 export { readFields, type Fields } from './fields.js';
 export { readPairs, type Pair, type Pairs } from './pairs.js';
 export { pass, answerFields, type Passed } from './passing.js';
@@ -10,4 +11,4 @@ export { RequestRefusal } from './refusal.js';
 export { sha256 } from './hashing.js';
 export { ConnectionSessions, type WebSession } from './sessions.js';
 export { takeToken, type Presented } from './token.js';
-export { ask, UpstreamAgents, type Asked, type Origin } from './upstream.js';
+export { ask, UpstreamAgents, type Asked, type Origin, type Streamed } from './upstream.js';

@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { UpstreamError } from '../errors.js';
+import { pipeline, type Readable } from 'node:stream';
+import { GatewayError, UpstreamError } from '../errors.js';
 
 /** Where a target's requests go: read from its URL. */
 export interface Origin {
@@ -21,10 +22,17 @@ export interface Asked {
   /** With the query. */
   readonly path: string;
   readonly fields: Readonly<Record<string, string | readonly string[]>>;
-  readonly body: Buffer;
-  /** For the head of the answer to come. */
+  readonly body: Buffer | Streamed;
+  /** For the head of the answer to come, once the request is sent. */
   readonly timeout_ms: number;
   readonly signal: AbortSignal;
+}
+
+/** A body that is not held: it is sent as it comes, and an error of it ends the request before its end. */
+export interface Streamed {
+  readonly stream: Readable;
+  /** Undefined: in chunks. */
+  readonly bytes: number | undefined;
 }
 
 const sockets_max = 256;
@@ -87,7 +95,7 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
     path,
     headers: {
       ...fields,
-      ...(body.length > 0 || needsLength(method) ? { 'content-length': String(body.length) } : {}),
+      ...framing(method, body),
     },
     setDefaultHeaders: false,
     maxHeaderSize: header_bytes_max,
@@ -99,11 +107,20 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
   const send = origin.protocol === 'http:' ? httpRequest : httpsRequest;
   return new Promise((resolve, reject) => {
     const request = send(options);
-    const timer = setTimeout(() => {
-      reject(new UpstreamError('the target did not answer in time'));
-      request.destroy();
-    }, timeout_ms);
+    let timer: NodeJS.Timeout | undefined;
+    let answered = false;
+    const startTimer = (): void => {
+      if (answered) return;
+      timer = setTimeout(() => {
+        reject(new UpstreamError('the target did not answer in time'));
+        request.destroy();
+      }, timeout_ms);
+    };
+    // What is not held takes as long as its client does.
+    if (!('stream' in body)) startTimer();
+    else request.once('finish', startTimer);
     request.once('response', (response) => {
+      answered = true;
       clearTimeout(timer);
       resolve(response);
     });
@@ -113,6 +130,7 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
       reject(new UpstreamError('the target answered in another protocol'));
     });
     request.on('error', (error: NodeJS.ErrnoException) => {
+      answered = true;
       clearTimeout(timer);
       const Kind =
         request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE') ? Stale : UpstreamError;
@@ -120,8 +138,20 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
         new Kind(`the target could not be asked (${error.code ?? 'error'})`, { cause: error, detail: error.message }),
       );
     });
-    request.end(body);
+    if (!('stream' in body)) return void request.end(body);
+    // What the body was found wrong for comes first: the request ends over it.
+    body.stream.once('error', (error) => {
+      if (error instanceof GatewayError) reject(error);
+    });
+    pipeline(body.stream, request, () => undefined);
   });
+}
+
+function framing(method: string, body: Asked['body']): { 'content-length'?: string; 'transfer-encoding'?: string } {
+  if ('stream' in body) {
+    return body.bytes === undefined ? { 'transfer-encoding': 'chunked' } : { 'content-length': String(body.bytes) };
+  }
+  return body.length > 0 || needsLength(method) ? { 'content-length': String(body.length) } : {};
 }
 
 const needsLength = (method: string) => method === 'POST' || method === 'PUT' || method === 'PATCH';

@@ -1,0 +1,13 @@
+import type { Protocol } from '../../protocol.js';
+import { RegistryUpstreamSchema } from './config.js';
+import { registryGate } from './listener.js';
+import { RegistryOperationSchema } from './schema.js';
+
+export type { RegistryUpstream } from './config.js';
+
+export const registry: Protocol = {
+  name: 'registry',
+  upstreamSchema: RegistryUpstreamSchema,
+  operationSchema: RegistryOperationSchema,
+  mount: (services) => registryGate(services),
+};

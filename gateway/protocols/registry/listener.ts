@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto';
+import type { Mount, Services } from '../../protocol.js';
+import {
+  Exchange,
+  mountOf,
+  promptOf,
+  readFields,
+  RequestRefusal,
+  sendProblem,
+  takeToken,
+  type ExchangeParts,
+  type Problem,
+} from '../../web/index.js';
+import { ownFields } from './answer.js';
+import { addressed, readRequest, type Addressed } from './codec.js';
+import type { RegistryUpstream } from './config.js';
+import { challenged, errorsOf, limited, obligations } from './enforce.js';
+import { Handling } from './handling.js';
+import { RegistryTarget } from './upstream.js';
+import { UploadSeal } from './uploads.js';
+
+/** `docker push GATEWAY/TARGET/REPOSITORY:TAG`: the API of registries at `/v2/TARGET/…`, of which each request is one operation. */
+
+interface Parts extends ExchangeParts {
+  readonly targetOf: (name: string, upstream: RegistryUpstream) => RegistryTarget;
+  readonly sealOf: (name: string) => UploadSeal;
+}
+
+export function registryGate(services: Services): Mount {
+  const targets = new Map<string, RegistryTarget>();
+  const seals = new Map<string, UploadSeal>();
+  const targetOf = (name: string, upstream: RegistryUpstream) => {
+    let target = targets.get(name);
+    if (target === undefined) targets.set(name, (target = new RegistryTarget(upstream)));
+    return target;
+  };
+  const sealOf = (name: string) => {
+    let seal = seals.get(name);
+    if (seal === undefined) seals.set(name, (seal = new UploadSeal(secretOf(services, name))));
+    return seal;
+  };
+  return mountOf(
+    '/v2/',
+    services,
+    (request, response, parts) => new RegistryExchange(request, response, { ...parts, targetOf, sealOf }),
+    () => {
+      for (const target of targets.values()) target.close();
+    },
+  );
+}
+
+/** From what replicas have in common, so that an upload that began at one goes on at another. */
+function secretOf(services: Services, target: string): Buffer {
+  const key = services.maskKey?.(target);
+  return key === undefined ? randomBytes(32) : Buffer.from(key, 'hex');
+}
+
+/** One request and its answer. */
+class RegistryExchange extends Exchange {
+  protected readonly protocol = 'registry';
+  protected readonly supports = obligations;
+  readonly #parts: Parts;
+
+  constructor(request: Exchange['request'], response: Exchange['response'], parts: Parts) {
+    super(request, response, parts);
+    this.#parts = parts;
+  }
+
+  protected override refuse(problem: Problem): void {
+    sendProblem(this.response, challenged(problem), { type: 'application/json', text: errorsOf(problem) });
+  }
+
+  protected async serve(): Promise<void> {
+    const { request } = this;
+    // Who asks comes first: nobody learns what is refused, or which targets there are, without a token.
+    const { all } = readFields(request.rawHeaders, true);
+    const { token } = takeToken(all);
+    const identity = await this.services.identify(token, this.client);
+    const asked = addressed(request.url ?? '');
+    if (asked === 'ping') return this.#greet();
+    if (asked === 'catalog') {
+      throw new RequestRefusal(404, 'unsupported', 'there is no catalog of repositories here: ask for them by name');
+    }
+    const { target: name } = asked;
+    this.target = name;
+    const target = this.find(name);
+    refuseLeak(asked, all, token);
+    const read = readRequest(request.method ?? '', asked, request.rawHeaders);
+    const held = this.session(identity, target, token, all.get('user-agent'));
+    const upstream = target.upstream as RegistryUpstream;
+    await this.during(held, () =>
+      new Handling({
+        request: read,
+        incoming: request,
+        response: this.response,
+        session: held.session,
+        target: this.#parts.targetOf(name, upstream),
+        host: upstream.name,
+        seal: this.#parts.sealOf(name),
+        prompt: promptOf(all),
+        signal: this.signal,
+        forward: (admitted, run) => this.forward(admitted, (amount) => limited('seconds', amount), run),
+        refuse: (problem) => this.refuse(problem),
+      }).run(),
+    );
+  }
+
+  /** Says that this API is spoken here, to whoever is signed in; nothing goes to any registry. */
+  #greet(): void {
+    const { method } = this.request;
+    if (method !== 'GET' && method !== 'HEAD')
+      throw new RequestRefusal(405, 'unsupported', 'only GET may be asked here');
+    const body = '{}';
+    this.response.writeHead(200, {
+      ...ownFields,
+      'content-type': 'application/json',
+      'content-length': String(body.length),
+    });
+    this.response.end(method === 'HEAD' ? undefined : body);
+  }
+}
+
+/** The token is for the gateway alone, wherever else in the request somebody put it. */
+function refuseLeak({ query, repository }: Addressed, all: ReadonlyMap<string, string>, token: string): void {
+  const elsewhere = [...all].filter(([name]) => !name.endsWith('authorization') && name !== 'x-sallyport-token');
+  if ([query, repository, ...elsewhere.map(([, value]) => value)].some((text) => text.includes(token))) {
+    throw new RequestRefusal(
+      400,
+      'token_in_request',
+      'your token stands in the request itself: it is for the gateway alone',
+    );
+  }
+}

@@ -1,0 +1,186 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ProtocolError } from '../errors.js';
+import type { Client, Identity, Mount, Obligation, Services, SessionEnd, Target } from '../protocol.js';
+import { ClientGone, type Admitted } from './admission.js';
+import { fail, goneProblem, sendProblem, type Problem } from './answer.js';
+import type { Passed } from './passing.js';
+import { RequestRefusal } from './refusal.js';
+import { ConnectionSessions, type WebSession } from './sessions.js';
+
+/** One request to a mount and its answer, as it is for every protocol: who asks, of which target, in which session, and how it ended. */
+
+export interface ExchangeParts {
+  readonly services: Services;
+  readonly sessions: ConnectionSessions;
+}
+
+/** What became of a request that was let through: how its answer was passed, and the upstream's status. */
+export interface Forwarded extends Passed {
+  readonly code: string;
+}
+
+/** Clients wait for people without a byte in either direction: the kernel finds out who is gone. */
+const keep_alive_ms = 30_000;
+
+export abstract class Exchange {
+  protected readonly request: IncomingMessage;
+  protected readonly response: ServerResponse;
+  protected readonly services: Services;
+  readonly #sessions: ConnectionSessions;
+  readonly #gone = new AbortController();
+  #ended: SessionEnd | undefined;
+  /** The name of the target, once it is known. */
+  protected target = '';
+
+  constructor(request: IncomingMessage, response: ServerResponse, { services, sessions }: ExchangeParts) {
+    this.request = request;
+    this.response = response;
+    this.services = services;
+    this.#sessions = sessions;
+    request.socket.setKeepAlive(true, keep_alive_ms);
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    response.once('close', () => this.#gone.abort());
+  }
+
+  /** Whose targets are asked for, and what its enforcement can do. */
+  protected abstract readonly protocol: string;
+  protected abstract readonly supports: ReadonlySet<Obligation>;
+
+  /** Judges the request and answers it; what it throws is answered as a refusal. */
+  protected abstract serve(): Promise<void>;
+
+  /** A refusal, in the words of the protocol. */
+  protected refuse(problem: Problem): void {
+    sendProblem(this.response, problem);
+  }
+
+  /** Aborted where there is nobody any more to be answered, or the time is over that policy gives. */
+  protected get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  stop(): void {
+    this.response.destroy();
+  }
+
+  /** Never throws. */
+  async run(): Promise<void> {
+    const { log } = this.services;
+    try {
+      await this.serve();
+    } catch (error) {
+      if (this.#ended !== undefined) return this.refuse(goneProblem(this.#ended));
+      if (error instanceof ClientGone || this.response.destroyed) return;
+      const problem = fail(error, this.target);
+      if (problem.status >= 500) log.error({ err: error, target: this.target }, 'a request failed');
+      else if (error instanceof ProtocolError) {
+        log.info({ reason: problem.code, target: this.target, client: this.client.address }, 'request refused');
+      }
+      this.refuse(problem);
+    }
+  }
+
+  protected get client(): Client {
+    const { remoteAddress = '', remotePort = 0 } = this.request.socket;
+    return { address: remoteAddress.replace(/^::ffff:/, ''), port: remotePort, confidential: true };
+  }
+
+  /** Throws RequestRefusal where there is no such target, or it cannot be used. */
+  protected find(name: string): Target {
+    const target = this.services.target(this.protocol, name);
+    if (target === undefined) {
+      throw new RequestRefusal(404, 'unknown_target', `there is no ${this.protocol} target "${name}"`);
+    }
+    if (target.unavailable !== undefined) {
+      throw new RequestRefusal(503, 'target_unavailable', `target "${name}" is not available: ${target.unavailable}`);
+    }
+    return target;
+  }
+
+  protected session(identity: Identity, target: Target, token: string, application: string | undefined): WebSession {
+    return this.#sessions.of(this.request.socket, token, target.input.name, () =>
+      this.services.openSession({
+        identity,
+        target,
+        client: this.client,
+        ...(application === undefined ? {} : { application }),
+        ...(identity.prompt === undefined ? {} : { prompt: identity.prompt }),
+        supports: this.supports,
+      }),
+    );
+  }
+
+  /** Where the session ends meanwhile, so does the request. */
+  protected async during(held: WebSession, run: () => Promise<void>): Promise<void> {
+    const leave = held.enter((end) => {
+      this.#ended = end;
+      this.#gone.abort();
+      this.refuse(goneProblem(end));
+    });
+    try {
+      await run();
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Sends what was let through, within the time that policy gives, and records the outcome, however it ends.
+   *
+   * @param late Says that the time is over.
+   */
+  protected async forward(
+    { submission, decision }: Admitted,
+    late: (seconds: number) => Problem,
+    run: () => Promise<Forwarded>,
+  ): Promise<void> {
+    const { seconds } = decision.limits;
+    let over = false;
+    const stop = (): void => {
+      over = true;
+      this.refuse(late(seconds ?? 0));
+      this.#gone.abort();
+    };
+    const timer = seconds === undefined ? undefined : setTimeout(stop, seconds * 1_000);
+    try {
+      const { bytes, how, code } = await run();
+      submission.settle({ status: outcomes[how], bytes, code: over || how === 'limit' ? 'limit_exceeded' : code });
+    } catch (error) {
+      const cancelled = this.signal.aborted;
+      submission.settle({ status: cancelled ? 'cancelled' : 'error', ...(over ? { code: 'limit_exceeded' } : {}) });
+      if (cancelled) throw new ClientGone();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const outcomes = { whole: 'ok', gone: 'cancelled', cut: 'lost', limit: 'error' } as const satisfies Record<
+  Passed['how'],
+  string
+>;
+
+/** Everything below a path: each request is an exchange of its own. */
+export function mountOf(
+  prefix: string,
+  services: Services,
+  exchange: (request: IncomingMessage, response: ServerResponse, parts: ExchangeParts) => Exchange,
+  close: () => void,
+): Mount {
+  const parts = { services, sessions: new ConnectionSessions() };
+  const exchanges = new Set<Exchange>();
+  return {
+    prefix,
+    serve(request, response) {
+      const one = exchange(request, response, parts);
+      exchanges.add(one);
+      void one.run().finally(() => exchanges.delete(one));
+    },
+    close: async () => {
+      for (const one of exchanges) one.stop();
+      close();
+    },
+  };
+}

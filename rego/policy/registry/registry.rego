@@ -1,0 +1,74 @@
+# METADATA
+# title: What agents and people may do with images
+# description: |
+#   Two roles: `readonly` pulls, `publisher` pushes as well. What takes the place of an image that others use waits for a
+#   person, and so does a removal; what is fetched from elsewhere is not published.
+package policy.registry
+
+import data.sallyport.registry
+
+# METADATA
+# title: Readers and publishers pull
+# custom:
+#   code: registry_pull
+allow contains {"code": "registry_pull"} if {
+	some role in ["readonly", "publisher"]
+	role in input.principal.roles
+	registry.pulls_only
+}
+
+# METADATA
+# title: Publishers push and remove
+# custom:
+#   code: registry_push
+allow contains {"code": "registry_push"} if {
+	"publisher" in input.principal.roles
+	_changes
+}
+
+# METADATA
+# title: Images hold all that they are made of
+# description: A layer that clients fetch from another place is not looked at by anybody here.
+# custom:
+#   code: registry_foreign
+deny contains {
+	"code": "registry_foreign",
+	"message": "The image has layers that are kept elsewhere: push it with all of them",
+} if {
+	registry.publishes
+	count(registry.foreign) > 0
+}
+
+# METADATA
+# title: Tags that others follow wait for a person
+# custom:
+#   code: registry_release
+approval contains {
+	"code": "registry_release",
+	"groups": ["operators"],
+	"quorum": 1,
+	"expires": "15m",
+	"reason": concat("", ["It publishes ", input.operation.registry.repository, ":", registry.published_tag]),
+} if {
+	_followed(registry.published_tag)
+}
+
+# METADATA
+# title: Removals wait for a person
+# custom:
+#   code: registry_delete
+approval contains {
+	"code": "registry_delete",
+	"groups": ["operators"],
+	"quorum": 1,
+	"expires": "15m",
+	"reason": concat(" ", ["It removes from", input.operation.registry.repository]),
+} if {
+	registry.removes
+}
+
+_changes if registry.pushes
+
+_changes if registry.removes
+
+_followed(tag) if tag in {"latest", "stable", "release", "production"}
