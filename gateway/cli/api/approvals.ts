@@ -2,12 +2,13 @@ import type { GrantTerms } from '#engine';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Grant } from '../../approvals/index.js';
 import { duration } from '../../config/duration.js';
-import { exit, type ExitCode } from '../exit.js';
-import { printable, shortened } from '../printable.js';
+import type { ExitCode } from '../exit.js';
+import { printable } from '../printable.js';
 import type { Surroundings } from '../surroundings.js';
 import { withGateway, type GatewayFlags } from './address.js';
-import { ask, type Asking } from './ask.js';
+import { ask } from './ask.js';
 import { describeRequest, grantTable, requestTable, type ShownRequest } from './describe.js';
+import { watch, type WatchFlags } from './watch.js';
 
 const examples = `
 The token stands in SALLYPORT_TOKEN or in a file, never on the command line.
@@ -75,9 +76,9 @@ export function registerApprovals(program: Command, around: Surroundings, finish
     .argument('<grant>', 'the id of the grant')
     .action(async (id: string, flags: GatewayFlags) => finish(await revoke(id, flags, around)));
 
-  command('watch', 'what waits now, then whatever happens, until the token expires').action(
-    async (flags: GatewayFlags) => finish(await watch(flags, around)),
-  );
+  command('watch', 'what waits now, then whatever happens, until the token expires')
+    .option('--give-up <time>', 'how long a gateway that is away is waited for', milliseconds, 10 * 60_000)
+    .action(async (flags: WatchFlags) => finish(await watch(flags, around)));
 }
 
 function wholeNumber(text: string): number {
@@ -142,39 +143,3 @@ const revoke = (id: string, flags: GatewayFlags, around: Surroundings) =>
     const grant = await api.post<Grant>(`/v1/grants/${encodeURIComponent(id)}/revoke`, {});
     tell(grant, () => `Taken back: ${printable(grant.id)}. What was let through by it before stays done.\n`);
   });
-
-const watch = (flags: GatewayFlags, around: Surroundings) =>
-  ask(flags, around, async (asking) => {
-    // The stream is open before the list is read: nothing falls between the two.
-    let opened: () => void = () => undefined;
-    const open = new Promise<void>((resolve) => (opened = resolve));
-    const stream = asking.api.events(opened);
-    const first = stream.next();
-    await Promise.race([open, first]);
-    const { approvals } = await asking.api.get<{ approvals: ShownRequest[] }>('/v1/approvals?status=waiting');
-    for (const request of approvals) tellEvent(asking, 'waiting', request.id, request);
-    for (let event = await first; event.done !== true; event = await stream.next()) {
-      const { type, id } = event.value;
-      const about =
-        type === 'granted' || type === 'revoked' ? undefined : await asking.api.get<ShownRequest>(pathOf(id));
-      tellEvent(asking, type, id, about);
-    }
-    around.stderr.write('sallyport: the gateway has ended the stream: the token has expired, or it stops\n');
-    return exit.failed;
-  });
-
-function tellEvent({ tell, colours }: Asking, type: string, id: string, request: ShownRequest | undefined): void {
-  tell({ event: type, id, ...(request === undefined ? {} : { request }) }, () => {
-    const statement = (request?.operation?.postgres as { statement?: string } | undefined)?.statement ?? '';
-    const columns = [
-      new Date().toISOString(),
-      colours.bold(shortened(type, 9).padEnd(9)),
-      shortened(id, 40),
-      shortened(request?.status ?? '', 10),
-      shortened(request?.principal?.subject ?? '', 40),
-      shortened(request?.target.name ?? '', 40),
-      shortened(statement, 100),
-    ];
-    return `${columns.filter((column) => column !== '').join('  ')}\n`;
-  });
-}

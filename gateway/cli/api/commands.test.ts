@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { startTestApi, type TestApi } from '../../../test/support/api.js';
 import { waitingRequest } from '../../../test/support/approvers.js';
 import type { TokenOptions } from '../../../test/support/idp.js';
+import { startValve } from '../../../test/support/valve.js';
 import { runCommandLine } from '../index.js';
 
 const dba: TokenOptions = { subject: 'ada@example.com', kind: 'human', groups: ['dba'] };
@@ -209,7 +210,7 @@ describe('sallyport approvals', () => {
     const until = (words: string) => new Promise<void>((resolve) => (told = (all) => all.includes(words) && resolve()));
     own.approvers.add(waitingRequest());
     const first = until('"event":"waiting"');
-    const running = run(['approvals', 'watch', '--json'], await environment(dba, own), {
+    const running = run(['approvals', 'watch', '--json', '--give-up', '1s'], await environment(dba, own), {
       told: (all) => {
         seen[0] = all;
         told(all);
@@ -226,6 +227,50 @@ describe('sallyport approvals', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as { event: string; id: string });
     expect(events.map(({ event, id }) => `${event} ${id}`)).toEqual(['waiting h-1', 'requested h-2']);
+  });
+
+  test('watches on where the gateway was away, and tells what was asked and what ended meanwhile; with an old token it ends', async () => {
+    const valve = await startValve({ host: '127.0.0.1', port: api.port });
+    try {
+      let all = '';
+      let told: () => void = () => undefined;
+      const until = async (...words: string[]) => {
+        while (!words.every((each) => all.includes(each))) await new Promise<void>((resolve) => (told = resolve));
+      };
+      api.approvers.add(waitingRequest());
+      api.approvers.add(waitingRequest({ id: 'h-2' }));
+      const env = { ...(await environment(dba)), SALLYPORT_URL: `https://127.0.0.1:${String(valve.port)}` };
+      const tokenFile = join(api.folder, 'watch.token');
+      await writeFile(tokenFile, env.SALLYPORT_TOKEN);
+      const running = run(['approvals', 'watch', '--token-file', tokenFile], env, {
+        told: (text) => {
+          all = text;
+          told();
+        },
+      });
+      await until('waiting    h-1', 'waiting    h-2');
+      valve.set('shut');
+      api.approvers.requests.set('h-2', waitingRequest({ id: 'h-2', status: 'refused' }));
+      api.approvers.add(waitingRequest({ id: 'h-3' }));
+      valve.set('open');
+      await until('waiting    h-3', 'ended      h-2  refused');
+      expect(all.match(/ h-1 /gu)).toHaveLength(1);
+      // Whoever renews the file goes on with the new one; here it holds one that is over.
+      await writeFile(tokenFile, await api.idp.issueToken({ ...dba, issuedIn: -7_200, expiresIn: -3_600 }));
+      valve.set('shut');
+      valve.set('open');
+      const { code, stderr } = await running;
+      expect(code).toBe(3);
+      expect(stderr.split('\n')).toEqual([
+        'sallyport: the gateway has ended the stream: it stops, or cannot be reached; trying again',
+        'sallyport: the gateway is back',
+        'sallyport: the gateway has ended the stream: it stops, or cannot be reached; trying again',
+        'sallyport: the gateway has ended the stream: the token has expired, or was revoked',
+        '',
+      ]);
+    } finally {
+      await valve.close();
+    }
   });
 });
 

@@ -46,7 +46,7 @@ const byWords = `${elsewhere} select 'function', pg_catalog.concat(n.nspname, '.
     where c.relname ${any('$1')}
   union select 'foreign', pg_catalog.concat(n.nspname, '.', c.relname), 'v'
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace
-    where c.oid in (select oid from elsewhere) and c.relname ${any('$1')}`;
+    where exists (select from elsewhere e where e.oid ${eq} c.oid) and c.relname ${any('$1')}`;
 
 /** Why it must not be run ahead of its answer, for people; undefined where nothing is known against it. */
 export async function unsafe(template: Template, ask: Ask): Promise<string | undefined> {
