@@ -23,7 +23,16 @@ import type { Config, PolicySource } from './config/index.js';
 import { AuditError, ConfigError } from './errors.js';
 import { serveHttps } from './https.js';
 import { openHooks } from './hooks/index.js';
-import { createIdentity, openSigningKeys, openTickets, ownTokens, ticketChores } from './identity/index.js';
+import {
+  createIdentity,
+  openAssertions,
+  openSigningKeys,
+  openSpent,
+  openTickets,
+  ownTokens,
+  spentChores,
+  ticketChores,
+} from './identity/index.js';
 import { Kills, liveSessions, Revocations, Roster } from './live/index.js';
 import { killedBecause } from './live/sessions.js';
 import { Pipeline } from './pipeline.js';
@@ -126,7 +135,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const maskKey = await openMaskKey({ key: config.masks.key, directory: config.state.directory });
     // No target is called so.
     const withholding = new Withholding(maskKey('audit records'));
-    keepHouse({ database, replica, chores: [...approvalChores(config.approvals), ...usageChores, ...ticketChores] });
+    keepHouse({
+      database,
+      replica,
+      chores: [...approvalChores(config.approvals), ...usageChores, ...ticketChores, ...spentChores],
+    });
     const link = config.listen.has('https') ? requestLinks(config.console.url) : undefined;
     const approvals = openApprovals({
       ...{ database, replica, audit, log, now, link },
@@ -241,7 +254,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }
 
     const tickets = openTickets({ database, own, identify: (token) => identity.identify(token) });
-    const signing = signIns({ identity, tickets, revocations, audit, log });
+    const assertions = openAssertions({
+      ...{ providers: config.identity.saml, spent: openSpent(database), now },
+      recipients: [`${own.issuer}/v1/saml/acs`, `${own.issuer}/v1/token`],
+      tokenLifetimeMax_ms: config.identity.tokenLifetimeMax_ms,
+      clockSkew_ms: config.identity.clockSkew_ms,
+    });
+    const signing = signIns({ identity, tickets, assertions, revocations, audit, log });
     const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
     const services: Services = {
       log,
@@ -292,6 +311,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         policy,
         rollout,
         identify: (given, client) => signing.identify(given, client),
+        assert: (given, client) => signing.assert(given, client),
         own,
         tickets,
         listeners,

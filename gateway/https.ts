@@ -9,6 +9,7 @@ import {
   hookGate,
   listenHttps,
   ownCertificate,
+  samlGate,
   type ApiParts,
   type HttpGate,
 } from './api/index.js';
@@ -34,6 +35,8 @@ export interface HttpsParts {
   readonly policy: PolicyKeeper;
   readonly rollout?: Rollout | undefined;
   readonly identify: Services['identify'];
+  /** Whom a SAML assertion is about. */
+  readonly assert: Services['identify'];
   /** What the gateway issues itself. */
   readonly own: OwnTokens;
   readonly tickets: Tickets;
@@ -61,6 +64,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   }
   const apiParts: ApiParts = {
     identify: parts.identify,
+    assert: config.identity.saml.length === 0 ? undefined : parts.assert,
     roles: config.console,
     approvers: parts.approvers,
     sessions: parts.sessions,
@@ -87,6 +91,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
       healthGate(() => engine.current !== undefined),
       discoveryGate(parts.own, config.identity.login),
       exchangeGate(apiParts, parts.own),
+      ...(config.identity.saml.length === 0 ? [] : [samlGate(apiParts, parts.own)]),
       apiGate(apiParts),
       hookGate(parts.hooks, now),
       ...(page === undefined ? [] : [page.gate]),

@@ -1,13 +1,15 @@
 import type { Logger } from 'pino';
 import type { Audit } from './audit/record.js';
 import { AuditError, IdentityError, StateError } from './errors.js';
-import { looksLikeTicket, type Identities, type Tickets } from './identity/index.js';
+import { looksLikeTicket, type Assertions, type Identities, type Tickets } from './identity/index.js';
 import type { Revocations } from './live/index.js';
 import type { Client, Identity, Opening, Provable } from './protocol.js';
 
 /** How whoever comes is known, for all protocols alike. Whoever is refused stands in the audit, with the reason. */
 export interface SignIns {
   identify(given: string, client: Client): Promise<Identity>;
+  /** A SAML assertion, which is good once. */
+  assert(given: string, client: Client): Promise<Identity>;
   provable(name: string, client: Client): Promise<Provable | undefined>;
   /** Throws IdentityError where an identity is good for another target than the one that is opened. */
   admit(opening: Opening): void;
@@ -16,12 +18,13 @@ export interface SignIns {
 export interface SignInParts {
   readonly identity: Identities;
   readonly tickets: Tickets;
+  readonly assertions: Assertions;
   readonly revocations: Revocations;
   readonly audit: Audit;
   readonly log: Logger;
 }
 
-export function signIns({ identity, tickets, revocations, audit, log }: SignInParts): SignIns {
+export function signIns({ identity, tickets, assertions, revocations, audit, log }: SignInParts): SignIns {
   const recorded = (error: unknown, client: Client): unknown => {
     if (error instanceof IdentityError) record(audit, log, error, client);
     return error;
@@ -38,6 +41,7 @@ export function signIns({ identity, tickets, revocations, audit, log }: SignInPa
   return {
     identify: (given, client) =>
       checked(client, () => (looksLikeTicket(given) ? tickets.redeem(given) : identity.identify(given))),
+    assert: (given, client) => checked(client, () => assertions.identify(given)),
     async provable(name, client) {
       const proof = await tickets.prove(name).catch((error: unknown) => {
         throw recorded(ticketsOut(error), client);
@@ -62,13 +66,17 @@ export function signIns({ identity, tickets, revocations, audit, log }: SignInPa
   };
 }
 
-/** Tickets lie in the state: out of reach, nobody can be told from anybody. */
+/** Tickets, and which assertions came before, lie in the state: out of reach, nobody can be told from anybody. */
 function ticketsOut(error: unknown): unknown {
   if (!(error instanceof StateError)) return error;
-  return new IdentityError('state', 'tickets cannot be looked up at the moment; try again later, or use a token', {
-    cause: error,
-    ...(error.detail === undefined ? {} : { detail: error.detail }),
-  });
+  return new IdentityError(
+    'state',
+    'tickets and assertions cannot be looked up at the moment; try again later, or use a token',
+    {
+      cause: error,
+      ...(error.detail === undefined ? {} : { detail: error.detail }),
+    },
+  );
 }
 
 function record(audit: Audit, log: Logger, error: IdentityError, client: Client): void {

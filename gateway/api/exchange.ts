@@ -16,9 +16,10 @@ import type { HttpGate } from './server.js';
  */
 const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const jwtType = 'urn:ietf:params:oauth:token-type:jwt';
+const samlType = 'urn:ietf:params:oauth:token-type:saml2';
 const accessType = 'urn:ietf:params:oauth:token-type:access_token';
 
-const body_bytes_max = 131_072;
+const body_bytes_max = 262_144;
 const purpose_chars_max = 256;
 const refused_burst = 30;
 const refused_perSecond = 0.5;
@@ -172,6 +173,9 @@ async function tokenOf(
     if (type !== undefined) throw new ExchangeError('invalid_request', `${who}_token_type stands without ${who}_token`);
     return undefined;
   }
+  // Good once, and for one of the two: who acts is known by a token.
+  if (type === samlType && who === 'subject' && parts.assert !== undefined)
+    return { identity: await parts.assert(token, client), claims: {} };
   if (type !== jwtType && type !== accessType)
     throw new ExchangeError('invalid_request', `${who}_token_type is ${jwtType} or ${accessType}`);
   const identity = await parts.identify(token, client);

@@ -5,6 +5,7 @@ export { apiGate, type ApiDoor } from './api.js';
 export type { ApiParts } from './parts.js';
 export { discoveryGate } from './discovery.js';
 export { exchangeGate } from './exchange.js';
+export { samlGate } from './saml.js';
 export { hookGate } from './hooks.js';
 export { healthGate } from './health.js';
 export { addressOf, Problem, problemOf } from './problem.js';

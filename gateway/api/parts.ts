@@ -14,6 +14,8 @@ import type { Reachable } from './targets.js';
 
 /** What the API stands on. Absent parts answer that they are not there: the gateway runs without a database, too. */
 export interface ApiParts extends CallerOptions {
+  /** Whom a SAML assertion is about; absent where no provider of them is trusted. */
+  readonly assert?: CallerOptions['identify'] | undefined;
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
   readonly revocations?: Pick<Revocations, 'revoke' | 'check' | 'subscribe'> | undefined;

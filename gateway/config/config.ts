@@ -60,6 +60,7 @@ export interface IdentityConfig {
   /** Whether sign-ins are refused while it cannot be known what was revoked on other gateways. */
   readonly revocationStrict: boolean;
   readonly ownTokens: OwnTokensConfig;
+  readonly saml: readonly SamlProvider[];
   /** Absent: whoever signs in with `sallyport login` has to say where. */
   readonly login?: LoginConfig;
 }
@@ -115,6 +116,21 @@ export interface Provider {
   readonly claims: Claims;
   /** What a principal is whose token does not say. */
   readonly kindDefault: PrincipalKind;
+}
+
+/** One issuer of SAML 2.0 assertions. */
+export interface SamlProvider {
+  readonly name: string;
+  /** Its entity id, equal to the "Issuer" of its assertions. */
+  readonly issuer: string;
+  /** PEM, one or several. */
+  readonly certificates: { readonly file: string };
+  /** An assertion has to be for this. */
+  readonly audience: string;
+  /** Attributes in the place of claims, by their names as they are. */
+  readonly claims: Claims;
+  readonly kindDefault: PrincipalKind;
+  readonly tokenLifetime_ms: number;
 }
 
 /** Principal field: name of the claim that it comes from. "a.b" is the claim of that name, else b inside a. */

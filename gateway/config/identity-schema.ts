@@ -59,6 +59,31 @@ const ProviderSchema = Type.Object(
   closed,
 );
 
+const SamlSchema = Type.Object(
+  {
+    name: text('What messages and records call it.'),
+    issuer: text("The provider's entity id."),
+    certificates: FileReferenceSchema,
+    audience: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: "The gateway's entity id there. Absent: the issuer of its own tokens.",
+      }),
+    ),
+    claims: Type.Optional(ClaimsSchema),
+    kind_default: Type.Optional(
+      Type.Unsafe<(typeof principalKinds)[number]>({
+        type: 'string',
+        enum: [...principalKinds],
+        default: 'human',
+        description: 'What a principal is whose assertion does not say.',
+      }),
+    ),
+    token_lifetime: Type.Optional(duration('How long what is given for an assertion lives.', '15m')),
+  },
+  { ...closed, description: 'A SAML 2.0 identity provider: its assertions are changed into tokens of the gateway.' },
+);
+
 const OwnTokensSchema = Type.Object(
   {
     issuer: Type.Optional(
@@ -118,6 +143,7 @@ export const IdentitySchema = Type.Object(
     ),
     own_tokens: Type.Optional(OwnTokensSchema),
     login: Type.Optional(LoginSchema),
+    saml: Type.Optional(Type.Array(SamlSchema)),
   },
   closed,
 );
@@ -131,4 +157,5 @@ export interface IdentityInput {
   readonly revocation?: 'known' | 'strict';
   readonly own_tokens?: Type.Static<typeof OwnTokensSchema>;
   readonly login?: Type.Static<typeof LoginSchema>;
+  readonly saml?: readonly Type.Static<typeof SamlSchema>[];
 }

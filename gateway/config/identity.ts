@@ -1,4 +1,4 @@
-import type { IdentityConfig, LoginConfig, Provider } from './config.js';
+import type { Claims, IdentityConfig, LoginConfig, Provider, SamlProvider } from './config.js';
 import type { KeyPath } from './document.js';
 import { duration } from './duration.js';
 import { isLoopback } from './listeners.js';
@@ -34,12 +34,14 @@ export async function readIdentity(input: IdentityInput, url: string, reading: R
   if (skew_ms > skew_ms_max) {
     problems.push(document.problem(['identity', 'clock_skew'], 'must be at most 5m; set the clocks right instead'));
   }
+  const ownTokens = await readOwn(input.own_tokens, url, reading);
   return {
     providers,
     tokenLifetimeMax_ms: lifetime_ms,
     clockSkew_ms: skew_ms,
     revocationStrict: input.revocation === 'strict',
-    ownTokens: await readOwn(input.own_tokens, url, reading),
+    ownTokens,
+    saml: await readSaml(input, ownTokens.issuer, reading),
     ...readLogin(input.login, providers, reading),
   };
 }
@@ -58,6 +60,55 @@ async function readOwn(
     problems.push(document.problem(['identity', 'own_tokens', 'keys', 'file'], (error as Error).message));
   }
   return { issuer, keys: { file } };
+}
+
+const claimsOf = ({ claims = {} }: Pick<ProviderInput, 'claims'>): Claims => ({
+  groups: claims.groups ?? 'groups',
+  roles: claims.roles ?? 'roles',
+  purpose: claims.purpose ?? 'purpose',
+  kind: claims.kind ?? 'kind',
+  prompt: claims.prompt ?? 'prompt',
+  attributes: claims.attributes ?? [],
+});
+
+const assertedLifetime_ms = 900_000;
+
+async function readSaml(
+  { providers, saml = [] }: IdentityInput,
+  audience: string,
+  { directory, document, problems }: Reading,
+): Promise<SamlProvider[]> {
+  const taken = {
+    name: new Set(providers.map(({ name }) => name)),
+    issuer: new Set(providers.map((one) => one.issuer)),
+  };
+  const found: SamlProvider[] = [];
+  for (const [index, input] of saml.entries()) {
+    const refuse = (path: KeyPath, message: string) =>
+      problems.push(document.problem(['identity', 'saml', index, ...path], message));
+    // One issuer is one issuer: its subjects could not be told apart from those of another that has its name.
+    for (const key of ['name', 'issuer'] as const) {
+      if (taken[key].has(input[key])) refuse([key], `another provider has the same ${key}`);
+      taken[key].add(input[key]);
+    }
+    const file = absolute(directory, input.certificates.file);
+    try {
+      if (!(await readReference(file)).includes('-----BEGIN CERTIFICATE-----'))
+        throw new Error(`the file ${file} has no certificate in PEM in it`);
+    } catch (error) {
+      refuse(['certificates', 'file'], (error as Error).message);
+    }
+    found.push({
+      name: input.name,
+      issuer: input.issuer,
+      certificates: { file },
+      audience: input.audience ?? audience,
+      claims: claimsOf(input),
+      kindDefault: input.kind_default ?? 'human',
+      tokenLifetime_ms: read_ms(input.token_lifetime, assertedLifetime_ms),
+    });
+  }
+  return found;
 }
 
 function readLogin(
@@ -99,7 +150,6 @@ const read_ms = (text: string | undefined, byDefault_ms: number) =>
 
 async function readProvider(input: ProviderInput, path: KeyPath, reading: Reading): Promise<Provider> {
   const { directory, document, problems } = reading;
-  const claims = input.claims ?? {};
   if (input.jwks === undefined) {
     if (!isDiscoverable(input.issuer)) {
       problems.push(
@@ -122,14 +172,7 @@ async function readProvider(input: ProviderInput, path: KeyPath, reading: Readin
     ...(input.jwks && { jwks: { file: absolute(directory, input.jwks.file) } }),
     audience: typeof input.audience === 'string' ? [input.audience] : input.audience,
     algorithms: input.algorithms ?? ['ES256', 'EdDSA', 'PS256', 'RS256'],
-    claims: {
-      groups: claims.groups ?? 'groups',
-      roles: claims.roles ?? 'roles',
-      purpose: claims.purpose ?? 'purpose',
-      kind: claims.kind ?? 'kind',
-      prompt: claims.prompt ?? 'prompt',
-      attributes: claims.attributes ?? [],
-    },
+    claims: claimsOf(input),
     kindDefault: input.kind_default ?? 'service',
   };
 }

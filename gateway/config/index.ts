@@ -22,6 +22,7 @@ export {
   type PrincipalKind,
   type Provider,
   type RemoteSink,
+  type SamlProvider,
   type SignInConfig,
   type SignatureAlgorithm,
 } from './config.js';

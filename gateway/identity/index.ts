@@ -14,6 +14,7 @@ import { verifyToken } from './verify.js';
 export { openSigningKeys, type SigningKeys } from './issuing/signing-keys.js';
 export { ownTokens, ancestors_max, type Act, type Issuance, type OwnTokens } from './issuing/own-tokens.js';
 export { openTickets, ticketChores, type Tickets } from './issuing/tickets.js';
+export { openAssertions, openSpent, spentChores, type Assertions } from './saml/index.js';
 export { looksLikeTicket } from './issuing/secret.js';
 
 export interface Identities {
@@ -25,7 +26,7 @@ export interface Identities {
   close(): void;
 }
 
-export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict' | 'ownTokens' | 'login'> {
+export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict' | 'ownTokens' | 'login' | 'saml'> {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
   readonly log?: Logger;

@@ -22,6 +22,8 @@ export interface LeafOptions {
   readonly validTo_days?: number;
   /** Default: sha256. */
   readonly digest?: Digest;
+  /** Default: made for it. */
+  readonly keys?: Keys;
 }
 
 export interface Authority extends Certificate {
@@ -41,7 +43,7 @@ export function createAuthority(name = 'Authority of the tests'): Authority {
     certificate: makeCertificate(signer, { name, keys, authority: true }, {}),
     key: pemKey(keys.privateKey),
     issue(options = {}) {
-      const leaf = makeKeys();
+      const leaf = options.keys ?? makeKeys();
       const subject = { name: options.names?.[0] ?? 'localhost', keys: leaf, authority: false };
       return { certificate: makeCertificate(signer, subject, options), key: pemKey(leaf.privateKey) };
     },
@@ -50,7 +52,7 @@ export function createAuthority(name = 'Authority of the tests'): Authority {
 
 // ── the parts of a certificate ───────────────────────────────────────────────────────────────────────────────────────
 
-interface Keys {
+export interface Keys {
   readonly publicKey: KeyObject;
   readonly privateKey: KeyObject;
 }

@@ -246,10 +246,10 @@ describe('the kept token', () => {
 });
 
 test.each([
-  ['linux', { HOME: '/home/ada' }, '/home/ada/.local/state/sallyport/tokens'],
-  ['linux', { HOME: '/home/ada', XDG_STATE_HOME: '/state' }, '/state/sallyport/tokens'],
-  ['linux', { HOME: '/home/ada', XDG_STATE_HOME: 'relative' }, '/home/ada/.local/state/sallyport/tokens'],
-  ['darwin', { HOME: '/Users/ada' }, '/Users/ada/Library/Application Support/sallyport/tokens'],
+  ['linux', { HOME: '/srv/ada' }, '/srv/ada/.local/state/sallyport/tokens'],
+  ['linux', { HOME: '/srv/ada', XDG_STATE_HOME: '/state' }, '/state/sallyport/tokens'],
+  ['linux', { HOME: '/srv/ada', XDG_STATE_HOME: 'relative' }, '/srv/ada/.local/state/sallyport/tokens'],
+  ['darwin', { HOME: '/srv/ada' }, '/srv/ada/Library/Application Support/sallyport/tokens'],
   ['win32', { LOCALAPPDATA: 'C:\\Users\\ada\\AppData\\Local' }, 'C:\\Users\\ada\\AppData\\Local\\sallyport\\tokens'],
 ] as const)('on %s, with %j, tokens stand in %s', (platform, env, expected) => {
   expect(tokenFolder(env, platform)).toBe(expected);
