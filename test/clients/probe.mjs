@@ -1,6 +1,6 @@
 // Whether a client that has to be installed first can be had; installs it into the cache of node_modules if so.
 //
-//   node test/clients/probe.mjs python|jdbc|mappers|prisma|python-mappers|hibernate
+//   node test/clients/probe.mjs python|jdbc|mappers|prisma|python-mappers|hibernate|crane
 //
 // Exit code 0: it is there, and the last line says where. Anything else: it cannot be had on this machine.
 import { spawnSync } from 'node:child_process';
@@ -24,6 +24,7 @@ const nodeMappers = [
 const prismaPackages = ['prisma@7.10.1', '@prisma/client@7.10.0', '@prisma/adapter-pg@7.10.1'];
 const pgjdbc = '42.7.7';
 const hibernate = '7.4.15.Final';
+const crane = 'v0.20.6';
 
 const run = (command, parameters, options = {}) => {
   const { status } = spawnSync(command, parameters, { stdio: ['ignore', 'ignore', 'inherit'], ...options });
@@ -103,6 +104,16 @@ ${dependency('org.postgresql', 'postgresql', pgjdbc)}
       run('mvn', ['-q', '-B', '-f', scratch, goal, `-DoutputDirectory=${join(scratch, 'jars')}`]);
     });
     return join(folder, 'jars/*');
+  },
+  /** A client of registries, and a registry, in one program. */
+  crane: () => {
+    run('go', ['version']);
+    const folder = once(`crane-${crane}`, (scratch) =>
+      run('go', ['install', `github.com/google/go-containerregistry/cmd/crane@${crane}`], {
+        env: { ...process.env, GOBIN: scratch, GOFLAGS: '-buildvcs=false' },
+      }),
+    );
+    return join(folder, 'crane');
   },
   jdbc: () => {
     askedFor();
