@@ -81,7 +81,7 @@ module.exports = {
       name: 'protocols-are-islands',
       severity: 'error',
       comment:
-        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and by their doors gateway/content (what is found in text is the same for all) and gateway/web (so is HTTP).',
+        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and by their doors gateway/content (what is found in text is the same for all), gateway/shell (so is what a command does) and gateway/web (so is HTTP).',
       from: { path: '^gateway/protocols/([^/]+)/', pathNot: tests },
       to: {
         path: '^(gateway|bundles|examples|test|bench|scripts)/',
@@ -90,6 +90,7 @@ module.exports = {
           '^gateway/protocol\\.ts$',
           '^gateway/errors\\.ts$',
           '^gateway/content/index\\.ts$',
+          '^gateway/shell/index\\.ts$',
           '^gateway/web/index\\.ts$',
         ],
       },
@@ -111,6 +112,13 @@ module.exports = {
         'What looks for patterns in text gets bytes and gives bytes: no network, no files, no clock, no protocol.',
       from: { path: '^gateway/content/', pathNot: tests },
       to: { pathNot: ['^gateway/content/', '^engine/index\\.ts$'] },
+    },
+    {
+      name: 'shell-is-pure',
+      severity: 'error',
+      comment: 'What a command does is read from its words: no network, no files, no clock, no protocol.',
+      from: { path: '^gateway/shell/', pathNot: tests },
+      to: { pathNot: ['^gateway/shell/', '^engine/index\\.ts$', '^(node:)?path$', 'node_modules/(unbash|typebox)/'] },
     },
     {
       name: 'only-the-registry-knows-protocols',

@@ -1,5 +1,6 @@
 import type { Decision, EngineCode, Input, Operation, Principal, Prompt, TargetInput } from '#engine';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 
 /**
@@ -277,6 +278,11 @@ export interface Mount {
   readonly prefix: string;
   /** Answers it, whatever happens; never throws. */
   serve(request: IncomingMessage, response: ServerResponse): void;
+  /**
+   * The same for a request that asks for another protocol on its connection, of which nothing was answered yet. Absent: `serve`
+   * gets it as any other, and its answer ends the connection.
+   */
+  upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Ends what is open. */
   close(): Promise<void>;
 }

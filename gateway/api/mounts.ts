@@ -1,5 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Mount } from '../protocol.js';
+import { answerOf } from '../web/index.js';
 
 /**
  * Who answers a request: the mount whose prefix its target begins with, as it was sent; else the gates. Nothing is decoded to
@@ -9,8 +11,7 @@ import type { Mount } from '../protocol.js';
  */
 export function byPrefix(mounts: readonly Mount[], gates: RequestListener, gate_ms_max: number): RequestListener {
   return (request: IncomingMessage, response: ServerResponse) => {
-    const target = request.url ?? '';
-    const mount = mounts.find(({ prefix }) => target.startsWith(prefix));
+    const mount = mountOf(mounts, request);
     if (mount !== undefined) {
       mount.serve(request, response);
       return;
@@ -24,3 +25,22 @@ export function byPrefix(mounts: readonly Mount[], gates: RequestListener, gate_
     gates(request, response);
   };
 }
+
+/**
+ * The same for requests that ask for another protocol. Where nobody speaks one, they are answered as if they had not asked
+ * (RFC 9110, 7.8), without a body: what follows the request is not read.
+ */
+export function upgradeByPrefix(mounts: readonly Mount[], gates: RequestListener) {
+  return (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    // Whoever takes it sees its end by its close.
+    socket.on('error', () => undefined);
+    const mount = mountOf(mounts, request);
+    if (mount?.upgrade !== undefined) return mount.upgrade(request, socket, head);
+    const response = answerOf(request, socket);
+    if (mount === undefined) gates(request, response);
+    else mount.serve(request, response);
+  };
+}
+
+const mountOf = (mounts: readonly Mount[], { url = '' }: IncomingMessage): Mount | undefined =>
+  mounts.find(({ prefix }) => url.startsWith(prefix));

@@ -2,7 +2,7 @@ import { createServer, type Server as HttpsServer } from 'node:https';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { ListenAddress, Listener, Mount } from '../protocol.js';
-import { byPrefix } from './mounts.js';
+import { byPrefix, upgradeByPrefix } from './mounts.js';
 import { addressOf, Problem, problemOf, sendProblem } from './problem.js';
 import { Rates } from './rates.js';
 
@@ -41,8 +41,8 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
   const { address, gates, log, now } = options;
   const { mounts = [] } = options;
   const app: App = Fastify({
-    serverFactory: (handler) =>
-      createServer(
+    serverFactory: (handler) => {
+      const server = createServer(
         {
           cert: address.tls.certificate,
           key: address.tls.key,
@@ -54,7 +54,9 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
           keepAliveTimeout: idle_ms_max,
         },
         byPrefix(mounts, handler, request_ms_max),
-      ),
+      );
+      return server.on('upgrade', upgradeByPrefix(mounts, handler));
+    },
     bodyLimit: body_bytes_max,
     forceCloseConnections: true,
     // A body in another shape than its route asks for is refused, not bent until it fits.

@@ -4,7 +4,8 @@ export { denialOf, fail, goneProblem, guarding, sendProblem, type Problem } from
 export { Exchange, mountOf, type ExchangeParts, type Forwarded } from './exchange.js';
 export { readFields, type Fields } from './fields.js';
 export { readPairs, type Pair, type Pairs } from './pairs.js';
-export { pass, answerFields, type Passed } from './passing.js';
+export { pass, answerFields, type Change, type Passed } from './passing.js';
+export { answerOf } from './upgrading.js';
 export { promptOf } from './prompt.js';
 export { readPath, type Path } from './path.js';
 export { RequestRefusal } from './refusal.js';

@@ -45,8 +45,23 @@ export interface Passed {
   readonly how: 'whole' | 'cut' | 'limit' | 'gone';
 }
 
-/** Passes the bytes on as the client takes them; ends the answer where all came, else cuts it off. Never throws. */
-export function pass(from: IncomingMessage, to: ServerResponse, bytes_max = Infinity): Promise<Passed> {
+/** What bytes become on their way: they may be held back until it is known what they belong to. */
+export interface Change {
+  push(chunk: Buffer): Buffer;
+  finish(): Buffer;
+}
+
+/**
+ * Passes the bytes on as the client takes them; ends the answer where all came, else cuts it off. Never throws.
+ *
+ * @param bytes_max Of the bytes as they came.
+ */
+export function pass(
+  from: IncomingMessage,
+  to: ServerResponse,
+  bytes_max = Infinity,
+  change?: Change,
+): Promise<Passed> {
   return new Promise((resolve) => {
     let bytes = 0;
     let over = false;
@@ -55,7 +70,7 @@ export function pass(from: IncomingMessage, to: ServerResponse, bytes_max = Infi
       over = true;
       to.off('close', gone);
       to.off('drain', drained);
-      if (how === 'whole') to.end(() => undefined);
+      if (how === 'whole') to.end(change?.finish() ?? '', () => undefined);
       else to.destroy();
       if (how !== 'whole') from.destroy();
       resolve({ bytes, how });
@@ -66,7 +81,7 @@ export function pass(from: IncomingMessage, to: ServerResponse, bytes_max = Infi
       if (over) return;
       bytes += chunk.length;
       if (bytes > bytes_max) finish('limit');
-      else if (!to.write(chunk)) from.pause();
+      else if (!to.write(change === undefined ? chunk : change.push(chunk))) from.pause();
     });
     from.once('end', () => finish('whole'));
     from.once('error', () => finish('cut'));

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 import type { ApprovalRequest, AnswerInput } from '../../gateway/approvals/index.js';
 import { startTestGateway, type PolicyFiles, type TestGateway } from './gateway.js';
@@ -34,11 +35,15 @@ export interface Heard {
   readonly body: Buffer;
 }
 
+export type Upgrading = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 export interface WebUpstream {
   readonly port: number;
   readonly heard: Heard[];
   /** How it answers from now on; by default with what it heard, as JSON. */
   answers(how: (request: Heard, response: ServerResponse) => void): void;
+  /** What it does from now on with a request for another protocol; by default it closes the connection. */
+  upgrades(how: Upgrading): void;
   close(): Promise<void>;
 }
 
@@ -72,11 +77,18 @@ export async function startWebUpstream(): Promise<WebUpstream> {
       how(one, response);
     });
   });
+  let upgrade: Upgrading = (_request, socket) => socket.destroy();
+  server.on('upgrade', (request, socket: Duplex, head: Buffer) => {
+    const { method = '', url = '', rawHeaders, headers } = request;
+    heard.push({ method, url, raw: rawHeaders, headers, body: Buffer.alloc(0) });
+    upgrade(request, socket, head);
+  });
   await listening(server);
   return {
     port: (server.address() as AddressInfo).port,
     heard,
     answers: (other) => (how = other),
+    upgrades: (other) => (upgrade = other),
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

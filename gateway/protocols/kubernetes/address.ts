@@ -25,6 +25,19 @@ export function readAddress(url: string): Address {
   return { segments, parameters: query.values, text: query.text === '' ? text : `${text}?${query.text}` };
 }
 
+/** The same with other values of one parameter, which it has already. */
+export function withValues(address: Address, name: string, values: readonly string[]): Address {
+  const [path = '', query = ''] = address.text.split('?');
+  const others = query.split('&').filter((pair) => pair !== name && !pair.startsWith(`${name}=`));
+  const own = values.map((value) => `${name}=${encodedValue(value)}`);
+  const text = `${path}?${[...others, ...own].join('&')}`;
+  return { ...address, parameters: { ...address.parameters, [name]: values }, text };
+}
+
+/** In the one form that every reader of URLs leaves as it is. */
+const encodedValue = (value: string) =>
+  encodeURIComponent(value).replace(/[!'()*]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
+
 export const parameter = ({ parameters }: Address, name: string): string | undefined =>
   Object.hasOwn(parameters, name) ? parameters[name]![0] : undefined;
 

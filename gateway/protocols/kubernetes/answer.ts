@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { StringDecoder } from 'node:string_decoder';
-import { JsonError } from '../../content/index.js';
+import { ContentStream, JsonError, maskText, noKinds, type Kinds } from '../../content/index.js';
 import { answerFields, pass, type Passed } from '../../web/index.js';
 import { UpstreamError } from '../../errors.js';
+import type { KubernetesRequest } from './codec.js';
 import { maskedStatus, type FieldMasks } from './masking.js';
 
 /** Answers on their way to the client: as they came where nothing is masked, else one JSON document after the other. */
@@ -21,13 +22,46 @@ export function readable(accept: string | undefined): Readonly<Record<string, st
   return { accept: partial ?? 'application/json', 'accept-encoding': 'identity' };
 }
 
-/** Passes it on as it is, with back-pressure. */
-export function passWhole(answer: IncomingMessage, response: ServerResponse, bytes_max?: number): Promise<Passed> {
-  response.writeHead(
-    answer.statusCode ?? 502,
-    fieldsOf(answer, () => false),
-  );
-  return pass(answer, response, bytes_max);
+/** The same where nothing but text is looked at: tables and logs are text, protobuf and CBOR are not. */
+export function readableText({ fields, info }: KubernetesRequest, kinds: Kinds): Readonly<Record<string, string>> {
+  if (kinds === noKinds) return {};
+  const wanted = (fields.get('accept') ?? '').split(',').map((each) => each.trim());
+  const json = wanted.filter((each) => /^application\/json(;|$)/.test(each)).join(',');
+  const any = info.isResource && info.subresource === 'log';
+  return { accept: any ? '*/*' : json === '' ? 'application/json' : json, 'accept-encoding': 'identity' };
+}
+
+const textual = /^(?:text\/[\w.+-]+|application\/json)$/;
+
+/**
+ * Passes it on with back-pressure: as it is, or where kinds are given with what is found masked. Throws UpstreamError for what
+ * cannot be looked into, before anything of it left.
+ */
+export function passText(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  kinds: Kinds,
+  bytes_max?: number,
+): Promise<Passed> {
+  const status = answer.statusCode ?? 502;
+  if (kinds === noKinds) {
+    response.writeHead(
+      status,
+      fieldsOf(answer, () => false),
+    );
+    return pass(answer, response, bytes_max);
+  }
+  const media = mediaOf(answer);
+  const packed = (answer.headers['content-encoding'] ?? 'identity') !== 'identity';
+  if (packed || (media !== '' && !textual.test(media))) {
+    answer.destroy();
+    throw new UpstreamError('the API server answered in a form that masks cannot be put in');
+  }
+  response.writeHead(status, [...fieldsOf(answer, dropped), 'content-type', media === '' ? 'text/plain' : media]);
+  response.flushHeaders();
+  const stream = new ContentStream({ kinds, numbers: media === 'application/json' });
+  const mask = { push: (chunk: Buffer) => stream.push(chunk), finish: () => stream.finish() };
+  return pass(answer, response, bytes_max, mask);
 }
 
 /** Masks and passes it on. Throws UpstreamError for what cannot be looked into, before anything of it left. */
@@ -35,21 +69,25 @@ export async function passMasked(
   answer: IncomingMessage,
   response: ServerResponse,
   masks: FieldMasks,
-  { watch, bytes_max }: { readonly watch: boolean; readonly bytes_max: number | undefined },
+  {
+    watch,
+    bytes_max,
+    kinds,
+  }: { readonly watch: boolean; readonly bytes_max: number | undefined; readonly kinds: Kinds },
 ): Promise<Passed> {
   const status = answer.statusCode ?? 502;
-  const media = (answer.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+  const media = mediaOf(answer);
   const packed = (answer.headers['content-encoding'] ?? 'identity') !== 'identity';
   const failed = status < 200 || status > 299;
   if ((media !== 'application/json' && !failed) || packed) {
     answer.destroy();
     throw new UpstreamError('the API server answered in a form that masks cannot be put in');
   }
-  if (watch && !failed) return passEvents(answer, response, masks, bytes_max);
+  if (watch && !failed) return passEvents(answer, response, (line) => found(masks.mask(line), kinds), bytes_max);
   const text = await whole(answer);
   let masked: string;
   try {
-    masked = failed ? maskedStatus(text) : text === '' ? text : masks.mask(text);
+    masked = found(failed ? maskedStatus(text) : text === '' ? text : masks.mask(text), kinds);
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     throw new UpstreamError('the API server answered what is no JSON', { cause: error });
@@ -71,6 +109,8 @@ export async function passMasked(
   return { bytes: bytes.length, how: response.writableFinished ? 'whole' : 'gone' };
 }
 
+const found = (text: string, kinds: Kinds) => (kinds === noKinds ? text : maskText(text, { kinds, numbers: true }));
+
 /** What is about the bytes as the API server sent them; a warning may quote a value. */
 const changed = new Set([
   'content-type',
@@ -82,6 +122,9 @@ const changed = new Set([
   'last-modified',
 ]);
 const dropped = (name: string) => changed.has(name);
+
+const mediaOf = ({ headers }: IncomingMessage): string =>
+  (headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
 
 const fieldsOf = (answer: IncomingMessage, drops: (name: string) => boolean): string[] =>
   answerFields(answer.rawHeaders, (name, value) => (drops(name) ? undefined : value)).flat();
@@ -117,7 +160,7 @@ async function whole(answer: IncomingMessage): Promise<string> {
 async function passEvents(
   answer: IncomingMessage,
   response: ServerResponse,
-  masks: FieldMasks,
+  mask: (line: string) => string,
   bytes_max: number | undefined,
 ): Promise<Passed> {
   response.writeHead(answer.statusCode ?? 200, [...fieldsOf(answer, dropped), 'content-type', 'application/json']);
@@ -139,7 +182,7 @@ async function passEvents(
       const lines = (rest + decoder.write(chunk)).split('\n');
       rest = lines.pop()!;
       if (rest.length > document_bytes_max) return end('cut');
-      const events = lines.filter((line) => line.trim() !== '').map((line) => `${masks.mask(line)}\n`);
+      const events = lines.filter((line) => line.trim() !== '').map((line) => `${mask(line)}\n`);
       if (events.length === 0) continue;
       const masked = Buffer.from(events.join(''));
       bytes += masked.length;

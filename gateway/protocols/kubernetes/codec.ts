@@ -1,6 +1,6 @@
 import { parseDocument } from 'yaml';
 import { bodyOf, readFields, RequestRefusal } from '../../web/index.js';
-import { parameter, readAddress, type Address } from './address.js';
+import { flag, parameter, readAddress, type Address } from './address.js';
 import { requestInfo, type RequestInfo } from './request-info.js';
 import type { PatchType } from './schema.js';
 
@@ -11,11 +11,20 @@ export interface KubernetesRequest {
   readonly info: RequestInfo;
   readonly dryRun: boolean;
   readonly fieldManager: string | undefined;
-  readonly command: readonly string[] | undefined;
+  /** Of exec and attach. */
+  readonly running: Running | undefined;
   readonly container: string | undefined;
   readonly body: ObjectBody;
   /** What goes on of the fields: how to answer, and who says to ask. */
   readonly fields: ReadonlyMap<string, string>;
+}
+
+/** What is to run in a container, and what it is joined with. */
+export interface Running {
+  /** Empty: what runs there already (attach). */
+  readonly argv: readonly string[];
+  readonly stdin: boolean;
+  readonly terminal: boolean;
 }
 
 export interface ObjectBody {
@@ -61,19 +70,23 @@ export function readRequest(method: string, rest: string, raw: readonly string[]
   }
   const address = readAddress(rest);
   const info = requestInfo(method, address);
-  const streamed = info.isResource && (info.subresource === 'exec' || info.subresource === 'attach');
-  const command = address.parameters['command'];
   return {
     method,
     address,
     info,
     dryRun: parameter(address, 'dryRun') === 'All',
     fieldManager: parameter(address, 'fieldManager'),
-    command: streamed ? (command ?? []) : undefined,
+    running: runningOf(info, address),
     container: parameter(address, 'container'),
     body: readObject(method, bytes, all),
     fields: new Map(forwarded.flatMap((name) => (all.has(name) ? [[name, all.get(name)!]] : []))),
   };
+}
+
+function runningOf(info: RequestInfo, address: Address): Running | undefined {
+  if (!info.isResource || (info.subresource !== 'exec' && info.subresource !== 'attach')) return undefined;
+  const argv = info.subresource === 'exec' ? (address.parameters['command'] ?? []) : [];
+  return { argv, stdin: flag(address, 'stdin'), terminal: flag(address, 'tty') };
 }
 
 function readObject(method: string, bytes: Buffer, fields: ReadonlyMap<string, string>): ObjectBody {

@@ -1,6 +1,8 @@
 import { actions, type Access, type Action, type Operation, type Resource } from '#engine';
+import { stronger } from '../../shell/index.js';
 import { sha256 } from '../../web/index.js';
 import type { KubernetesRequest } from './codec.js';
+import { entered } from './entered.js';
 import type { ResourceRequest } from './request-info.js';
 import type { KubernetesOperation } from './schema.js';
 
@@ -72,6 +74,7 @@ export interface Place {
 export function operationOf(request: KubernetesRequest, place: Place): Operation {
   const { info, dryRun, body } = request;
   const { action, access, opaque } = meaningOf(request);
+  const inside = entered(request);
   const resource: Resource = info.isResource
     ? { type: 'object', name: objectName(info), access }
     : { type: 'path', name: info.path, access };
@@ -81,15 +84,15 @@ export function operationOf(request: KubernetesRequest, place: Place): Operation
     ...(request.fieldManager === undefined ? {} : { field_manager: request.fieldManager }),
     ...(body.object === undefined ? {} : { object: shown(info.isResource ? info : undefined, body.object) }),
     ...(body.patch === undefined ? {} : { patch_type: body.patch }),
-    ...(request.command === undefined ? {} : { command: [...request.command] }),
+    ...inside?.own,
     ...(request.container === undefined ? {} : { container: request.container }),
     impersonated: place.impersonate,
   };
   return {
     stage: 'execute',
-    action,
-    resources: [{ type: 'host', name: place.host, access: 'use' }, resource],
-    opaque: opaque || body.opaque,
+    action: inside === undefined ? action : stronger(action, inside.action),
+    resources: [{ type: 'host', name: place.host, access: 'use' }, resource, ...(inside?.resources ?? [])],
+    opaque: body.opaque || (inside === undefined ? opaque : inside.opaque),
     hash: sha256(JSON.stringify([request.method, place.host, request.address.text, body.patch, sha256(body.bytes)])),
     kubernetes,
   };

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { CommandSchema } from '../../shell/index.js';
 
 /** `operation.kubernetes` of the input document. */
 
@@ -37,7 +38,27 @@ export const KubernetesOperationSchema = Type.Object(
       }),
     ),
     command: Type.Optional(
-      Type.Array(Type.String(), { description: 'Of exec and attach: what runs in the container.' }),
+      Type.Array(Type.String(), { description: 'Of exec: the words of what runs in the container. Of attach: empty.' }),
+    ),
+    commands: Type.Optional(
+      Type.Array(CommandSchema, {
+        description: 'Of exec: the simple commands in it; of `sh -c LINE` those of the line.',
+      }),
+    ),
+    shell: Type.Optional(
+      Type.Boolean({
+        description: 'Of exec and attach. True: a shell or another program gets what it does while it runs.',
+      }),
+    ),
+    stdin: Type.Optional(Type.Boolean({ description: 'Of exec and attach. True: the client sends input.' })),
+    terminal: Type.Optional(
+      Type.Boolean({ description: 'Of exec and attach. True: with a terminal (kubectl exec -t).' }),
+    ),
+    because: Type.Optional(Type.Array(Type.String(), { description: 'Why the operation is opaque, in words.' })),
+    ports: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 1, maximum: 65535 }), {
+        description: 'Of a port-forward: the ports of the pod.',
+      }),
     ),
     container: Type.Optional(Type.String()),
     impersonated: Type.Boolean({

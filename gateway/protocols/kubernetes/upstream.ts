@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Principal } from '#engine';
 import { ask, UpstreamAgents, type Origin } from '../../web/index.js';
+import type { Address } from './address.js';
 import type { KubernetesRequest } from './codec.js';
 import type { KubernetesUpstream } from './config.js';
+import { dial, type Dialled } from './streams/dial.js';
 
 const timeout_ms = 300_000;
 /** As the API server spells them. */
@@ -29,20 +31,16 @@ export class KubernetesTarget {
     principal: Principal,
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
-    const { host, base, token, impersonate } = this.#upstream;
-    const { method, address, body, fields } = request;
+    const { method, address, body } = request;
     return ask(
       {
         origin: this.#origin,
         method,
-        path: base + address.text,
+        path: this.#upstream.base + address.text,
         fields: {
-          host,
-          ...Object.fromEntries(fields),
+          ...this.#fields(request, principal),
           ...changed,
           ...(body.media === undefined ? {} : { 'content-type': body.media }),
-          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-          ...(impersonate ? { [userHeader]: principal.subject, [groupHeader]: [...principal.groups] } : {}),
         },
         body: body.bytes,
         timeout_ms,
@@ -50,6 +48,30 @@ export class KubernetesTarget {
       },
       this.#agents,
     );
+  }
+
+  /** The same for a connection to what runs there: `address` is what is asked for. Throws UpstreamError. */
+  dial(
+    request: KubernetesRequest,
+    address: Address,
+    protocols: readonly string[],
+    principal: Principal,
+    signal: AbortSignal,
+  ): Promise<Dialled> {
+    const path = this.#upstream.base + address.text;
+    const fields = this.#fields(request, principal);
+    return dial({ origin: this.#origin, path, fields, protocols, timeout_ms, signal });
+  }
+
+  /** What goes on of the fields, and as whom the gateway asks. */
+  #fields({ fields }: KubernetesRequest, principal: Principal): Record<string, string | readonly string[]> {
+    const { host, token, impersonate } = this.#upstream;
+    return {
+      host,
+      ...Object.fromEntries(fields),
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(impersonate ? { [userHeader]: principal.subject, [groupHeader]: [...principal.groups] } : {}),
+    };
   }
 
   close(): void {

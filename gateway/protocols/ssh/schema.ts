@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { CommandSchema } from '../../shell/index.js';
 
 /** `operation.ssh` of the input document. */
 
@@ -9,19 +10,6 @@ export type SshRequest = (typeof requests)[number];
 
 export const forwardings = ['local', 'remote', 'local_socket', 'remote_socket'] as const;
 export type Forwarding = (typeof forwardings)[number];
-
-const CommandSchema = Type.Object(
-  {
-    program: Type.String({ description: 'The name of the program; empty for redirections alone.' }),
-    argv: Type.Array(Type.String(), { description: 'With the program in front, quotes and escapes resolved.' }),
-    action: Type.String({ description: 'What this command alone does, in the words of operation.action.' }),
-    opaque: Type.Boolean({ description: 'True: what it does is not known.' }),
-    redirections: Type.Array(
-      Type.Object({ path: Type.String(), access: Type.Unsafe<'read' | 'write'>({ enum: ['read', 'write'] }) }, closed),
-    ),
-  },
-  closed,
-);
 
 export const SshOperationSchema = Type.Object(
   {

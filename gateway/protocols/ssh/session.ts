@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, Connection, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
 import type { Operation, Session } from '../../protocol.js';
+import { harmlessValue, harmlessVariable } from '../../shell/index.js';
 import type { SshUpstream } from './config.js';
 import { exitDenied, exitFailed, failure, line } from './enforce.js';
 import { forward } from './forwarding.js';
@@ -8,7 +9,6 @@ import { connectOperation, execOperation, shellOperation, subsystemOperation, ty
 import { permit } from './permit.js';
 import { opened, relay, signal } from './relay.js';
 import { SftpGate } from './sftp.js';
-import { harmlessValue, harmlessVariable } from './shell/structure.js';
 import { connectUpstream } from './upstream.js';
 
 /** One client, signed in: its channels, each of which is judged for itself. */

@@ -61,6 +61,29 @@ enters if input.operation.kubernetes.subresource in {"exec", "attach", "ephemera
 enters if input.operation.kubernetes.verb == "proxy"
 
 # METADATA
+# title: A shell, or what runs in the container already, gets what it does while it runs
+# description: Nobody knows before what that is. exec of a shell with input or a terminal; attach.
+shell if input.operation.kubernetes.shell
+
+# METADATA
+# title: A command that is known to read alone runs in a container
+# description: Each of its commands, in `sh -c LINE` too. What it reads stands in `operation.resources`.
+runs_reading if {
+	own := input.operation.kubernetes
+	own.subresource == "exec"
+	input.operation.opaque == false
+	count(own.commands) > 0
+	every command in own.commands {
+		command.action == "read"
+		command.opaque == false
+	}
+}
+
+# METADATA
+# title: Why the request is opaque, in words
+because contains reason if some reason in input.operation.kubernetes.because
+
+# METADATA
 # title: Many objects are removed at once
 deletes_all if input.operation.kubernetes.verb == "deletecollection"
 

@@ -46,6 +46,24 @@ test_enters if {
 	not kubernetes.enters with input as asked("read", false, object.union(pods, {"subresource": "log"}))
 }
 
+test_shells if {
+	kubernetes.shell with input as asked("execute", true, object.union(pods, {"subresource": "exec", "shell": true}))
+	not kubernetes.shell with input as asked("execute", true, object.union(pods, {"subresource": "exec", "shell": false}))
+	because := {"because": ["what is typed is not known"]}
+	kubernetes.because == {"what is typed is not known"} with input as asked("execute", true, because)
+}
+
+test_runs_reading if {
+	command(action, opaque) := {"action": action, "opaque": opaque}
+	running(commands) := object.union(pods, {"subresource": "exec", "commands": commands})
+	kubernetes.runs_reading with input as asked("execute", false, running([command("read", false)]))
+	not kubernetes.runs_reading with input as asked("execute", true, running([command("read", false)]))
+	mixed := [command("read", false), command("write", false)]
+	not kubernetes.runs_reading with input as asked("execute", false, running(mixed))
+	not kubernetes.runs_reading with input as asked("execute", false, running([]))
+	not kubernetes.runs_reading with input as asked("read", false, pods)
+}
+
 test_deletes_all if {
 	kubernetes.deletes_all with input as asked("delete", false, object.union(pods, {"verb": "deletecollection"}))
 	not kubernetes.deletes_all with input as asked("delete", false, pods)

@@ -239,14 +239,32 @@ const sed: Reader = (args) => {
   return reads(files);
 };
 
+/** Listing an archive; what `kubectl cp` runs as well: packing to standard output, and unpacking what comes in. */
 const tar: Reader = (args) => {
-  const [mode = '', ...rest] = args;
-  if (!/^-?t[zjJv]*f$/u.test(mode) || rest.some((arg) => arg.startsWith('-')))
-    return unknown('only listing an archive (tar -tf FILE) is known');
+  const told = args.filter((arg) => !/^--no-same-(?:permissions|owner)$/u.test(arg));
+  const [mode = '', ...rest] = told;
+  if (/^-?x[mp]*f$/u.test(mode) && rest[0] === '-') return unpacks(rest.slice(1));
+  const packs = /^-?c[hv]*f$/u.test(mode) && rest[0] === '-';
+  if (!packs && (!/^-?t[zjJv]*f$/u.test(mode) || told.length < args.length))
+    return unknown(
+      'of tar only listing (tar -tf FILE), packing to and unpacking from standard input and output are known',
+    );
+  const names = packs ? rest.slice(1) : rest;
+  if (names.some((arg) => arg.startsWith('-'))) return unknown('tar with more options may run programs');
   // A name with a colon is a file of another host, fetched by a program.
-  if (rest[0]?.includes(':') === true) return unknown('an archive of another host is fetched by another program');
-  return reads(rest);
+  if (!packs && rest[0]?.includes(':') === true)
+    return unknown('an archive of another host is fetched by another program');
+  const effect = reads(names);
+  return packs ? { ...effect, files: [...effect.files, ...below(effect.files)] } : effect;
 };
+
+/** Behind `tar xf -`: it writes anything below the folder. */
+function unpacks(rest: readonly string[]): ProgramEffect {
+  const [option, folder = '.'] = rest;
+  const known = rest.length === 0 || (rest.length === 2 && option === '-C' && !folder.startsWith('-'));
+  if (!known) return unknown('what this unpacks, and where, is not known');
+  return { action: 'write', files: [{ path: `${folder.replace(/\/+$/u, '')}/**`, access: 'update' }] };
+}
 
 const grep: Reader = (args, _terminal, name) => {
   const files = readsUnless(/^-\w*f./u)(args, false, name);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { execOperation } from '../operation.js';
+import { execOperation } from './operation.js';
 
 const place = { user: 'deploy', host: 'build:22' };
 const judged = (command: string, terminal = false) =>

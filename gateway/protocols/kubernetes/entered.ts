@@ -1,0 +1,75 @@
+import type { Action, Resource } from '#engine';
+import { understandArgv, type ArgvEffect } from '../../shell/index.js';
+import { withValues, type Address } from './address.js';
+import type { KubernetesRequest } from './codec.js';
+import type { KubernetesOperation } from './schema.js';
+
+/** What would happen inside of a container, or through a connection to a pod. */
+export interface Entered {
+  readonly action: Action;
+  readonly resources: readonly Resource[];
+  readonly opaque: boolean;
+  readonly own: Partial<KubernetesOperation>;
+  /** Of exec: the words as they are sent; what stands for no other command in any shell. */
+  readonly argv?: readonly string[];
+}
+
+/** Undefined for all but exec, attach and port-forward. */
+export function entered(request: KubernetesRequest): Entered | undefined {
+  const { info, running } = request;
+  if (!info.isResource) return undefined;
+  if (running === undefined) return info.subresource === 'portforward' ? forwarded(request) : undefined;
+  const { argv, stdin, terminal } = running;
+  const effect = info.subresource === 'attach' ? attached : understandArgv(argv, { terminal, folder: '.' });
+  // Without input and terminal a shell has nothing to do.
+  const shell = effect.shell && (stdin || terminal);
+  const { action, resources, because } = effect;
+  const where: Resource = { type: 'shell', name: `${info.namespace}/${info.name}`, access: 'execute' };
+  const opaque = because.length > 0;
+  return {
+    action,
+    resources: [...resources, ...(shell ? [where] : [])],
+    opaque,
+    own: {
+      command: [...argv],
+      commands: [...effect.commands],
+      ...{ shell, stdin, terminal },
+      ...(opaque ? { because: [...because] } : {}),
+    },
+    argv: effect.sent,
+  };
+}
+
+const attached: ArgvEffect = {
+  action: 'execute',
+  resources: [],
+  commands: [],
+  because: ['what runs in the container already, and what it does with what is typed, is not known'],
+  shell: true,
+  sent: [],
+};
+
+/** Ports that the request itself names; those that a tunnel asks for later are judged one by one. */
+function forwarded({ address }: KubernetesRequest): Entered {
+  const ports = (address.parameters['ports'] ?? [])
+    .flatMap((text) => text.split(','))
+    .map(Number)
+    .filter((port) => Number.isInteger(port) && port > 0 && port < 65_536);
+  return {
+    action: 'transfer',
+    resources: [],
+    opaque: true,
+    own: {
+      ...(ports.length === 0 ? {} : { ports }),
+      because: ['what goes through a port-forward is not looked at'],
+    },
+  };
+}
+
+/** What is asked for, as it leaves: a line of which all is known as every shell reads it. */
+export function sentAddress(request: KubernetesRequest): Address {
+  const { address, running } = request;
+  const argv = entered(request)?.argv;
+  const same = running === undefined || argv === undefined || argv.every((word, at) => word === running.argv[at]);
+  return same ? address : withValues(address, 'command', argv);
+}

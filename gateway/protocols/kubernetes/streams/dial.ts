@@ -1,0 +1,73 @@
+import type { IncomingMessage } from 'node:http';
+import { WebSocket } from 'ws';
+import { UpstreamError } from '../../../errors.js';
+import type { Origin } from '../../../web/index.js';
+
+/** A WebSocket to the API server, or the answer that it gave in its place. */
+export type Dialled =
+  | { readonly socket: WebSocket; readonly answer?: never }
+  | { readonly answer: IncomingMessage; readonly socket?: never };
+
+export interface Dialling {
+  readonly origin: Origin;
+  /** With the query. */
+  readonly path: string;
+  readonly fields: Readonly<Record<string, string | readonly string[]>>;
+  readonly protocols: readonly string[];
+  readonly timeout_ms: number;
+  readonly signal: AbortSignal;
+}
+
+/** Of one message: API servers send what a program wrote in pieces of 32 KiB. */
+export const message_bytes_max = 4_194_304;
+
+/**
+ * Resolves once the API server has answered. The socket is paused: whoever takes it listens first, then resumes it. Throws
+ * UpstreamError.
+ */
+export function dial(asked: Dialling): Promise<Dialled> {
+  const { origin, path, fields, protocols, timeout_ms, signal } = asked;
+  const host = origin.host.includes(':') ? `[${origin.host}]` : origin.host;
+  const url = `${origin.protocol === 'https:' ? 'wss:' : 'ws:'}//${host}:${origin.port}${path}`;
+  const read = new URL(url);
+  // The library reads it as a URL: what leaves has to be what was judged.
+  if (read.pathname + read.search !== path) throw new UpstreamError('the path has no one form as a URL');
+  const socket = new WebSocket(url, [...protocols], {
+    headers: fields as Record<string, string>,
+    perMessageDeflate: false,
+    followRedirects: false,
+    handshakeTimeout: timeout_ms,
+    maxPayload: message_bytes_max,
+    ...(origin.ca === undefined ? {} : { ca: origin.ca }),
+    ...(origin.serverName === undefined ? {} : { servername: origin.serverName }),
+    ...(origin.certificate === undefined ? {} : { cert: origin.certificate, key: origin.key }),
+    minVersion: 'TLSv1.2',
+  });
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      socket.terminate();
+      reject(new UpstreamError('nobody waits any more'));
+    };
+    const settled = () => signal.removeEventListener('abort', leave);
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      settled();
+      reject(
+        new UpstreamError(`the target could not be asked (${error.code ?? 'error'})`, {
+          cause: error,
+          detail: error.message,
+        }),
+      );
+    });
+    socket.once('unexpected-response', (_request, answer) => {
+      settled();
+      resolve({ answer });
+    });
+    socket.once('open', () => {
+      settled();
+      socket.pause();
+      resolve({ socket });
+    });
+  });
+}

@@ -1,0 +1,154 @@
+import type { WebSocket } from 'ws';
+import { ContentStream, maskText, noKinds, type Kinds } from '../../../content/index.js';
+import type { Result } from '../../../protocol.js';
+import { statusOf } from '../enforce.js';
+import type { Problem } from '../../../web/index.js';
+import { channel, fromClient, fromServer, readEnd, type Ended } from './channels.js';
+
+/**
+ * A command in a container: the client's WebSocket joined with the API server's. Messages pass as they came, or masked, with
+ * the back-pressure of both connections; what neither side has a right to say ends both.
+ */
+
+const waiting_bytes_high = 1_048_576;
+const waiting_bytes_low = 262_144;
+/** In a terminal what is typed comes back letter by letter: it is shown after this long, though more might follow. */
+const terminal_flush_ms = 60;
+/** Of the Status at the end. */
+const status_bytes_max = 65_536;
+const normal = 1_000;
+const policyViolation = 1_008;
+
+export interface RelayOptions {
+  readonly client: WebSocket;
+  readonly upstream: WebSocket;
+  readonly kinds: Kinds;
+  readonly terminal: boolean;
+  readonly bytes_max: number | undefined;
+  /** More came than `bytes_max`. */
+  readonly exceeded: () => Problem;
+}
+
+export class ChannelRelay {
+  readonly #options: RelayOptions;
+  readonly #output = new Map<number, ContentStream>();
+  #bytes = 0;
+  #ended: Ended | undefined;
+  #flush: NodeJS.Timeout | undefined;
+  #over = false;
+  #finish: (result: Result) => void = () => undefined;
+  /** How it ended; never rejects. */
+  readonly done: Promise<Result>;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.done = new Promise((resolve) => (this.#finish = resolve));
+    const { client, upstream, kinds } = options;
+    if (kinds !== noKinds)
+      for (const each of [channel.stdout, channel.stderr])
+        this.#output.set(each, new ContentStream({ kinds, numbers: false }));
+    client.on('message', (data, binary) => this.#fromClient(data as Buffer, binary));
+    upstream.on('message', (data) => this.#fromServer(data as Buffer));
+    client.on('error', () => undefined);
+    upstream.on('error', () => undefined);
+    client.once('close', () => this.#end({ status: this.#ended === undefined ? 'cancelled' : 'ok' }));
+    upstream.once('close', () => this.#serverLeft());
+  }
+
+  /** Ends it from outside, and says why as the API server says how a command ended. */
+  stop(problem: Problem, result: Pick<Result, 'status' | 'code'>): void {
+    if (this.#over) return;
+    this.#say(channel.error, Buffer.from(statusOf(problem)));
+    this.#end(result);
+  }
+
+  #fromClient(message: Buffer, binary: boolean): void {
+    const { client, upstream } = this.#options;
+    if (this.#over) return;
+    if (!fromClient(message, client.protocol)) {
+      client.close(policyViolation, 'a channel that is not for clients');
+      return this.#end({ status: 'error', code: 'protocol' });
+    }
+    pass(message, binary, client, upstream);
+  }
+
+  #fromServer(message: Buffer): void {
+    const { client, upstream, bytes_max } = this.#options;
+    if (this.#over) return;
+    if (!fromServer(message)) return this.#lost('the API server said what is no part of the protocol');
+    const on = message[0]!;
+    if (on === channel.error) return this.#statusCame(message.subarray(1));
+    this.#bytes += message.length - 1;
+    if (bytes_max !== undefined && this.#bytes > bytes_max)
+      return this.stop(this.#options.exceeded(), { status: 'cancelled', code: 'limit_exceeded' });
+    const output = this.#output.get(on);
+    // The first message is empty, and says that all is well.
+    if (output === undefined || message.length === 1) return pass(message, true, upstream, client);
+    const shown = output.push(message.subarray(1));
+    if (shown.length > 0) pass(framed(on, shown), true, upstream, client);
+    if (this.#options.terminal) this.#showSoon();
+  }
+
+  #statusCame(status: Buffer): void {
+    this.#showRest();
+    const text = status.subarray(0, status_bytes_max).toString('utf8');
+    this.#ended = readEnd(text) ?? this.#ended;
+    const { kinds } = this.#options;
+    this.#say(channel.error, kinds === noKinds ? status : Buffer.from(maskText(text, { kinds, numbers: true })));
+  }
+
+  #showSoon(): void {
+    clearTimeout(this.#flush);
+    const held = [...this.#output.values()].some((output) => output.held > 0);
+    if (held) this.#flush = setTimeout(() => this.#showRest(), terminal_flush_ms);
+  }
+
+  #showRest(): void {
+    clearTimeout(this.#flush);
+    for (const [on, output] of this.#output) {
+      const rest = output.finish();
+      if (rest.length > 0) this.#say(on, rest);
+    }
+  }
+
+  #say(on: number, text: Buffer): void {
+    const { client } = this.#options;
+    if (client.readyState === client.OPEN) client.send(framed(on, text));
+  }
+
+  #serverLeft(): void {
+    if (this.#over) return;
+    this.#showRest();
+    if (this.#ended === undefined) return this.#lost('the API server broke off the connection');
+    this.#end({ status: this.#ended.ok ? 'ok' : 'error' });
+  }
+
+  #lost(detail: string): void {
+    this.stop({ status: 502, code: 'upstream', title: 'Upstream failed', detail }, { status: 'lost' });
+  }
+
+  #end({ status, code = this.#ended?.code }: Pick<Result, 'status' | 'code'>): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#flush);
+    const { client, upstream } = this.#options;
+    // Where it was paused, what it has still to say is dropped.
+    for (const socket of [client, upstream]) {
+      socket.resume();
+      socket.close(normal);
+    }
+    const failed = status === 'ok' && this.#ended?.ok === false ? 'error' : status;
+    this.#finish({ status: failed, bytes: this.#bytes, ...(code === undefined ? {} : { code }) });
+  }
+}
+
+const framed = (on: number, text: Buffer): Buffer => Buffer.concat([Buffer.from([on]), text]);
+
+/** Sends it on; where the other side does not take it as fast as it comes, nothing more is read for a while. */
+function pass(message: Buffer, binary: boolean, from: WebSocket, to: WebSocket): void {
+  if (to.readyState !== to.OPEN) return;
+  to.send(message, { binary }, () => {
+    if (from.isPaused && to.bufferedAmount <= waiting_bytes_low) from.resume();
+  });
+  if (to.bufferedAmount > waiting_bytes_high) from.pause();
+}

@@ -1,0 +1,250 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { WebSocket } from 'ws';
+import type { Identity } from '../../gateway/protocol.js';
+import { apiServer, kubeconfig } from '../support/api-server.js';
+import { createContainer, type Container } from '../support/container.js';
+import { startWeb, type Web } from '../support/web.js';
+
+/** Programs in containers, over WebSocket: what is judged, what passes, what it looks like when it does not. */
+
+const policy = {
+  'kubernetes.rego': `package policy.kubernetes
+
+import data.sallyport.kubernetes
+
+allow contains {"code": "all"} if input.operation.kubernetes.verb != ""
+
+deny contains {"code": "shells", "message": "no shells in containers"} if kubernetes.shell
+
+deny contains {"code": "changes", "message": "commands only read here"} if {
+  kubernetes.enters
+  some command in input.operation.kubernetes.commands
+  command.action == "delete"
+}
+
+approval contains {"code": "environment", "groups": ["operators"]} if {
+  some command in input.operation.kubernetes.commands
+  command.program == "env"
+}
+
+mask contains {"code": "content", "resource": "*", "with": "pattern", "parameters": {"kinds": ["email"]}} if kubernetes.enters
+
+limit contains {"bytes": 1000} if input.operation.kubernetes.container == "small"
+`,
+};
+
+let web: Web;
+let container: Container;
+
+beforeAll(async () => {
+  container = createContainer();
+  web = await startWeb({
+    policy,
+    protocol: 'kubernetes',
+    people: true,
+    upstream: (port) => ({ kubeconfig: kubeconfig(port), impersonate: true }),
+  });
+  web.upstream.answers(apiServer);
+  web.upstream.upgrades(container.upgrade);
+});
+afterAll(async () => {
+  await web?.close();
+  container.close();
+});
+beforeEach(() => {
+  web.upstream.heard.length = 0;
+  container.ran.length = 0;
+});
+
+interface Said {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly error: Record<string, unknown>;
+  readonly closed: number;
+  readonly protocol: string;
+}
+interface Asked {
+  readonly pod?: string;
+  readonly stdin?: string;
+  readonly query?: string;
+  readonly protocols?: string[];
+  /** With the socket, once it is open. */
+  readonly opened?: (socket: WebSocket) => void;
+  readonly token?: string;
+}
+
+/** One exec to its end: what came on each channel, or the answer to the handshake. */
+async function exec(argv: readonly string[], asked: Asked = {}): Promise<Said> {
+  const { pod = 'web', stdin, query = '', protocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io'], opened } = asked;
+  const command = argv.map((word) => `command=${encodeURIComponent(word)}`).join('&');
+  const input = stdin === undefined ? '' : '&stdin=true';
+  const url = `wss://127.0.0.1:${String(web.port)}/kubernetes/cloud/api/v1/namespaces/shop/pods/${pod}/exec?${command}&stdout=true${input}${query}`;
+  const headers = { authorization: `Bearer ${asked.token ?? (await web.gateway.token())}` };
+  const socket = new WebSocket(url, protocols, { ca: web.ca, headers });
+  const channels: Buffer[][] = [[], [], [], []];
+  return new Promise((resolve, reject) => {
+    const text = (channel: number) => Buffer.concat(channels[channel]!).toString();
+    socket.on('error', reject);
+    socket.on('unexpected-response', (_request, answer) => {
+      const chunks: Buffer[] = [];
+      answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+      answer.on('end', () => {
+        const error = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>;
+        resolve({ status: answer.statusCode ?? 0, stdout: '', stderr: '', error, closed: 0, protocol: '' });
+      });
+    });
+    socket.on('open', () => {
+      if (stdin !== undefined && stdin !== '') socket.send(`\0${stdin}`);
+      if (stdin !== undefined) socket.send(Buffer.from([255, 0]));
+      opened?.(socket);
+    });
+    socket.on('message', (data: Buffer) => channels[data[0]!]?.push(data.subarray(1)));
+    socket.on('close', (closed) => {
+      const error = (text(3) === '' ? {} : JSON.parse(text(3))) as Record<string, unknown>;
+      resolve({ status: 101, stdout: text(1), stderr: text(2), error, closed, protocol: socket.protocol });
+    });
+  });
+}
+
+describe('a command in a container', () => {
+  test('runs, with input, output and how it ended', async () => {
+    const said = await exec(['cat'], { stdin: 'hello\n' });
+    expect(said).toMatchObject({ status: 101, stdout: 'hello\n', error: { status: 'Success' }, closed: 1000 });
+    expect(said.protocol).toBe('v5.channel.k8s.io');
+    expect(container.ran).toMatchObject([{ argv: ['cat'] }]);
+    expect(web.upstream.heard[0]?.headers).toMatchObject({
+      authorization: 'Bearer the-real-one',
+      'impersonate-user': expect.stringMatching(/^agent:/) as unknown,
+    });
+  });
+
+  test('fails with its own exit code, which is recorded with the bytes', async () => {
+    const said = await exec(['ls', '/nowhere']);
+    expect(said.error).toMatchObject({ status: 'Failure', reason: 'NonZeroExitCode' });
+    expect(said.stderr).toContain('/nowhere');
+    const settled = (await web.gateway.records()).map((record) => JSON.stringify(record));
+    expect(settled.find((record) => record.includes('"code":"2"'))).toContain(`"bytes":${String(said.stderr.length)}`);
+  });
+
+  test('speaks the older protocol to those that know no other', async () => {
+    expect(await exec(['echo', 'a'], { protocols: ['v4.channel.k8s.io'] })).toMatchObject({
+      stdout: 'a\n',
+      protocol: 'v4.channel.k8s.io',
+    });
+  });
+
+  test('is sent in the one form in which every shell reads it', async () => {
+    await exec(['sh', '-c', 'ls   /etc/hosts | head -1']);
+    expect(container.ran[0]?.argv).toEqual(['sh', '-c', "'ls'   /etc/hosts | 'head' -1"]);
+  });
+
+  test('shows nothing that is masked, wherever it is cut', async () => {
+    const letters = [
+      'sh',
+      '-c',
+      'printf "to ada@exam"; sleep 0.1; printf "ple.com and 4\\n"; printf "ada@example.com" >&2',
+    ];
+    const { stdout, stderr } = await exec(letters);
+    expect({ stdout, stderr }).toEqual({ stdout: 'to *** and 4\n', stderr: '***' });
+  });
+
+  test('passes much, as fast as the client takes it', async () => {
+    const bytes = 8_000_000;
+    const said = await exec(['head', '-c', String(bytes), '/dev/zero'], {
+      opened: (socket) => {
+        socket.pause();
+        setImmediate(() => socket.resume());
+      },
+    });
+    expect(said.stdout.length).toBe(bytes);
+  });
+});
+
+describe('what is not let through', () => {
+  test.each([
+    ['a shell', ['sh'], { stdin: '' }, 'no shells in containers'],
+    ['a shell with a terminal', ['/bin/bash', '-i'], { query: '&tty=true' }, 'no shells in containers'],
+    ['a removal', ['rm', '-rf', '/data'], {}, 'commands only read here'],
+    ['a removal within a line', ['sh', '-ec', 'ls && rm -rf /data'], {}, 'commands only read here'],
+  ] as const)('%s: the handshake is answered with a Status, and nothing ran', async (_name, argv, asked, message) => {
+    const { status, error } = await exec(argv, asked);
+    expect(status).toBe(403);
+    expect(error).toMatchObject({ kind: 'Status', reason: 'Forbidden' });
+    expect(error['message']).toContain(message);
+    expect(web.upstream.heard).toEqual([]);
+  });
+
+  test('a pod that there is none of, in the words of the API server', async () => {
+    const { status, error } = await exec(['ls'], { pod: 'other' });
+    expect({ status, message: error['message'] }).toEqual({ status: 404, message: 'pods "other" not found' });
+  });
+
+  test('whoever has no token', async () => {
+    expect(await exec(['ls'], { token: 'x.y.z' })).toMatchObject({ status: 401, error: { reason: 'Unauthorized' } });
+  });
+
+  test('channels that are not for clients', async () => {
+    const { closed } = await exec(['cat'], { stdin: undefined, opened: (socket) => socket.send(Buffer.from([3, 65])) });
+    expect(closed).toBe(1008);
+  });
+
+  test('subprotocols that carry other frames', async () => {
+    expect(await exec(['ls'], { protocols: ['base64.channel.k8s.io'] })).toMatchObject({ status: 400 });
+  });
+
+  test('what is more than policy lets through', async () => {
+    const said = await exec(['head', '-c', '5000', '/dev/zero'], { query: '&container=small' });
+    expect(said.stdout.length).toBeLessThanOrEqual(1_000);
+    expect(said.error['message']).toContain('1000 bytes');
+    expect(said.closed).toBe(1000);
+  });
+
+  test('SPDY, with words that say what to do; the reason of a denial comes first', async () => {
+    const bearer = await web.bearer();
+    const ask = (command: string) =>
+      web.raw(
+        `POST /kubernetes/cloud/api/v1/namespaces/shop/pods/web/exec?${command}&stdout=true HTTP/1.1\r\nhost: x\r\n` +
+          `authorization: ${bearer['authorization']!}\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\ncontent-length: 0\r\n\r\n`,
+      );
+    expect(await ask('command=ls')).toMatch(/^HTTP\/1\.1 400 [\s\S]*KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true/);
+    expect(await ask('command=rm&command=x')).toMatch(/^HTTP\/1\.1 403 [\s\S]*commands only read here/);
+    // kubectl falls back to it when a WebSocket is refused, and shows only what it hears then.
+    const token = bearer['authorization']!.slice('Bearer '.length);
+    await exec(['cat', 'a'], { pod: 'other', token });
+    const again = await web.raw(
+      `POST /kubernetes/cloud/api/v1/namespaces/shop/pods/other/exec?command=cat&command=a&stdout=true HTTP/1.1\r\nhost: x\r\n` +
+        `authorization: Bearer ${token}\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n`,
+    );
+    expect(again).toMatch(/^HTTP\/1\.1 404 [\s\S]*not found/);
+    expect(web.upstream.heard.filter(({ method }) => method === 'POST')).toEqual([]);
+  });
+});
+
+describe('what ends before its time', () => {
+  test('a hold: the handshake waits, and goes on once somebody approves', async () => {
+    const said = exec(['env', 'true']);
+    const { id } = await web.waiting();
+    expect(web.upstream.heard).toEqual([]);
+    await web.answer('approve', id);
+    expect(await said).toMatchObject({ status: 101, error: { status: 'Success' } });
+  });
+
+  test('a session that is killed: the client is told why, and the API server loses the connection', async () => {
+    const token = await web.gateway.token({ subject: 'agent:bad' });
+    let said: Promise<Said> | undefined;
+    await new Promise<void>((resolve) => {
+      said = exec(['sleep', '100'], { token, opened: () => resolve() });
+    });
+    const { sessions } = web.gateway.gateway;
+    expect(await sessions.kill({ subject: 'agent:bad' }, {} as Identity, 'drill')).toEqual({ killed: 1 });
+    const { error, closed } = await said!;
+    expect(closed).toBe(1000);
+    expect(error).toMatchObject({
+      kind: 'Status',
+      message: expect.stringContaining('ended by an administrator: drill') as unknown,
+    });
+    await container.until(() => container.ran.every(({ ended }) => ended));
+    expect(JSON.stringify(await web.gateway.records())).toContain('"status":"cancelled"');
+  });
+});
