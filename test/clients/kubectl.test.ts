@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { apiServer, kubeconfig, shows } from '../support/api-server.js';
+import { createContainer, type Container } from '../support/container.js';
 import { startWeb, type Web } from '../support/web.js';
 import { clientTest, runProgram } from './support.js';
 
@@ -19,6 +20,8 @@ deny contains {"code": "pods_stay", "message": "pods of agents stay as they are"
   kubernetes.resource == "pods"
 }
 
+deny contains {"code": "shells", "message": "no shells in containers"} if kubernetes.shell
+
 approval contains {"code": "removals_wait", "groups": ["operators"]} if input.operation.action == "delete"
 
 mask contains {"code": "secret", "resource": "secrets:data", "with": "redact"} if kubernetes.secrets
@@ -30,6 +33,7 @@ const group = 'kubectl, through the gateway,';
 describe(group, () => {
   let web: Web;
   let config: string;
+  let container: Container;
 
   beforeAll(async () => {
     web = await startWeb({
@@ -39,6 +43,8 @@ describe(group, () => {
       upstream: (port) => ({ kubeconfig: kubeconfig(port) }),
     });
     web.upstream.answers(apiServer);
+    container = createContainer();
+    web.upstream.upgrades(container.upgrade);
     config = join(web.gateway.folder, 'kubeconfig');
     const cluster = {
       server: `https://127.0.0.1:${String(web.port)}/kubernetes/cloud`,
@@ -57,7 +63,10 @@ describe(group, () => {
       { mode: 0o600 },
     );
   });
-  afterAll(() => web?.close());
+  afterAll(async () => {
+    await web?.close();
+    container?.close();
+  });
 
   const kubectl = (...parameters: string[]) =>
     runProgram('kubectl', ['--kubeconfig', config, '--cache-dir', join(web.gateway.folder, 'cache'), ...parameters]);
@@ -78,8 +87,20 @@ describe(group, () => {
     const denied = await kubectl('label', 'pod', 'web', 'a=b');
     expect(denied.code).toBe(1);
     expect(denied.stderr).toContain('(Forbidden): sallyport: denied by policy: pods of agents stay as they are');
-    const entered = await kubectl('exec', 'web', '--', 'ls');
-    expect({ code: entered.code, said: entered.stderr.includes('sallyport') }).toEqual({ code: 1, said: true });
+  });
+
+  clientTest(group, 'runs commands in containers and copies files, and says why it does not', async () => {
+    const ran = await kubectl('exec', 'web', '--', 'sh', '-c', 'echo out; echo err >&2; ls /nowhere');
+    expect(ran).toMatchObject({ code: 2, stdout: 'out\n', stderr: expect.stringMatching(/^err\n/) as unknown });
+    const shell = await kubectl('exec', '-i', 'web', '--', 'sh');
+    expect(shell).toMatchObject({ code: 1, stdout: '' });
+    expect(shell.stderr).toContain('sallyport: denied by policy: no shells in containers');
+    const [there, back] = [join(web.gateway.folder, 'there'), join(web.gateway.folder, 'back')];
+    await writeFile(there, 'copied');
+    expect(await kubectl('cp', `web:${there}`, back)).toMatchObject({ code: 0 });
+    expect(await readFile(back, 'utf8')).toBe('copied');
+    const records = JSON.stringify(await web.gateway.records());
+    expect(records).toContain(`{"type":"file","name":"${there}","access":"read"}`);
   });
 
   clientTest(group, 'waits for a removal, and says who refused it', async () => {

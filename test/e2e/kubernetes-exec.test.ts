@@ -205,7 +205,7 @@ describe('what is not let through', () => {
     const ask = (command: string) =>
       web.raw(
         `POST /kubernetes/cloud/api/v1/namespaces/shop/pods/web/exec?${command}&stdout=true HTTP/1.1\r\nhost: x\r\n` +
-          `authorization: ${bearer['authorization']!}\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\ncontent-length: 0\r\n\r\n`,
+          `authorization: ${bearer['authorization']!}\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\nx-stream-protocol-version: v4.channel.k8s.io\r\nx-stream-protocol-version: v3.channel.k8s.io\r\ncontent-length: 0\r\n\r\n`,
       );
     expect(await ask('command=ls')).toMatch(/^HTTP\/1\.1 400 [\s\S]*KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true/);
     expect(await ask('command=rm&command=x')).toMatch(/^HTTP\/1\.1 403 [\s\S]*commands only read here/);

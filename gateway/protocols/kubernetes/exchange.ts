@@ -385,11 +385,14 @@ const withoutObject = (own: unknown): Readonly<Record<string, unknown>> => {
   return rest;
 };
 
+/** SPDY's own field comes once for each version. */
+const ofUpgrades: ReadonlySet<string> = new Set(['upgrade', 'connection', 'x-stream-protocol-version']);
+
 /** Of Node's name, value, name, value: without what asks for another protocol, which is answered once it is known who asks. */
 function notUpgrading(raw: readonly string[]): (value: string, index: number) => boolean {
   return (_, index) => {
     const name = raw[index - (index % 2)]!.toLowerCase();
-    return name !== 'upgrade' && name !== 'connection';
+    return !ofUpgrades.has(name);
   };
 }
 

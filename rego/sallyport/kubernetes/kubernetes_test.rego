@@ -53,9 +53,11 @@ test_shells if {
 	kubernetes.because == {"what is typed is not known"} with input as asked("execute", true, because)
 }
 
+command(action, opaque) := {"action": action, "opaque": opaque}
+
+running(commands) := object.union(pods, {"subresource": "exec", "commands": commands})
+
 test_runs_reading if {
-	command(action, opaque) := {"action": action, "opaque": opaque}
-	running(commands) := object.union(pods, {"subresource": "exec", "commands": commands})
 	kubernetes.runs_reading with input as asked("execute", false, running([command("read", false)]))
 	not kubernetes.runs_reading with input as asked("execute", true, running([command("read", false)]))
 	mixed := [command("read", false), command("write", false)]
