@@ -44,7 +44,9 @@ export function readEnd(text: string): Ended | undefined {
   if (status.status === 'Success') return { ok: true, code: '0' };
   if (status.status !== 'Failure') return undefined;
   const causes: unknown = status.details?.causes;
-  const exit = (Array.isArray(causes) ? (causes as Cause[]) : []).find((cause) => cause?.reason === 'ExitCode')?.message;
+  const exit = (Array.isArray(causes) ? (causes as Cause[]) : []).find(
+    (cause) => cause?.reason === 'ExitCode',
+  )?.message;
   const reason = typeof status.reason === 'string' ? status.reason : 'Failure';
   return { ok: false, code: typeof exit === 'string' ? exit : reason };
 }
