@@ -1,6 +1,16 @@
 import { generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto';
-import { SignedXml } from 'xml-crypto';
+import { createRequire } from 'node:module';
 import { createAuthority } from './certificates.js';
+
+/** As much of xml-crypto as is used: its types are a browser's. */
+interface XmlCrypto {
+  readonly SignedXml: new (options: object) => {
+    addReference(reference: object): void;
+    computeSignature(xml: string, options: object): void;
+    getSignedXml(): string;
+  };
+}
+const { SignedXml } = createRequire(import.meta.url)('xml-crypto') as XmlCrypto;
 
 /** A SAML 2.0 identity provider for tests: it signs responses and assertions of any shape. */
 export interface SamlIssuer {

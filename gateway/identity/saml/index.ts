@@ -1,10 +1,10 @@
-import { SAML, ValidateInResponseTo } from '@node-saml/node-saml';
 import type { JWTPayload } from 'jose';
 import type { Claims, Provider, SamlProvider } from '../../config/index.js';
 import { readReference } from '../../config/references.js';
 import { IdentityError } from '../../errors.js';
 import type { Identity } from '../../protocol.js';
 import { readPrincipal } from '../principal.js';
+import { signedContent } from './library.js';
 import { checkAssertion, unasked, type Assertion, type Checked } from './assertion.js';
 import { document_bytes_max, readShape, type Shape } from './shape.js';
 import type { Spent } from './spent.js';
@@ -87,25 +87,8 @@ async function issuerOf(xml: string, providers: readonly SamlProvider[]): Promis
 async function verified(xml: string, { root, responseSigned }: Shape, provider: SamlProvider): Promise<Assertion> {
   const certificates = await certificatesOf(provider);
   const response = root === 'Response' ? xml : enclosed(xml);
-  const saml = new SAML({
-    callbackUrl: 'https://gateway.invalid',
-    issuer: provider.audience,
-    audience: provider.audience,
-    idpIssuer: provider.issuer,
-    idpCert: certificates,
-    wantAssertionsSigned: true,
-    wantAuthnResponseSigned: responseSigned,
-    validateInResponseTo: ValidateInResponseTo.never,
-    // Checked here, by the gateway's own clock.
-    acceptedClockSkewMs: -1,
-  });
   try {
-    const { profile } = await saml.validatePostResponseAsync({
-      SAMLResponse: Buffer.from(response).toString('base64'),
-    });
-    const assertion = (profile?.getAssertion?.() as { Assertion?: Assertion } | undefined)?.Assertion;
-    if (assertion !== undefined) return assertion;
-    throw new Error('it has no assertion');
+    return (await signedContent({ response, certificates, responseSigned, provider })) as Assertion;
   } catch (error) {
     const { message } = error as Error;
     if (/audience/iu.test(message))
