@@ -8,6 +8,7 @@ import type { Surroundings } from '../surroundings.js';
 import { withGateway, type GatewayFlags } from './address.js';
 import { ask } from './ask.js';
 import { describeRequest, grantTable, requestTable, type ShownRequest } from './describe.js';
+import { suggest, type SuggestFlags } from './suggest.js';
 import { watch, type WatchFlags } from './watch.js';
 
 const examples = `
@@ -20,7 +21,8 @@ Examples:
   sallyport approvals approve h-7f3a --grant-uses 20 --grant-for 1h
   sallyport approvals refuse h-7f3a --reason "not on a Friday"
   sallyport approvals watch --json | jq .          whatever happens, as it happens
-  sallyport approvals revoke g-11c2                takes a grant back`;
+  sallyport approvals revoke g-11c2                takes a grant back
+  sallyport approvals suggest > approved.rego      what has always been approved, as rules to read and commit`;
 
 interface ApproveFlags extends GatewayFlags {
   readonly comment?: string;
@@ -31,7 +33,7 @@ interface ApproveFlags extends GatewayFlags {
   readonly grantSession?: boolean;
 }
 
-/** Adds approvals to the command line: list, show, approve, refuse, grants, revoke, watch. */
+/** Adds approvals to the command line: list, show, approve, refuse, grants, revoke, suggest, watch. */
 export function registerApprovals(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
   const approvals = program
     .command('approvals')
@@ -75,6 +77,10 @@ export function registerApprovals(program: Command, around: Surroundings, finish
   command('revoke', 'take a grant back')
     .argument('<grant>', 'the id of the grant')
     .action(async (id: string, flags: GatewayFlags) => finish(await revoke(id, flags, around)));
+
+  command('suggest', 'Rego for what has always been approved, to be read and committed; changes nothing')
+    .option('--at-least <count>', 'so many of the same, none of them refused or expired', wholeNumber, 5)
+    .action(async (flags: SuggestFlags) => finish(await suggest(flags, around)));
 
   command('watch', 'what waits now, then whatever happens, until the token expires')
     .option('--give-up <time>', 'how long a gateway that is away is waited for', milliseconds, 10 * 60_000)

@@ -52,7 +52,7 @@ export const watch = (flags: WatchFlags, around: Surroundings) =>
         say('the gateway did not come back');
         return exit.failed;
       }
-      await delay(away.pause_ms);
+      await (around.wait ?? delay)(away.pause_ms);
       away.pause_ms = Math.min(away.pause_ms * 2, pause_ms_max);
     }
   });
