@@ -21,7 +21,8 @@ export {
   type OrderAnswer,
   shadowFolder,
 } from './status.js';
-export { type Order, requestOrder } from './orders.js';
-export { layerFiles } from './store.js';
+export { type Order, requestOrder, revisionMeant } from './orders.js';
+export { DirectorySource } from './directory.js';
+export { BundleStore, layerFiles } from './store.js';
 export { writeTar } from './tar.js';
 export { packageRoot } from './package-root.js';

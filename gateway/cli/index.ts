@@ -17,8 +17,10 @@ Examples:
   sallyport test ./policy                     run its tests
   sallyport replay main..HEAD                 what would a change of policy have done to last week's operations?
   sallyport explain d-4f1c09a2b7de-17         why was this refused, and what asked for it?
+  sallyport ask --principal agent:x --target orders --sql "select 1"   may they, and what would have to differ?
   sallyport audit search --prompt "tidy up"   what a prompt has done
   sallyport audit verify                      is the audit whole?
+  sallyport doctor                            is everything wired? Each finding with its mend
   sallyport policy status                     which commit is in force
   sallyport policy shadow                     what would the revision that is tried decide otherwise?
   sallyport approvals                         what waits for you
@@ -125,6 +127,12 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
   registerPolicyCommands(program, around);
   const { registerPolicyOrders } = await import('./policy-orders.js');
   registerPolicyOrders(program, around);
+
+  const { registerAsk } = await import('./ask.js');
+  registerAsk(program, around, finish);
+
+  const { registerDoctor } = await import('./doctor.js');
+  registerDoctor(program, around, finish);
 
   const { registerInit } = await import('./init.js');
   registerInit(program, around, finish);

@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import path from 'node:path';
+import { createIdentityProvider } from '../../test/support/idp.js';
+import { cleanUp, goodPolicy, scratch, writeTree } from '../../test/bundles/support.js';
+import { runCommandLine } from './index.js';
+
+let folder: string;
+let server: Server;
+
+beforeAll(async () => {
+  folder = await scratch();
+  await writeTree(path.join(folder, 'policy'), goodPolicy);
+  await (await createIdentityProvider()).writeJwks(path.join(folder, 'jwks.json'));
+  server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+});
+afterAll(async () => {
+  await new Promise((resolve) => server.close(resolve));
+  await cleanUp();
+});
+
+interface Found {
+  readonly ok: boolean;
+  readonly findings: readonly { check: string; status: string; message: string; mend?: string }[];
+}
+
+async function doctor(
+  more: string,
+): Promise<Found & { code: number; of(check: string): Found['findings'][number] | undefined }> {
+  const file = path.join(folder, 'sallyport.yaml');
+  const identity = 'identity: {providers: [{name: a, type: oidc, issuer: "https://idp.example", audience: s, jwks: {file: ./jwks.json}, algorithms: [ES256]}]}\n'; // prettier-ignore
+  await writeFile(file, `${identity}audit: {sinks: [{file: ./audit.jsonl}]}\n${more}`);
+  let out = '';
+  const code = await runCommandLine(['doctor', '-c', file, '--json'], {
+    ...{ env: process.env, fallbackFolder: folder, stderr: { write: () => true } },
+    stdout: { write: (text: string) => (out += text) },
+  });
+  const found = JSON.parse(out) as Found;
+  return { ...found, code, of: (check) => found.findings.find((one) => one.check === check) };
+}
+
+test('what is wired is said to be, part by part', async () => {
+  const { port } = server.address() as AddressInfo;
+  const found = await doctor(`policy: {directory: ./policy}\nlisten: {https: "127.0.0.1:0"}\ntargets: [{name: cloud, protocol: http, upstream: {url: "http://127.0.0.1:${port}"}}]\n`); // prettier-ignore
+  for (const check of ['configuration', 'identity a', 'state.directory', 'policy tests', 'audit file', 'target cloud'])
+    expect(found.of(check)).toMatchObject({ status: 'ok' });
+  expect(found).toMatchObject({ code: 0, ok: true });
+  // The policy has rules for Postgres alone.
+  expect(found.findings).toContainEqual(expect.objectContaining({ status: 'warn', message: expect.stringMatching(/says nothing of http/) as unknown })); // prettier-ignore
+});
+
+test('what is not is a failure with its mend, and all of it is looked at', async () => {
+  await mkdir(path.join(folder, 'broken'), { recursive: true });
+  await writeFile(path.join(folder, 'broken', 'postgres.rego'), 'package policy.postgres\n\ndeny if true\n');
+  const closed = createServer();
+  await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', () => resolve()));
+  const { port } = closed.address() as AddressInfo;
+  await new Promise((resolve) => closed.close(resolve));
+  const found = await doctor(`policy: {directory: ./broken}\nlisten: {postgres: "0.0.0.0:0"}\ntargets: [{name: orders, protocol: postgres, upstream: {host: 127.0.0.1, port: ${port}, database: d, user: u}}]\n`); // prettier-ignore
+  expect(found.of('policy')).toMatchObject({ status: 'fail', message: expect.stringMatching(/postgres\.rego:3/) as unknown }); // prettier-ignore
+  expect(found.of('target orders')).toMatchObject({ status: 'fail', mend: expect.stringMatching(/firewall/) as unknown }); // prettier-ignore
+  expect(found.of('listen.postgres')).toMatchObject({ status: 'warn' });
+  expect(found).toMatchObject({ code: 1, ok: false });
+});
+
+test('a configuration that is none is the one finding', async () => {
+  const found = await doctor('polcy: {}\n');
+  expect(found).toMatchObject({ code: 1, findings: [{ check: 'configuration', status: 'fail' }] });
+});

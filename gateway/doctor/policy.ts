@@ -1,0 +1,54 @@
+import {
+  BundleError,
+  Compiler,
+  describeProblem,
+  findOpa,
+  openSource,
+  policyFolder,
+  readStatus,
+} from '../../bundles/index.js';
+import type { Config } from '../config/index.js';
+import { filterChecks } from '../registry.js';
+import { fail, type Finding, messageOf, ok, warn } from './finding.js';
+
+/** Whether the policy can be read, and would come into force; and how it stands with the gateway that runs, if one does. */
+export async function policyFindings(config: Config, env: NodeJS.ProcessEnv): Promise<Finding[]> {
+  const check = 'policy';
+  const standing = await inForce(config);
+  try {
+    const source = openSource(config.policy);
+    const snapshot = await source.read();
+    const targets = config.targets.map(({ input }) => input.name);
+    const compiler = await Compiler.create({ opa: () => findOpa({ env }), filters: filterChecks, targets });
+    const { layer, tests, warnings } = await compiler.build(snapshot);
+    const unspoken = [...new Set(config.targets.map(({ input }) => input.protocol))].filter(
+      (name) => !layer.manifest.packages.includes(name) && !layer.manifest.packages.includes('all'),
+    );
+    return [
+      ok(check, `${snapshot.revision} from ${source.description}: ${layer.manifest.rules.length} rules`),
+      tests.passed === 0
+        ? warn(`${check} tests`, 'it has none', 'Write one for each rule: sallyport check names those without.')
+        : ok(`${check} tests`, `${tests.passed} passed`),
+      ...warnings.map((one) => warn(check, describeProblem(one), one.help ?? 'docs/policy.md says more.')),
+      ...unspoken.map((name) =>
+        warn(check, `says nothing of ${name}: everything there is refused`, `Write rules in package policy.${name}.`),
+      ),
+      ...standing,
+    ];
+  } catch (error) {
+    const message = error instanceof BundleError ? error.problems.map((one) => describeProblem(one)).join('\n') : messageOf(error); // prettier-ignore
+    return [fail(check, message, 'Mend it: until then the last good revision stays in force, and a first start fails.'), ...standing]; // prettier-ignore
+  }
+}
+
+async function inForce({ state }: Config): Promise<Finding[]> {
+  const status = await readStatus(policyFolder(state.directory)).catch(() => undefined);
+  if (status === undefined) return [];
+  const check = 'policy in force';
+  const { revision = 'nothing', pinned, last, restored } = status;
+  if (last?.ok === false)
+    return [warn(check, `${revision}; the last change was refused: ${last.error ?? ''}`, 'sallyport policy status says more.')]; // prettier-ignore
+  if (pinned !== undefined)
+    return [warn(check, `${revision}, ${pinned.how.replace('_', ' ')} at ${pinned.at}`, 'Commit what shall hold, or sallyport policy unpin.')]; // prettier-ignore
+  return [restored ? warn(check, `${revision}, from disk`, 'Its source could not be built.') : ok(check, revision)];
+}

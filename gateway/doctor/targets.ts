@@ -1,0 +1,41 @@
+import type { Config } from '../config/index.js';
+import { fail, type Finding, messageOf, ok, warn } from './finding.js';
+import { placeOf, reach } from './reach.js';
+import { roleFinding } from './role.js';
+
+const ports: Readonly<Record<string, number>> = { postgres: 5432, ssh: 22 };
+
+/** Whether each target can be reached, and for Postgres whether the gateway's role there has more power than it needs. */
+export async function targetFindings({ targets }: Config): Promise<Finding[]> {
+  if (targets.length === 0)
+    return [warn('targets', 'there are none', 'Name the guarded systems under targets: docs/configuration.md.')];
+  return (await Promise.all(targets.map((target) => one(target)))).flat();
+}
+
+async function one({ input, upstream, unavailable }: Config['targets'][number]): Promise<Finding[]> {
+  const check = `target ${input.name}`;
+  if (unavailable !== undefined)
+    return [fail(check, unavailable, 'Put the file there, or set the variable; nobody can use the target until then.')];
+  const place = placeOfUpstream(input.protocol, upstream);
+  if (place === undefined) return [ok(check, `${input.protocol}; where it is says its own file`)];
+  const where = `${place.host}:${place.port}`;
+  try {
+    await reach(place.host, place.port);
+  } catch (error) {
+    return [fail(check, `${where} cannot be reached: ${messageOf(error)}`, 'Check host, port, firewall and name service.')]; // prettier-ignore
+  }
+  const there = ok(check, `${input.protocol} at ${where} accepts connections`);
+  if (input.protocol !== 'postgres') return [there];
+  return [there, await roleFinding(input.name, upstream as Parameters<typeof roleFinding>[1])];
+}
+
+function placeOfUpstream(protocol: string, upstream: unknown): { host: string; port: number } | undefined {
+  const { host, port, url, kubeconfig } = (upstream ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof url === 'string') return placeOf(url);
+  if (typeof kubeconfig === 'string') {
+    const server = /^\s*server:\s*["']?(https?:\/\/[^\s"']+)/mu.exec(kubeconfig)?.[1];
+    return server === undefined ? undefined : placeOf(server);
+  }
+  if (typeof host !== 'string') return undefined;
+  return { host, port: typeof port === 'number' ? port : (ports[protocol] ?? 443) };
+}
