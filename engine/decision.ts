@@ -119,6 +119,8 @@ export const engineCodes = {
   usage_unavailable: 'Policy counts what was used and seen, and the state where that is kept is out of reach.',
   approval_in_transaction: 'The transaction has written already, and would keep its locks while it waits.',
   approval_unsupported: 'This operation cannot wait for an answer where it stands.',
+  definition_changed: 'What would be used is not what it was when it was approved.',
+  definition_unfit: 'The operation does not fit what its target says of it.',
   policy_changed: 'Masks or filters are others than when this was prepared.',
 } as const;
 export type EngineCode = keyof typeof engineCodes;

@@ -266,6 +266,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       log,
       target: (protocol, name) => targets.get(`${protocol}/${name}`),
       maskKey,
+      issuers: config.identity.providers.map(({ issuer }) => issuer),
       keep: (name, make) => keptSecret(path.join(config.state.directory, name), make),
       openSession: (opening) => {
         signing.admit(opening);

@@ -248,6 +248,8 @@ export interface Services {
   openSession(opening: Opening): Session;
   /** The key of a target's keyed masks, as 64 hexadecimal digits: for its upstream alone. */
   maskKey?(target: string): string;
+  /** Whose tokens are taken: the issuers of the identity providers. */
+  readonly issuers?: readonly string[];
   /** A secret of the gateway's own: made once, and kept in the state directory under this name. */
   keep(name: string, make: () => string): Promise<string>;
 }
@@ -295,7 +297,7 @@ export interface Protocol {
   /** The JSON Schema of the object that this protocol puts under `operation`. */
   readonly operationSchema: object;
   listen?(address: ListenAddress, services: Services): Promise<Listener>;
-  mount?(services: Services): Mount;
+  mount?(services: Services): Mount | readonly Mount[];
   /**
    * What is wrong with a filter's predicate, as far as that is known without its target; undefined where nothing is. The build of a policy
    * asks for every filter that is written out in it.

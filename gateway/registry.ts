@@ -1,12 +1,13 @@
 import type { Protocol } from './protocol.js';
 import { http } from './protocols/http/index.js';
 import { kubernetes } from './protocols/kubernetes/index.js';
+import { mcp } from './protocols/mcp/index.js';
 import { postgres } from './protocols/postgres/index.js';
 import { registry } from './protocols/registry/index.js';
 import { ssh } from './protocols/ssh/index.js';
 
 /** Every protocol that ships: one row, one folder, one Rego package. */
-export const protocols: readonly Protocol[] = [postgres, ssh, http, kubernetes, registry];
+export const protocols: readonly Protocol[] = [postgres, ssh, http, kubernetes, registry, mcp];
 
 /** How the build of a policy looks at filters, by protocol. */
 export const filterChecks: ReadonlyMap<string, NonNullable<Protocol['filterProblem']>> = new Map(

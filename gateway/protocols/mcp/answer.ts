@@ -1,0 +1,94 @@
+import type { ServerResponse } from 'node:http';
+import { answerFields } from '../../web/index.js';
+import { eventText } from './sse.js';
+
+/**
+ * What a client gets for one request over HTTP: one message as JSON, or, where something has to be said before that, a stream of
+ * events of which the message is the last.
+ */
+export class Answer {
+  readonly #response: ServerResponse;
+  readonly #events: boolean;
+  readonly #fields: Record<string, string> = {};
+  #streams = false;
+
+  /** @param events Whether the client takes a stream of events. */
+  constructor(response: ServerResponse, events: boolean) {
+    this.#response = response;
+    this.#events = events;
+  }
+
+  /** Whether something can be said before the answer. */
+  get tells(): boolean {
+    return this.#events && this.open;
+  }
+
+  get open(): boolean {
+    return !this.#response.destroyed && !this.#response.writableEnded;
+  }
+
+  /** A field of the answer, where it has not begun. */
+  field(name: string, value: string): void {
+    this.#fields[name] = value;
+  }
+
+  /** Begins a stream of events. */
+  begin(): void {
+    if (this.#streams || !this.open) return;
+    this.#streams = true;
+    this.#head('text/event-stream');
+    this.#response.flushHeaders();
+  }
+
+  /** One message before the answer. Resolves when the client takes more; false where it cannot be told. */
+  async event(text: string, id?: string): Promise<boolean> {
+    if (!this.tells) return false;
+    this.begin();
+    if (!this.#response.write(eventText(text, id))) await this.#drained();
+    return true;
+  }
+
+  /** The answer. False where nobody takes it. */
+  final(text: string, id?: string): boolean {
+    if (!this.open) return false;
+    if (this.#streams) {
+      this.#response.end(eventText(text, id));
+      return true;
+    }
+    const body = Buffer.from(text);
+    this.#head('application/json', body.length);
+    this.#response.end(body);
+    return true;
+  }
+
+  /** There will be no answer. */
+  end(): void {
+    if (!this.open) return;
+    if (!this.#response.headersSent)
+      this.#response.writeHead(202, { 'content-length': '0', 'cache-control': 'no-store' });
+    this.#response.end();
+  }
+
+  #head(type: string, length?: number): void {
+    this.#response.writeHead(200, [
+      ...answerFields([], () => undefined).flat(),
+      ...['content-type', type, 'cache-control', 'no-store'],
+      ...(length === undefined ? [] : ['content-length', String(length)]),
+      ...Object.entries(this.#fields).flat(),
+    ]);
+  }
+
+  #drained(): Promise<void> {
+    const response = this.#response;
+    return new Promise((resolve) => {
+      const over = () => {
+        response.off('drain', over);
+        response.off('close', over);
+        resolve();
+      };
+      response.once('drain', over);
+      response.once('close', over);
+      if (response.destroyed) over();
+    });
+  }
+}

@@ -1,0 +1,147 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { UpstreamError } from '../../errors.js';
+import type { StdioServer } from './config.js';
+import type { Connection, Listening, Receiver } from './connection.js';
+import { Lines } from './lines.js';
+
+/**
+ * A program of this session's own that is spoken to over its standard input and output, a message a line. It finds nothing in its
+ * environment but what the configuration says, and ends with the session, its children included.
+ *
+ * @see https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#stdio
+ */
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+
+const kill_after_ms = 2_000;
+/** Of what the program says on standard error: what goes beyond is read and thrown away. */
+const said_chars_max = 16_384;
+
+export class StdioConnection implements Connection {
+  readonly #child: Child;
+  readonly #receiver: Receiver;
+  readonly #over: Promise<void>;
+  #closed = false;
+
+  constructor(server: StdioServer, receiver: Receiver, said: (line: string) => void) {
+    const [program, ...rest] = server.command;
+    this.#receiver = receiver;
+    this.#child = spawn(found(program), rest, {
+      env: server.environment,
+      ...(server.directory === undefined ? {} : { cwd: server.directory }),
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // A group of its own: what it starts ends with it.
+      detached: true,
+    });
+    this.#over = new Promise((resolve) => {
+      this.#child.once('close', () => resolve());
+      this.#child.once('error', () => resolve());
+    });
+    this.#child.once('error', (error) =>
+      this.#gone(`the program could not be run (${(error as NodeJS.ErrnoException).code ?? 'error'})`),
+    );
+    this.#child.once('exit', (code, signal) => this.#gone(`the program ended (${signal ?? `exit code ${code ?? 0}`})`));
+    this.#child.stdin.on('error', () => undefined);
+    void this.#read(server.answer_bytes_max);
+    void this.#hear(said);
+  }
+
+  agreed(): void {
+    // Nothing of it is said here.
+  }
+
+  async send(text: string): Promise<void> {
+    const { stdin } = this.#child;
+    if (this.#closed || !stdin.writable) throw new UpstreamError('the program that serves this session has ended');
+    await new Promise<void>((resolve, reject) =>
+      stdin.write(`${text}\n`, (error) =>
+        error == null ? resolve() : reject(new UpstreamError('the program does not listen any more', { cause: error })),
+      ),
+    );
+  }
+
+  async listen(_origin: object, _lastEvent: string | undefined, signal: AbortSignal): Promise<Listening> {
+    const left = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    return { over: Promise.race([this.#over, left]) };
+  }
+
+  /** The specification's order: end of input, then signals. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#child.stdin.end();
+    const kill = (signal: NodeJS.Signals) => {
+      try {
+        if (this.#child.pid !== undefined) process.kill(-this.#child.pid, signal);
+      } catch {
+        // Nothing of the group is left.
+      }
+    };
+    const first = setTimeout(() => kill('SIGTERM'), kill_after_ms);
+    const last = setTimeout(() => kill('SIGKILL'), 2 * kill_after_ms);
+    for (const timer of [first, last]) timer.unref();
+    void this.#over.then(() => {
+      clearTimeout(first);
+      clearTimeout(last);
+      // Whatever it started and left behind.
+      kill('SIGKILL');
+    });
+  }
+
+  #gone(why: string): void {
+    if (this.#closed) return;
+    this.#receiver.gone(why);
+    this.close();
+  }
+
+  async #read(bytes_max: number): Promise<void> {
+    const { stdout } = this.#child;
+    const decoder = new TextDecoder('utf-8');
+    const lines = new Lines();
+    const tooLarge = () => this.#gone('the program sent a message that is too large');
+    try {
+      for await (const chunk of stdout as AsyncIterable<Buffer>) {
+        for (const line of lines.push(decoder.decode(chunk, { stream: true }))) {
+          if (line.length > bytes_max) return tooLarge();
+          if (line.trim() !== '') await this.#receiver.message(line, undefined, undefined);
+        }
+        if (lines.length > bytes_max) return tooLarge();
+      }
+    } catch {
+      this.#gone('what the program says cannot be read');
+    }
+  }
+
+  async #hear(said: (line: string) => void): Promise<void> {
+    let left = said_chars_max;
+    try {
+      for await (const chunk of this.#child.stderr as AsyncIterable<Buffer>) {
+        const text = chunk.toString('utf8').slice(0, Math.max(left, 0));
+        left -= text.length;
+        if (text !== '') said(text.trimEnd());
+      }
+    } catch {
+      // It says nothing any more.
+    }
+  }
+}
+
+/** By the gateway's own PATH: the program itself has none unless it is given one. */
+function found(program: string): string {
+  if (program.includes('/')) return program;
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const file = join(folder, program);
+    try {
+      accessSync(file, constants.X_OK);
+      return file;
+    } catch {
+      // The next one.
+    }
+  }
+  throw new UpstreamError(`there is no program "${program}"`);
+}

@@ -1,0 +1,166 @@
+import type { IncomingMessage } from 'node:http';
+import { UpstreamError } from '../../errors.js';
+import { ask, UpstreamAgents } from '../../web/index.js';
+import type { HttpServer, McpUpstream } from './config.js';
+import type { Connection, Listening, Receiver } from './connection.js';
+import { placeOf } from './operation.js';
+import { readEvents } from './sse.js';
+import { StdioConnection } from './stdio.js';
+
+/** The guarded server: its connections, and the credential that nobody else has. */
+export class McpTarget {
+  readonly upstream: McpUpstream;
+  readonly #agents: UpstreamAgents | undefined;
+
+  constructor(upstream: McpUpstream) {
+    this.upstream = upstream;
+    this.#agents = upstream.kind === 'http' ? new UpstreamAgents(upstream) : undefined;
+  }
+
+  /** For one session. Throws UpstreamError where a program cannot be started. */
+  connect(receiver: Receiver, said: (line: string) => void): Connection {
+    const { upstream } = this;
+    return upstream.kind === 'http'
+      ? new HttpConnection(upstream, this.#agents!, receiver)
+      : new StdioConnection(upstream, receiver, said);
+  }
+
+  close(): void {
+    this.#agents?.close();
+  }
+}
+
+/**
+ * Streamable HTTP: every message is a POST of its own, and what belongs to a request comes back on it.
+ *
+ * @see https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#streamable-http
+ */
+class HttpConnection implements Connection {
+  readonly #server: HttpServer;
+  readonly #agents: UpstreamAgents;
+  readonly #receiver: Receiver;
+  readonly #over = new AbortController();
+  #session: string | undefined;
+  #version: string | undefined;
+
+  constructor(server: HttpServer, agents: UpstreamAgents, receiver: Receiver) {
+    this.#server = server;
+    this.#agents = agents;
+    this.#receiver = receiver;
+  }
+
+  agreed(version: string): void {
+    this.#version = version;
+  }
+
+  async send(text: string, origin?: object, trace?: string): Promise<void> {
+    const answer = await this.#ask('POST', text, {
+      'content-type': 'application/json',
+      ...(trace === undefined ? {} : { traceparent: trace }),
+    });
+    const status = answer.statusCode ?? 0;
+    const started = answer.headers['mcp-session-id'];
+    if (this.#session === undefined && typeof started === 'string' && /^[\x21-\x7e]{1,1024}$/.test(started))
+      this.#session = started;
+    if (status === 202 || status === 204) return void answer.resume();
+    this.#refuseOthers(answer);
+    await this.#read(answer, origin);
+  }
+
+  async listen(origin: object, lastEvent: string | undefined, signal: AbortSignal): Promise<Listening | undefined> {
+    const answer = await this.#ask('GET', '', lastEvent === undefined ? {} : { 'last-event-id': lastEvent }, signal);
+    if (answer.statusCode === 405) {
+      answer.resume();
+      return undefined;
+    }
+    this.#refuseOthers(answer);
+    return { over: this.#read(answer, origin).catch(() => undefined) };
+  }
+
+  close(): void {
+    if (this.#over.signal.aborted) return;
+    this.#over.abort();
+    if (this.#session === undefined) return;
+    // The server is told, and may know nothing of it (405).
+    const signal = AbortSignal.timeout(farewell_ms_max);
+    void this.#ask('DELETE', '', {}, signal).then(
+      (answer) => answer.resume(),
+      () => undefined,
+    );
+  }
+
+  async #ask(
+    method: 'POST' | 'GET' | 'DELETE',
+    text: string,
+    fields: Readonly<Record<string, string>>,
+    signal?: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const server = this.#server;
+    const standard = server.port === (server.protocol === 'https:' ? 443 : 80);
+    const place = placeOf(server);
+    const { credential } = server;
+    const over = method === 'DELETE' ? [] : [this.#over.signal];
+    return ask(
+      {
+        origin: server,
+        method,
+        path: server.path,
+        fields: {
+          host: standard ? place.slice(0, place.lastIndexOf(':')) : place,
+          accept: method === 'GET' ? 'text/event-stream' : 'application/json, text/event-stream',
+          ...fields,
+          ...(this.#session === undefined ? {} : { 'mcp-session-id': this.#session }),
+          ...(this.#version === undefined ? {} : { 'mcp-protocol-version': this.#version }),
+          ...(credential === undefined ? {} : { [credential.name]: credential.value }),
+        },
+        body: Buffer.from(text),
+        timeout_ms: server.timeout_ms,
+        signal: AbortSignal.any([...over, ...(signal === undefined ? [] : [signal])]),
+      },
+      this.#agents,
+    );
+  }
+
+  #refuseOthers(answer: IncomingMessage): void {
+    const { statusCode: status = 0 } = answer;
+    if (status === 200) return;
+    answer.destroy();
+    if (status === 404 && this.#session !== undefined) {
+      this.#receiver.gone('the server ended the session');
+    }
+    throw new UpstreamError(`the server answered with status ${status}`);
+  }
+
+  async #read(answer: IncomingMessage, origin: object | undefined): Promise<void> {
+    const type = (answer.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+    const { answer_bytes_max: bytes_max } = this.#server;
+    try {
+      if (type === 'text/event-stream') {
+        for await (const { data, id } of readEvents(answer, bytes_max))
+          if (data !== '') await this.#receiver.message(data, origin, id);
+      } else if (type === 'application/json') {
+        await this.#receiver.message(await wholeOf(answer, bytes_max), origin, undefined);
+      } else {
+        throw new UpstreamError('the server answered with neither JSON nor events');
+      }
+    } catch (error) {
+      if (error instanceof UpstreamError) throw error;
+      throw new UpstreamError('the answer of the server broke off', { cause: error });
+    } finally {
+      answer.destroy();
+    }
+  }
+}
+
+const farewell_ms_max = 5_000;
+
+async function wholeOf(answer: IncomingMessage, bytes_max: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > bytes_max) throw new UpstreamError('the server sent a message that is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

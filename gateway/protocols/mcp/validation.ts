@@ -1,0 +1,77 @@
+import { Ajv, type Options, type ValidateFunction } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { RE2JS } from 're2js';
+import type { JsonObject } from './methods.js';
+
+/**
+ * Arguments against a tool's inputSchema. The schema is the server's own text and not trusted: it is bounded, refers to nothing
+ * outside itself, and its patterns are matched in linear time.
+ *
+ * @see https://json-schema.org/draft/2020-12
+ */
+export type Check = (value: unknown) => string | undefined;
+
+const schema_chars_max = 262_144;
+const depth_max = 64;
+/** Comparing each with each is quadratic. */
+const unique_items_max = 1_000;
+
+class Pattern {
+  readonly #pattern: RE2JS;
+  constructor(source: string) {
+    this.#pattern = RE2JS.compile(source);
+  }
+  test(text: string): boolean {
+    return this.#pattern.matcher(text).find();
+  }
+  toString(): string {
+    return this.#pattern.pattern();
+  }
+}
+const linear = Object.assign((source: string) => new Pattern(source), { code: 'linear' });
+
+const options: Options = {
+  strict: false,
+  allErrors: false,
+  validateFormats: false,
+  validateSchema: true,
+  addUsedSchema: false,
+  ownProperties: true,
+  logger: false,
+  code: { regExp: linear },
+};
+
+/** Throws where the schema cannot be used: then nothing can be checked against it. */
+export function compileSchema(schema: JsonObject): Check {
+  const text = JSON.stringify(schema);
+  if (text.length > schema_chars_max) throw new Error('the schema is too large');
+  if (deeperThan(schema, depth_max)) throw new Error('the schema is too deep');
+  const draft = schema['$schema'];
+  const old = typeof draft === 'string' && /draft-0[4-7]/.test(draft);
+  // One for each schema: what one declares is no business of another. "$schema" itself is not looked up.
+  const { $schema: _, ...own } = schema;
+  const compiler = old ? new Ajv(options) : new Ajv2020(options);
+  const validate = compiler.compile(own) as ValidateFunction;
+  const unique = text.includes('"uniqueItems"');
+  return (value) => {
+    if (deeperThan(value, depth_max)) return 'the arguments are too deep';
+    if (unique && longerThan(value, unique_items_max)) {
+      return `a list has more than ${unique_items_max} elements, and the schema wants them all different`;
+    }
+    if (validate(value)) return undefined;
+    const [error] = validate.errors ?? [];
+    // Words of the validator name places and what was wanted, never the value.
+    return `${error?.instancePath ?? ''} ${error?.message ?? 'does not fit'}`.trim();
+  };
+}
+
+function deeperThan(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth <= 0 || Object.values(value).some((each) => deeperThan(each, depth - 1));
+}
+
+function longerThan(value: unknown, length: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (Array.isArray(value) && value.length > length) return true;
+  return Object.values(value).some((each) => longerThan(each, length));
+}
