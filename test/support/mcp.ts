@@ -29,8 +29,11 @@ import type { Web } from './web.js';
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
 type Handler = (args: Record<string, unknown>, extra: Extra, server: Server) => Promise<CallToolResult>;
-export interface ServedTool extends Omit<Tool, 'inputSchema'> {
+export interface ServedTool {
+  readonly description: string;
   readonly inputSchema?: Tool['inputSchema'];
+  readonly outputSchema?: Tool['outputSchema'];
+  readonly annotations?: Tool['annotations'];
   readonly run: Handler;
 }
 
@@ -114,7 +117,7 @@ export async function startMcpServer(tools: Map<string, ServedTool>): Promise<Mc
           transport = made;
           const server = serverWith(tools);
           servers.push(server);
-          await server.connect(made as Transport);
+          await server.connect(made);
         }
         await transport.handleRequest(incoming, response, message);
       })();
@@ -144,7 +147,7 @@ export function fetchWith(ca: string): typeof fetch {
       const { signal } = init;
       const call = request(
         url,
-        { method: init.method ?? 'GET', headers, ca, ...(signal == null ? {} : { signal }) },
+        { method: init.method ?? 'GET', headers, ca, ...(signal === null || signal === undefined ? {} : { signal }) },
         (answer) => {
           const status = answer.statusCode ?? 500;
           const fields = Object.entries(answer.headers).map(
@@ -179,6 +182,6 @@ export async function connectClient(
     requestInit: { headers: { authorization: `Bearer ${token}`, ...headers } },
   });
   const made = client ?? new Client({ name: 'tests', version: '1' }, { capabilities: {} });
-  await made.connect(transport as Transport);
+  await made.connect(transport);
   return { client: made, transport };
 }

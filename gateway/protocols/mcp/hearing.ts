@@ -46,8 +46,8 @@ export class Listener {
 
 /** The gateway's own question. */
 interface Own {
-  settle(answered: Answered): void;
-  fail(error: Error): void;
+  readonly settle: (answered: Answered) => void;
+  readonly fail: (error: Error) => void;
 }
 
 const missed_chars_max = 4_194_304;

@@ -57,7 +57,9 @@ export class StdioConnection implements Connection {
     if (this.#closed || !stdin.writable) throw new UpstreamError('the program that serves this session has ended');
     await new Promise<void>((resolve, reject) =>
       stdin.write(`${text}\n`, (error) =>
-        error == null ? resolve() : reject(new UpstreamError('the program does not listen any more', { cause: error })),
+        error === null || error === undefined
+          ? resolve()
+          : reject(new UpstreamError('the program does not listen any more', { cause: error })),
       ),
     );
   }

@@ -1,4 +1,4 @@
-import { Ajv, type Options, type ValidateFunction } from 'ajv';
+import { Ajv, type Options } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { RE2JS } from 're2js';
 import type { JsonObject } from './methods.js';
@@ -51,7 +51,7 @@ export function compileSchema(schema: JsonObject): Check {
   // One for each schema: what one declares is no business of another. "$schema" itself is not looked up.
   const { $schema: _, ...own } = schema;
   const compiler = old ? new Ajv(options) : new Ajv2020(options);
-  const validate = compiler.compile(own) as ValidateFunction;
+  const validate = compiler.compile(own);
   const unique = text.includes('"uniqueItems"');
   return (value) => {
     if (deeperThan(value, depth_max)) return 'the arguments are too deep';
