@@ -66,6 +66,8 @@ function columnsOf(
   const masked = decision.outcome === 'deny' ? decision.masked : decision.masks.map(({ resource }) => resource);
   // What is sent to whatever function, or was not judged at all, may hold anything.
   if (masked === undefined || opaque || masked.includes('*')) return undefined;
+  // Fields of answers and objects ("body:users[*].email", "secrets:data"): where in a request such a value stands is not known.
+  if (masked.some((name) => name.includes(':')) && !resources.some(({ type }) => type === 'column')) return undefined;
   const names = new Set(masked.map(lastOf));
   const columns = new Set<string>();
   for (const { type, name, via } of resources) {

@@ -3,7 +3,7 @@ import type { Obligation } from '../../protocol.js';
 import type { Problem } from '../../web/index.js';
 
 /** What policy may ask of a request beside a yes or a no. */
-export const obligations: ReadonlySet<Obligation> = new Set(['approval', 'limit.bytes', 'limit.seconds']);
+export const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
 
 /** An answer that is larger, or takes longer, than policy allows. */
 export function limitProblem(decision: Decision, target: string, limit: 'bytes' | 'seconds'): Problem {

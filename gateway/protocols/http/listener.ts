@@ -1,247 +1,160 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Decision } from '#engine';
-import { UpstreamError } from '../../errors.js';
-import type {
-  Client,
-  Enforced,
-  Identity,
-  Mount,
-  Prompt,
-  Services,
-  SessionEnd,
-  Submission,
-  Target,
-} from '../../protocol.js';
+import type { Enforced, Mount, Prompt, Services, Session, Withheld } from '../../protocol.js';
 import {
   admit,
   answerFields,
-  ClientGone,
-  ConnectionSessions,
-  fail,
-  goneProblem,
+  Exchange,
+  mountOf,
   pass,
   promptOf,
   readBody,
   RequestRefusal,
-  sendProblem,
   takeToken,
+  type ExchangeParts,
   type Fields,
+  type Forwarded,
   type Presented,
-  type WebSession,
 } from '../../web/index.js';
-import { addressed, readFields, readRequest, type Addressed, type Request } from './codec.js';
+import { addressed, readFields, readRequest, type Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
 import { limitProblem, obligations } from './enforce.js';
+import { passMasked } from './masked.js';
+import { answerMasks, checkMasked, MaskRefusal, unconditional, type AnswerMasks } from './masking.js';
 import { operationOf } from './operation.js';
+import type { HttpOperation } from './schema.js';
 import { HttpTarget } from './upstream.js';
 
 /** `https://gateway/http/TARGET/…`: each request is one operation, from its first byte to its answer's last. */
 
-const nothing: Enforced = {};
-/** Clients wait for people without a byte in either direction: the kernel finds out who is gone. */
-const keep_alive_ms = 30_000;
+interface Parts extends ExchangeParts {
+  readonly targetOf: (name: string, upstream: HttpUpstream) => HttpTarget;
+}
 
 export function reverseGate(services: Services): Mount {
   const targets = new Map<string, HttpTarget>();
-  const sessions = new ConnectionSessions();
-  const exchanges = new Set<Exchange>();
   const targetOf = (name: string, upstream: HttpUpstream) => {
     let target = targets.get(name);
     if (target === undefined) targets.set(name, (target = new HttpTarget(upstream)));
     return target;
   };
-  return {
-    prefix: '/http/',
-    serve(request, response) {
-      const exchange = new Exchange(request, response, { services, sessions, targetOf });
-      exchanges.add(exchange);
-      void exchange.run().finally(() => exchanges.delete(exchange));
-    },
-    close: async () => {
-      for (const exchange of exchanges) exchange.stop();
+  return mountOf(
+    '/http/',
+    services,
+    (request, response, parts) => new HttpExchange(request, response, { ...parts, targetOf }),
+    () => {
       for (const target of targets.values()) target.close();
     },
-  };
-}
-
-interface Parts {
-  readonly services: Services;
-  readonly sessions: ConnectionSessions;
-  readonly targetOf: (name: string, upstream: HttpUpstream) => HttpTarget;
+  );
 }
 
 /** One request and its answer. */
-class Exchange {
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
-  readonly #parts: Parts;
-  readonly #gone = new AbortController();
-  #ended: SessionEnd | undefined;
-  #target = '';
+class HttpExchange extends Exchange {
+  protected readonly protocol = 'http';
+  protected readonly supports = obligations;
+  readonly #targetOf: Parts['targetOf'];
 
-  constructor(request: IncomingMessage, response: ServerResponse, parts: Parts) {
-    this.#request = request;
-    this.#response = response;
-    this.#parts = parts;
-    request.socket.setKeepAlive(true, keep_alive_ms);
-    request.on('error', () => undefined);
-    response.on('error', () => undefined);
-    response.once('close', () => this.#gone.abort());
+  constructor(request: Exchange['request'], response: Exchange['response'], parts: Parts) {
+    super(request, response, parts);
+    this.#targetOf = parts.targetOf;
   }
 
-  stop(): void {
-    this.#response.destroy();
-  }
-
-  /** Never throws. */
-  async run(): Promise<void> {
-    const { log } = this.#parts.services;
-    try {
-      await this.#run();
-    } catch (error) {
-      if (this.#ended !== undefined) return sendProblem(this.#response, goneProblem(this.#ended));
-      if (error instanceof ClientGone || this.#response.destroyed) return;
-      const problem = fail(error, this.#target);
-      if (error instanceof RequestRefusal) {
-        log.info({ reason: error.reason, target: this.#target, client: this.#client().address }, 'request refused');
-      } else if (problem.status >= 500) {
-        log.error({ err: error, target: this.#target }, 'a request failed');
-      }
-      sendProblem(this.#response, problem);
-    }
-  }
-
-  async #run(): Promise<void> {
-    const request = this.#request;
+  protected async serve(): Promise<void> {
+    const { request } = this;
     const address = addressed(request.url ?? '');
-    this.#target = address.target;
+    this.target = address.target;
     // Who asks comes first: nobody learns what is refused, or which targets there are, without a token.
     const seen = readFields(request.rawHeaders, false);
     const presented = takeToken(seen.all);
-    const { services } = this.#parts;
-    const client = this.#client();
-    const identity = await services.identify(presented.token, client);
-    const target = this.#find(address.target);
+    const identity = await this.services.identify(presented.token, this.client);
+    const target = this.find(address.target);
     const upstream = target.upstream as HttpUpstream;
     const fields = fieldsFor(request.rawHeaders, upstream, presented);
     const body = await readBody(request, upstream.body_bytes_max);
     try {
       const read = readRequest(request.method ?? '', address, fields, body.bytes, upstream);
       refuseLeak(read, presented.token);
-      const session = this.#session(identity, target, client, presented.token, seen.all.get('user-agent'));
-      await this.#operate(session, read, upstream, address, promptOf(seen.all));
+      const held = this.session(identity, target, presented.token, seen.all.get('user-agent'));
+      await this.during(held, () => this.#operate(held.session, read, upstream, promptOf(seen.all)));
     } finally {
       body.release();
     }
   }
 
   async #operate(
-    held: WebSession,
+    session: Session,
     request: Request,
     upstream: HttpUpstream,
-    { target: name }: Addressed,
     prompt: Prompt | undefined,
   ): Promise<void> {
-    const leave = held.enter((end) => {
-      this.#ended = end;
-      this.#gone.abort();
-      sendProblem(this.#response, goneProblem(end));
-    });
-    try {
-      const operation = operationOf(request, upstream);
-      const circumstances = prompt === undefined ? {} : { prompt };
-      const { submission, decision } = await admit(
-        held.session,
-        operation,
-        circumstances,
-        () => nothing,
-        this.#gone.signal,
-      );
-      await this.#forward(request, this.#parts.targetOf(name, upstream), submission, decision);
-    } finally {
-      leave();
-    }
-  }
-
-  /** Sends what was let through, and passes the answer on. The outcome is recorded, however it ends. */
-  async #forward(request: Request, target: HttpTarget, submission: Submission, decision: Decision): Promise<void> {
-    const { bytes: bytes_max, seconds } = decision.limits;
-    let late = false;
-    const timer =
-      seconds === undefined
-        ? undefined
-        : setTimeout(() => {
-            late = true;
-            this.#gone.abort();
-            sendProblem(this.#response, limitProblem(decision, this.#target, 'seconds'));
-          }, seconds * 1_000);
-    try {
-      const answer = await target.send(request, this.#gone.signal);
-      const code = String(answer.statusCode ?? 0);
-      if (bytes_max !== undefined && Number(answer.headers['content-length'] ?? 0) > bytes_max) {
-        answer.destroy();
-        submission.settle({ status: 'error', code: 'limit_exceeded', bytes: 0 });
-        sendProblem(this.#response, limitProblem(decision, this.#target, 'bytes'));
-        return;
+    let masks: AnswerMasks | undefined;
+    const enforce = (decision: Decision): Enforced => {
+      try {
+        masks = answerMasks(decision.masks, () => this.#maskKey());
+        if (masks !== undefined) checkMasked(request, masks);
+        return {};
+      } catch (error) {
+        if (!(error instanceof MaskRefusal || error instanceof RequestRefusal)) throw error;
+        return { refusal: { code: 'mask_unenforceable', message: error.message } };
       }
-      this.#head(answer, target, decision);
-      const { bytes, how } = await pass(answer, this.#response, bytes_max);
-      const status = how === 'whole' ? 'ok' : how === 'gone' ? 'cancelled' : how === 'cut' ? 'lost' : 'error';
-      submission.settle({ status, bytes, code: late || how === 'limit' ? 'limit_exceeded' : code });
-    } catch (error) {
-      const cancelled = this.#gone.signal.aborted;
-      submission.settle({ status: cancelled ? 'cancelled' : 'error', ...(late ? { code: 'limit_exceeded' } : {}) });
-      if (cancelled) throw new ClientGone();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #head(answer: IncomingMessage, target: HttpTarget, decision: Decision): void {
-    const status = answer.statusCode ?? 0;
-    if (status < 200 || status > 599) {
-      answer.destroy();
-      throw new UpstreamError('the target answered with no status that there is');
-    }
-    const mounted = `/http/${this.#target}`;
-    const fields = answerFields(answer.rawHeaders, (name, value) =>
-      name === 'location' || name === 'content-location' ? (target.location(value, mounted) ?? value) : value,
-    );
-    fields.push(['x-sallyport-decision', decision.id]);
-    this.#response.writeHead(status, fields.flat());
-    this.#response.flushHeaders();
-  }
-
-  #session(identity: Identity, target: Target, client: Client, token: string, application?: string): WebSession {
-    const { services, sessions } = this.#parts;
-    return sessions.of(this.#request.socket, token, target.input.name, () =>
-      services.openSession({
-        identity,
-        target,
-        client,
-        ...(application === undefined ? {} : { application }),
-        ...(identity.prompt === undefined ? {} : { prompt: identity.prompt }),
-        supports: obligations,
-      }),
+    };
+    const circumstances = { ...(prompt === undefined ? {} : { prompt }), withhold };
+    const admitted = await admit(session, operationOf(request, upstream), circumstances, enforce, this.signal);
+    const { decision } = admitted;
+    const target = this.#targetOf(this.target, upstream);
+    await this.forward(
+      admitted,
+      () => limitProblem(decision, this.target, 'seconds'),
+      () => this.#pass(request, target, decision, masks),
     );
   }
 
-  #find(name: string): Target {
-    const target = this.#parts.services.target('http', name);
-    if (target === undefined) {
-      throw new RequestRefusal(404, 'unknown_target', `there is no HTTP target "${name}": ask /http/TARGET/…`);
-    }
-    if (target.unavailable !== undefined) {
-      throw new RequestRefusal(503, 'target_unavailable', `target "${name}" is not available: ${target.unavailable}`);
-    }
-    return target;
+  #maskKey(): string {
+    const key = this.services.maskKey?.(this.target);
+    if (key === undefined) throw new MaskRefusal('this gateway keeps no keys for masks');
+    return key;
   }
 
-  #client(): Client {
-    const { remoteAddress = '', remotePort = 0 } = this.#request.socket;
-    return { address: remoteAddress.replace(/^::ffff:/, ''), port: remotePort, confidential: true };
+  /** Sends what was let through, and passes the answer on. */
+  async #pass(
+    request: Request,
+    target: HttpTarget,
+    decision: Decision,
+    masks: AnswerMasks | undefined,
+  ): Promise<Forwarded> {
+    const { bytes: bytes_max } = decision.limits;
+    const { fields } = request;
+    const sent =
+      masks === undefined ? request : { ...request, fields: { ...fields, forwarded: unconditional(fields.forwarded) } };
+    const answer = await target.send(sent, this.signal);
+    const code = String(answer.statusCode ?? 0);
+    const large = bytes_max !== undefined && Number(answer.headers['content-length'] ?? 0) > bytes_max;
+    if (large) answer.destroy();
+    const passed = large ? ({ bytes: 0, how: 'limit' } as const) : await this.#answer(answer, target, decision, masks);
+    if (passed.how === 'limit') this.refuse(limitProblem(decision, this.target, 'bytes'));
+    return { ...passed, code };
   }
+
+  #answer(answer: IncomingMessage, target: HttpTarget, decision: Decision, masks: AnswerMasks | undefined) {
+    const mounted = `/http/${this.target}`;
+    const field = (name: string, value: string) =>
+      name === 'location' || name === 'content-location' ? (target.location(value, mounted) ?? value) : value;
+    const { bytes: bytes_max } = decision.limits;
+    const more: [string, string][] = [['x-sallyport-decision', decision.id]];
+    if (masks !== undefined) return passMasked(answer, this.response, masks, { bytes_max, field, more });
+    const fields = [...answerFields(answer.rawHeaders, field), ...more];
+    this.response.writeHead(answer.statusCode ?? 502, fields.flat());
+    this.response.flushHeaders();
+    return pass(answer, this.response, bytes_max);
+  }
+}
+
+/** Where answers are masked, values of requests do not stand in the record either: what was asked for, and by which names. */
+function withhold(own: unknown, { conceal }: Withheld): Readonly<Record<string, unknown>> {
+  const { body, headers: _, query, ...rest } = own as HttpOperation;
+  const { json: _json, form: _form, text: _text, ...about } = body ?? {};
+  const concealed = Object.entries(query).map(([name, values]) => [name, values.map(conceal)] as const);
+  return { ...rest, query: Object.fromEntries(concealed), ...(body === undefined ? {} : { body: about }) };
 }
 
 /** What goes on: of the client's credentials none where the gateway has one, and never the token. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { UpstreamError } from '../../errors.js';
 import { ask, UpstreamAgents } from '../../web/index.js';
 import type { Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
@@ -15,13 +16,13 @@ export class HttpTarget {
   }
 
   /** Sends what was judged; resolves with the head of the answer. Throws UpstreamError. */
-  send(request: Request, signal: AbortSignal): Promise<IncomingMessage> {
+  async send(request: Request, signal: AbortSignal): Promise<IncomingMessage> {
     const upstream = this.#upstream;
     const { method, path, query, fields, body } = request;
     const standard = upstream.port === (upstream.protocol === 'https:' ? 443 : 80);
     const host = hostOf(upstream);
     const { credential } = upstream;
-    return ask(
+    const answer = await ask(
       {
         origin: upstream,
         method,
@@ -37,6 +38,10 @@ export class HttpTarget {
       },
       this.#agents,
     );
+    const status = answer.statusCode ?? 0;
+    if (status >= 200 && status <= 599) return answer;
+    answer.destroy();
+    throw new UpstreamError('the target answered with no status that there is');
   }
 
   /**
