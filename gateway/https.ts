@@ -11,6 +11,7 @@ import {
   ownCertificate,
   samlGate,
   type ApiParts,
+  type Health,
   type HttpGate,
 } from './api/index.js';
 import type { Approvers } from './approvals/approvals.js';
@@ -88,7 +89,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   const listener = await listenHttps({
     address: { ...address, tls: own ?? (address.tls as NonNullable<typeof address.tls>) },
     gates: [
-      healthGate(() => engine.current !== undefined),
+      healthGate(() => healthOf(parts)),
       discoveryGate(parts.own, config.identity.login),
       exchangeGate(apiParts, parts.own),
       ...(config.identity.saml.length === 0 ? [] : [samlGate(apiParts, parts.own)]),
@@ -112,6 +113,14 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     ...(own === undefined ? {} : { note: `certificate made here, SHA-256 ${own.fingerprint}` }),
   };
 }
+
+const healthOf = ({ engine, audit }: HttpsParts): Health => ({
+  reasons: [
+    ...(engine.current === undefined ? ['no policy is in force'] : []),
+    ...(audit.refusal === undefined ? [] : [audit.refusal.message]),
+  ],
+  warnings: audit.warnings ?? [],
+});
 
 /** What is tried beside the policy: its status, and what it would decide otherwise. */
 const shadowOf = (rollout: Rollout | undefined) =>

@@ -7,7 +7,7 @@ export { discoveryGate } from './discovery.js';
 export { exchangeGate } from './exchange.js';
 export { samlGate } from './saml.js';
 export { hookGate } from './hooks.js';
-export { healthGate } from './health.js';
+export { healthGate, type Health } from './health.js';
 export { addressOf, Problem, problemOf } from './problem.js';
 export { Rates } from './rates.js';
 export { recordAct } from './record.js';

@@ -76,6 +76,10 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
  * waited for is kept and written again, with the numbers it had: a reader that finds a number twice takes it once.
  */
 class AuditLog implements Audit {
+  get refusal(): AuditError | undefined {
+    return this.#failure;
+  }
+
   readonly #options: AuditOptions;
   readonly #formatter: Formatter;
   readonly #now: () => number;

@@ -1,3 +1,4 @@
+import type { AuditError } from '../errors.js';
 import type { Part } from './chain.js';
 import type { Members } from './json.js';
 
@@ -80,5 +81,9 @@ export interface Audit {
    */
   write(entry: Entry, options: { durable: true }): Promise<void>;
   write(entry: Entry, options?: { durable?: false }): undefined;
+  /** Why what has to be recorded is refused now, whoever asks; undefined where it is taken. */
+  readonly refusal?: AuditError | undefined;
+  /** What is failing while everything still goes on, in words for whoever watches the process. */
+  readonly warnings?: readonly string[];
   close(): Promise<void>;
 }

@@ -1,11 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import type { AuditRecord } from '../../gateway/audit/index.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
+import { caller } from '../support/https.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
 import { startReceiver, type Receiver } from '../support/receiver.js';
 
@@ -38,6 +40,7 @@ beforeAll(async () => {
     database,
     policy: { 'postgres.rego': policy },
     config: {
+      listen: { postgres: '127.0.0.1:0', https: '127.0.0.1:0' },
       state: { directory: path.join(folder, 'state'), postgres: state.url },
       audit: {
         sinks: [{ file: './audit.jsonl' }, { http, buffer: { records: 20 }, name: 'siem' }, { postgres: 'state' }],
@@ -51,6 +54,14 @@ afterAll(async () => {
   await Promise.all([database?.drop(), state?.drop()]);
   rmSync(folder, { recursive: true });
 });
+
+/** What the gateway says to whoever watches it. */
+async function ready(): Promise<[number, unknown]> {
+  const { host, port } = gateway.gateway.listeners.find(({ protocol }) => protocol === 'https')!.address;
+  const call = caller({ host, port, ca: readFileSync(path.join(folder, 'state/https.pem'), 'utf8') });
+  const { status, text } = await call('/readyz');
+  return [status, JSON.parse(text)];
+}
 
 interface Event {
   readonly custom: { readonly sequence: number };
@@ -68,6 +79,13 @@ test('what is refused while a sink is away goes on by itself; what arrives is wh
   let refusal: unknown;
   while (refusal === undefined) await client.query(statement).catch((error: unknown) => (refusal = error));
   expect((refusal as Error).message).toContain('could not be recorded');
+  const [status, health] = await ready();
+  expect(status).toBe(503);
+  expect(health).toMatchObject({
+    status: 'not ready',
+    reasons: ['the audit cannot be brought to its sink "siem", so nothing that has to be recorded may go on'],
+    warnings: expect.arrayContaining(['the audit\'s sink "siem" (fail: closed) does not take records']),
+  });
 
   receiver.answers.length = 0;
   while (
@@ -78,6 +96,8 @@ test('what is refused while a sink is away goes on by itself; what arrives is wh
   )
     await new Promise((resolve) => setTimeout(resolve, 20));
   await client.end();
+  while (!isDeepStrictEqual(await ready(), [200, { status: 'ready' }]))
+    await new Promise((resolve) => setTimeout(resolve, 20));
   const records = (await gateway.records()).map(({ sequence }) => Number(sequence));
   const arrived = () => new Set(events().map(({ custom }) => custom.sequence));
   while (!arrived().has(records.at(-1)!)) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -104,7 +104,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
   };
   const listener = await listenHttps({
     address: { host: '127.0.0.1', port: 0, tls: own },
-    gates: [healthGate(() => true), apiGate(parts), ...(options.gates?.(parts) ?? [])],
+    gates: [healthGate(() => ({ reasons: [], warnings: [] })), apiGate(parts), ...(options.gates?.(parts) ?? [])],
     log: parts.log,
     now,
     strictTransport: false,

@@ -1,3 +1,4 @@
+import type { AuditError } from '../../errors.js';
 import { openAudit, type AuditOptions } from '../log.js';
 import { afterTheFact, type Audit, type Entry } from '../record.js';
 import { Forwarder, type ForwarderOptions, type Gap } from './forwarder.js';
@@ -59,6 +60,16 @@ class Forwarded implements ForwardedAudit {
 
   get sinks() {
     return this.#forwarders.map(({ status }) => status);
+  }
+
+  get refusal(): AuditError | undefined {
+    return this.#log.refusal ?? this.#forwarders.find(({ refusal }) => refusal !== undefined)?.refusal;
+  }
+
+  get warnings(): readonly string[] {
+    return this.sinks.flatMap(({ name, fail, failing }) =>
+      failing === undefined ? [] : [`the audit's sink "${name}" (fail: ${fail}) does not take records`],
+    );
   }
 
   write(entry: Entry, options: { durable: true }): Promise<void>;
