@@ -27,6 +27,7 @@ Examples:
   sallyport sessions kill --subject agent:bot end whatever it has open
   sallyport login                             sign in, for all that follows
   sallyport connect orders                    psql, ssh or kubectl at a target, with everything set
+  sallyport kubeconfig cluster                for kubectl, without a secret in it
   sallyport token --ticket --target orders    a short secret for clients that cannot send a token
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
 
@@ -173,6 +174,8 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
   registerLogin(program, around, finish);
   const { registerToken } = await import('./api/token.js');
   registerToken(program, around, finish);
+  const { registerKubeconfig } = await import('./api/kubeconfig.js');
+  registerKubeconfig(program, around, finish);
   const { registerConnect } = await import('./api/connect.js');
   registerConnect(program, around, finish);
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -103,6 +103,25 @@ describe(group, () => {
     const ran = await sallyport('connect', 'cloud', '--', '-n', 'shop', 'get', 'pod', 'web', '-o', 'name');
     expect(ran).toEqual({ code: 0, stdout: 'pod/web\n', stderr: '' });
     expect(await left()).toEqual([]);
+  });
+
+  clientTest(group, 'makes a kubeconfig without a secret, which has kubectl ask for a ticket', async () => {
+    const { code, stdout } = await sallyport('kubeconfig', 'cloud', '--namespace', 'shop');
+    expect(code).toBe(0);
+    expect(stdout).not.toContain(env['SALLYPORT_TOKEN']);
+    const [config, bin] = [join(folder, 'kubeconfig'), join(folder, 'plugins')];
+    await writeFile(config, stdout);
+    await mkdir(bin);
+    const shim = `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`;
+    await writeFile(join(bin, 'sallyport'), shim, { mode: 0o755 });
+    const path = `${bin}:${process.env['PATH'] ?? ''}`;
+    const kubectl = (...words: string[]) =>
+      runProgram('kubectl', ['--kubeconfig', config, '--cache-dir', join(folder, 'cache'), ...words], {
+        env: { ...env, PATH: path },
+      });
+    expect(await kubectl('get', 'pod', 'web', '-o', 'name')).toEqual({ code: 0, stdout: 'pod/web\n', stderr: '' });
+    expect((await sallyport('kubeconfig', 'build')).stderr).toContain('is no Kubernetes target');
+    expect((await sallyport('token', '--kubernetes')).stderr).toContain('--kubernetes --target NAME');
   });
 
   test('prints a section for ssh_config, with the key that is to be known', async () => {

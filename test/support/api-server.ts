@@ -88,7 +88,9 @@ export function apiServer({ method, url, headers, body }: Heard, response: Serve
       message: `the value ${canary} is wrong`,
       code: 422,
     });
-  if ((searchParams.has('watch') && name === undefined) || pathname.includes('/watch/')) {
+  const watch = searchParams.get('watch');
+  const watches = watch !== null && watch !== '0' && watch.toLowerCase() !== 'false';
+  if ((watches && name === undefined) || pathname.includes('/watch/')) {
     response.writeHead(200, { 'content-type': 'application/json' });
     const event = `${JSON.stringify({ type: 'ADDED', object })}\n`;
     // In pieces that no line ends in.
