@@ -11,14 +11,19 @@ export interface Sent {
 export interface Send {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Sent as JSON; a string as it stands. */
+  /** Sent as JSON; a string and bytes as they stand. */
   readonly body?: unknown;
 }
 
 export function caller(base: { host: string; port: number; ca: string }) {
   return (path: string, { method = 'GET', headers = {}, body }: Send = {}): Promise<Sent> =>
     new Promise((resolve, reject) => {
-      const payload = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
+      const payload =
+        body === undefined
+          ? undefined
+          : typeof body === 'string' || Buffer.isBuffer(body)
+            ? body
+            : JSON.stringify(body);
       const call = request(
         {
           ...base,
