@@ -44,6 +44,8 @@ export interface PolicyKeeper {
   status(): PolicyStatus;
   /** Looks at the source now; resolves when what is there is in force or refused. */
   refresh(): Promise<PolicyStatus>;
+  /** Looks at the source soon: somebody says that there is something new. */
+  look(): void;
   /** What people ask for beside committing. Never rejects: what cannot be done is the answer. */
   order(order: Order): Promise<OrderAnswer>;
   close(): Promise<void>;
@@ -137,6 +139,11 @@ class Keeper implements PolicyKeeper {
   async refresh(): Promise<PolicyStatus> {
     await this.#exclusively(() => this.#pass());
     return this.#status;
+  }
+
+  look(): void {
+    this.#options.source.poke?.();
+    this.#changed();
   }
 
   order(order: Order): Promise<OrderAnswer> {

@@ -2,6 +2,8 @@ import { execFile, spawn } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { BundleError, codeOf, messageOf, refusal } from './error.js';
+import { gitEnvironment } from './git-run.js';
+import { demandSigned, type Signers } from './signed-commits.js';
 import {
   type Commit,
   file_bytes_max,
@@ -23,6 +25,8 @@ export interface GitOptions {
   readonly branch: string;
   /** The folder inside the repository that holds the policy. */
   readonly path: string;
+  /** Absent: a commit needs no signature. */
+  readonly signers?: Signers | undefined;
 }
 
 /**
@@ -34,9 +38,11 @@ export class GitSource implements Source {
   readonly #repository: string;
   readonly #branch: string;
   readonly #path: string;
+  readonly #signers: Signers | undefined;
   #directory: string | undefined;
 
-  constructor({ repository, branch, path: inside }: GitOptions) {
+  constructor({ repository, branch, path: inside, signers }: GitOptions) {
+    this.#signers = signers;
     if (!isBranchName(branch))
       throw refusal('bad_branch', `policy.git.branch ${JSON.stringify(branch)} is not the name of a branch`);
     this.#repository = path.resolve(repository);
@@ -51,7 +57,8 @@ export class GitSource implements Source {
 
   async read(): Promise<Snapshot> {
     const hash = await this.#commit();
-    return this.#snapshot(hash, await this.#moved());
+    const signer = this.#signers && (await demandSigned(await this.#gitDirectory(), hash, this.#signers));
+    return this.#snapshot(hash, { moved_ms: await this.#moved(), signer });
   }
 
   /**
@@ -82,12 +89,21 @@ export class GitSource implements Source {
     return output.trim();
   }
 
-  async #snapshot(hash: string, moved_ms?: number): Promise<Snapshot> {
+  async #snapshot(
+    hash: string,
+    known: { moved_ms?: number | undefined; signer?: string | undefined } = {},
+  ): Promise<Snapshot> {
     const builder = new SnapshotBuilder();
     const entries = await this.#entries(hash, builder);
     const contents = await this.#contents(entries.map((entry) => entry.object));
     entries.forEach((entry, index) => builder.add(entry.path, contents[index] ?? new Uint8Array()));
-    return builder.finish({ revision: `git:${hash}`, commit: await this.#describe(hash), changed_ms: moved_ms });
+    const commit = await this.#describe(hash);
+    const { moved_ms, signer } = known;
+    return builder.finish({
+      revision: `git:${hash}`,
+      commit: signer === undefined ? commit : { ...commit, signer },
+      changed_ms: moved_ms,
+    });
   }
 
   /** HEAD, the branch's own file and packed-refs: one of them changes whenever the branch moves. */
@@ -295,21 +311,6 @@ function parseEntry(line: string): Entry {
   const tab = line.indexOf('\t');
   const [mode = '', , object = '', size = ''] = line.slice(0, tab).split(/ +/);
   return { mode, object, bytes: Number(size) || 0, path: line.slice(tab + 1) };
-}
-
-/** Only what git needs: no GIT_* of ours redirects it, and it asks nobody for a password. */
-function gitEnvironment(): NodeJS.ProcessEnv {
-  return {
-    PATH: process.env['PATH'],
-    HOME: '/nonexistent',
-    LC_ALL: 'C.UTF-8',
-    GIT_TERMINAL_PROMPT: '0',
-    GIT_CONFIG_NOSYSTEM: '1',
-    GIT_CONFIG_GLOBAL: '/dev/null',
-    GIT_NO_LAZY_FETCH: '1',
-    GIT_NO_REPLACE_OBJECTS: '1',
-    GIT_OPTIONAL_LOCKS: '0',
-  };
 }
 
 /** `<repo>/.git` (a folder, or a file that names one: a linked work tree or submodule), or the repository itself if bare. */

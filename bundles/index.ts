@@ -2,7 +2,7 @@
 export { BundleError, describeProblem, type Problem } from './error.js';
 export { findOpa, type FindOptions, pinnedVersion } from './opa.js';
 export { formattedModule } from './module.js';
-export { openSource, type SourceOptions } from './source.js';
+export { openSource, type GitSourceOptions, type SourceOptions } from './source.js';
 export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
 export type { FilterCheck, FilterChecks } from './obligations.js';

@@ -20,6 +20,8 @@ export interface Commit {
   readonly author: string;
   /** When it was committed: RFC 3339, UTC. */
   readonly time: string;
+  /** The fingerprint of the key that signed it, where a signature is asked for. */
+  readonly signer?: string;
 }
 
 /** Where policy comes from: a folder, or a branch of a git repository. */
@@ -32,6 +34,8 @@ export interface Source {
   read(): Promise<Snapshot>;
   /** Calls back when something may have changed; several times for one change, and now and then for none. */
   watch(changed: () => void): Promise<() => Promise<void>>;
+  /** Where it is asked now and then only: ask with the next look. */
+  poke?(): void;
 }
 
 export const files_max = 5_000;

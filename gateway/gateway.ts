@@ -164,7 +164,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const surroundings = { filters: filterChecks, targets: config.targets.map(({ input }) => input.name) };
     const progress = (message: string) => log.info({}, message);
     const policy = await keepPolicy({
-      source: sourceOf(config.policy),
+      source: sourceOf(config.policy, config),
       engine,
       directory: policyFolder(config.state.directory),
       log,
@@ -181,7 +181,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const rollout =
       shadow &&
       (await openRollout({
-        ...{ source: sourceOf(shadow), canary: shadow.canary, surroundings, progress, log, now },
+        ...{ source: sourceOf(shadow, config), canary: shadow.canary, surroundings, progress, log, now },
         stateDirectory: config.state.directory,
         onEvent: (event) => {
           record(audit, log, { ...event, role: 'shadow' });
@@ -348,9 +348,9 @@ const countsUse = (revisions: readonly Revision[]) =>
   );
 
 /** A source that cannot be one, whatever it holds, is a mistake in the configuration. */
-function sourceOf(source: PolicySource): Source {
+function sourceOf(source: PolicySource, { state }: Config): Source {
   try {
-    return openSource(source);
+    return openSource(source, policyFolder(state.directory));
   } catch (error) {
     if (error instanceof BundleError) throw new ConfigError(`policy: ${error.message}`, { cause: error });
     throw error;

@@ -9,6 +9,7 @@ import {
   hookGate,
   listenHttps,
   ownCertificate,
+  policyHookGate,
   samlGate,
   type ApiParts,
   type Health,
@@ -95,6 +96,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
       ...(config.identity.saml.length === 0 ? [] : [samlGate(apiParts, parts.own)]),
       apiGate(apiParts),
       hookGate(parts.hooks, now),
+      ...policyHooks(parts),
       ...(page === undefined ? [] : [page.gate]),
     ],
     mounts: parts.mounts,
@@ -121,6 +123,17 @@ const healthOf = ({ engine, audit }: HttpsParts): Health => ({
   ],
   warnings: audit.warnings ?? [],
 });
+
+/** Where the repository has a webhook: a push to it may be one to what is tried, too. */
+function policyHooks({ config, policy, rollout, now }: HttpsParts): HttpGate[] {
+  const secret = 'git' in config.policy ? config.policy.git.webhook?.secret : undefined;
+  if (secret === undefined) return [];
+  const pushed = () => {
+    policy.look();
+    rollout?.keeper.look();
+  };
+  return [policyHookGate(secret, pushed, now)];
+}
 
 /** What is tried beside the policy: its status, and what it would decide otherwise. */
 const shadowOf = (rollout: Rollout | undefined) =>

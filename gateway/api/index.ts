@@ -12,3 +12,4 @@ export { addressOf, Problem, problemOf } from './problem.js';
 export { Rates } from './rates.js';
 export { recordAct } from './record.js';
 export { rolesOf, type Caller, type RoleGroups } from './caller.js';
+export { policyHookGate } from './policy-hook.js';

@@ -154,7 +154,16 @@ export type PolicySource =
         readonly branch: string;
         /** Where policy stands inside the repository; "." is its root. */
         readonly path: string;
+        readonly token?: string;
+        /** Files. */
+        readonly ssh_key?: string;
+        readonly known_hosts?: string;
+        readonly ca?: string;
+        readonly poll_ms?: number;
+        /** Who has the secret may have the repository asked at once. */
+        readonly webhook?: { readonly secret: string };
       };
+      readonly signing?: { readonly keys: readonly string[] };
     };
 
 export type PolicyConfig = PolicySource & {

@@ -155,10 +155,7 @@ function later(error: ErrorObject, value: unknown, document: ConfigDocument): Pr
   const path = [...errorPath(error, value), error.params.additionalProperty as string];
   switch (printPath(path)) {
     case 'policy.signing':
-      return document.keyProblem(
-        path,
-        'signed policy is not supported yet; remove the key to go on without signatures',
-      );
+      return document.keyProblem(path, 'a folder has no signatures; take the policy from git, or remove the key');
     default:
       return undefined;
   }

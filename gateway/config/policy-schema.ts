@@ -1,5 +1,6 @@
 import Type from 'typebox';
-import { closed, text } from './schema-parts.js';
+import { FileReferenceSchema, SecretSchema } from './references-schema.js';
+import { closed, duration, text } from './schema-parts.js';
 
 /** The part `policy` of sallyport.yaml: where policy comes from, and what is tried beside it. */
 
@@ -27,8 +28,33 @@ const GitSchema = Type.Object(
         'x-problem': 'must be a path inside the repository, without ".."',
       }),
     ),
+    token: Type.Optional({ ...SecretSchema, description: 'Of a repository over HTTPS: sent as the password.' }),
+    ssh_key: Type.Optional({ ...FileReferenceSchema, description: 'Of one over SSH: the private key.' }),
+    known_hosts: Type.Optional({ ...FileReferenceSchema, description: "The host's keys, as ssh-keyscan writes them." }),
+    ca: Type.Optional({ ...FileReferenceSchema, description: "Authorities in place of the system's, as PEM." }),
+    poll: Type.Optional(duration('How often a repository elsewhere is asked.', '30s')),
+    webhook: Type.Optional(
+      Type.Object(
+        { secret: { ...SecretSchema, description: 'At least 16 characters; the forge has it too.' } },
+        { ...closed, description: 'POST /v1/policy-hook has the repository asked at once: GitHub, Gitea, GitLab.' },
+      ),
+    ),
   },
   closed,
+);
+
+const SigningSchema = Type.Object(
+  {
+    keys: Type.Array(
+      Type.String({
+        pattern:
+          '^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa|sk-ssh-ed25519@openssh\\.com|sk-ecdsa-sha2-nistp256@openssh\\.com) [A-Za-z0-9+/]+={0,2}( .*)?$',
+        'x-problem': 'is no public key; write the line of a .pub file, as in ssh-ed25519 AAAA… name',
+      }),
+      { minItems: 1, maxItems: 1_000, uniqueItems: true, description: 'SSH public keys.' },
+    ),
+  },
+  { ...closed, description: 'A commit is policy only with a signature of one of these keys.' },
 );
 
 const names = (description: string) =>
@@ -57,11 +83,12 @@ const sources = {
   git: GitSchema,
 };
 
+const signed = { signing: Type.Optional(SigningSchema) };
 const shadowParts = { canary: Type.Optional(CanarySchema) };
 const ShadowSchema = Type.Union(
   [
     Type.Object({ directory: sources.directory, ...shadowParts }, { ...closed, title: '{directory: PATH}' }),
-    Type.Object({ git: sources.git, ...shadowParts }, { ...closed, title: '{git: {url: …, branch: next}}' }),
+    Type.Object({ git: sources.git, ...signed, ...shadowParts }, { ...closed, title: '{git: {url: …, branch: next}}' }),
   ],
   { description: 'Another revision, judged beside the one in force on all that is asked, without effect.' },
 );
@@ -69,7 +96,10 @@ const ShadowSchema = Type.Union(
 const policyParts = { shadow: Type.Optional(ShadowSchema) };
 export const PolicySchema = Type.Union([
   Type.Object({ directory: sources.directory, ...policyParts }, { ...closed, title: '{directory: PATH}' }),
-  Type.Object({ git: sources.git, ...policyParts }, { ...closed, title: '{git: {url: …, branch: main, path: .}}' }),
+  Type.Object(
+    { git: sources.git, ...signed, ...policyParts },
+    { ...closed, title: '{git: {url: …, branch: main, path: .}}' },
+  ),
 ]);
 
 export type PolicyInput = Type.Static<typeof PolicySchema>;

@@ -3,7 +3,11 @@ import type { PolicyConfig, PolicySource } from './config.js';
 import type { KeyPath } from './document.js';
 import type { Reading } from './load.js';
 import type { PolicyInput, SourceInput } from './policy-schema.js';
-import { absolute, whyUnreadable } from './references.js';
+import { duration } from './duration.js';
+import { absolute, resolveFiles, whyUnreadable } from './references.js';
+
+const secret_chars_min = 16;
+const poll_ms_min = 1_000;
 
 /** The part `policy`: paths made absolute, and looked at. */
 export async function readPolicy(input: PolicyInput, reading: Reading): Promise<PolicyConfig> {
@@ -24,13 +28,33 @@ async function readSource(input: SourceInput, at: KeyPath, reading: Reading): Pr
     if (wrong !== undefined) refuse(['directory'], `the folder ${folder} ${wrong}`);
     return { directory: folder };
   }
-  const { url, branch = 'main', path = '.' } = input.git;
+  const { url, branch = 'main', path = '.', poll, webhook, token, ssh_key, known_hosts, ca } = input.git;
   // "host:path" and "scheme://…" are git's own forms for what is elsewhere; all else is a path.
   const elsewhere = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/|^[^/\s]+:/u.test(url);
   const location = elsewhere ? url : absolute(directory, url);
   const wrong = elsewhere ? undefined : await whyNoFolder(location);
   if (wrong !== undefined) refuse(['git', 'url'], `the repository ${location} ${wrong}`);
-  return { git: { url: location, branch, path } };
+  const secrets = await resolveFiles({ token, secret: webhook?.secret }, directory);
+  if (secrets.unavailable !== undefined) refuse(['git'], secrets.unavailable);
+  const { token: password, secret } = secrets.value as { token?: string; secret?: string };
+  if (secret !== undefined && secret.length < secret_chars_min)
+    refuse(['git', 'webhook', 'secret'], `has fewer than ${secret_chars_min} characters, and could be guessed`);
+  const files = Object.entries({ ssh_key, known_hosts, ca }).flatMap(([key, given]) =>
+    given === undefined ? [] : [[key, absolute(directory, given.file)] as const],
+  );
+  for (const [key, file] of files) {
+    const unreadable = await access(file, constants.R_OK).then(() => undefined, whyUnreadable);
+    if (unreadable !== undefined) refuse(['git', key], `the file ${file} ${unreadable}`);
+  }
+  return {
+    git: {
+      ...{ url: location, branch, path, ...Object.fromEntries(files) },
+      ...(password === undefined ? {} : { token: password }),
+      ...(poll === undefined ? {} : { poll_ms: Math.max(duration(poll) ?? 0, poll_ms_min) }),
+      ...(secret === undefined ? {} : { webhook: { secret } }),
+    },
+    ...(input.signing === undefined ? {} : { signing: input.signing }),
+  };
 }
 
 async function whyNoFolder(path: string): Promise<string | undefined> {

@@ -17,7 +17,7 @@ export function printable(config: Config): unknown {
       ]),
     ),
     identity: config.identity,
-    policy: config.policy,
+    policy: withoutSecrets(config.policy),
     targets: config.targets.map((target) => ({ ...target, upstream: withoutSecrets(target.upstream) })),
     state: withoutSecrets(config.state),
     approvals: {

@@ -16,7 +16,7 @@ export async function policyFindings(config: Config, env: NodeJS.ProcessEnv): Pr
   const check = 'policy';
   const standing = await inForce(config);
   try {
-    const source = openSource(config.policy);
+    const source = openSource(config.policy, policyFolder(config.state.directory));
     const snapshot = await source.read();
     const targets = config.targets.map(({ input }) => input.name);
     const compiler = await Compiler.create({ opa: () => findOpa({ env }), filters: filterChecks, targets });

@@ -248,7 +248,7 @@ describe('problems stand with line and column', () => {
     [
       'signing, which would be promised and not kept',
       listen + identity + 'policy:\n  directory: .\n  signing: {required: true}\n',
-      '11:3: policy.signing: signed policy is not supported yet; remove the key to go on without signatures',
+      '11:3: policy.signing: a folder has no signatures; take the policy from git, or remove the key',
     ],
   ])('%s', async (_, source, expected) => {
     expect(await problems(source)).toContain(expected);
