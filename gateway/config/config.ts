@@ -116,7 +116,12 @@ export interface Provider {
   readonly claims: Claims;
   /** What a principal is whose token does not say. */
   readonly kindDefault: PrincipalKind;
+  /** Who is in which group, beside what tokens say. */
+  readonly directory?: DirectoryConfig;
 }
+
+export type DirectoryConfig =
+  { readonly file: string } | { readonly url: string; readonly token?: string; readonly refresh_ms: number };
 
 /** One issuer of SAML 2.0 assertions. */
 export interface SamlProvider {

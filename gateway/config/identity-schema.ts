@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { principalKinds, signatureAlgorithms } from './config.js';
 import { choice, closed, duration, text } from './schema-parts.js';
-import { FileReferenceSchema } from './references-schema.js';
+import { FileReferenceSchema, SecretSchema } from './references-schema.js';
 
 /** The part `identity` of sallyport.yaml: who is believed about who somebody is. */
 
@@ -23,6 +23,21 @@ const ClaimsSchema = Type.Object(
     ...closed,
     description: 'Principal field: name of the claim. "a.b" is b inside a, unless a claim has that very name.',
   },
+);
+
+const DirectorySchema = Type.Object(
+  {
+    file: Type.Optional(Type.String({ minLength: 1, description: 'Relative to the configuration file.' })),
+    url: Type.Optional(
+      Type.String({
+        pattern: '^https?://[^\\s]+$',
+        description: 'Where all groups are answered at once, as SCIM has them.',
+      }),
+    ),
+    token: Type.Optional(SecretSchema),
+    refresh: Type.Optional(duration('How often the URL is asked.', '1m')),
+  },
+  { ...closed, description: 'Who is in which group, where tokens do not say: a file or a URL.' },
 );
 
 const ProviderSchema = Type.Object(
@@ -47,6 +62,7 @@ const ProviderSchema = Type.Object(
       }),
     ),
     claims: Type.Optional(ClaimsSchema),
+    directory: Type.Optional(DirectorySchema),
     kind_default: Type.Optional(
       Type.Unsafe<(typeof principalKinds)[number]>({
         type: 'string',

@@ -3,7 +3,7 @@ import type { KeyPath } from './document.js';
 import { duration } from './duration.js';
 import { isLoopback } from './listeners.js';
 import type { Reading } from './load.js';
-import { absolute, readReference } from './references.js';
+import { absolute, readReference, resolveFiles } from './references.js';
 import type { IdentityInput, ProviderInput } from './identity-schema.js';
 
 const lifetimeDefault_ms = 3_600_000;
@@ -174,5 +174,31 @@ async function readProvider(input: ProviderInput, path: KeyPath, reading: Readin
     algorithms: input.algorithms ?? ['ES256', 'EdDSA', 'PS256', 'RS256'],
     claims: claimsOf(input),
     kindDefault: input.kind_default ?? 'service',
+    ...(await readDirectory(input.directory, path, reading)),
   };
+}
+
+const refreshDefault_ms = 60_000;
+
+async function readDirectory(
+  input: ProviderInput['directory'],
+  path: KeyPath,
+  { directory, document, problems }: Reading,
+): Promise<Pick<Provider, 'directory'>> {
+  if (input === undefined) return {};
+  const refuse = (key: string, message: string) => {
+    problems.push(document.problem([...path, 'directory', ...(key === '' ? [] : [key])], message));
+    return {};
+  };
+  if ((input.file === undefined) === (input.url === undefined)) return refuse('', 'give either file or url');
+  if (input.file !== undefined) {
+    if (input.token !== undefined) return refuse('token', 'is for a url, and not for a file');
+    return { directory: { file: absolute(directory, input.file) } };
+  }
+  const url = input.url ?? '';
+  if (!isDiscoverable(url)) return refuse('url', 'must be https:// (http:// only on loopback)');
+  const { value: token, unavailable } = await resolveFiles(input.token, directory);
+  if (unavailable !== undefined) return refuse('token', unavailable);
+  const refresh_ms = read_ms(input.refresh, refreshDefault_ms);
+  return { directory: { url, refresh_ms, ...(typeof token === 'string' ? { token } : {}) } };
 }

@@ -14,6 +14,7 @@ export {
   type Claims,
   type Config,
   type ConsoleConfig,
+  type DirectoryConfig,
   type Durability,
   type IdentityConfig,
   type LoginConfig,

@@ -16,7 +16,7 @@ export function printable(config: Config): unknown {
         { host, port, ...(tls && { tls: { certificate: tls.certificate, key: redacted } }) },
       ]),
     ),
-    identity: config.identity,
+    identity: withoutSecrets(config.identity),
     policy: withoutSecrets(config.policy),
     targets: config.targets.map((target) => ({ ...target, upstream: withoutSecrets(target.upstream) })),
     state: withoutSecrets(config.state),

@@ -110,7 +110,7 @@ export class DiscoveredKeys implements Keys {
 const unavailable = (detail: string, cause?: unknown) =>
   new IdentityError('keys', "the issuer's keys cannot be had at the moment; try again later", { detail, cause });
 
-async function boundedText(response: Response, bytes_max: number): Promise<string> {
+export async function boundedText(response: Response, bytes_max: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {

@@ -4,6 +4,7 @@ import type { IdentityConfig, Provider } from '../config/index.js';
 import { ConfigError, IdentityError } from '../errors.js';
 import type { Identity } from '../protocol.js';
 import { VerifiedTokens } from './cache.js';
+import { openDirectory, type Directory } from './directory.js';
 import { DiscoveredKeys } from './discovery.js';
 import type { OwnTokens } from './issuing/own-tokens.js';
 import { FileKeys, type Keys } from './keys.js';
@@ -54,7 +55,11 @@ export function createIdentity(options: IdentityOptions): Identities {
         provider.jwks === undefined
           ? new DiscoveredKeys(provider.issuer, { now, log, fetch: fetcher })
           : new FileKeys(provider.jwks.file, { now, log });
-      return [provider.issuer, { provider, keys, read: (payload) => readPrincipal(payload, provider) }];
+      if (provider.directory === undefined)
+        return [provider.issuer, { provider, keys, read: (payload) => readPrincipal(payload, provider) }];
+      const directory = openDirectory(provider.directory, { now, log, fetch: fetcher });
+      const read = (payload: JWTPayload) => inGroups(readPrincipal(payload, provider), directory);
+      return [provider.issuer, { provider, keys: keysWith(keys, directory), read }];
     }),
   );
   if (own !== undefined) {
@@ -94,4 +99,30 @@ export function createIdentity(options: IdentityOptions): Identities {
       for (const { keys } of issuers.values()) keys.close();
     },
   };
+}
+
+/** Groups that change make a token be looked at again, as keys that change do. */
+function keysWith(keys: Keys, directory: Directory): Keys {
+  return {
+    get generation() {
+      return `${keys.generation} ${directory.generation}`;
+    },
+    async refresh() {
+      await Promise.all([keys.refresh(), directory.refresh()]);
+    },
+    find: (header, token) => keys.find(header, token),
+    close() {
+      keys.close();
+      directory.close();
+    },
+  };
+}
+
+function inGroups(identity: Identity, directory: Directory): Identity {
+  const { principal } = identity;
+  const groups = [...new Set([...principal.groups, ...directory.groupsOf(principal.subject)])];
+  return Object.freeze({
+    ...identity,
+    principal: Object.freeze({ ...principal, groups: Object.freeze(groups) as string[] }),
+  });
 }

@@ -8,7 +8,7 @@ import { IdentityError } from '../../gateway/errors.js';
 import { openAssertions, type Assertions } from '../../gateway/identity/index.js';
 import { until } from '../support/approvals-side.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
-import { caller } from '../support/https.js';
+import { caller, type Sent } from '../support/https.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
 import { acs, createSamlIssuer, encoded } from '../support/saml.js';
 
@@ -368,17 +368,22 @@ describe('at a gateway', () => {
     await gateway?.close();
     await state?.drop();
   });
-  const post = (path: string, form: Record<string, string>) =>
-    call(path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: new URLSearchParams(form).toString(),
-    });
+  /** Sent again while the state is out of reach, as it is for a moment on a busy machine: nothing is spent then. */
+  const post = async (path: string, form: Record<string, string>): Promise<Sent> => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const body = new URLSearchParams(form).toString();
+    for (;;) {
+      await until(() => gateway.gateway.database.healthy);
+      const sent = await call(path, { method: 'POST', headers, body });
+      if (!sent.text.includes('cannot be looked up')) return sent;
+    }
+  };
 
   test('an assertion that is posted is changed into a token, once, and whoever tries again is in the audit', async () => {
     const SAMLResponse = encoded(idp.response(idp.assertion({ id: '_posted', attributes: { groups: ['dba'] } })));
     const first = await post('/v1/saml/acs', { SAMLResponse, RelayState: 'https://evil.example' });
-    expect([first.status, first.headers['cache-control']]).toEqual([200, 'no-store']);
+    expect([first.status, first.text]).toEqual([200, expect.stringContaining('access_token')]);
+    expect(first.headers['cache-control']).toBe('no-store');
     const { access_token: token } = first.json<{ access_token: string }>();
     expect(decodeJwt(token)).toMatchObject({ iss: audience, aud: audience, sub: 'ada@example.com', groups: ['dba'] });
     const who = await call('/v1/whoami', { headers: { authorization: `Bearer ${token}` } });
@@ -399,10 +404,12 @@ describe('at a gateway', () => {
       });
     const assertion = idp.assertion({ recipient: `${audience}/v1/token` });
     const sent = await exchange(assertion);
-    expect([sent.status, decodeJwt(sent.json<{ access_token: string }>().access_token)]).toEqual([
-      200,
-      expect.objectContaining({ aud: `${audience}/targets/orders`, sub: 'ada@example.com', purpose: 'a look' }),
-    ]);
+    expect([sent.status, sent.text]).toEqual([200, expect.stringContaining('access_token')]);
+    expect(decodeJwt(sent.json<{ access_token: string }>().access_token)).toMatchObject({
+      aud: `${audience}/targets/orders`,
+      sub: 'ada@example.com',
+      purpose: 'a look',
+    });
     expect((await exchange(assertion)).json()).toMatchObject({ error: 'invalid_grant' });
     expect((await exchange(idp.assertion({ signed: false }))).json()).toMatchObject({ error: 'invalid_grant' });
   });
