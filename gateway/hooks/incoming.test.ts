@@ -339,6 +339,18 @@ describe('a press of a button in Slack', () => {
     expect(elsewhere).toEqual([]);
   });
 
+  test('that leaves it waiting: the message shows the end as well where somebody answers elsewhere, on whichever replica', async () => {
+    const { id } = await ask('two');
+    expect((await press(id)).status).toBe(200);
+    expect(JSON.stringify(await reply())).toContain('sallyport_approve');
+    await other.approvers.answer(id, person('zoe', 'dba'), { kind: 'refuse', comment: 'not now', through: 'console' });
+    const path = new RegExp(`^/actions/T1/${String(presses)}/`, 'u');
+    const end = await message(path, (text) => text.includes('not now'));
+    expect(end['replace_original']).toBe(true);
+    expect(JSON.stringify(end)).toContain('zoe');
+    expect(JSON.stringify(end)).not.toContain('sallyport_approve');
+  });
+
   test('comes too late where somebody else answered: the message shows the end', async () => {
     const { id } = await ask();
     await one.approvers.answer(id, person('zoe', 'dba'), { kind: 'refuse', comment: 'no', through: 'api' });

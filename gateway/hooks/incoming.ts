@@ -9,6 +9,7 @@ import { Seen } from './seen.js';
 import { checkOwn, checkSlack, HookError, window_ms_max, type Headers } from './signature.js';
 import { readInteraction, SlackReplies } from './slack/interaction.js';
 import { throughOf } from './slack/message.js';
+import { Places } from './slack/places.js';
 import { readRecorded } from './outbox.js';
 import type { Post } from './post.js';
 import { toldOf } from './told.js';
@@ -53,11 +54,17 @@ export class IncomingHooks {
   readonly #doors: ReadonlyMap<string, Door>;
   readonly #seen: Seen;
   readonly #replies: SlackReplies;
+  readonly #places: Places;
+  readonly #unsubscribe: () => void;
 
   constructor(parts: IncomingParts) {
     this.#parts = parts;
     this.#seen = new Seen(parts.database);
     this.#replies = new SlackReplies(parts);
+    this.#places = new Places(parts.now);
+    this.#unsubscribe = parts.approvers.subscribe(({ type, id }) => {
+      if (type === 'answered' || type === 'ended') void this.#answeredElsewhere(id);
+    });
     this.#doors = new Map(
       parts.webhooks.flatMap((hook) =>
         hook.answers === undefined ? [] : [[hook.name, { hook, directory: new Directory(hook.answers) }] as const],
@@ -96,6 +103,7 @@ export class IncomingHooks {
       try {
         const answered = await this.#answer(hook, directory, { request, person, answer: { kind } });
         this.#replies.show(reply, await this.#told(answered), hook);
+        if (answered.status === 'waiting') this.#places.keep(`${hook.name} ${request}`, reply);
       } catch (error) {
         if (!(error instanceof ApprovalError || error instanceof HookError)) throw error;
         // What is over is shown as it ended; whoever pressed the button is told why it did nothing.
@@ -104,11 +112,31 @@ export class IncomingHooks {
             ? await this.#parts.approvers.get(request)
             : undefined;
         if (over !== undefined) this.#replies.show(reply, await this.#told(over), hook);
+        else if (error instanceof ApprovalError && error.reason !== 'unknown')
+          this.#places.keep(`${hook.name} ${request}`, reply);
         this.#replies.say(reply, error.message, hook);
         if (error instanceof HookError) this.#turnedAway(hook.name, message, error);
       }
     });
     return undefined;
+  }
+
+  /** Where somebody has pressed a button, the message shows what became of the request by whatever way. */
+  async #answeredElsewhere(id: string): Promise<void> {
+    try {
+      const request = await this.#parts.approvers.get(id);
+      if (request === undefined) return;
+      const by = request.answers.at(-1)?.through;
+      for (const { hook } of this.#doors.values()) {
+        // A press of its own is shown where it is taken.
+        if (hook.type !== 'slack' || by === throughOf(hook)) continue;
+        const url = this.#places.use(`${hook.name} ${id}`, request.status !== 'waiting');
+        if (url !== undefined) this.#replies.show(url, await this.#told(request), hook);
+      }
+    } catch (error) {
+      // The state is lost: the message stays as it is, and whoever presses it is told.
+      if (!(error instanceof StateError)) this.#parts.log.error({ err: error }, 'a message in Slack was not changed');
+    }
   }
 
   async #answer(hook: Webhook, directory: Directory, { request, person, answer }: Said): Promise<ApprovalRequest> {
@@ -150,6 +178,7 @@ export class IncomingHooks {
   }
 
   close(): Promise<void> {
+    this.#unsubscribe();
     return this.#replies.close();
   }
 }
