@@ -8,6 +8,7 @@ import { exit, type ExitCode } from './exit.js';
 import { configFile, type Surroundings } from './surroundings.js';
 import { eraseValues, type EraseFlags } from './audit-erase.js';
 import { rowOf, verdictOf } from './audit-print.js';
+import { printableJson } from './printable.js';
 
 const examples = `
 Examples:
@@ -157,7 +158,7 @@ async function search(flags: SearchFlags, around: Surroundings): Promise<ExitCod
     limit,
     order: oldest ? 'oldest' : 'newest',
   })) {
-    around.stdout.write(flags.json === true ? `${JSON.stringify(found)}\n` : rowOf(found));
+    around.stdout.write(flags.json === true ? `${printableJson(found)}\n` : rowOf(found));
     count += 1;
   }
   if (count > 0) return exit.done;
@@ -173,7 +174,7 @@ async function show(id: string, flags: Where, around: Surroundings): Promise<Exi
     around.stderr.write(`sallyport: no decision "${id}" in ${files.join(', ')}\n`);
     return exit.no;
   }
-  around.stdout.write(flags.json === true ? `${JSON.stringify(found, undefined, 2)}\n` : describe(found.records));
+  around.stdout.write(flags.json === true ? `${printableJson(found, 2)}\n` : describe(found.records));
   return exit.done;
 }
 

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { AuditRecord } from '../audit/record.js';
 import { ConfigError } from '../errors.js';
 import { exit, type ExitCode } from './exit.js';
-import { printable } from './printable.js';
+import { printable, printableJson } from './printable.js';
 import { configFile, type Surroundings } from './surroundings.js';
 
 export interface ExplainOptions {
@@ -24,7 +24,7 @@ export async function explain(options: ExplainOptions, around: Surroundings): Pr
     around.stderr.write(`sallyport: no decision "${options.id}" in ${files.join(', ')}\n`);
     return exit.no;
   }
-  around.stdout.write(options.json ? `${JSON.stringify(found, undefined, 2)}\n` : describe(found.records));
+  around.stdout.write(options.json ? `${printableJson(found, 2)}\n` : describe(found.records));
   return exit.done;
 }
 

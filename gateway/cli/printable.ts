@@ -9,6 +9,10 @@ export function printable(words: string): string {
   );
 }
 
+/** JSON that a terminal may show: the same value, as what is written as its code stands in strings alone. */
+export const printableJson = (value: unknown, spaces?: number): string =>
+  printable(JSON.stringify(value, undefined, spaces));
+
 /** The same where a line has to stay one line. */
 export function printableLine(words: string): string {
   return printable(words.replace(/\s+/gu, ' ').trim());

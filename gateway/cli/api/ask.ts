@@ -1,5 +1,5 @@
 import { exit, type ExitCode } from '../exit.js';
-import { printable } from '../printable.js';
+import { printable, printableJson } from '../printable.js';
 import type { Surroundings } from '../surroundings.js';
 import { coloursFor } from '../table.js';
 import type { GatewayFlags } from './address.js';
@@ -22,7 +22,7 @@ export async function ask(
 ): Promise<ExitCode> {
   const json = flags.json === true;
   const tell: Asking['tell'] = (value, forPeople) =>
-    void around.stdout.write(json ? `${JSON.stringify(value)}\n` : forPeople(Date.now()));
+    void around.stdout.write(json ? `${printableJson(value)}\n` : forPeople(Date.now()));
   const api = await openApi(flags, around);
   return orNo(flags, around, () => work({ api, colours: coloursFor(around.stdout, around.env), tell }));
 }
@@ -37,8 +37,7 @@ export async function orNo(
     return (await work()) ?? exit.done;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (json === true)
-      around.stdout.write(`${JSON.stringify({ ok: false, code: error.code, error: error.message })}\n`);
+    if (json === true) around.stdout.write(`${printableJson({ ok: false, code: error.code, error: error.message })}\n`);
     around.stderr.write(`sallyport: no: ${printable(error.message)} (${printable(error.code)})\n`);
     return exit.no;
   }

@@ -119,6 +119,10 @@ describe('sallyport approvals', () => {
       expect(stdout).toContain('\\u001b[2J');
       expect(stdout).not.toMatch(controls);
     }
+    // As JSON it is the same value, and no more dangerous to look at.
+    const json = await as(dba, 'approvals', 'show', 'h-1', '--json');
+    expect(json.stdout).not.toMatch(controls);
+    expect(JSON.parse(json.stdout)).toMatchObject({ prompt: { text: evil } });
     // On a terminal, our own colours and no others.
     const { stdout } = await run(['approvals', 'show', 'h-1'], await environment(dba), { terminal: true });
     expect(stdout).toContain('\u001b[1m');
