@@ -40,15 +40,22 @@ export function readPrincipal(payload: JWTPayload, provider: Provider): Identity
 const refuse = (claim: string, wanted: string) =>
   new IdentityError('claims', `the token's claim ${quote(claim)} must be ${wanted}`);
 
-/** The claim of this very name, else the one that its dots lead to. */
+/**
+ * The claim of this very name, else what its dots lead to. A name inside may have dots of its own, as "kubernetes.io" has: the
+ * longest that is there is taken.
+ */
 function find(payload: JWTPayload, path: string): unknown {
-  if (Object.hasOwn(payload, path)) return payload[path] ?? undefined;
-  let value: unknown = payload;
-  for (const step of path.split('.')) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Record<string, unknown>)[step];
+  return inside(payload, path.split('.'));
+}
+
+function inside(value: unknown, steps: readonly string[]): unknown {
+  if (steps.length === 0) return value ?? undefined;
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (let taken = steps.length; taken > 0; taken -= 1) {
+    const name = steps.slice(0, taken).join('.');
+    if (Object.hasOwn(value, name)) return inside((value as Record<string, unknown>)[name], steps.slice(taken));
   }
-  return value ?? undefined;
+  return undefined;
 }
 
 function text(payload: JWTPayload, path: string): string | undefined {

@@ -53,17 +53,40 @@ export function readToken(given: string): UnverifiedToken {
   return { text, algorithm: alg, issuer: iss };
 }
 
-/** RFC 7519, 5.1 and RFC 9068, 2.1, with the prefix that RFC 7515, 4.1.9 lets leave out. */
-const acceptedTypes = new Set(['jwt', 'at+jwt', 'application/jwt', 'application/at+jwt']);
+/** RFC 7519, 5.1 and RFC 9068, 2.1, with the prefix that RFC 7515, 4.1.9 lets leave out; the JWT-SVID specification, 2.3. */
+const acceptedTypes = new Set(['jwt', 'at+jwt', 'application/jwt', 'application/at+jwt', 'jose']);
 
 function decode(part: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
+    const text = Buffer.from(part, 'base64url').toString('utf8');
+    const value: unknown = JSON.parse(text);
+    if (hasTwins(text))
+      throw new IdentityError('malformed', 'the token says one thing twice: two names in it are the same');
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch {
+  } catch (error) {
+    if (error instanceof IdentityError) throw error;
     // Said below: what does not parse is as bad as what is no object.
   }
   throw new IdentityError('malformed', 'the token is damaged: a part of it cannot be decoded');
+}
+
+/** Whether an object in this JSON has one name twice: readers differ in which of the two counts (RFC 7519, 4). */
+function hasTwins(json: string): boolean {
+  const open: (Set<string> | undefined)[] = [];
+  let last = '';
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:]/gsu)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '[') open.push(undefined);
+    else if (token === '}' || token === ']') open.pop();
+    else if (token !== ':') last = token;
+    else {
+      const names = open.at(-1);
+      const name = JSON.parse(last) as string;
+      if (names?.has(name) === true) return true;
+      names?.add(name);
+    }
+  }
+  return false;
 }
 
 /** The least characters that a signature has in base64url (RFC 7518, 3.1; RFC 8037). */
