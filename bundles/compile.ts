@@ -16,6 +16,7 @@ import type { FilterChecks } from './obligations.js';
 import { dataWarnings, verifyData } from './verify-data.js';
 import { describeRules, fillCodes, isTestModule, verifyModules, warnings } from './verify.js';
 import { wasmBuiltins } from './wasm-builtins.js';
+import { wideAllows } from './wide.js';
 import { type Library, libraryFolder, loadLibrary, withWorkspace, writeFiles } from './workspace.js';
 
 /** A policy that compiled, kept the contract and passed its tests. */
@@ -89,11 +90,16 @@ export class Compiler {
   advise(snapshot: Snapshot, layer: Layer): Promise<Problem[]> {
     return withWorkspace(async (folder) => {
       const tool = await this.#prepare(folder, snapshot);
-      const [coverage, modules] = await Promise.all([testCoverage(tool), parseModules(tool, snapshot, this.#modules)]);
+      const [coverage, modules, wide] = await Promise.all([
+        testCoverage(tool),
+        parseModules(tool, snapshot, this.#modules),
+        wideAllows(layer),
+      ]);
       return [
         ...(coverage === undefined ? [] : untested(layer.manifest.rules, coverage)),
         ...withoutCode(modules),
         ...needlessPatterns(snapshot),
+        ...wide,
       ];
     });
   }

@@ -39,6 +39,16 @@ describe('check', () => {
     );
   });
 
+  test('names an allow that asks neither who nor what, and none that does', async () => {
+    const narrow = 'package policy.http\n\nallow contains {"code": "narrow"} if "readers" in input.principal.groups\n';
+    const spoken = io();
+    expect(await checkCommand(await policy({ 'http.rego': narrow }), { json: true }, spoken.io)).toBe(0);
+    const { advice } = spoken.json() as { advice: { code: string }[] };
+    expect(advice.filter(({ code }) => code === 'wide_allow')).toMatchObject([
+      { file: 'postgres.rego', message: expect.stringMatching(/agent_reads.*: read \(postgres\)$/) as unknown },
+    ]);
+  });
+
   test('answers no with file, line and what to do', async () => {
     const spoken = io();
     expect(await checkCommand(await policy(misspelt), {}, spoken.io)).toBe(1);

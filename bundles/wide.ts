@@ -1,0 +1,68 @@
+import {
+  actions,
+  createEngine,
+  noUsage,
+  PolicyLoadError,
+  type Action,
+  type Input,
+  type Layer,
+  type RuleDescription,
+} from '#engine';
+import type { Problem } from './error.js';
+
+/**
+ * What anybody may do: found by asking the policy, as a principal without groups, roles and purpose, about a resource that
+ * nobody has. An allow there depends on nothing that tells people or things apart.
+ */
+const kinds = ['agent', 'human', 'service'] as const;
+/** To be let in, and to move one's own session, is what many allow everybody on purpose. */
+const asked = actions.filter((action) => action !== 'connect' && action !== 'session');
+
+const time = '2000-01-01T00:00:00.000Z';
+
+function inputOf(protocol: string, action: Action, kind: (typeof kinds)[number]): Input {
+  const access = { read: 'read', write: 'update', delete: 'delete' }[action as string] ?? 'use';
+  return {
+    ...{ version: 1, time, usage: noUsage },
+    principal: {
+      ...{ subject: 'anybody', issuer: 'anybody', kind, groups: [], roles: [], attributes: {} },
+      token: { expires: time },
+    },
+    session: { id: 'check', started: time, client: { address: '192.0.2.1' }, rows: 0, taint: [] },
+    target: { name: 'any-target', protocol, labels: {} },
+    operation: {
+      ...{ stage: 'execute', action, opaque: false, hash: '0'.repeat(64) },
+      resources: [{ type: 'relation', name: 'any.thing', access: access as 'read' }],
+    },
+  };
+}
+
+export async function wideAllows(layer: Layer): Promise<Problem[]> {
+  let revision;
+  try {
+    revision = await createEngine().prepare('check', [layer]);
+  } catch (error) {
+    if (!(error instanceof PolicyLoadError)) throw error;
+    const help = 'A gateway would leave the last good revision in force.';
+    return [{ code: 'trial_failed', message: error.message, help }];
+  }
+  const found = new Map<string, { rule: RuleDescription; what: Set<string> }>();
+  for (const protocol of layer.manifest.packages.filter((name) => name !== 'all'))
+    for (const action of asked)
+      for (const kind of kinds) {
+        const { outcome, reasons } = revision.decide(inputOf(protocol, action, kind));
+        if (outcome !== 'allow') continue;
+        for (const { code, rule: owner } of reasons) {
+          const rule = layer.manifest.rules.find((one) => one.code === code && one.package === owner);
+          if (rule === undefined) continue;
+          const known = found.get(`${owner}\n${code}`) ?? { rule, what: new Set<string>() };
+          found.set(`${owner}\n${code}`, { rule, what: known.what.add(`${action} (${protocol})`) });
+        }
+      }
+  return [...found.values()].map(({ rule: { code, file, line }, what }) => ({
+    code: 'wide_allow',
+    message: `allow ${JSON.stringify(code)} lets a principal without groups, roles and purpose do this with whatever there is: ${[...what].join(', ')}`,
+    help: 'Say who may (input.principal.groups or roles), or of what (input.operation.resources).',
+    ...{ file, line },
+  }));
+}
