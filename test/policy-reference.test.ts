@@ -26,7 +26,7 @@ function paths(schema: Schema, prefix = ''): string[] {
 
 const operations = Object.fromEntries(protocols.map(({ name, operationSchema }) => [name, operationSchema]));
 const reference = page.slice(page.indexOf('## The input document'), page.indexOf('## The decision'));
-const documented = [...reference.matchAll(/^\| `([a-z_]+[a-z0-9_.[\]]*)` \|/gm)].map(([, path]) => path ?? '');
+const documented = [...reference.matchAll(/^\| `([a-z_]+[a-zA-Z0-9_.[\]]*)` \|/gm)].map(([, path]) => path ?? '');
 
 test('every field of the input document is in the policy reference, and nothing else', () => {
   const known = paths(inputSchema(operations) as Schema);

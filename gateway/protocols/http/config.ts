@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import Type from 'typebox';
 import { ConfigError } from '../../errors.js';
+import { readApiDocument, type ApiDocument } from './openapi.js';
 
 /** A target's `upstream`: where the guarded API is, and with which credential the gateway asks there. */
 
@@ -20,8 +21,7 @@ export interface HttpUpstream {
   readonly credential?: CredentialField;
   readonly ca?: string;
   readonly serverName?: string;
-  /** The text of the OpenAPI document. */
-  readonly openapi?: string;
+  readonly openapi?: ApiDocument;
   readonly body_bytes_max: number;
   readonly timeout_ms: number;
   /** Names that may come more than once in a query or a form. */
@@ -58,7 +58,11 @@ const FormSchema = Type.Object(
         'must be an https:// URL (http:// on loopback only), without user, query and fragment: credentials would travel in clear',
     }),
     credential: Type.Optional(CredentialSchema),
-    openapi: Type.Optional({ ...FileSchema, description: 'The OpenAPI document (3.x) of the API, as YAML or JSON.' }),
+    openapi: Type.Optional(
+      Type.Union([FileSchema, Type.String({ minLength: 1, title: 'a string' })], {
+        description: 'The OpenAPI document (3.x) of the API, as YAML or JSON.',
+      }),
+    ),
     tls: Type.Optional(
       Type.Object(
         { ca: Type.Optional(SecretSchema), server_name: Type.Optional(Type.String({ minLength: 1 })) },
@@ -118,7 +122,7 @@ export function readHttpUpstream(form: unknown): HttpUpstream {
   return {
     ...place,
     ...(field === undefined ? {} : { credential: field }),
-    ...(openapi === undefined ? {} : { openapi }),
+    ...(openapi === undefined ? {} : { openapi: readApiDocument(openapi) }),
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls?.server_name === undefined ? {} : { serverName: tls.server_name }),
     body_bytes_max: rest.body_bytes_max ?? body_bytes_default,

@@ -37,12 +37,15 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
     { type: 'host', name: host, access: 'use' },
     { type: 'path', name: text, access },
   ];
+  const known = upstream.openapi?.find(method, path.segments.slice(segmentsOf(upstream.base)));
   const http: HttpOperation = {
     method,
     scheme: upstream.protocol.slice(0, -1),
     host,
     path: text,
     segments: [...path.segments],
+    ...(known === undefined ? {} : { template: known.template, path_parameters: { ...known.parameters } }),
+    ...(known?.operationId === undefined ? {} : { operationId: known.operationId }),
     query: query.values as HttpOperation['query'],
     headers: Object.fromEntries([...fields.forwarded].filter(([name]) => !fields.credentials.includes(name))),
     credentials: [...fields.credentials],
@@ -57,6 +60,9 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
     http,
   };
 }
+
+/** How many segments come before those that the API's document has. */
+const segmentsOf = (base: string): number => base.split('/').length - 1;
 
 /** Of all that the upstream gets, credentials excluded. */
 function hashOf({ method, query, fields, body }: Request, host: string, path: string): string {

@@ -29,6 +29,13 @@ export const HttpOperationSchema = Type.Object(
     host: Type.String({ description: 'HOST:PORT of the upstream.' }),
     path: Type.String({ description: 'As the upstream gets it: each segment encoded in one way.' }),
     segments: Type.Array(Type.String(), { description: 'The same, decoded.' }),
+    operationId: Type.Optional(
+      Type.String({ description: "By the API's document. Absent: it does not know the request, or gives it no name." }),
+    ),
+    template: Type.Optional(Type.String({ description: "The path as the API's document has it: /machines/{id}." })),
+    path_parameters: Type.Optional(
+      Type.Record(Type.String(), Type.String(), { description: 'Of the template, decoded.' }),
+    ),
     query: lists('All values of each name, decoded.'),
     headers: Type.Record(Type.String(), Type.String(), {
       description: 'By lower-case name, without credentials and what concerns the connection alone.',
