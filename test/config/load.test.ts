@@ -65,6 +65,7 @@ describe('a whole file', () => {
         tokenLifetimeMax_ms: 3_600_000,
         clockSkew_ms: 30_000,
         revocationStrict: false,
+        saml: [],
       });
       expect(config.targets).toHaveLength(1);
       expect(config.targets[0]?.input).toEqual({
