@@ -24,6 +24,8 @@ export interface LeafOptions {
   readonly digest?: Digest;
   /** Default: made for it. */
   readonly keys?: Keys;
+  /** True: for a client (TLS) instead of a server. */
+  readonly client?: boolean;
 }
 
 export interface Authority extends Certificate {
@@ -86,7 +88,10 @@ function makeCertificate(
     subject.keys.publicKey.export({ type: 'spki', format: 'der' }),
     explicit(
       3,
-      sequence(...(subject.authority ? authorityExtensions() : leafExtensions(names)), ...identifiers(issuer, subject)),
+      sequence(
+        ...(subject.authority ? authorityExtensions() : leafExtensions(names, options.client)),
+        ...identifiers(issuer, subject),
+      ),
     ),
   );
   const signature = sign(digest, content, issuer.keys.privateKey);
@@ -98,10 +103,10 @@ const authorityExtensions = () => [
   extension('2.5.29.15', bits(Buffer.from([0b0000_0110]), 1), true), // keyUsage: signs certificates and revocations
 ];
 
-const leafExtensions = (names: readonly string[]) => [
+const leafExtensions = (names: readonly string[], client = false) => [
   extension('2.5.29.19', sequence(), true), // basicConstraints: no authority
   extension('2.5.29.15', bits(Buffer.from([0b1000_0000]), 7), true), // keyUsage: signs handshakes
-  extension('2.5.29.37', sequence(oid('1.3.6.1.5.5.7.3.1'))), // extendedKeyUsage: a server
+  extension('2.5.29.37', sequence(oid(`1.3.6.1.5.5.7.3.${client ? 2 : 1}`))), // extendedKeyUsage: a server, or a client
   extension('2.5.29.17', sequence(...names.map(alternativeName))), // subjectAltName
 ];
 
