@@ -51,11 +51,14 @@ interface Own {
 }
 
 const missed_chars_max = 4_194_304;
+const masks_max = 256;
 
 export class Hearing implements Receiver {
   readonly #parts: HearingParts;
   readonly #underway = new Map<number, Call | Own>();
   #listener: Listener | undefined;
+  /** Of what was asked in this session, the latest of each tool. */
+  readonly #masks = new Map<string, Masks>();
   /** Answers that nobody took, by the number of their request. */
   readonly #missed = new Map<number, string>();
   #missed_chars = 0;
@@ -70,6 +73,10 @@ export class Hearing implements Receiver {
 
   expect(call: Call): void {
     this.#underway.set(call.number, call);
+    const { masks, request } = call;
+    // Once there are more than are remembered, nothing goes on.
+    if (masks !== undefined && this.#masks.size <= masks_max)
+      this.#masks.set(`${request.method} ${String(request.params['name'] ?? '')}`, masks);
     const forget = () => this.forget(call);
     call.answered.then(forget, forget);
   }
@@ -209,9 +216,8 @@ export class Hearing implements Receiver {
     if (said !== undefined) await call.answer.event(notificationText('notifications/progress', said), event);
   }
 
-  #message(message: string, { masks }: Call): string | undefined {
-    if (masks === undefined) return message;
-    const masked = masks.aside({ message })?.['message'];
+  #message(message: string, call: Call): string | undefined {
+    const masked = this.#masked({ message }, call)?.['message'];
     return typeof masked === 'string' ? masked : undefined;
   }
 
@@ -246,13 +252,14 @@ export class Hearing implements Receiver {
     return [...this.#underway.values()].filter((one) => one instanceof Call).find(({ answer }) => answer.tells);
   }
 
-  /** Masked as what it belongs to is; where that cannot be told, as all that is open. Undefined: it may not go on. */
+  /**
+   * Masked as who hears it is, and as everything was that this session asked: a server may tell of one call on the way of another, or
+   * where it tells of none. Undefined: it may not go on.
+   */
   #masked(said: JsonObject, origin: object | undefined): JsonObject | undefined {
-    const known = origin instanceof Call || origin instanceof Listener;
-    const open: readonly unknown[] = known ? [origin] : [this.#listener, ...this.#underway.values()];
-    let masked: JsonObject | undefined = said;
-    for (const one of open) {
-      const masks = one instanceof Call || one instanceof Listener ? one.masks : undefined;
+    const heard = origin instanceof Call || origin instanceof Listener ? [origin.masks] : [];
+    let masked: JsonObject | undefined = this.#masks.size > masks_max ? undefined : said;
+    for (const masks of [...heard, this.#listener?.masks, ...this.#masks.values()]) {
       if (masks !== undefined && masked !== undefined) masked = masks.aside(masked);
     }
     return masked;
