@@ -76,7 +76,7 @@ export class Hearing implements Receiver {
     const { masks, request } = call;
     // Once there are more than are remembered, nothing goes on.
     if (masks !== undefined && this.#masks.size <= masks_max)
-      this.#masks.set(`${request.method} ${String(request.params['name'] ?? '')}`, masks);
+      this.#masks.set(`${request.method} ${JSON.stringify(request.params['name'] ?? null)}`, masks);
     const forget = () => this.forget(call);
     call.answered.then(forget, forget);
   }
