@@ -4,6 +4,9 @@ import { readCoverage } from './advice.js';
 
 afterAll(cleanUp);
 
+/** It lets anybody read. */
+const wide = 'wide_allow postgres.rego:6';
+
 async function adviceOn(files: Files): Promise<string[]> {
   const snapshot = snapshotOf(files);
   const builder = await compiler();
@@ -15,14 +18,14 @@ const tests = (text: string) => `package policy.postgres_test\n\nimport data.pol
 
 describe('advice', () => {
   test('names rules that no test makes answer, and no others', async () => {
-    expect(await adviceOn(goodPolicy)).toEqual(['rule_untested postgres.rego:10']);
+    expect(await adviceOn(goodPolicy)).toEqual(['rule_untested postgres.rego:10', wide]);
     const whole = {
       ...goodPolicy,
       'more_test.rego': tests(`test_secrets if {
 	count(postgres.deny) == 1 with input as {"operation": {"action": "read", "resources": [{"name": "app.secrets"}]}}
 }`),
     };
-    expect(await adviceOn(whole)).toEqual([]);
+    expect(await adviceOn(whole)).toEqual([wide]);
   });
 
   test('names answers without a code, and patterns that have nothing to match', async () => {
@@ -53,11 +56,12 @@ deny contains {"code": "d"} if {
       'reason_without_code x.rego:3',
       'slow_pattern x.rego:10',
       'slow_pattern x.rego:11',
+      'wide_allow x.rego:7',
     ]);
   });
 
   test('says nothing of tests where one fails: that is for "sallyport test"', async () => {
-    expect(await adviceOn({ ...goodPolicy, 'x_test.rego': 'package x_test\n\ntest_x if 1 == 2\n' })).toEqual([]);
+    expect(await adviceOn({ ...goodPolicy, 'x_test.rego': 'package x_test\n\ntest_x if 1 == 2\n' })).toEqual([wide]);
     expect(readCoverage('data.x.test_x: FAIL')).toBeUndefined();
   });
 });
