@@ -34,11 +34,16 @@ export function upgradeByPrefix(mounts: readonly Mount[], gates: RequestListener
   return (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     // Whoever takes it sees its end by its close.
     socket.on('error', () => undefined);
-    const mount = mountOf(mounts, request);
-    if (mount?.upgrade !== undefined) return mount.upgrade(request, socket, head);
-    const response = answerOf(request, socket);
-    if (mount === undefined) gates(request, response);
-    else mount.serve(request, response);
+    try {
+      const mount = mountOf(mounts, request);
+      if (mount?.upgrade !== undefined) return mount.upgrade(request, socket, head);
+      const response = answerOf(request, socket);
+      if (mount === undefined) gates(request, response);
+      else mount.serve(request, response);
+    } catch {
+      // Sent behind a request that has no answer yet, it cannot be answered itself. Nobody catches what is thrown from here.
+      socket.destroy();
+    }
   };
 }
 

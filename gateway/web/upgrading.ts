@@ -1,9 +1,13 @@
 import { ServerResponse, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 
+/** For the other side to end the connection as well, before it is cut. */
+const closing_ms_max = 5_000;
+
 /**
  * An ordinary answer to a request that asked for another protocol (RFC 9110, 7.8), which a server hands over with its bare
  * connection. The connection ends with the answer: what the client sent behind its request is in a protocol that nobody reads.
+ * Throws (ERR_HTTP_SOCKET_ASSIGNED) where an earlier request of the connection has no answer yet.
  */
 export function answerOf(request: IncomingMessage, socket: Duplex): ServerResponse {
   const response = new ServerResponse(request);
@@ -12,7 +16,11 @@ export function answerOf(request: IncomingMessage, socket: Duplex): ServerRespon
   response.assignSocket(socket as Parameters<ServerResponse['assignSocket']>[0]);
   response.once('finish', () => {
     response.detachSocket(socket as Parameters<ServerResponse['detachSocket']>[0]);
+    // The server takes no more care of it. What was not read would hide its end, and it would never be closed.
+    socket.resume();
     socket.end();
+    const timer = setTimeout(() => socket.destroy(), closing_ms_max).unref();
+    socket.once('close', () => clearTimeout(timer));
   });
   return response;
 }

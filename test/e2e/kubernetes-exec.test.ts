@@ -221,6 +221,15 @@ describe('what is not let through', () => {
   });
 });
 
+test('who asks for another protocol before the answer to another request ends that connection, and nothing else', async () => {
+  const first = 'GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n';
+  for (const path of ['/healthz', '/kubernetes/cloud/api/v1/namespaces/shop/pods/web/exec?command=ls']) {
+    const second = `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n`;
+    expect(await web.raw(first + second)).toBe('');
+  }
+  expect(await web.call('/healthz')).toMatchObject({ status: 200 });
+});
+
 describe('what ends before its time', () => {
   test('a hold: the handshake waits, and goes on once somebody approves', async () => {
     const said = exec(['env', 'true']);
