@@ -35,14 +35,14 @@ interface Status {
 
 /** Undefined where the text is no Status. */
 export function readEnd(text: string): Ended | undefined {
-  let status: Status;
+  let status: Status | null;
   try {
-    status = JSON.parse(text) as Status;
+    status = JSON.parse(text) as Status | null;
   } catch {
     return undefined;
   }
-  if (status.status === 'Success') return { ok: true, code: '0' };
-  if (status.status !== 'Failure') return undefined;
+  if (status?.status === 'Success') return { ok: true, code: '0' };
+  if (status?.status !== 'Failure') return undefined;
   const causes: unknown = status.details?.causes;
   const exit = (Array.isArray(causes) ? (causes as Cause[]) : []).find(
     (cause) => cause?.reason === 'ExitCode',

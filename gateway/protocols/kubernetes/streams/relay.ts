@@ -93,8 +93,9 @@ export class ChannelRelay {
     this.#showRest();
     const text = status.subarray(0, status_bytes_max).toString('utf8');
     this.#ended = readEnd(text) ?? this.#ended;
-    const { kinds } = this.#options;
-    this.#say(channel.error, kinds === noKinds ? status : Buffer.from(maskText(text, { kinds, numbers: true })));
+    const { client, upstream, kinds } = this.#options;
+    const shown = kinds === noKinds ? status : Buffer.from(maskText(text, { kinds, numbers: true }));
+    pass(framed(channel.error, shown), true, upstream, client);
   }
 
   #showSoon(): void {
