@@ -98,6 +98,13 @@ const readsUnless =
     const found = args.find((arg) => harmful.some((option) => option.test(arg)));
     return found === undefined ? reads(args) : unknown(`${name} ${found} does more than read`);
   };
+/** Informs, unless an option does more. */
+const informsUnless =
+  (...harmful: readonly RegExp[]): Reader =>
+  (args, terminal, name) => {
+    const found = args.find((arg) => harmful.some((option) => option.test(arg)));
+    return found === undefined ? informs(args, terminal, name) : unknown(`${name} ${found} does more than inform`);
+  };
 /** Informs with these options alone. */
 const informsWith =
   (allowed: RegExp): Reader =>
@@ -189,6 +196,11 @@ const paged = (effect: ProgramEffect, args: readonly string[], terminal: boolean
     ? unknown(`${name} starts a pager in a terminal: give --no-pager, or run it without a terminal (ssh -T)`)
     : effect;
 
+const pages =
+  (reader: Reader): Reader =>
+  (args, terminal, name) =>
+    paged(reader(args, terminal, name), args, terminal, name);
+
 const journalctl: Reader = (args, terminal, name) => {
   const more = args.find((arg) =>
     /^--(vac|rot|fl|sy|rel|smart|set|inter|update|force|verify-key|cursor-f|file|root|image|dir)|^-[A-Za-z]*D/u.test(
@@ -250,7 +262,8 @@ const tar: Reader = (args) => {
       'of tar only listing (tar -tf FILE), packing to and unpacking from standard input and output are known',
     );
   const names = packs ? rest.slice(1) : rest;
-  if (names.some((arg) => arg.startsWith('-'))) return unknown('tar with more options may run programs');
+  // "@FILE" is another archive to BSD's.
+  if (names.some((arg) => /^[-@]/u.test(arg))) return unknown('tar with more options may run programs');
   // A name with a colon is a file of another host, fetched by a program.
   if (!packs && rest[0]?.includes(':') === true)
     return unknown('an archive of another host is fetched by another program');
@@ -358,12 +371,16 @@ const programs: Readonly<Record<string, Reader>> = {
   ...named(plain.informs, informs),
   ...named(plain.informsOf, informsOf),
   // These change the machine as well, by other words.
-  ...Object.fromEntries(
-    ['loginctl', 'timedatectl', 'hostnamectl', 'localectl'].map((name) => [
-      name,
-      informsWith(/^(status|show|list-sessions|list-users|list-timezones|--no-pager)$/u),
-    ]),
+  ...named(
+    'loginctl timedatectl hostnamectl localectl',
+    pages(informsWith(/^(status|show|list-sessions|list-users|list-timezones|--no-pager)$/u)),
   ),
+  'systemd-cgls': pages(informs),
+  arch: informsWith(/^$/u),
+  dmidecode: informsUnless(/^--[df]/u),
+  lspci: informsUnless(/^-[A-Za-z]*[OqQ]/u),
+  pidstat: informsUnless(/^-[A-Za-z]*e/u),
+  sensors: informsUnless(/^-[A-Za-z]*[cs]|^--[cs]/u),
   swapon: informsWith(/^(--show|-s|--summary)$/u),
   blkid: informsWith(/^\/dev\/\w+$/u),
   ethtool: informsWith(/^[a-z]\w*$/u),
@@ -383,7 +400,7 @@ const programs: Readonly<Record<string, Reader>> = {
       : informs(args, terminal, name),
   test: calm(lists),
   '[': calm(lists),
-  ...Object.fromEntries(['grep', 'egrep', 'fgrep', 'zgrep'].map((name) => [name, grep])),
+  ...named('grep egrep fgrep zgrep', grep),
   diff: throughOperands(/^-\w*r|^--r/u, readsUnless(/^-[A-Za-z]*[XS]./u)),
   du: readsUnless(/^-[A-Za-z]*X./u, /^--(files0|exclude-f)/u),
   // What these write, or run, by an option or an operand.
@@ -396,8 +413,16 @@ const programs: Readonly<Record<string, Reader>> = {
   ptx: (args, terminal, name) =>
     operands(args).length > 1 ? unknown('ptx may write its second file') : pure(args, terminal, name),
   diff3: readsUnless(/^--diff/u),
-  objdump: readsUnless(/^--(pl|deb|dw)/u),
-  nm: readsUnless(/^--pl/u),
+  // "@FILE" stands for the options that are in the file.
+  objdump: readsUnless(/^--(pl|deb|dw)|^@/u),
+  nm: readsUnless(/^--pl|^@/u),
+  ...named('strings readelf size', readsUnless(/^@/u)),
+  // A file of formats is shown where it is none.
+  ...named('hexdump hd', readsUnless(/^-[A-Za-z]*f./u)),
+  // They go through folders, write where they are told, and remove what they have read.
+  zcat: readsUnless(/^-[A-Za-z]*r|^--r/u),
+  ...named('zstdcat lz4cat', readsUnless(/^-./u)),
+  pmap: readsUnless(/^-[A-Za-z]*[nN]|^--cr/u),
   set: informsWith(/^(-[euxo]+|pipefail)$/u),
   command: (args, terminal, name) =>
     args[0] === '-v' || args[0] === '-V' ? informs(args, terminal, name) : unknown(`what ${name} runs is not known`),
@@ -421,7 +446,7 @@ const programs: Readonly<Record<string, Reader>> = {
   hostname: informsWith(/^(-[fisdIA]|--(fqdn|short|ip-address|all-ip-addresses|long|domain))$/u),
   ip: (args, _terminal, name) => {
     const [object = '', verb = 'show', ...rest] = args.filter(
-      (arg) => !/^-([46osdrhbc]|br|brief|color|json|j|details|stats?|oneline)$/u.test(arg),
+      (arg) => !/^-([46osdrhc]|br|brief|color|json|j|details|stats?|oneline)$/u.test(arg),
     );
     return ['addr', 'address', 'a', 'link', 'l', 'route', 'r', 'neigh', 'n', 'rule'].includes(object) &&
       ['show', 'list', 'ls', 'get'].includes(verb) &&

@@ -30,6 +30,11 @@ const known: readonly (readonly [string, string])[] = [
   ['date +%s', 'read'],
   ['sed -n "1,20p" /etc/hosts', 'read'],
   ['tar -tzf /srv/backup.tgz', 'read'],
+  ['zcat -f /srv/a.gz', 'read'],
+  ['zstdcat /srv/a.zst', 'read'],
+  ['pidstat -u 1 1', 'read'],
+  ['sensors', 'read'],
+  ['ip -br addr', 'read'],
   ['sort /srv/names | uniq -c', 'read'],
   ['wc -l < /var/log/syslog', 'read'],
   ['test -f /srv/x && echo yes || echo no', 'read'],
@@ -106,6 +111,22 @@ const unknown = [
   'grep -f/etc/shadow x',
   '$\'\\x72\\x6d\' -rf /srv "$x"',
   'echo "unfinished',
+  // Options by which programs that only look do more.
+  'pidstat -e rm -rf /srv',
+  'zstdcat -o /etc/passwd /srv/x',
+  'zstdcat --rm /srv/x',
+  'lz4cat --rm /srv/x',
+  'zcat -rf /etc',
+  'zcat --recursive -f /etc',
+  'cd /etc && hexdump -fshadow hosts',
+  'strings @/etc/shadow',
+  'nm @/etc/shadow',
+  'tar cf - @/srv/other.tar',
+  'dmidecode --dump-bin /etc/passwd',
+  'pmap -N /etc/new 1',
+  'sensors -s',
+  'ip -b addr',
+  'arch rm -rf /srv',
 ];
 
 describe('a command line', () => {
@@ -143,5 +164,10 @@ describe('a command line', () => {
     expect(judged('systemctl status nginx', true).opaque).toBe(true);
     expect(judged('systemctl status nginx --no-pager', true).opaque).toBe(false);
     expect(judged('git log', true).opaque).toBe(true);
+    for (const command of ['timedatectl list-timezones', 'loginctl list-sessions', 'systemd-cgls']) {
+      expect(judged(command, true).opaque).toBe(true);
+      expect(judged(command).opaque).toBe(false);
+      expect(judged(`${command} --no-pager`, true).opaque).toBe(false);
+    }
   });
 });
