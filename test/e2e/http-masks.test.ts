@@ -184,6 +184,36 @@ describe('a field', () => {
     expect([posted.status, asked.status, web.upstream.heard.length]).toEqual([403, 403, 0]);
   });
 
+  test.each([
+    ['/fields/graphql/', 'application/x-www-form-urlencoded', 'query=%7B+user+%7B+e%3A+email+%7D+%7D'],
+    ['/fields/x', 'application/x-www-form-urlencoded', 'query=%7B+user+%7B+e%3A+email+%7D+%7D'],
+    ['/fields/graphql/', 'application/json', '{"extensions":{"persistedQuery":{"version":1}}}'],
+    ['/fields/x', 'text/plain', '{"query":"{ user { e: email } }"}'],
+    ['/fields/x', 'application/octet-stream', '[{"\\u0071uery":"\\u007b user { e: email } }"}]'],
+  ])('has none at %s by %s either', async (path, type, body) => {
+    const answer = await web.call(`/http/cloud${path}`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': type },
+      body,
+    });
+    expect({ status: answer.status, heard: web.upstream.heard.length }).toEqual({ status: 403, heard: 0 });
+    expect(answer.text).toContain('GraphQL');
+  });
+
+  test('does not take the condition away under which something is written', async () => {
+    answers('application/json', '{}');
+    const put = (condition: string) =>
+      web.call('/http/cloud/fields/1', {
+        method: 'PUT',
+        headers: { ...headers, 'if-none-match': condition },
+        body: {},
+      });
+    expect((await put('*')).status).toBe(200);
+    expect(web.upstream.heard.map((heard) => heard.headers['if-none-match'])).toEqual(['*']);
+    expect((await put('"1"')).status).toBe(403);
+    expect(web.upstream.heard).toHaveLength(1);
+  });
+
   test('stays out of the record of what was asked', async () => {
     answers('application/json', '{}');
     await web.call('/http/cloud/fields/1?email=ada.canary', { method: 'PUT', headers, body: { email: canary } });

@@ -330,6 +330,27 @@ describe('a pull', () => {
     expect({ status: answer.status, code: code(answer) }).toEqual({ status: 403, code: 'DENIED' });
   });
 
+  test('of a manifest that cannot be judged is none, where it would be', async () => {
+    const body = await blobsOf('team/unread');
+    const { manifests, tags } = registry.repositories.get('team/unread')!;
+    const layers = '"layers":[{"mediaType":"a/b","digest":"sha256:0","size":10000001}]';
+    for (const text of [
+      body.replace('"layers":', `${layers},"layers":`),
+      body.replace('"layers":', `"Layers":`),
+      JSON.stringify({ ...(JSON.parse(body) as object), annotations: { padding: 'x'.repeat(1_048_576) } }),
+    ]) {
+      manifests.set(digestOf(text), { media: oci, bytes: Buffer.from(text) });
+      tags.set('v1', digestOf(text));
+      for (const reference of ['v1', digestOf(text)]) {
+        const answer = await web.call(`/v2/cloud/team/unread/manifests/${reference}`, { headers });
+        expect({ status: answer.status, said: answer.text.includes('cannot be judged') }).toEqual({
+          status: 502,
+          said: true,
+        });
+      }
+    }
+  });
+
   test('of tags has its next page at the gateway', async () => {
     const body = await blobsOf('team/tagged');
     for (const tag of ['a', 'b', 'c']) expect((await pushManifest('team/tagged', tag, body)).status).toBe(201);

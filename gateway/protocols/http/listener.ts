@@ -125,7 +125,7 @@ class HttpExchange extends Exchange {
     const { bytes: bytes_max } = decision.limits;
     const { fields } = request;
     const sent =
-      masks === undefined ? request : { ...request, fields: { ...fields, forwarded: unconditional(fields.forwarded) } };
+      masks === undefined ? request : { ...request, fields: { ...fields, forwarded: unconditional(request) } };
     const answer = await target.send(sent, this.signal);
     const code = String(answer.statusCode ?? 0);
     const large = bytes_max !== undefined && Number(answer.headers['content-length'] ?? 0) > bytes_max;

@@ -16,6 +16,8 @@ export interface Masked {
   /** Fields of the head, as they are passed. */
   readonly field: (name: string, value: string) => string | undefined;
   readonly more: readonly [string, string][];
+  /** Of all documents at once; absent: as much as the gateway holds. */
+  readonly held_bytes_max?: number;
 }
 
 /** Of one JSON text. */
@@ -121,42 +123,52 @@ async function passDocument(
   masks: AnswerMasks,
   options: Masked,
 ): Promise<Passed> {
-  const text = await whole(body, answer);
-  let masked: Buffer;
+  let length = 0;
+  const hold = (more: number): void => {
+    length += more;
+    held_bytes += more;
+    if (length > document_bytes_max) {
+      throw new UpstreamError(
+        `the answer has more than ${document_bytes_max} bytes, and is masked for you: ask for less at once`,
+      );
+    }
+    if (held_bytes > (options.held_bytes_max ?? held_bytes_max)) {
+      throw new UpstreamError('too many large answers are being masked at once; try again');
+    }
+  };
   try {
-    masked = Buffer.from(text.trim() === '' ? text : masks.json(text));
+    const masked = maskedDocument(await whole(body, answer, hold), masks);
+    if (masked.length > (options.bytes_max ?? Infinity)) return { bytes: 0, how: 'limit' };
+    begin(answer, response, masks, options, masked.length);
+    await new Promise<void>((resolve) => {
+      response.once('close', resolve);
+      response.end(masked, () => resolve());
+    });
+    return { bytes: masked.length, how: response.writableFinished ? 'whole' : 'gone' };
+  } finally {
+    // As long as the client has not taken it, it is held.
+    held_bytes -= length;
+  }
+}
+
+function maskedDocument(text: string, masks: AnswerMasks): Buffer {
+  try {
+    return Buffer.from(text.trim() === '' ? text : masks.json(text));
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     throw new UpstreamError(
       'the request was carried out, and its answer is withheld: it is no JSON, and masked for you',
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
-  if (masked.length > (options.bytes_max ?? Infinity)) return { bytes: 0, how: 'limit' };
-  begin(answer, response, masks, options, masked.length);
-  await new Promise<void>((resolve) => {
-    response.once('close', resolve);
-    response.end(masked, () => resolve());
-  });
-  return { bytes: masked.length, how: response.writableFinished ? 'whole' : 'gone' };
 }
 
-async function whole(body: Readable, answer: IncomingMessage): Promise<string> {
+/** @param hold Of each piece; throws where there are too many bytes. */
+async function whole(body: Readable, answer: IncomingMessage, hold: (bytes: number) => void): Promise<string> {
   const chunks: Buffer[] = [];
-  let length = 0;
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      held_bytes += chunk.length;
-      if (length > document_bytes_max || held_bytes > held_bytes_max) {
-        throw new UpstreamError(
-          length > document_bytes_max
-            ? `the answer has more than ${document_bytes_max} bytes, and is masked for you: ask for less at once`
-            : 'too many large answers are being masked at once; try again',
-        );
-      }
+      hold(chunk.length);
       chunks.push(chunk);
     }
     if (!answer.complete) throw new UpstreamError('the target broke off its answer');
@@ -165,8 +177,6 @@ async function whole(body: Readable, answer: IncomingMessage): Promise<string> {
     answer.destroy();
     if (error instanceof UpstreamError) throw error;
     throw new UpstreamError('the target broke off its answer, or it is no UTF-8', { cause: error });
-  } finally {
-    held_bytes -= length;
   }
 }
 

@@ -14,6 +14,7 @@ import {
 } from '../../content/index.js';
 import { RequestRefusal } from '../../web/index.js';
 import type { Request } from './codec.js';
+import { asksGraphql } from './graphql.js';
 
 /**
  * Masks of answers: `body:users[*].email` is a field of a JSON answer, `*` is whatever looks like personal data in any text
@@ -44,6 +45,14 @@ interface FieldMask {
   readonly replace: (raw: string, value: JsonValue) => string;
 }
 
+/** All fields that one function masks. */
+interface Pass {
+  readonly paths: readonly JsonPath[];
+  readonly replace: FieldMask['replace'];
+}
+
+const reading: Pass = { paths: [], replace: (raw) => raw };
+const order: readonly Mask['with'][] = ['hash', 'redact', 'null', 'pattern'];
 const redacted = '***';
 const hashed = /^hash:[0-9a-f]{32}$/;
 const prefix = 'body:';
@@ -56,20 +65,38 @@ const prefix = 'body:';
  */
 export function answerMasks(masks: readonly Mask[], key: () => string): AnswerMasks | undefined {
   if (masks.length === 0) return undefined;
-  const fields = masks.filter(({ resource }) => resource !== '*').map((mask) => fieldMask(mask, key));
+  const fields = masks.filter(({ resource }) => resource !== '*');
+  // Without fields the text is read all the same: what is no JSON has to be told apart.
+  const passes = fields.length === 0 ? [reading] : passesOf(fields, key);
   const kinds = masks.filter(({ resource }) => resource === '*').reduce((all, mask) => all | kindsIn(mask), noKinds);
-  const paths = fields.map(({ path }) => path);
   const found = (text: string, numbers: boolean) => (kinds === noKinds ? text : maskText(text, { kinds, numbers }));
   return {
     fields: fields.length > 0,
     kinds,
     json: (text) =>
       found(
-        editJson(text, paths, (raw, value) => fields[value.path]!.replace(raw, value)),
+        passes.reduce((edited, { paths, replace }) => editJson(edited, paths, replace), text),
         true,
       ),
     text: (text) => found(text, false),
   };
+}
+
+/**
+ * One for each function, the stricter ones later: paths may lead to one value, or one of them to an object around it, and
+ * then the strictest has the last word. Patterns are looked for in what is left.
+ */
+function passesOf(masks: readonly Mask[], key: () => string): readonly Pass[] {
+  const passes = new Map<string, Pass & { readonly paths: JsonPath[] }>();
+  const sorted = [...masks].sort((one, other) => order.indexOf(one.with) - order.indexOf(other.with));
+  for (const mask of sorted) {
+    const { path, replace } = fieldMask(mask, key);
+    const name = mask.with === 'pattern' ? JSON.stringify(mask.parameters ?? {}) : mask.with;
+    const pass = passes.get(name);
+    if (pass === undefined) passes.set(name, { paths: [path], replace });
+    else pass.paths.push(path);
+  }
+  return [...passes.values()];
 }
 
 function fieldMask(mask: Mask, key: () => string): FieldMask {
@@ -123,10 +150,14 @@ function kindsIn({ with: name, parameters = {}, code }: Mask): Kinds {
   return kinds === undefined ? allKinds : kindsOf(kinds.filter((kind) => patternKinds.includes(kind)));
 }
 
+/** Conditions on a version. `If-None-Match` of a read only saves its answer; of all else it is one, but for "*": nothing is there yet. */
+const versions = ['if-match', 'if-unmodified-since', 'if-range'];
+const reads = (method: string): boolean => method === 'GET' || method === 'HEAD';
+
 /** Of a request whose answer is masked: what brings values out by another way, or writes masks over them, is refused. */
 export function checkMasked(request: Request, masks: AnswerMasks): void {
-  const { fields, body, query, path } = request;
-  for (const name of ['if-match', 'if-unmodified-since', 'if-range']) {
+  const { method, fields, body } = request;
+  for (const name of [...versions, ...(reads(method) ? [] : ['if-none-match'])]) {
     if ((fields.forwarded.get(name) ?? '*') !== '*') {
       throw new RequestRefusal(
         403,
@@ -144,17 +175,7 @@ export function checkMasked(request: Request, masks: AnswerMasks): void {
       'the body holds a value as it was masked for you: written back, it would take the place of the real one; send only what you change',
     );
   }
-  // Its answer has the names that the query gives: a field would come by another one than the mask says.
-  const json = seen?.json;
-  const asked = typeof json === 'object' && json !== null && 'query' in json ? json.query : undefined;
-  const graphql =
-    seen?.media_type === 'application/graphql' ||
-    path.segments.at(-1)?.toLowerCase() === 'graphql' ||
-    [asked, ...query.list.filter(({ name }) => name === 'query').map(({ value }) => value)].some(
-      (text) => typeof text === 'string' && text.includes('{'),
-    ) ||
-    (Array.isArray(json) && json.some((one) => typeof one === 'object' && one !== null && 'query' in one));
-  if (graphql) {
+  if (asksGraphql(request)) {
     throw new RequestRefusal(
       403,
       'masked_graphql',
@@ -170,11 +191,13 @@ function writesMask(value: unknown): boolean {
   return Object.values(value).some(writesMask);
 }
 
-/** What goes on of a request whose answer is read here: it is asked for whole, as it is now, and not packed. */
-export function unconditional(fields: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  const changed = new Map(fields);
-  for (const name of ['range', 'if-range', 'if-none-match', 'if-modified-since', 'want-digest', 'want-repr-digest']) {
-    changed.delete(name);
-  }
+/**
+ * The fields that go on of a request whose answer is read here: it is asked for whole, as it is now, and not packed. What is
+ * changed only under a condition is changed under that condition still.
+ */
+export function unconditional({ method, fields }: Pick<Request, 'method' | 'fields'>): ReadonlyMap<string, string> {
+  const changed = new Map(fields.forwarded);
+  const saving = reads(method) ? ['if-none-match', 'if-modified-since'] : [];
+  for (const name of ['range', 'if-range', ...saving, 'want-digest', 'want-repr-digest']) changed.delete(name);
   return changed.set('accept-encoding', 'identity');
 }

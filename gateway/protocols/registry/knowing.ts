@@ -2,7 +2,7 @@ import { UpstreamError } from '../../errors.js';
 import type { Session } from '../../protocol.js';
 import { RequestRefusal } from '../../web/index.js';
 import type { RegistryRequest } from './codec.js';
-import { accepted, digestLike, labelsOf, manifest_bytes_max, readManifest } from './manifest.js';
+import { accepted, digestLike, isManifestType, labelsOf, manifest_bytes_max, readManifest } from './manifest.js';
 import { digestOf, type Digest } from './names.js';
 import type { Known } from './operation.js';
 import type { Manifest } from './schema.js';
@@ -60,6 +60,10 @@ export class Knowing {
     const held = await this.manifest(tag ?? digest?.text ?? '', digest, request.fields.get('accept'));
     if (held === undefined) return { known: {}, held: 'missing' };
     const manifest = understood(held);
+    // Rules that forbid something of it would find nothing, and clients may read it all the same.
+    if (manifest === undefined && isManifestType(held.media) && session.policyReads('operation.registry.manifest')) {
+      throw new UpstreamError('the registry has a manifest there that cannot be judged: it is malformed, or too large');
+    }
     const known = {
       ...(manifest === undefined ? {} : { manifest: await this.#labelled(manifest, session) }),
       ...(await this.#signature(held.digest, session)),

@@ -24,16 +24,35 @@ const kinds: Readonly<Record<string, Manifest['kind']>> = {
 /** What clients of the gateway are offered: other manifests (the first Docker schema) have another digest than their text. */
 export const accepted = Object.keys(kinds).join(', ');
 
+const spelled = (...keys: string[]): ReadonlyMap<string, string> => new Map(keys.map((key) => [folded(key), key]));
+const folded = (key: string): string => key.normalize('NFKC').toLowerCase();
+
+/** What is read of each part. */
+const names = {
+  manifest: spelled(
+    ...['schemaVersion', 'mediaType', 'artifactType', 'config', 'layers', 'manifests', 'fsLayers'],
+    ...['subject', 'annotations'],
+  ),
+  descriptor: spelled('mediaType', 'artifactType', 'digest', 'size', 'urls', 'annotations', 'data', 'platform'),
+  platform: spelled('os', 'architecture', 'variant'),
+};
+
 const noRepeats = { repeated: new Set<string>() };
+
+const essenceOf = (media: string | undefined): string => (media ?? '').split(';')[0]!.trim().toLowerCase();
+
+/** Whether this is the media type of a manifest that is understood. */
+export const isManifestType = (media: string): boolean => Object.hasOwn(kinds, essenceOf(media));
 
 /** Throws RequestRefusal (code `manifest_invalid`) for what is none, or could be taken for another. */
 export function readManifest(bytes: Buffer, media: string | undefined): Manifest {
-  const essence = (media ?? '').split(';')[0]!.trim().toLowerCase();
+  const essence = essenceOf(media);
   const kind = Object.hasOwn(kinds, essence) ? kinds[essence] : undefined;
   if (kind === undefined) throw invalid('Content-Type names none of the manifests of OCI and Docker (schema 2)');
   const { seen } = bodyOf(bytes, new Map([['content-type', 'application/json']]), noRepeats);
   if (!isObject(seen?.json)) throw invalid('it is no JSON object, or a larger one than is looked at');
   const own = seen.json;
+  checkSpelling(own, names.manifest, 'the manifest');
   // A text that is both would be one thing to one reader and another to the next (CVE-2021-41190).
   if (own['mediaType'] !== undefined && own['mediaType'] !== essence) throw invalid('mediaType is not Content-Type');
   if (own['schemaVersion'] !== 2) throw invalid('schemaVersion is not 2');
@@ -85,6 +104,19 @@ const invalid = (what: string) => new RequestRefusal(400, 'manifest_invalid', `t
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/**
+ * Registries and clients that are written in Go take a key in capitals, or with a letter that folds to the right one, for the
+ * one that they look for: "URLs" would be urls to them, and nothing here.
+ *
+ * @see https://pkg.go.dev/encoding/json#Unmarshal
+ */
+function checkSpelling(value: object, known: ReadonlyMap<string, string>, where: string): void {
+  for (const key of Object.keys(value)) {
+    const meant = known.get(folded(key));
+    if (meant !== undefined && meant !== key) throw invalid(`${where} has ${meant} in another spelling`);
+  }
+}
+
 function listOf(value: unknown, name: string): Descriptor[] {
   if (!Array.isArray(value)) throw invalid(`${name} is no list`);
   if (value.length > descriptors_max) throw invalid(`${name} has more than ${descriptors_max} parts`);
@@ -93,6 +125,7 @@ function listOf(value: unknown, name: string): Descriptor[] {
 
 function descriptorOf(value: unknown, name: string): Descriptor {
   if (!isObject(value)) throw invalid(`${name} is no descriptor`);
+  checkSpelling(value, names.descriptor, name);
   const { mediaType, digest, size, platform, artifactType } = value;
   if (typeof digest !== 'string' || digestOf(digest) === undefined) throw invalid(`${name} has no digest`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw invalid(`${name} has no size`);
@@ -112,6 +145,7 @@ function descriptorOf(value: unknown, name: string): Descriptor {
 /** linux/amd64, linux/arm/v7 */
 function platformOf(value: unknown): string {
   if (!isObject(value)) throw invalid('platform is no object');
+  checkSpelling(value, names.platform, 'platform');
   const parts = [value['os'], value['architecture'], value['variant']];
   return parts.filter((part) => typeof part === 'string' && part !== '').join('/');
 }
