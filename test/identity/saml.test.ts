@@ -20,6 +20,7 @@ const bearer = 'urn:oasis:names:tc:SAML:2.0:cm:bearer';
 let folder: string;
 let assertions: Assertions;
 let now_ms = () => Date.now();
+let rememberedUntil_ms = 0;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sallyport-saml-'));
@@ -48,7 +49,8 @@ beforeAll(async () => {
     tokenLifetimeMax_ms: 3_600_000,
     clockSkew_ms: 30_000,
     spent: {
-      take: async (_, id) => {
+      take: async (_, id, until_ms) => {
+        rememberedUntil_ms = until_ms;
         if (seen.has(id)) throw new IdentityError('replayed', 'it was brought before');
         seen.add(id);
       },
@@ -330,6 +332,28 @@ test.each([
   ['with bits left over', 'PHh='],
 ])('base64 %s is refused, not read around', async (_, text) => {
   await expect(assertions.identify(text)).rejects.toMatchObject({ reason: 'malformed' });
+});
+
+/** Anybody may send these, and all that the gateway guards waits while they are read: a minute, by a pattern that looks twice. */
+test.each([
+  ['padding in the middle', () => `${'='.repeat(250_000)}x`, 'malformed'],
+  [
+    "white space in the issuer's name",
+    () => encoded(good.replace('>https', `>a${' '.repeat(120_000)}https`)),
+    'issuer',
+  ],
+])('much %s is refused at once', async (_, make, reason) => {
+  const text = make();
+  const begun_ms = performance.now();
+  await expect(assertions.identify(text)).rejects.toMatchObject({ reason });
+  expect(performance.now() - begun_ms).toBeLessThan(5_000);
+});
+
+test('what may be brought in two ways is remembered until neither is good any more', async () => {
+  const at = (ms: number) => new Date(Date.now() + ms).toISOString();
+  const both = `${confirmation(`Recipient="${acs}" NotOnOrAfter="${at(20_000)}"`)}${confirmation(`Recipient="${audience}/v1/token" NotOnOrAfter="${at(200_000)}"`)}`;
+  await identify(idp.assertion({ confirmation: both }));
+  expect(rememberedUntil_ms - Date.now()).toBeGreaterThan(150_000);
 });
 
 describe('at a gateway', () => {

@@ -96,8 +96,12 @@ function checkConditions(given: readonly Conditions[] | undefined, { audience, n
   return until_ms;
 }
 
-/** One confirmation that holds is enough (saml-profiles, 4.1.4.3); how long it does is what is returned. */
+/**
+ * One confirmation that holds is enough (saml-profiles, 4.1.4.3). Returned is until when any does: an assertion that is
+ * remembered for less could be brought again by the one that lasts longer.
+ */
 function checkBearer({ SubjectConfirmation: confirmations }: Subject, { recipients, now_ms }: Terms): number {
+  let good_ms: number | undefined;
   let why = refuse('bearer', 'has no subject confirmation of a bearer');
   for (const { $, SubjectConfirmationData: data } of confirmations ?? []) {
     if ($?.['Method'] !== 'urn:oasis:names:tc:SAML:2.0:cm:bearer') continue;
@@ -113,9 +117,10 @@ function checkBearer({ SubjectConfirmation: confirmations }: Subject, { recipien
       why = refuse('recipient', `was to be brought to ${quote(recipient)}, not here`);
     else if (request !== undefined) why = unasked();
     else if (until_ms <= now_ms) why = refuse('expired', 'has expired: sign in again');
-    else return until_ms;
+    else good_ms = Math.max(good_ms ?? until_ms, until_ms);
   }
-  throw why;
+  if (good_ms === undefined) throw why;
+  return good_ms;
 }
 
 /** This gateway sends no requests: what answers one was asked for by somebody else. */
