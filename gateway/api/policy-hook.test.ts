@@ -22,6 +22,14 @@ test('a message that is signed has the repository asked, whichever forge it come
   expect(pushed).toBe(2);
 });
 
+test('a large one is hashed as it comes', async () => {
+  const large = Buffer.alloc(3_000_000, 'x');
+  const headers = { 'x-hub-signature-256': `sha256=${createHmac('sha256', secret).update(large).digest('hex')}` };
+  expect((await api.call('/v1/policy-hook', { method: 'POST', body: large, headers })).status).toBe(202);
+  const other = { method: 'POST', body: large.fill('y', 2_999_999), headers };
+  expect((await api.call('/v1/policy-hook', other)).status).toBe(401);
+});
+
 test('one that is not, or by another secret, has not, and whoever guesses is slowed down', async () => {
   const before = pushed;
   expect((await hook({})).status).toBe(401);
@@ -30,5 +38,8 @@ test('one that is not, or by another secret, has not, and whoever guesses is slo
   expect((await hook({ 'x-hub-signature-256': signature('another'), 'x-gitlab-token': secret })).status).toBe(401);
   for (let guess = 0; guess < 8; guess++) await hook({ 'x-gitlab-token': `guess ${guess}` });
   expect((await hook({ 'x-gitlab-token': 'guess' })).status).toBe(429);
+  // Then no body of theirs is waited for: here none comes.
+  const headers = { 'content-type': 'application/json', 'content-length': '26000000', connection: 'close' };
+  expect((await api.call('/v1/policy-hook', { method: 'POST', headers })).status).toBe(429);
   expect(pushed).toBe(before);
 });

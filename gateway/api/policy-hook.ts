@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual, createHash } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { addressOf, Problem } from './problem.js';
 import { Rates } from './rates.js';
 import type { App, HttpGate } from './server.js';
@@ -22,16 +22,19 @@ export function policyHookGate(secret: string, pushed: () => void, now: () => nu
       await app.register(
         async (scope) => {
           scope.removeAllContentTypeParsers();
-          const bytes = { parseAs: 'buffer', bodyLimit: body_bytes_max } as const;
-          scope.addContentTypeParser('*', bytes, (_request, body, done) => done(null, body));
-          const routes = scope as unknown as App;
-          routes.post('/policy-hook', { bodyLimit: body_bytes_max }, async (request, reply) => {
-            const address = addressOf(request);
-            if (!refused.has(address))
+          scope.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) =>
+            signatureOf(payload, secret),
+          );
+          // Before its body is read: whoever was refused costs nothing more.
+          scope.addHook('onRequest', async (request) => {
+            if (!refused.has(addressOf(request)))
               throw new Problem(429, 'too_many', 'too many messages from this address were refused');
-            const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-            if (!isSigned(request.headers, body, secret)) {
-              refused.take(address);
+          });
+          const routes = scope as unknown as App;
+          routes.post('/policy-hook', async (request, reply) => {
+            const expected = typeof request.body === 'string' ? request.body : await signatureOf([], secret);
+            if (!isSigned(request.headers, expected, secret)) {
+              refused.take(addressOf(request));
               throw new Problem(401, 'signature', 'the message is not signed with the secret of policy.git.webhook');
             }
             pushed();
@@ -44,10 +47,25 @@ export function policyHookGate(secret: string, pushed: () => void, now: () => nu
   };
 }
 
-function isSigned(headers: IncomingHttpHeaders, body: Buffer, secret: string): boolean {
+/**
+ * What a body has to be signed with. It is hashed as it comes, and not kept: before its end nobody knows who sends it, and
+ * many large ones at once would take all memory there is.
+ */
+async function signatureOf(body: AsyncIterable<Buffer> | Iterable<Buffer>, secret: string): Promise<string> {
+  const mac = createHmac('sha256', secret);
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > body_bytes_max) throw new Problem(413, 'too_large', `a message has at most ${body_bytes_max} bytes`);
+    mac.update(chunk);
+  }
+  return `sha256=${mac.digest('hex')}`;
+}
+
+/** @param expected The signature that fits its body. */
+function isSigned(headers: IncomingHttpHeaders, expected: string, secret: string): boolean {
   const signature = headers['x-hub-signature-256'];
-  if (typeof signature === 'string')
-    return isSame(signature, `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`);
+  if (typeof signature === 'string') return isSame(signature, expected);
   const token = headers['x-gitlab-token'];
   return typeof token === 'string' && isSame(token, secret);
 }
