@@ -188,9 +188,13 @@ class Keeper implements PolicyKeeper {
       const { pinned, revision } = this.#status;
       if (pinned !== undefined && (pinned.how === 'pinned' || head === pinned.blocked)) {
         if (revision !== pinned.revision && !(await this.#restore(pinned.revision, 'restored'))) {
-          throw refusal('no_bundle', `the pinned revision ${pinned.revision} is not on disk any more`, {
-            help: 'Commit something newer, or take the pin back with `sallyport policy unpin`.',
-          });
+          throw refusal(
+            'no_bundle',
+            `the pinned revision ${pinned.revision} is not on disk any more, or cannot be used`,
+            {
+              help: 'Commit something newer, or take the pin back: `sallyport policy unpin`, or remove pin.json where no gateway starts.',
+            },
+          );
         }
         return;
       }
@@ -267,8 +271,11 @@ class Keeper implements PolicyKeeper {
     const known = this.#layers.get(snapshot.digest);
     if (known !== undefined) return { ...known, how: 'built' };
     const stored = await this.#store.load(snapshot.revision).catch(() => undefined);
-    if (stored?.digest === snapshot.digest && stored.recipe === this.#compiler.recipe)
-      return { layer: stored.layer, tests: undefined, how: 'stored' };
+    if (stored?.digest === snapshot.digest && stored.recipe === this.#compiler.recipe) {
+      // By whom it is signed may not have been asked then: it is kept again, with that.
+      const how = stored.commit?.signer === snapshot.commit?.signer ? 'stored' : 'built';
+      return { layer: stored.layer, tests: undefined, how };
+    }
     const built = await this.#compiler.build(snapshot);
     for (const warning of built.warnings) this.#options.log.warn({ ...warning }, 'policy warning');
     const { passed, failed, skipped } = built.tests;
@@ -287,6 +294,9 @@ class Keeper implements PolicyKeeper {
     try {
       stored = await this.#stored(id);
       if (stored === undefined) return false;
+      // What lies here may be older than the demand for a signature, or come from what was tried without one.
+      if (this.#options.source.accepts?.(stored.commit) === false)
+        throw refusal('unsigned', `${id} was not signed by one of policy.signing.keys when it was read`);
       revision = await this.#options.engine.prepare(id, [stored.layer]);
     } catch (error) {
       this.#options.log.error({ revision: id, error: messageOf(error) }, 'the bundle on disk cannot be used');

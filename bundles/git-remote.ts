@@ -6,7 +6,7 @@ import { BundleError, codeOf, messageOf, refusal } from './error.js';
 import { GitSource } from './git.js';
 import { gitEnvironment } from './git-run.js';
 import type { Signers } from './signed-commits.js';
-import type { Snapshot, Source } from './snapshot.js';
+import type { Commit, Snapshot, Source } from './snapshot.js';
 
 export interface RemoteGitOptions {
   /** https://…, ssh://… or user@host:path; http:// on this machine alone. */
@@ -64,6 +64,10 @@ export class RemoteGitSource implements Source {
   async read(): Promise<Snapshot> {
     await this.#current();
     return this.#local.read();
+  }
+
+  accepts(commit: Commit | undefined): boolean {
+    return this.#local.accepts(commit);
   }
 
   /** The next look fetches, whenever the last one was: somebody said that there is something new. */

@@ -3,7 +3,8 @@ import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { BundleError, codeOf, messageOf, refusal } from './error.js';
 import { gitEnvironment } from './git-run.js';
-import { demandSigned, type Signers } from './signed-commits.js';
+import { demandObject, demandTree, type Entry, readListing } from './git-tree.js';
+import { demandSigned, isSignedBy, type Signers } from './signed-commits.js';
 import {
   type Commit,
   file_bytes_max,
@@ -55,6 +56,10 @@ export class GitSource implements Source {
     return `git:${await this.#commit()}`;
   }
 
+  accepts(commit: Commit | undefined): boolean {
+    return this.#signers === undefined || isSignedBy(commit, this.#signers);
+  }
+
   async read(): Promise<Snapshot> {
     const hash = await this.#commit();
     const signer = this.#signers && (await demandSigned(await this.#gitDirectory(), hash, this.#signers));
@@ -94,7 +99,8 @@ export class GitSource implements Source {
     known: { moved_ms?: number | undefined; signer?: string | undefined } = {},
   ): Promise<Snapshot> {
     const builder = new SnapshotBuilder();
-    const entries = await this.#entries(hash, builder);
+    const tree = known.signer === undefined ? undefined : await this.#signedTree(hash);
+    const entries = await this.#entries(hash, builder, tree);
     const contents = await this.#contents(entries.map((entry) => entry.object));
     entries.forEach((entry, index) => builder.add(entry.path, contents[index] ?? new Uint8Array()));
     const commit = await this.#describe(hash);
@@ -140,25 +146,48 @@ export class GitSource implements Source {
     return hash;
   }
 
-  /** The policy files of a commit, with links inside the tree resolved. Throws for what leads out of it. */
-  async #entries(hash: string, limits: SnapshotBuilder): Promise<{ path: string; object: string }[]> {
-    const tree = this.#path === '' ? `${hash}^{tree}` : `${hash}:${this.#path}`;
-    let listing: string;
-    try {
-      listing = await this.#git(['ls-tree', '-r', '-l', '-z', '--full-tree', '--end-of-options', tree]);
-    } catch (error) {
-      throw refusal('no_path', `commit ${hash} has no folder ${JSON.stringify(this.#path)}`, {
-        help: 'Check policy.git.path.',
-        cause: error,
-      });
+  /** The tree that holds the policy, each one on the way to it hashed again. */
+  async #signedTree(hash: string): Promise<string> {
+    const [commit] = await this.#contents([hash], 'commit');
+    let tree = /^tree ([0-9a-f]+)\n/.exec(Buffer.from(commit ?? []).toString('latin1'))?.[1] ?? '';
+    for (const name of this.#path === '' ? [] : this.#path.split('/')) {
+      const entries = await this.#listed(hash, tree);
+      demandTree(tree, entries, false);
+      const folder = entries.find((entry) => entry.type === 'tree' && entry.path === name);
+      if (folder === undefined) throw this.#noPath(hash);
+      tree = folder.object;
     }
-    const all = new Map(
-      listing
-        .split('\0')
-        .filter(Boolean)
-        .map((line) => parseEntry(line))
-        .map((entry) => [entry.path, entry]),
-    );
+    return tree;
+  }
+
+  #noPath(hash: string, cause?: unknown): BundleError {
+    return refusal('no_path', `commit ${hash} has no folder ${JSON.stringify(this.#path)} that could be read`, {
+      help: 'Check policy.git.path; `git fsck` there says whether the repository is whole.',
+      cause,
+    });
+  }
+
+  async #listed(hash: string, tree: string, ...flags: readonly string[]): Promise<Entry[]> {
+    try {
+      return readListing(await this.#git(['ls-tree', ...flags, '-l', '-z', '--full-tree', '--end-of-options', tree]));
+    } catch (error) {
+      throw this.#noPath(hash, error);
+    }
+  }
+
+  /**
+   * The policy files of a commit, with links inside the tree resolved. Throws for what leads out of it, and where a tree is
+   * named that it has to be for what is not that.
+   */
+  async #entries(
+    hash: string,
+    limits: SnapshotBuilder,
+    signed: string | undefined,
+  ): Promise<{ path: string; object: string }[]> {
+    const tree = signed ?? (this.#path === '' ? `${hash}^{tree}` : `${hash}:${this.#path}`);
+    const entries = await this.#listed(hash, tree, '-r', '-t');
+    if (signed !== undefined) demandTree(signed, entries, true);
+    const all = new Map(entries.filter(({ type }) => type !== 'tree').map((entry) => [entry.path, entry]));
     const policy: { path: string; object: string }[] = [];
     for (const entry of all.values()) {
       if (entry.path.split('/').some(isHidden)) continue;
@@ -192,23 +221,25 @@ export class GitSource implements Source {
     });
   }
 
-  /** The contents of blobs, in order, from one `git cat-file --batch`. */
-  async #contents(objects: readonly string[]): Promise<Uint8Array[]> {
+  /** The contents of objects, in order, from one `git cat-file --batch`, each hashed again. */
+  async #contents(objects: readonly string[], wanted = 'blob'): Promise<Uint8Array[]> {
     if (objects.length === 0) return [];
     const output = await this.#batch(objects.map((object) => `${object}\n`).join(''));
     const contents: Uint8Array[] = [];
     let at = 0;
     for (const object of objects) {
-      // "<object> SP blob SP <size> LF <content> LF"
+      // "<object> SP <type> SP <size> LF <content> LF"
       const end = output.indexOf(10, at);
       const [, type, size] = output.toString('latin1', at, Math.max(end, at)).split(' ');
       const bytes = Number(size);
-      if (end < 0 || type !== 'blob' || !Number.isInteger(bytes) || end + 1 + bytes > output.length) {
+      if (end < 0 || type !== wanted || !Number.isInteger(bytes) || end + 1 + bytes > output.length) {
         throw refusal('git_failed', `git could not read object ${object} of ${this.#repository}`, {
           help: 'Run `git fsck` there.',
         });
       }
-      contents.push(output.subarray(end + 1, end + 1 + bytes));
+      const content = output.subarray(end + 1, end + 1 + bytes);
+      demandObject(object, wanted, content);
+      contents.push(content);
       at = end + bytes + 2;
     }
     return contents;
@@ -297,20 +328,6 @@ export class GitSource implements Source {
       child.stdin.end(input);
     });
   }
-}
-
-interface Entry {
-  readonly mode: string;
-  readonly object: string;
-  readonly bytes: number;
-  readonly path: string;
-}
-
-/** "<mode> SP <type> SP <object> SP+ <size> TAB <path>" (git-ls-tree(1), -l) */
-function parseEntry(line: string): Entry {
-  const tab = line.indexOf('\t');
-  const [mode = '', , object = '', size = ''] = line.slice(0, tab).split(/ +/);
-  return { mode, object, bytes: Number(size) || 0, path: line.slice(tab + 1) };
 }
 
 /** `<repo>/.git` (a folder, or a file that names one: a linked work tree or submodule), or the repository itself if bare. */

@@ -61,7 +61,9 @@ async function pinTo(order: Pinning, seat: Seat): Promise<string> {
   await seat.desk.writePin(pinned);
   if (target !== from && !(await seat.restore(target, how))) {
     await (before === undefined ? seat.desk.unpin() : seat.desk.writePin(before));
-    throw new Error(`the bundle of ${target} is not on disk any more, or is damaged`);
+    throw new Error(
+      `the bundle of ${target} is not on disk any more, is damaged, or is signed by none of policy.signing.keys`,
+    );
   }
   seat.set({ pinned });
   seat.emit({ type: how, revision: target, from, blocked });

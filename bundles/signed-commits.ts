@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { refusal } from './error.js';
 import { gitEnvironment } from './git-run.js';
+import type { Commit } from './snapshot.js';
 
 /** Whose signatures make a commit policy: SSH keys as `ssh-keygen` writes them, one a line. */
 export interface Signers {
@@ -37,6 +39,16 @@ export async function demandSigned(gitDirectory: string, hash: string, { keys }:
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Whether a commit was found to be signed by one of these keys when it was read. */
+export const isSignedBy = (commit: Commit | undefined, { keys }: Signers): boolean =>
+  commit?.signer !== undefined && keys.some((key) => fingerprintOf(key) === commit.signer);
+
+/** As ssh-keygen prints it: SHA-256 over the key, in base64 without padding. */
+function fingerprintOf(key: string): string {
+  const [, blob = ''] = key.trim().split(' ');
+  return `SHA256:${createHash('sha256').update(Buffer.from(blob, 'base64')).digest('base64').slice(0, 43)}`;
 }
 
 /** What git says, whatever its verdict. */

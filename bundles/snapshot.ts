@@ -36,6 +36,8 @@ export interface Source {
   watch(changed: () => void): Promise<() => Promise<void>>;
   /** Where it is asked now and then only: ask with the next look. */
   poke?(): void;
+  /** Whether what was built from this commit before may be policy still; absent: whatever it was. */
+  accepts?(commit: Commit | undefined): boolean;
 }
 
 export const files_max = 5_000;

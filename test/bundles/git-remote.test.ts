@@ -2,10 +2,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { execFileSync, spawn } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { deflateSync, inflateSync } from 'node:zlib';
 import { openSource } from '../../bundles/index.js';
 import { RemoteGitSource, type RemoteGitOptions } from '../../bundles/git-remote.js';
-import { cleanUp, commit, git, goodPolicy, repository, scratch } from './support.js';
+import { cleanUp, commit, git, goodPolicy, repository, scratch, signingKey } from './support.js';
 
 /** A real repository behind git's own server for HTTP, that asks for a token. */
 
@@ -143,5 +145,38 @@ describe('where signatures are asked for', () => {
     git(folder, 'config', 'gpg.ssh.program', 'true');
     git(folder, 'config', 'gpg.program', 'true');
     await expect(source.read()).rejects.toThrow(/is not signed/);
+  });
+
+  test('what is read is what was signed, whatever lies in the repository under its name', async () => {
+    const key = await signingKey();
+    const folder = await repository({ 'a/deep/data.yaml': 'secret_tables: []\n', 'a/deep/run': 'x', 'b.rego': 'package b\n' }); // prettier-ignore
+    key.sign(folder, 'signed');
+    const source = openSource({ git: { url: folder, path: 'a' }, signing: { keys: [key.publicKey] } });
+    expect([...(await source.read()).files.keys()]).toEqual(['deep/data.yaml']);
+    expect((await openSource({ git: { url: folder }, signing: { keys: [key.publicKey] } }).read()).files.size).toBe(2);
+    await expect(
+      openSource({ git: { url: folder, path: 'a/none' }, signing: { keys: [key.publicKey] } }).read(),
+    ).rejects.toThrow(/has no folder/);
+
+    // Whoever may push into a folder may write there, too; git reads most trees and all files without hashing them.
+    for (const [name, from, to] of [
+      ['HEAD:a/deep/data.yaml', 'secret_tables', 'public_tables'],
+      ['HEAD:a/deep', 'run\0', 'x.rego\0'],
+      ['HEAD:a', 'deep', 'peed'],
+      ['HEAD^{tree}', ' a\0', ' c\0'],
+    ] as const) {
+      const object = git(folder, 'rev-parse', name);
+      const file = path.join(folder, '.git', 'objects', object.slice(0, 2), object.slice(2));
+      const before = await readFile(file);
+      const content = inflateSync(before).toString('latin1');
+      expect(content).toContain(from);
+      const text = content.slice(content.indexOf('\0') + 1).replace(from, to);
+      await rm(file);
+      await writeFile(file, deflateSync(Buffer.from(`${content.split(' ')[0]!} ${text.length}\0${text}`, 'latin1')));
+      await expect(source.read()).rejects.toThrow(/is not what its name says|has no folder .* that could be read/);
+      await rm(file);
+      await writeFile(file, before);
+    }
+    expect((await source.read()).commit).toMatchObject({ subject: 'signed' });
   });
 });

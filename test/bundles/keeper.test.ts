@@ -11,7 +11,18 @@ import {
   readStatus,
   requestOrder,
 } from '../../bundles/index.js';
-import { cleanUp, commit, compiler, type Files, git, goodPolicy, repository, scratch } from './support.js';
+import {
+  cleanUp,
+  commit,
+  compiler,
+  type Files,
+  git,
+  goodPolicy,
+  repository,
+  scratch,
+  type SigningKey,
+  signingKey,
+} from './support.js';
 
 const keepers: PolicyKeeper[] = [];
 afterEach(async () => {
@@ -336,6 +347,51 @@ describe('an order', () => {
     expect(await requestOrder(directory, { action: 'unpin' })).toMatchObject({ ok: true });
     await after.event(activated(head(folder)));
     expect(after.keeper.status().pinned).toBeUndefined();
+  });
+});
+
+describe('where signatures are asked for, what lies on disk is in force only with one', () => {
+  const signed = (folder: string, { publicKey }: SigningKey) => ({
+    source: openSource({ git: { url: folder }, signing: { keys: [publicKey] } }),
+  });
+
+  test('and what is tried without one is not promoted', async () => {
+    const folder = await repository(goodPolicy);
+    const key = await signingKey();
+    key.sign(folder, 'signed');
+    const directory = await stateFolder();
+    const candidates = path.join(directory, 'shadow');
+    const { keeper, engine } = await keep(folder, directory, { candidates, ...signed(folder, key) });
+    const first = head(folder);
+    git(folder, 'checkout', '-q', '-b', 'next');
+    await commit(folder, another, 'tried');
+    const source = openSource({ git: { url: folder, branch: 'next' } });
+    await keep(folder, candidates, { source, optional: true });
+    expect(await keeper.order({ action: 'promote' })).toMatchObject({ ok: false, error: expect.stringMatching(/signed by none of/) as unknown }); // prettier-ignore
+    expect(engine.activated).toEqual([first]);
+    expect(keeper.status().pinned).toBeUndefined();
+  });
+
+  test('and a key that was taken out takes what it signed along, at the next start', async () => {
+    const folder = await repository(goodPolicy);
+    const [lost, kept] = [await signingKey(), await signingKey()];
+    lost.sign(folder, 'by a key that is lost');
+    const directory = await stateFolder();
+    const before = await keep(folder, directory, signed(folder, lost));
+    await before.keeper.close();
+    await expect(keep(folder, directory, signed(folder, kept))).rejects.toThrow(/is none of policy\.signing\.keys/);
+  });
+
+  test('and is kept with it, though it was built before anybody asked', async () => {
+    const folder = await repository(goodPolicy);
+    const key = await signingKey();
+    key.sign(folder, 'signed');
+    const directory = await stateFolder();
+    for (const more of [{}, signed(folder, key)]) await (await keep(folder, directory, more)).keeper.close();
+    const revision = head(folder);
+    await rename(path.join(folder, '.git'), path.join(folder, 'away'));
+    const { keeper } = await keep(folder, directory, signed(folder, key));
+    expect(keeper.status()).toMatchObject({ revision, restored: true });
   });
 });
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Compiler, findOpa, type Snapshot } from '../../bundles/index.js';
@@ -68,6 +68,22 @@ export async function commit(folder: string, files: Files, subject: string): Pro
   git(folder, 'add', '-A');
   git(folder, 'commit', '-q', '--allow-empty', '-m', subject);
   return git(folder, 'rev-parse', 'HEAD');
+}
+
+export interface SigningKey {
+  /** As in a .pub file. */
+  readonly publicKey: string;
+  /** An empty commit that it signs. */
+  sign(folder: string, subject: string): void;
+}
+
+export async function signingKey(): Promise<SigningKey> {
+  const file = path.join(await scratch(), 'key');
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
+  return {
+    publicKey: (await readFile(`${file}.pub`, 'utf8')).trim(),
+    sign: (folder, subject) => void git(folder, '-c', 'gpg.format=ssh', '-c', `user.signingkey=${file}`, 'commit', '-q', '-S', '--allow-empty', '-m', subject), // prettier-ignore
+  };
 }
 
 /** A small policy that keeps the contract, with its test. */
