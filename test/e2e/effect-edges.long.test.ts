@@ -51,7 +51,11 @@ const schema = `create schema app; create extension postgres_fdw;
   create foreign table app.parted_away partition of app.parted for values in ('away') server itself;
   create table app.noted (id int);
   create function app.note() returns trigger language plpgsql as $$ begin insert into app.parted values ('here', new.id); return new; end $$;
-  create trigger note after insert on app.noted for each row execute function app.note();`;
+  create trigger note after insert on app.noted for each row execute function app.note();
+  create view app.seen as select region, id from app.parted;
+  create table app.viewed (id int);
+  create function app.view() returns trigger language plpgsql as $$ begin insert into app.seen values ('here', new.id); return new; end $$;
+  create trigger note after insert on app.viewed for each row execute function app.view();`;
 
 const rows = `truncate app.plain, app.later, app.teams, app.people, app.parted_here, app.noted;
   insert into app.plain select n, 'v' || n from generate_series(1, 20) n;
@@ -192,6 +196,7 @@ describe('approving by effect', () => {
     ['a foreign table', 'delete from app.away where id = 1', 'app.away'],
     ['a table with a partition elsewhere', 'delete from app.parted where id = 1', 'app.parted_away'],
     ['a trigger that writes elsewhere', 'insert into app.noted values (50)', 'app.parted'],
+    ['a trigger that writes elsewhere through a view', 'insert into app.viewed values (50)', 'app.seen'],
   ])('is estimated for %s, says why, and nothing has run', async (_what, statement, where) => {
     const done = failure(agent.query(statement));
     const { id, effect } = await shown(done);

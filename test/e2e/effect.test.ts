@@ -66,7 +66,26 @@ const schema = `create schema app;
   create table app.parted_us partition of app.parted for values in ('us');
   create view app.short as select id, v from app.plain where id <= 5;
   create table app.unsafe (id int primary key);
-  create trigger outside after insert on app.unsafe for each row execute function app.outside();`;
+  create trigger outside after insert on app.unsafe for each row execute function app.outside();
+  create function app."Loud"() returns int language plpgsql stable as $$ begin execute 'select 1'; return 1; end $$;
+  create function app."Über"() returns int language sql as 'select app."Loud"()';
+  create view app.look as select app."Loud"() as n;
+  create table app.filled (id int, n int default app."Loud"());`;
+
+/** Ways in which a trigger may come to a function that no word of it names plainly. */
+const behind = {
+  quoted: `-- one " in a comment
+    perform app."Loud"();`,
+  escaped: 'perform app.U&"L\\006fud"();',
+  accented: 'perform app.Über();',
+  viewed: 'perform n from app.look;',
+  filled: 'insert into app.filled (id) values (1);',
+};
+const hidden = Object.entries(behind).map(
+  ([name, body]) => `create table app.${name}_t (id int);
+    create function app.${name}_f() returns trigger language plpgsql as $$ begin ${body} return new; end $$;
+    create trigger outside after insert on app.${name}_t for each row execute function app.${name}_f();`,
+);
 
 const rows = `truncate app.parted, app.customers, app.orders, app.log, app.plain, app.brief, app.later, app.unsafe;
   insert into app.customers select n, 'name ' || n, 'canary' || n || '@canary.example', 'canary note' from generate_series(1, 20) n;
@@ -83,7 +102,7 @@ describe('the effect of a write', () => {
   let agent: pg.Client;
 
   beforeAll(async () => {
-    database = await createDatabase({ sql: schema });
+    database = await createDatabase({ sql: [schema, ...hidden].join('\n') });
     home = await createDatabase();
     relay = await startRelay(() => database);
     gateway = await startTestGateway({
@@ -323,6 +342,15 @@ describe('the effect of a write', () => {
     expect(await transaction()).toBe('undefined');
     await answer('refuse', id);
     expect(await done).toMatchObject({ code: '42501' });
+  });
+
+  test.each(Object.keys(behind))('is estimated for a trigger behind which EXECUTE is hidden: %s', async (name) => {
+    const done = failure(agent.query(`insert into app.${name}_t values (1)`));
+    const { id, effect } = await shown();
+    const reason = name === 'escaped' ? /U&"…" in it/ : /^app\.Loud\(\) has EXECUTE in it/;
+    expect(effect).toMatchObject({ basis: 'estimated', reason: expect.stringMatching(reason) });
+    await answer('refuse', id);
+    await done;
   });
 
   test('says which sequences go on, and runs once more where it was only estimated and is approved', async () => {

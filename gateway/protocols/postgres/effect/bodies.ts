@@ -32,21 +32,43 @@ const byName = `select pg_catalog.concat(n.nspname, '.', p.proname), l.lanname, 
   join pg_catalog.pg_language l on l.oid ${eq} p.prolang
   where p.proname ${any('$1')} and pg_catalog.concat(n.nspname, '.', p.proname) ${eq} any ($2::pg_catalog.text[])`;
 
-/** Relations whose rows, or some of them, lie elsewhere: foreign tables, and what has one among its partitions or children. */
-const elsewhere = `with recursive elsewhere(oid) as (
-    select c.oid from pg_catalog.pg_class c where c.relkind ${eq} 'f'
-    union select i.inhparent from pg_catalog.pg_inherits i join elsewhere on i.inhrelid ${eq} elsewhere.oid)`;
+const classOf = (catalog: string) => `'pg_catalog.${catalog}'::pg_catalog.regclass::pg_catalog.oid`;
 
-/** What words may mean: functions of that name, triggers of a relation of that name, and a relation that is elsewhere. */
-const byWords = `${elsewhere} select 'function', pg_catalog.concat(n.nspname, '.', p.proname), p.provolatile
+/**
+ * Relations that words may mean, and what is read or written with them: partitions and children, what views and rules are made of,
+ * what keys lead here.
+ */
+const touched = `with recursive leads(origin, target) as (
+    select i.inhparent, i.inhrelid from pg_catalog.pg_inherits i
+    union all select k.confrelid, k.conrelid from pg_catalog.pg_constraint k where k.contype ${eq} 'f'
+    union all select r.ev_class, d.refobjid from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid ${eq} r.oid
+      and d.classid ${eq} ${classOf('pg_rewrite')} and d.refclassid ${eq} ${classOf('pg_class')}),
+  touched(named, oid) as (
+    select c.oid, c.oid from pg_catalog.pg_class c where c.relname ${any('$1')}
+    union select t.named, l.target from touched t join leads l on l.origin ${eq} t.oid),
+  owned(relation, class, id) as (
+    select r.ev_class, ${classOf('pg_rewrite')}, r.oid from pg_catalog.pg_rewrite r
+    union all select a.adrelid, ${classOf('pg_attrdef')}, a.oid from pg_catalog.pg_attrdef a
+    union all select k.conrelid, ${classOf('pg_constraint')}, k.oid from pg_catalog.pg_constraint k
+    union all select p.polrelid, ${classOf('pg_policy')}, p.oid from pg_catalog.pg_policy p)`;
+
+/** Volatile is every function that somebody wrote: what they say of it keeps it from nothing. C (13) and internal ones (12) are as they say. */
+const named = `pg_catalog.concat(n.nspname, '.', p.proname),
+    case when p.prolang operator(pg_catalog.<=) 13 or n.nspname ${eq} 'pg_catalog' then p.provolatile else 'v' end`;
+
+/** What words may mean: functions of that name, triggers, rules and defaults of a relation of that name, and a relation that is elsewhere. */
+const byWords = `${touched} select 'function', ${named}
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid ${eq} p.pronamespace where p.proname ${any('$1')}
-  union select 'function', pg_catalog.concat(n.nspname, '.', p.proname), p.provolatile
-    from pg_catalog.pg_class c join pg_catalog.pg_trigger t on t.tgrelid ${eq} c.oid and not t.tgisinternal
+  union select 'function', ${named}
+    from touched c join pg_catalog.pg_trigger t on t.tgrelid ${eq} c.oid and not t.tgisinternal
     join pg_catalog.pg_proc p on p.oid ${eq} t.tgfoid join pg_catalog.pg_namespace n on n.oid ${eq} p.pronamespace
-    where c.relname ${any('$1')}
+  union select 'function', ${named}
+    from touched c join owned o on o.relation ${eq} c.oid
+    join pg_catalog.pg_depend d on d.classid ${eq} o.class and d.objid ${eq} o.id and d.refclassid ${eq} ${classOf('pg_proc')}
+    join pg_catalog.pg_proc p on p.oid ${eq} d.refobjid join pg_catalog.pg_namespace n on n.oid ${eq} p.pronamespace
   union select 'foreign', pg_catalog.concat(n.nspname, '.', c.relname), 'v'
-    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace
-    where exists (select from elsewhere e where e.oid ${eq} c.oid) and c.relname ${any('$1')}`;
+    from touched t join pg_catalog.pg_class f on f.oid ${eq} t.oid and f.relkind ${eq} 'f'
+    join pg_catalog.pg_class c on c.oid ${eq} t.named join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 
 /** Why it must not be run ahead of its answer, for people; undefined where nothing is known against it. */
 export async function unsafe(template: Template, ask: Ask): Promise<string | undefined> {
@@ -94,6 +116,7 @@ async function follow(first: readonly string[], ask: Ask): Promise<string | unde
       for (const word of wordsOf(body ?? '')) words.add(word);
       const what = building.find((word) => wordsOf(body ?? '').has(word));
       if (what !== undefined) return `${name ?? ''}() has ${what.toUpperCase()} in it: what it runs is not known`;
+      if (/u&"/i.test(body ?? '')) return `${name ?? ''}() has U&"…" in it: names in escapes are not read`;
     }
     if (words.size > words_max) return 'the functions behind it are longer than is looked into';
     const after = new Set<string>();
@@ -116,11 +139,16 @@ function builtIn(name: string): string | undefined {
   return `${short}() may do what a rollback does not take back`;
 }
 
-/** Quoted ones in their own case; of strings and comments too, which is a word too many at worst. */
+const word = /[a-z_\u0080-\u{10ffff}][a-z0-9_$\u0080-\u{10ffff}]*/gu;
+/** Behind every quote, as which of them begin a name is not known: one may stand in a comment. No name has more characters. */
+const quotedWord = /"(?=((?:[^"]|""){1,64}))/gu;
+
+/** As the server folds them, letters beyond ASCII or not; quoted ones in their own case; of strings and comments too, which is a word too many at worst. */
 function wordsOf(body: string): Set<string> {
   return new Set([
-    ...(body.toLowerCase().match(/[\p{L}_][\p{L}\p{N}_$]*/gu) ?? []),
-    ...[...body.matchAll(/"((?:[^"]|"")+)"/g)].map(([, quoted]) => quoted!.replaceAll('""', '"')),
+    ...(body.toLowerCase().match(word) ?? []),
+    ...(body.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()).match(word) ?? []),
+    ...[...body.matchAll(quotedWord)].map(([, quoted]) => quoted!.replaceAll('""', '"')),
   ]);
 }
 
