@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { UpstreamError } from '../../errors.js';
 import type { Session } from '../../protocol.js';
 import type { Catalogue } from './catalogue.js';
@@ -38,15 +39,19 @@ export async function answerOf(method: string, raw: string, parts: ResultParts):
       return JSON.stringify(await toolsOf(JSON.parse(raw) as JsonObject, parts));
     case 'resources/list':
       return JSON.stringify(
-        listOf(JSON.parse(raw) as JsonObject, parts, { of: 'resources', kind: 'resource', by: 'uri' }),
+        await listOf(JSON.parse(raw) as JsonObject, parts, { of: 'resources', kind: 'resource', by: 'uri' }),
       );
     case 'resources/templates/list':
       return JSON.stringify(
-        listOf(JSON.parse(raw) as JsonObject, parts, { of: 'resourceTemplates', kind: 'resource', by: 'uriTemplate' }),
+        await listOf(JSON.parse(raw) as JsonObject, parts, {
+          of: 'resourceTemplates',
+          kind: 'resource',
+          by: 'uriTemplate',
+        }),
       );
     case 'prompts/list':
       return JSON.stringify(
-        listOf(JSON.parse(raw) as JsonObject, parts, { of: 'prompts', kind: 'prompt', by: 'name' }),
+        await listOf(JSON.parse(raw) as JsonObject, parts, { of: 'prompts', kind: 'prompt', by: 'name' }),
       );
     default:
       return raw;
@@ -75,18 +80,25 @@ async function toolsOf(result: JsonObject, { catalogue, session, upstream }: Res
   return { ...next(result), tools: shown.map(({ definition }) => definition) };
 }
 
-function listOf(
+async function listOf(
   result: JsonObject,
   { session, upstream }: ResultParts,
   { of, kind, by }: { readonly of: string; readonly kind: 'resource' | 'prompt'; readonly by: string },
-): JsonObject {
-  const listed = Array.isArray(result[of]) ? (result[of] as unknown[]).filter(isObject) : [];
-  const shown = listed.filter((one) => {
+): Promise<JsonObject> {
+  const listed = Array.isArray(result[of]) ? (result[of] as unknown[]).slice(0, listed_max).filter(isObject) : [];
+  const shown: JsonObject[] = [];
+  for (const [index, { _meta: _, ...one }] of listed.entries()) {
+    // Each is asked of policy: whoever else asks meanwhile gets their turn.
+    if (index % turn_of === turn_of - 1) await nextTurn();
     const name = one[by];
-    return typeof name === 'string' && session.decide(useOf(kind, name, upstream)).outcome !== 'deny';
-  });
-  return { ...next(result), [of]: shown.map(({ _meta: _, ...rest }) => rest) };
+    if (typeof name === 'string' && session.decide(useOf(kind, name, upstream)).outcome !== 'deny') shown.push(one);
+  }
+  return { ...next(result), [of]: shown };
 }
+
+/** Of one page; what goes beyond is not shown. */
+const listed_max = 10_000;
+const turn_of = 100;
 
 const next = ({ nextCursor }: JsonObject): JsonObject => (typeof nextCursor === 'string' ? { nextCursor } : {});
 

@@ -33,7 +33,8 @@ export async function* readEvents(answer: IncomingMessage, bytes_max: number): A
       const [, name = '', value = ''] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
       if (name === 'data') {
         data.push(value);
-        length += value.length;
+        // Lines without a character take room as well.
+        length += value.length + 1;
       } else if (name === 'id' && isEventId(value)) id = value;
     }
     if (lines.length + length > bytes_max) throw new UpstreamError('the server sent a message that is too large');

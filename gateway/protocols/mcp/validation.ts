@@ -1,3 +1,4 @@
+import { createContext, Script } from 'node:vm';
 import { Ajv, type Options } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { RE2JS } from 're2js';
@@ -5,7 +6,7 @@ import type { JsonObject } from './methods.js';
 
 /**
  * Arguments against a tool's inputSchema. The schema is the server's own text and not trusted: it is bounded, refers to nothing
- * outside itself, and its patterns are matched in linear time.
+ * outside itself, its patterns are matched in linear time, and whatever it takes beside that is stopped after a while.
  *
  * @see https://json-schema.org/draft/2020-12
  */
@@ -15,6 +16,8 @@ const schema_chars_max = 262_144;
 const depth_max = 64;
 /** Comparing each with each is quadratic. */
 const unique_items_max = 1_000;
+/** What fits takes far less than a millisecond; references that double with each other would take for ever, and everybody would wait. */
+const check_ms_max = 2_000;
 
 class Pattern {
   readonly #pattern: RE2JS;
@@ -37,6 +40,8 @@ const options: Options = {
   validateSchema: true,
   addUsedSchema: false,
   ownProperties: true,
+  // A large text that is referred to often would become code as often.
+  inlineRefs: false,
   logger: false,
   code: { regExp: linear },
 };
@@ -51,18 +56,40 @@ export function compileSchema(schema: JsonObject): Check {
   // One for each schema: what one declares is no business of another. "$schema" itself is not looked up.
   const { $schema: _, ...own } = schema;
   const compiler = old ? new Ajv(options) : new Ajv2020(options);
-  const validate = compiler.compile(own);
+  const validate = within(check_ms_max, () => compiler.compile(own));
+  // Its answer would be a promise, which is no answer here, and ends the process where it is rejected.
+  if ('$async' in validate) throw new Error('the schema is asynchronous');
+  let slow = false;
   const unique = text.includes('"uniqueItems"');
   return (value) => {
     if (deeperThan(value, depth_max)) return 'the arguments are too deep';
     if (unique && longerThan(value, unique_items_max)) {
       return `a list has more than ${unique_items_max} elements, and the schema wants them all different`;
     }
-    if (validate(value)) return undefined;
+    try {
+      if (!slow && within(check_ms_max, () => validate(value))) return undefined;
+    } catch {
+      slow = true;
+    }
+    if (slow) return 'to check them against the schema takes too long';
     const [error] = validate.errors ?? [];
     // Words of the validator name places and what was wanted, never the value.
     return `${error?.instancePath ?? ''} ${error?.message ?? 'does not fit'}`.trim();
   };
+}
+
+const room: { run?: () => unknown } = {};
+createContext(room);
+const entry = new Script('run()');
+
+/** What `run` gives, or an error where it takes longer, wherever it is then. */
+function within<T>(ms: number, run: () => T): T {
+  room.run = run;
+  try {
+    return entry.runInContext(room, { timeout: ms }) as T;
+  } finally {
+    delete room.run;
+  }
 }
 
 function deeperThan(value: unknown, depth: number): boolean {
