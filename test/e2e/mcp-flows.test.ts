@@ -1,6 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
-import { CreateMessageRequestSchema, CreateMessageResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import {
+  CreateMessageRequestSchema,
+  CreateMessageResultSchema,
+  LoggingMessageNotificationSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { connectClient, startMcpServer, text, type McpServerSide, type ServedTool } from '../support/mcp.js';
 import { startWeb, type Web } from '../support/web.js';
@@ -25,6 +29,12 @@ allow contains {"code": "asks"} if {
 }
 
 approval contains {"code": "pay_waits", "groups": ["operators"]} if own.tool == "pay"
+
+mask contains {"code": "mails", "resource": "*", "with": "pattern", "parameters": {"kinds": ["email"]}} if own.tool == "mutter"
+
+mask contains {"code": "asked", "resource": "*", "with": "pattern", "parameters": {"kinds": ["email"]}} if {
+	own.method == "sampling/createMessage"
+}
 
 taint contains {"code": "read_web", "label": "untrusted"} if own.tool == "fetch"
 
@@ -70,11 +80,18 @@ const tools: Record<string, ServedTool> = {
       return text('done');
     },
   },
+  mutter: {
+    description: 'Writes to its log.',
+    run: async (_args, _extra, server) => {
+      await server.sendLoggingMessage({ level: 'info', data: 'mail from ada@example.com' });
+      return text('muttered');
+    },
+  },
   ask: {
     description: 'Asks the model of the client.',
     run: async (_args, { sendRequest }) => {
       const params = {
-        messages: [{ role: 'user' as const, content: { type: 'text' as const, text: 'q' } }],
+        messages: [{ role: 'user' as const, content: { type: 'text' as const, text: 'who is ada@example.com?' } }],
         maxTokens: 9,
       };
       try {
@@ -241,8 +258,26 @@ describe('what a server asks of the client', () => {
     const result = await client.callTool({ name: 'ask', arguments: {} });
     expect(JSON.stringify(result.content)).toContain('forty-two');
     expect(asked).toHaveLength(1);
+    expect(JSON.stringify(asked)).toContain('who is');
+    expect(JSON.stringify(asked)).not.toContain('ada@example.com');
     const records = JSON.stringify(await web.gateway.records());
     expect(records).toContain('sampling/createMessage');
+    await client.close();
+  });
+});
+
+describe('what a server tells by itself', () => {
+  test('reaches whoever listens, masked as the calls of the session are', async () => {
+    const { client } = await connect();
+    const told: string[] = [];
+    client.setNotificationHandler(
+      LoggingMessageNotificationSchema,
+      ({ params }) => void told.push(String(params.data)),
+    );
+    // A client begins to listen when it likes, and what is told before that is lost.
+    while (told.length === 0) await client.callTool({ name: 'mutter', arguments: {} });
+    expect(told[0]).toContain('mail from');
+    expect(told[0]).not.toContain('ada@example.com');
     await client.close();
   });
 });

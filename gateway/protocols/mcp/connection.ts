@@ -5,8 +5,9 @@ export interface Connection {
    * be sent.
    *
    * @param origin What messages belong to that come back on the same way.
+   * @param signal Aborted where nobody waits for what comes back. Absent: the target's timeout ends it.
    */
-  send(text: string, origin?: object, trace?: string): Promise<void>;
+  send(text: string, origin?: object, trace?: string, signal?: AbortSignal): Promise<void>;
   /** Opens the way for what the server says by itself; undefined where it has none. */
   listen(origin: object, lastEvent: string | undefined, signal: AbortSignal): Promise<Listening | undefined>;
   /** What was agreed upon at initialize. */

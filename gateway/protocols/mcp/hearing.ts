@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import { UpstreamError } from '../../errors.js';
 import type { Submission } from '../../protocol.js';
-import type { Admitted } from '../../web/index.js';
 import { findInJson } from '../../content/index.js';
 import type { Answer } from './answer.js';
 import type { Asking } from './asking.js';
@@ -17,14 +16,20 @@ import type { Use } from './principals.js';
 export interface HearingParts {
   readonly log: Logger;
   readonly asking: Asking;
-  /** Says something to the server. */
-  readonly reply: (text: string) => void;
+  /** Says something to the server. Resolves when it was taken, or cannot be; never rejects. */
+  readonly reply: (text: string) => Promise<void>;
   /** What the server asks is an operation, too. Throws NotAdmitted. */
-  readonly admit: (use: Use, asked: Asked) => Promise<Admitted>;
+  readonly admit: (use: Use, asked: Asked, shown: JsonObject) => Promise<AdmittedAsk>;
   /** Keeps what the client is asked now, and gives the id under which. */
   readonly hold: (serverId: Id, submission: Submission) => string;
   readonly toolsChanged: () => void;
   readonly gone: (why: string) => void;
+}
+
+export interface AdmittedAsk {
+  readonly submission: Submission;
+  /** What the client is asked: as it would be shown, masked as policy says. */
+  readonly said: JsonObject;
 }
 
 /** A client that listens to what the server says by itself. */
@@ -51,14 +56,19 @@ interface Own {
 }
 
 const missed_chars_max = 4_194_304;
-const masks_max = 256;
+/** Of questions of a server that policy or people have not answered; of all that it asks and has not taken the answer to. */
+const questions_max = 64;
+const asks_max = 1_024;
 
 export class Hearing implements Receiver {
   readonly #parts: HearingParts;
   readonly #underway = new Map<number, Call | Own>();
   #listener: Listener | undefined;
-  /** Of what was asked in this session, the latest of each tool. */
+  /** Of everything that was asked in this session. */
   readonly #masks = new Map<string, Masks>();
+  #questions = 0;
+  #asks = 0;
+  #over = false;
   /** Answers that nobody took, by the number of their request. */
   readonly #missed = new Map<number, string>();
   #missed_chars = 0;
@@ -73,10 +83,8 @@ export class Hearing implements Receiver {
 
   expect(call: Call): void {
     this.#underway.set(call.number, call);
-    const { masks, request } = call;
-    // Once there are more than are remembered, nothing goes on.
-    if (masks !== undefined && this.#masks.size <= masks_max)
-      this.#masks.set(`${request.method} ${JSON.stringify(request.params['name'] ?? null)}`, masks);
+    const { masks } = call;
+    if (masks !== undefined) this.#masks.set(masks.asideKey, masks);
     const forget = () => this.forget(call);
     call.answered.then(forget, forget);
   }
@@ -113,6 +121,7 @@ export class Hearing implements Receiver {
   }
 
   close(): void {
+    this.#over = true;
     this.#listener?.answer.end();
     this.#listener = undefined;
     for (const one of this.#underway.values()) one.fail(new UpstreamError('the session with the server is over'));
@@ -139,6 +148,7 @@ export class Hearing implements Receiver {
   }
 
   async message(text: string, origin: object | undefined, event: string | undefined): Promise<void> {
+    if (this.#over) return;
     let json: unknown;
     try {
       json = JSON.parse(text);
@@ -155,7 +165,9 @@ export class Hearing implements Receiver {
     const params = isObject(json['params']) ? json['params'] : {};
     if (!('id' in json)) return this.#told(method, params, origin, event);
     // It may wait for people: what comes behind it does not.
-    if (isId(id)) void this.#asked(id, method, params, origin);
+    if (!isId(id)) return;
+    if (this.#asks >= asks_max) return this.gone('the server asks, and does not take the answers');
+    void this.#asked(id, method, params, origin);
   }
 
   async #answered(
@@ -221,27 +233,39 @@ export class Hearing implements Receiver {
     return typeof masked === 'string' ? masked : undefined;
   }
 
-  /** What a server asks of the client is put to policy, and then to the client under an id of the gateway's. Never rejects. */
-  async #asked(id: Id, method: string, all: JsonObject, origin: object | undefined): Promise<void> {
+  /** Never rejects: nobody waits for it. */
+  async #asked(id: Id, method: string, params: JsonObject, origin: object | undefined): Promise<void> {
     const { reply, log } = this.#parts;
-    if (method === 'ping') return reply(resultText(id, {}));
-    if (!serverRequests.has(method)) return reply(errorText(id, rpc.method, 'the client is not asked this'));
+    this.#asks++;
+    try {
+      const answer = method === 'ping' ? resultText(id, {}) : await this.#question(id, method, params, origin);
+      if (answer !== undefined) await reply(answer);
+    } catch (error) {
+      log.info({ err: error, method }, 'an MCP server asked the client, and may not');
+      await reply(errorText(id, rpc.denied, 'this may not be asked of the client'));
+    } finally {
+      this.#asks--;
+    }
+  }
+
+  /** What a server asks of the client is put to policy, and then to the client under an id of the gateway's. Gives why it is not. */
+  async #question(id: Id, method: string, all: JsonObject, origin: object | undefined): Promise<string | undefined> {
+    if (!serverRequests.has(method)) return errorText(id, rpc.method, 'the client is not asked this');
     const { _meta: _, ...params } = all;
     const client = this.#client(origin);
     const shown = this.#masked(params, origin);
-    if (client === undefined || shown === undefined || this.#parts.asking.full)
-      return reply(errorText(id, rpc.denied, 'the client cannot be asked now'));
+    if (client === undefined || shown === undefined || this.#parts.asking.full || this.#questions >= questions_max)
+      return errorText(id, rpc.denied, 'the client cannot be asked now');
+    const asked: Asked = { method, from: 'server', action: 'transfer', access: 'use', params };
+    this.#questions++;
     try {
-      const asked: Asked = { method, from: 'server', action: 'transfer', access: 'use', params };
-      const { submission } = await this.#parts.admit(client.use, asked);
+      const { submission, said } = await this.#parts.admit(client.use, asked, shown);
       const own = this.#parts.hold(id, submission);
-      if (!(await client.answer.event(requestText(own, method, shown)))) {
-        this.#parts.asking.withdraw(id);
-        reply(errorText(id, rpc.denied, 'the client cannot be asked any more'));
-      }
-    } catch (error) {
-      log.info({ err: error, method }, 'an MCP server asked the client, and may not');
-      reply(errorText(id, rpc.denied, 'this may not be asked of the client'));
+      if (await client.answer.event(requestText(own, method, said))) return undefined;
+      this.#parts.asking.withdraw(id);
+      return errorText(id, rpc.denied, 'the client cannot be asked any more');
+    } finally {
+      this.#questions--;
     }
   }
 
@@ -258,7 +282,7 @@ export class Hearing implements Receiver {
    */
   #masked(said: JsonObject, origin: object | undefined): JsonObject | undefined {
     const heard = origin instanceof Call || origin instanceof Listener ? [origin.masks] : [];
-    let masked: JsonObject | undefined = this.#masks.size > masks_max ? undefined : said;
+    let masked: JsonObject | undefined = said;
     for (const masks of [...heard, this.#listener?.masks, ...this.#masks.values()]) {
       if (masks !== undefined && masked !== undefined) masked = masks.aside(masked);
     }

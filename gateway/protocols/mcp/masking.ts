@@ -26,6 +26,8 @@ export interface Masks {
   error(raw: string): string;
   /** Of anything else that the server says meanwhile; undefined where it may not go on. */
   aside(value: JsonObject): JsonObject | undefined;
+  /** The same for masks that do the same aside: there are no more than there are sets of kinds, and one. */
+  readonly asideKey: string;
 }
 
 /** A mask that cannot be put in force: the operation is refused. */
@@ -78,11 +80,15 @@ function pathOf(text: string, code: string): JsonPath {
 }
 
 class ResultMasks implements Masks {
+  readonly asideKey: string;
+
   constructor(
     private readonly kinds: Kinds,
     private readonly fields: readonly FieldMask[],
     private readonly key: () => string,
-  ) {}
+  ) {
+    this.asideKey = fields.length > 0 ? 'withheld' : String(kinds);
+  }
 
   result(raw: string): string {
     return this.#patterns(this.fields.length === 0 ? raw : this.#fieldsOf(raw));

@@ -20,7 +20,7 @@ import {
 import type { McpUpstream } from './config.js';
 import type { Connection } from './connection.js';
 import { LimitExceeded, refusalText } from './enforce.js';
-import { Hearing, Listener } from './hearing.js';
+import { Hearing, Listener, type AdmittedAsk } from './hearing.js';
 import { MaskRefusal, masksOf, type Masks } from './masking.js';
 import type { JsonObject } from './methods.js';
 import { operationOf, withoutValues, type Asked } from './operation.js';
@@ -48,13 +48,15 @@ export interface From {
 }
 
 const calls_max = 128;
+/** After its answer a server ends the way on which it came; else that is done for it. */
+const linger_ms = 5_000;
 const never = new AbortController().signal;
 
 export class McpSession {
   readonly uses: Uses;
   readonly #parts: SessionParts;
   readonly #upstream: McpUpstream;
-  readonly #connection: Connection;
+  #opened: Connection | undefined;
   readonly #hearing: Hearing;
   readonly #catalogue: Catalogue;
   readonly #waiting: Waiting;
@@ -64,7 +66,7 @@ export class McpSession {
   #over = false;
   used_ms = Date.now();
 
-  /** Nothing is sent before the first request was allowed. Throws UpstreamError where the server's program cannot be started. */
+  /** Nothing is sent, and no program is started, before the first request was allowed. */
   constructor(parts: SessionParts) {
     this.#parts = parts;
     this.#upstream = parts.target.upstream;
@@ -74,16 +76,22 @@ export class McpSession {
     this.#hearing = new Hearing({
       log: parts.log,
       asking: this.#asking,
-      reply: (text) => void this.#connection.send(text).catch(() => undefined),
-      admit: (use, asked) => this.#admitServer(use, asked),
+      reply: (text) => this.#connection.send(text).catch(() => undefined),
+      admit: (use, asked, shown) => this.#admitServer(use, asked, shown),
       hold: (id, submission) => this.#asking.add(id, submission, this.#connection),
       toolsChanged: () => this.#catalogue.stale(),
       gone: () => this.close('upstream gone'),
     });
     this.#catalogue = new Catalogue(this.#upstream, parts.firstSeen, async (cursor) => this.#ownTools(cursor));
-    this.#connection = parts.target.connect(this.#hearing, (line) =>
-      parts.log.info({ target: parts.name, line }, 'the program of an MCP target says'),
-    );
+  }
+
+  /** Throws UpstreamError where the server's program cannot be started, or the session is over. */
+  get #connection(): Connection {
+    if (this.#opened === undefined && this.#over) throw new UpstreamError('the session with the server is over');
+    const { target, name, log } = this.#parts;
+    return (this.#opened ??= target.connect(this.#hearing, (line) =>
+      log.info({ target: name, line }, 'the program of an MCP target says'),
+    ));
   }
 
   get idle(): boolean {
@@ -189,7 +197,7 @@ export class McpSession {
     for (const call of this.#calls.values()) call.fail(new UpstreamError('the session with the server is over'));
     this.#asking.close();
     this.#hearing.close();
-    this.#connection.close();
+    this.#opened?.close();
     this.uses.close(reason);
   }
 
@@ -231,9 +239,17 @@ export class McpSession {
     return this.#waiting.admit(use.session, operationOf(asked, this.#upstream), circumstances, enforce, waiter);
   }
 
-  #admitServer(use: Use, asked: Asked): Promise<Admitted> {
+  /** @param shown What the client would be asked, to be masked as the decision says. */
+  async #admitServer(use: Use, asked: Asked, shown: JsonObject): Promise<AdmittedAsk> {
     const waiter: Waiter = { cancelled: never, gone: never, tell: () => false };
-    return this.#judge(use, asked, circumstancesOf(undefined), () => ({}), waiter);
+    let said = shown;
+    const enforce = (decision: Decision) =>
+      this.#enforced(() => {
+        const masks = this.#masks(decision, undefined);
+        said = masks === undefined ? shown : (masks.aside(shown) ?? {});
+      });
+    const { submission } = await this.#judge(use, asked, circumstancesOf(undefined), enforce, waiter);
+    return { submission, said };
   }
 
   #masks(decision: Decision, tool: string | undefined): Masks | undefined {
@@ -292,15 +308,24 @@ export class McpSession {
       ...askedOf(method, params),
       ...(call.token === undefined ? {} : { _meta: { progressToken: call.number } }),
     };
-    this.#connection.send(requestText(call.number, method, sent), call, trace).then(
-      () => {
-        // The way is over, and the server does not say how to go on: there will be no answer.
-        if (this.#upstream.kind === 'http' && !call.resumable)
-          call.fail(new UpstreamError('the server ended its answer before it was whole'));
-      },
-      (error: unknown) =>
-        call.fail(error instanceof Error ? error : new UpstreamError('the server could not be asked')),
+    const over = new AbortController();
+    let late: NodeJS.Timeout | undefined;
+    call.answered.then(
+      () => (late = setTimeout(() => over.abort(), linger_ms)),
+      () => over.abort(),
     );
+    const done = this.#connection.send(requestText(call.number, method, sent), call, trace, over.signal);
+    done
+      .finally(() => clearTimeout(late))
+      .then(
+        () => {
+          // The way is over, and the server does not say how to go on: there will be no answer.
+          if (this.#upstream.kind === 'http' && !call.resumable)
+            call.fail(new UpstreamError('the server ended its answer before it was whole'));
+        },
+        (error: unknown) =>
+          call.fail(error instanceof Error ? error : new UpstreamError('the server could not be asked')),
+      );
   }
 
   async #answerOf(call: Call, answered: Answered): Promise<string> {
@@ -326,10 +351,11 @@ export class McpSession {
 
   /** What the gateway itself asks of the server: which tools there are, and what arguments they take. */
   async #ownTools(cursor: string | undefined): Promise<JsonObject> {
+    const connection = this.#connection;
     const number = ++this.#numbers;
     const { origin, result, fail } = this.#hearing.own(number, this.#upstream.timeout_ms);
     const text = requestText(number, 'tools/list', cursor === undefined ? {} : { cursor });
-    this.#connection.send(text, origin).then(() => {
+    connection.send(text, origin).then(() => {
       if (this.#upstream.kind === 'http') fail(new UpstreamError('the server ended its answer before it was whole'));
     }, fail);
     return result;

@@ -53,11 +53,21 @@ class HttpConnection implements Connection {
     this.#version = version;
   }
 
-  async send(text: string, origin?: object, trace?: string): Promise<void> {
-    const answer = await this.#ask('POST', text, {
-      'content-type': 'application/json',
-      ...(trace === undefined ? {} : { traceparent: trace }),
-    });
+  async send(text: string, origin?: object, trace?: string, signal?: AbortSignal): Promise<void> {
+    if (signal !== undefined) return this.#post(text, signal, origin, trace);
+    // All sessions share the target's connections: none is kept by an answer without end.
+    const over = new AbortController();
+    const timer = setTimeout(() => over.abort(), this.#server.timeout_ms);
+    try {
+      await this.#post(text, over.signal, origin, trace);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #post(text: string, signal: AbortSignal, origin?: object, trace?: string): Promise<void> {
+    const fields = { 'content-type': 'application/json', ...(trace === undefined ? {} : { traceparent: trace }) };
+    const answer = await this.#ask('POST', text, fields, signal);
     const status = answer.statusCode ?? 0;
     const started = answer.headers['mcp-session-id'];
     if (this.#session === undefined && typeof started === 'string' && /^[\x21-\x7e]{1,1024}$/.test(started))
