@@ -17,7 +17,8 @@ export function byPrefix(mounts: readonly Mount[], gates: RequestListener, gate_
       return;
     }
     if (!request.complete) {
-      const timer = setTimeout(() => request.socket.destroy(), gate_ms_max);
+      // What was answered before it came whole may never say that it is over: that holds up no end of the process.
+      const timer = setTimeout(() => request.socket.destroy(), gate_ms_max).unref();
       const stop = () => clearTimeout(timer);
       request.once('end', stop);
       request.once('close', stop);
