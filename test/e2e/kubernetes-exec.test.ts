@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { WebSocket } from 'ws';
 import type { Identity } from '../../gateway/protocol.js';
 import { apiServer, kubeconfig } from '../support/api-server.js';
+import { until } from '../support/approvals-side.js';
 import { createContainer, type Container } from '../support/container.js';
 import { startWeb, type Web } from '../support/web.js';
 
@@ -123,8 +124,13 @@ describe('a command in a container', () => {
     const said = await exec(['ls', '/nowhere']);
     expect(said.error).toMatchObject({ status: 'Failure', reason: 'NonZeroExitCode' });
     expect(said.stderr).toContain('/nowhere');
-    const settled = (await web.gateway.records()).map((record) => JSON.stringify(record));
-    expect(settled.find((record) => record.includes('"code":"2"'))).toContain(`"bytes":${String(said.stderr.length)}`);
+    let settled: string | undefined;
+    // It is written a moment after the client has its answer.
+    await until(async () => {
+      const records = (await web.gateway.records()).map((record) => JSON.stringify(record));
+      return (settled = records.find((record) => record.includes('"code":"2"'))) !== undefined;
+    });
+    expect(settled).toContain(`"bytes":${String(said.stderr.length)}`);
   });
 
   test('speaks the older protocol to those that know no other', async () => {
@@ -254,6 +260,6 @@ describe('what ends before its time', () => {
       message: expect.stringContaining('ended by an administrator: drill') as unknown,
     });
     await container.until(() => container.ran.every(({ ended }) => ended));
-    expect(JSON.stringify(await web.gateway.records())).toContain('"status":"cancelled"');
+    await until(async () => JSON.stringify(await web.gateway.records()).includes('"status":"cancelled"'));
   });
 });

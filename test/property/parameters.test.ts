@@ -75,6 +75,9 @@ describe('a binary parameter, decoded', () => {
     client?.socket.destroy();
   });
 
+  /** A number of which the shortest text lies halfway to the next: the server writes one digit more. */
+  const known: Readonly<Record<string, readonly string[]>> = { real: ['33926352', '-33926352', '16777216'] };
+
   test.each(types)('of type %s is what the server calls it', async (name, oid, values) => {
     await fc.assert(
       fc.asyncProperty(values, async (value) => {
@@ -92,7 +95,7 @@ describe('a binary parameter, decoded', () => {
         expect(decodeBinary(binary!, oid)).toBe(text!.toString('utf8'));
         expect(decodeParameters([binary!], [1], [oid])).toEqual({ values: [text!.toString('utf8')], undecoded: false });
       }),
-      { numRuns: 60 },
+      { numRuns: 60, examples: (known[name] ?? []).map((value): [string] => [value]) },
     );
   });
 

@@ -77,9 +77,16 @@ function float(number: number, shortest: string, digits_max: number): string {
 function shortestFloat4(number: number): string {
   for (let precision = 1; precision < 9; precision++) {
     const text = number.toPrecision(precision);
-    if (Math.fround(Number(text)) === number) return text;
+    const value = Number(text);
+    if (Math.fround(value) === number && !isHalfway(value, number)) return text;
   }
   return number.toPrecision(9);
+}
+
+/** Between two: readers may take it for either, so the server does not write it. As far again, and it is the other one. */
+function isHalfway(value: number, number: number): boolean {
+  const other = number + 2 * (value - number);
+  return other !== number && Math.fround(other) === other;
 }
 
 /** numeric_send: [digits: int16][weight: int16][sign: uint16][scale: uint16][base 10000 digit: int16]… */
