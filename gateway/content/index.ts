@@ -9,4 +9,5 @@ export {
 } from './json.js';
 export { allKinds, has, kindsOf, noKinds, type Kinds, type PatternKind } from './kinds.js';
 export { ContentStream, maskInPlace, maskText } from './stream.js';
+export { TerminalStream, type Showing } from './terminal.js';
 export { held_bytes_max, type Looking } from './walker.js';

@@ -24,7 +24,7 @@ const connections_max = 1_000;
 const attempts_max = 6;
 const attempt_ms = 250;
 
-const obligations: ReadonlySet<Obligation> = new Set(['approval', 'limit.bytes', 'limit.seconds']);
+const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
 
 export interface ListenOptions {
   readonly address: ListenAddress;

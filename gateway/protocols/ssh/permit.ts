@@ -1,13 +1,17 @@
 import type { Operation } from '#engine';
-import type { Result, Session } from '../../protocol.js';
+import { noKinds, type Kinds } from '../../content/index.js';
+import type { Enforced, Result, Session } from '../../protocol.js';
 import { denial, failure, notApproved, stopped, waiting } from './enforce.js';
 import type { Limits } from './limits.js';
+import { contentOf, MaskRefusal, withhold } from './masking.js';
 
 /** An operation that may go on, or the words for why it may not. */
 export interface Permitted {
   readonly allowed: true;
   readonly settle: (result: Result) => void;
   readonly limits: Limits;
+  /** What is masked in what comes back. */
+  readonly kinds: Kinds;
   /** The words for the client whose operation was stopped at a limit. */
   readonly stopped: (what: string) => string;
 }
@@ -29,7 +33,12 @@ export async function permit(session: Session, operation: Operation, { wait, gon
   const because = (operation['ssh'] as { because?: readonly string[] }).because;
   try {
     for (let round = 0; round < rounds_max; round++) {
-      const submission = await session.submit(operation, {}, () => ({}));
+      let kinds = noKinds;
+      const submission = await session.submit(operation, { withhold }, (judged) =>
+        enforced(() => {
+          kinds = contentOf(judged, operation);
+        }),
+      );
       const { decision, hold } = submission;
       if (decision.outcome === 'allow') {
         await submission.recorded;
@@ -41,6 +50,7 @@ export async function permit(session: Session, operation: Operation, { wait, gon
           allowed: true,
           settle: (result) => submission.settle(result),
           limits: decision.limits,
+          kinds,
           stopped: (what) => stopped(decision, target, what),
         };
       }
@@ -56,5 +66,16 @@ export async function permit(session: Session, operation: Operation, { wait, gon
     return { allowed: false, said: failure(undefined) };
   } catch (error) {
     return { allowed: false, said: failure(error) };
+  }
+}
+
+/** A mask that does not fit is a refusal. */
+function enforced(apply: () => void): Enforced {
+  try {
+    apply();
+    return {};
+  } catch (error) {
+    if (!(error instanceof MaskRefusal)) throw error;
+    return { refusal: { code: 'mask_unenforceable', message: error.message } };
   }
 }

@@ -1,9 +1,11 @@
 import type { Readable } from 'node:stream';
 import type { ClientChannel, ServerChannel } from 'ssh2';
+import { noKinds } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
 import type { Result } from '../../protocol.js';
 import { exitDenied } from './enforce.js';
 import { Allowance } from './limits.js';
+import { MaskedOutput } from './output.js';
 import type { Permitted } from './permit.js';
 
 interface Exit {
@@ -40,9 +42,15 @@ export function opened(
 
 /**
  * One channel of the client joined with one of the host: both directions, standard error apart, the end of input, the exit
- * code or signal, and the end. Bytes pass as the buffers they came in, with the back-pressure of both windows.
+ * code or signal, and the end. Bytes pass as the buffers they came in, or masked, with the back-pressure of both windows.
  */
-export function relay(client: ServerChannel, upstream: ClientChannel, gone: AbortSignal, permit: Permitted): void {
+export function relay(
+  client: ServerChannel,
+  upstream: ClientChannel,
+  gone: AbortSignal,
+  permit: Permitted,
+  terminal: boolean,
+): void {
   let bytes = 0;
   let over = false;
   const count = (chunk: Buffer) => {
@@ -61,8 +69,10 @@ export function relay(client: ServerChannel, upstream: ClientChannel, gone: Abor
   });
   const within = (stream: Readable): Readable =>
     permit.limits.bytes === undefined ? stream : stream.pipe(allowance.stream());
-  const output = within(upstream);
-  const errors = within(upstream.stderr);
+  const masked = (stream: Readable): Readable =>
+    permit.kinds === noKinds ? stream : stream.pipe(new MaskedOutput(permit.kinds, terminal));
+  const output = masked(within(upstream));
+  const errors = masked(within(upstream.stderr));
   client.pipe(upstream);
   output.pipe(client, { end: false });
   errors.pipe(client.stderr, { end: false });

@@ -8,6 +8,7 @@ import { forward } from './forwarding.js';
 import { connectOperation, execOperation, shellOperation, subsystemOperation, type Place } from './operation.js';
 import { permit } from './permit.js';
 import { opened, relay, signal } from './relay.js';
+import type { SshOperation } from './schema.js';
 import { SftpGate } from './sftp.js';
 import { connectUpstream } from './upstream.js';
 
@@ -112,7 +113,7 @@ export class SshSession {
     if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
     try {
       const upstream = await open(client);
-      relay(channel, upstream, gone, allowed);
+      relay(channel, upstream, gone, allowed, (operation['ssh'] as SshOperation).terminal === true);
       return upstream;
     } catch (error) {
       allowed.settle({ status: 'error' });
