@@ -16,7 +16,7 @@ import type { FilterChecks } from './obligations.js';
 import { dataWarnings, verifyData } from './verify-data.js';
 import { describeRules, fillCodes, isTestModule, verifyModules, warnings } from './verify.js';
 import { wasmBuiltins } from './wasm-builtins.js';
-import { wideAllows } from './wide.js';
+import { inVain, wideAllows } from './wide.js';
 import { type Library, libraryFolder, loadLibrary, withWorkspace, writeFiles } from './workspace.js';
 
 /** A policy that compiled, kept the contract and passed its tests. */
@@ -87,19 +87,20 @@ export class Compiler {
   }
 
   /** What a reviewer would ask about a policy that was checked, by its tests' coverage and its text. Changes nothing. */
-  advise(snapshot: Snapshot, layer: Layer): Promise<Problem[]> {
+  advise(snapshot: Snapshot, layer: Layer, base?: Layer): Promise<Problem[]> {
     return withWorkspace(async (folder) => {
       const tool = await this.#prepare(folder, snapshot);
       const [coverage, modules, wide] = await Promise.all([
         testCoverage(tool),
         parseModules(tool, snapshot, this.#modules),
-        wideAllows(layer),
+        wideAllows(layer, base),
       ]);
       return [
         ...(coverage === undefined ? [] : untested(layer.manifest.rules, coverage)),
         ...withoutCode(modules),
         ...needlessPatterns(snapshot),
         ...wide,
+        ...(base === undefined ? [] : inVain(layer, base)),
       ];
     });
   }

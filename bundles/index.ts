@@ -14,6 +14,7 @@ export { Turns } from './turns.js';
 export {
   type Activation,
   type Attempt,
+  baseFolder,
   type Pin,
   policyFolder,
   type PolicyStatus,

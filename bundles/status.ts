@@ -75,6 +75,9 @@ export const policyFolder = (stateDirectory: string): string => path.join(stateD
 /** The same for the revision that is tried beside it. */
 export const shadowFolder = (stateDirectory: string): string => path.join(policyFolder(stateDirectory), 'shadow');
 
+/** The same for the organisation's base. */
+export const baseFolder = (stateDirectory: string): string => path.join(policyFolder(stateDirectory), 'base');
+
 const statusFile = (directory: string): string => path.join(directory, 'status.json');
 export const orderFile = (directory: string): string => path.join(directory, 'order.request.json');
 export const pinFile = (directory: string): string => path.join(directory, 'pin.json');

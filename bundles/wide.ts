@@ -37,10 +37,11 @@ function inputOf(protocol: string, action: Action, kind: (typeof kinds)[number])
   };
 }
 
-export async function wideAllows(layer: Layer): Promise<Problem[]> {
+/** @param base What it stands upon: what that refuses is not allowed to anybody. */
+export async function wideAllows(layer: Layer, base?: Layer): Promise<Problem[]> {
   let revision;
   try {
-    revision = await createEngine().prepare('check', [layer]);
+    revision = await createEngine().prepare('check', base === undefined ? [layer] : [base, layer]);
   } catch (error) {
     if (!(error instanceof PolicyLoadError)) throw error;
     const help = 'A gateway would leave the last good revision in force.';
@@ -65,4 +66,24 @@ export async function wideAllows(layer: Layer): Promise<Problem[]> {
     help: 'Say who may (input.principal.groups or roles), or of what (input.operation.resources).',
     ...{ file, line },
   }));
+}
+
+/** Protocols that have rules here and none in the base: nothing there is allowed, whatever these say. */
+export function inVain(layer: Layer, base: Layer): Problem[] {
+  const spoken = base.manifest.packages;
+  if (spoken.includes('all')) return [];
+  return layer.manifest.packages
+    .filter((name) => name !== 'all' && !spoken.includes(name))
+    .flatMap((name) => {
+      const rule = layer.manifest.rules.find(
+        (one) => one.package === `policy.${name}` && (one.set === 'allow' || one.set === 'approval'),
+      );
+      if (rule === undefined) return [];
+      return {
+        code: 'base_silent',
+        message: `the base has no rule for ${name}, and refuses all of it: whatever policy.${name} allows is in vain`,
+        help: `Ask for an allow in package policy.${name} or policy.all of the base.`,
+        ...{ file: rule.file, line: rule.line },
+      };
+    });
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { engineCodes } from './decision.js';
-import type { Decision, EngineCode, Limits, Mask, Outcome, Reason } from './decision.js';
+import type { Approval, Decision, EngineCode, Limits, Mask, MaskFunction, Outcome, Reason } from './decision.js';
 import type { Verdict } from './evaluate.js';
 import { lowest, maskWeight } from './shapes.js';
 
@@ -28,14 +28,14 @@ export function unite(verdicts: readonly Verdict[]): Verdict {
   const masks = new Map<string, Mask>();
   for (const mask of verdicts.flatMap((verdict) => verdict.masks)) {
     const other = masks.get(mask.resource);
-    masks.set(mask.resource, other === undefined ? mask : stricter(other, mask));
+    masks.set(mask.resource, other === undefined ? mask : noLooser(other, mask));
   }
   return {
     outcome,
     reasons,
     masks: [...masks.values()],
     filters: verdicts.flatMap((verdict) => verdict.filters),
-    approvals: verdicts.flatMap((verdict) => verdict.approvals),
+    approvals: approvalsOf(verdicts),
     limits: verdicts.reduce<Limits>((limits, verdict) => lowest(limits, verdict.limits), {}),
     ...consequences(verdicts),
   };
@@ -59,17 +59,34 @@ function consequences(verdicts: readonly Verdict[]): Pick<Verdict, 'taints' | 'c
   };
 }
 
-function stricter(left: Mask, right: Mask): Mask {
+/**
+ * Of all layers that hold. A preview lets the operation run, to be undone, before anybody has answered: the first layer that
+ * holds says whether it may, so that a later one cannot send ahead what an earlier one keeps back.
+ */
+function approvalsOf(verdicts: readonly Verdict[]): Approval[] {
+  const [first, ...later] = verdicts.map(({ approvals }) => approvals).filter((approvals) => approvals.length > 0);
+  if (first === undefined) return [];
+  const mayRun = first.some(({ preview }) => preview !== undefined);
+  return [...first, ...later.flat().map(({ preview, ...rest }) => (mayRun && preview ? { preview, ...rest } : rest))];
+}
+
+/** Functions that show nothing of the value, whatever their parameters. */
+const opaque: ReadonlySet<MaskFunction> = new Set<MaskFunction>(['null', 'redact', 'hash']);
+
+/**
+ * Shows no more than either of two masks. Within one layer the order of functions decides, as its author meant; between two
+ * it does not do: `truncate` to the second stands before `partial` and shows all of a time, a pattern shows whatever it does
+ * not find, and `hash` at the output would let predicates see what the other layer keeps from them.
+ */
+function noLooser(left: Mask, right: Mask): Mask {
+  const scope = left.scope === 'source' || right.scope === 'source' ? 'source' : 'output';
   const [first, second] = maskWeight(right) < maskWeight(left) ? [right, left] : [left, right];
-  if (maskWeight(first) < maskWeight(second) || sameParameters(first, second)) return first;
-  if (first.with === 'pattern') return together(first, second);
-  // Which of two sets of parameters shows less cannot be told; redact shows less than either.
-  return {
-    resource: first.resource,
-    with: first.with === 'null' ? 'null' : 'redact',
-    scope: first.scope,
-    code: first.code,
-  };
+  const { resource, code } = first;
+  if (first.with === second.with && sameParameters(first, second)) return { ...first, scope };
+  if (first.with === 'pattern' && second.with === 'pattern') return { ...together(first, second), scope };
+  if (first.with !== second.with && opaque.has(first.with)) return { ...first, scope };
+  // Which of the two shows less cannot be told; redact shows less than either.
+  return { resource, with: first.with === 'null' ? 'null' : 'redact', scope, code };
 }
 
 /** Two patterns find together what each of them finds; without kinds they look for all. */

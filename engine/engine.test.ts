@@ -352,6 +352,32 @@ describe('layers', () => {
     expect([only?.with, only?.parameters]).toEqual(['pattern', undefined]);
   });
 
+  test('a later layer shows nothing of what an earlier one masks, by no function and no scope', async () => {
+    const mask = (text: string) => part(`mask contains {"resource": "a", ${text}} if true`);
+    const masked = async (first: string, second: string) =>
+      (await engineOfLayers([mask(first)], [mask(second)])).decide(inputOf()).masks;
+    // By itself each of these is the stricter one; a predicate, or the rest of a text, would show what was masked.
+    expect(await masked('"with": "partial"', '"with": "hash", "scope": "output"')).toMatchObject([
+      { with: 'hash', scope: 'source' },
+    ]);
+    expect(await masked('"with": "partial"', '"with": "pattern", "parameters": {"kinds": ["iban"]}')).toMatchObject([
+      { with: 'redact', scope: 'source' },
+    ]);
+    expect(await masked('"with": "partial"', '"with": "truncate", "parameters": {"to": "second"}')).toMatchObject([
+      { with: 'redact' },
+    ]);
+  });
+
+  test('a later layer does not have run ahead what an earlier one holds', async () => {
+    const ask = (more: string) => part(`approval contains {"groups": ["g"], "code": "ask"${more}} if true`);
+    const previews = async (first: string, second: string) =>
+      (await engineOfLayers([ask(first)], [ask(second)])).decide(inputOf()).approvals.map(({ preview }) => preview);
+    expect(await previews('', ', "preview": "effect"')).toEqual([undefined, undefined]);
+    expect(await previews(', "preview": "effect"', '')).toEqual(['effect', undefined]);
+    const upon = await engineOfLayers([part('')], [ask(', "preview": "effect"')]);
+    expect(upon.decide(inputOf()).approvals).toMatchObject([{ preview: 'effect' }]);
+  });
+
   test('a later layer denies, or holds', async () => {
     const deny = await engineOfLayers([part('')], [part('deny contains {"code": "second"} if true')]);
     expect(codes(deny.decide(inputOf()))).toEqual(['second']);

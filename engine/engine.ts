@@ -56,6 +56,16 @@ export function createEngine(options: EngineOptions = {}): Engine {
   };
 }
 
+/**
+ * One revision out of several, the first of which has to allow (docs/policy.md, "The organisation's base"): what each of
+ * them judges by stays as it was prepared, so this takes no time. Its id names them all, joined by "+".
+ *
+ * @throws {TypeError} for a revision that no prepare() made.
+ */
+export function layered(revisions: readonly [Revision, ...Revision[]]): Revision {
+  return PreparedRevision.of(revisions);
+}
+
 const noPolicy = freeze(refusal('no_policy'));
 const notAllowed = freeze(refusal('not_allowed'));
 
@@ -114,6 +124,15 @@ class PreparedRevision implements Revision {
     const revision = new PreparedRevision(id, loaded, settings);
     for (const layer of loaded) revision.#warm(layer);
     return revision;
+  }
+
+  static of(revisions: readonly Revision[]): PreparedRevision {
+    const parts = revisions.map((revision) => {
+      if (!(revision instanceof PreparedRevision)) throw new TypeError('Only revisions from prepare() can be layered.');
+      return revision;
+    });
+    const id = parts.map((part) => part.id).join('+');
+    return new PreparedRevision(id, parts.flatMap((part) => part.#layers), parts[0]!.#settings); // prettier-ignore
   }
 
   /** Compiles what runs first, and sees that the layer answers at all. */

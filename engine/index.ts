@@ -6,7 +6,7 @@ export { approved, deny } from './combine.js';
 export { noUsage } from './manifest.js';
 export { maskWeight } from './shapes.js';
 export * from './masks.js';
-export { createEngine, engineDefaults } from './engine.js';
+export { createEngine, engineDefaults, layered } from './engine.js';
 export type { EngineOptions } from './engine.js';
 export { PolicyLoadError } from './errors.js';
 export type { Engine, Layer, LayerManifest, Revision, RuleDescription } from './revision.js';

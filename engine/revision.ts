@@ -11,6 +11,8 @@ export interface RuleDescription {
   readonly title?: string;
   readonly file: string;
   readonly line: number;
+  /** The name of its layer, where a revision has several: "base". Absent: the site's own. */
+  readonly layer?: string;
 }
 
 /** What the build writes beside the wasm, and the engine reads back. */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { createEngine, type Revision } from '#engine';
 import type { Logger } from 'pino';
 import {
+  baseFolder,
   BundleError,
   keepPolicy,
   openSource,
@@ -39,6 +40,7 @@ import { Pipeline } from './pipeline.js';
 import { SharedPrompts } from './prompts-shared.js';
 import type { Prompts } from './prompts.js';
 import type { ListenAddress, Listener, Services } from './protocol.js';
+import { Base, baseLayer, Upper } from './layers.js';
 import { filterChecks, protocols } from './registry.js';
 import { openRollout, type Rollout } from './rollout/index.js';
 import { openDatabase, type Database } from './state/database.js';
@@ -65,6 +67,8 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly listeners: readonly Listener[];
   readonly policy: PolicyKeeper;
+  /** The organisation's base, beneath it; undefined where the configuration names none. */
+  readonly base: PolicyKeeper | undefined;
   /** What is tried beside it; undefined where the configuration names nothing. */
   readonly rollout: Rollout | undefined;
   readonly sessions: Sessions;
@@ -163,16 +167,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     };
     const surroundings = { filters: filterChecks, targets: config.targets.map(({ input }) => input.name) };
     const progress = (message: string) => log.info({}, message);
+    const base = config.policy.base && new Base();
+    // Before the policy itself: without its base that judges nothing.
+    const organisation =
+      config.policy.base &&
+      (await keepPolicy({
+        ...{ source: sourceOf(config.policy.base, config), engine: base!, log, surroundings, progress },
+        directory: baseFolder(config.state.directory),
+        onEvent: (event) => {
+          record(audit, log, { ...event, layer: baseLayer, ...together(engine) });
+          swapped();
+        },
+      }));
+    if (organisation !== undefined) closing.push(() => organisation.close());
     const policy = await keepPolicy({
       source: sourceOf(config.policy, config),
-      engine,
+      engine: new Upper(engine, base),
       directory: policyFolder(config.state.directory),
       log,
       surroundings,
       progress,
       ...(shadow && { candidates: shadowFolder(config.state.directory) }),
       onEvent: (event) => {
-        record(audit, log, event);
+        record(audit, log, { ...event, ...(base && together(engine)) });
         swapped();
         options.onPolicy?.(event);
       },
@@ -181,7 +198,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const rollout =
       shadow &&
       (await openRollout({
-        ...{ source: sourceOf(shadow, config), canary: shadow.canary, surroundings, progress, log, now },
+        ...{ source: sourceOf(shadow, config), canary: shadow.canary, base, surroundings, progress, log, now },
         stateDirectory: config.state.directory,
         onEvent: (event) => {
           record(audit, log, { ...event, role: 'shadow' });
@@ -310,6 +327,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         audit,
         engine,
         policy,
+        base: organisation,
         rollout,
         identify: (given, client) => signing.identify(given, client),
         assert: (given, client) => signing.assert(given, client),
@@ -324,7 +342,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         mounts: protocols.flatMap((protocol) => protocol.mount?.(services) ?? []),
       }),
     );
-    return { listeners, policy, rollout, database, approvers, sessions, revocations, prompts, close };
+    return {
+      listeners,
+      policy,
+      base: organisation,
+      rollout,
+      database,
+      approvers,
+      sessions,
+      revocations,
+      prompts,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -376,7 +405,17 @@ function cannotListen(protocol: string, { host, port }: { host: string; port: nu
   return new ConfigError(`listen.${protocol}: cannot listen on ${host}:${port}: ${why}`, { cause: error });
 }
 
-function record(audit: Audit, log: Logger, event: PolicyEvent & { readonly role?: 'shadow' }): void {
+/** What judges after an event of one of two layers: the revision that records of operations name. */
+const together = ({ current }: { readonly current: Revision | undefined }) =>
+  current === undefined ? {} : { together: current.id };
+
+interface About {
+  readonly role?: 'shadow';
+  readonly layer?: string;
+  readonly together?: string;
+}
+
+function record(audit: Audit, log: Logger, event: PolicyEvent & About): void {
   try {
     audit.write({ kind: 'policy', fields: { ...event } });
   } catch (error) {

@@ -35,6 +35,8 @@ export interface HttpsParts {
   readonly audit: Audit;
   readonly engine: Engine;
   readonly policy: PolicyKeeper;
+  /** The organisation's base. */
+  readonly base: PolicyKeeper | undefined;
   readonly rollout?: Rollout | undefined;
   readonly identify: Services['identify'];
   /** Whom a SAML assertion is about. */
@@ -78,6 +80,8 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),
     policy: {
       status: () => policy.status(),
+      inForce: () => engine.current?.id,
+      base: () => parts.base?.status(),
       rules: () => engine.current?.rules ?? [],
       shadow: () => shadowOf(parts.rollout),
     },
@@ -125,11 +129,12 @@ const healthOf = ({ engine, audit }: HttpsParts): Health => ({
 });
 
 /** Where the repository has a webhook: a push to it may be one to what is tried, too. */
-function policyHooks({ config, policy, rollout, now }: HttpsParts): HttpGate[] {
+function policyHooks({ config, policy, base, rollout, now }: HttpsParts): HttpGate[] {
   const secret = 'git' in config.policy ? config.policy.git.webhook?.secret : undefined;
   if (secret === undefined) return [];
   const pushed = () => {
     policy.look();
+    base?.look();
     rollout?.keeper.look();
   };
   return [policyHookGate(secret, pushed, now)];

@@ -90,6 +90,7 @@ beforeAll(async () => {
         auditFiles: async () => [join(folder, 'audit.jsonl')],
         policy: {
           status: () => ({ format: 1, source: 'tests', pid: 1, restored: false, history: [] }),
+          inForce: () => undefined,
           rules: () => [],
         },
         log: pino({ level: 'silent' }),

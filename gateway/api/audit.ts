@@ -78,7 +78,7 @@ export function auditRoutes(app: App, parts: ApiParts): void {
       const found = await findDecision(await parts.auditFiles(), params.id);
       if (found === undefined || !maySeeDecision(caller, found.records)) throw notFound('decision');
       const status = parts.policy.status();
-      const rules = rulesOf(found.records, parts.policy.rules(), status.revision);
+      const rules = rulesOf(found.records, parts.policy.rules(), parts.policy.inForce());
       return { ...found, rules: linked(rules, parts.policyLink, status) };
     }),
   );

@@ -2,12 +2,23 @@ import type { ApiParts } from './parts.js';
 
 /** How the policy stands, for a monitoring system: https://prometheus.io/docs/instrumenting/exposition_formats/ */
 export function policyMetrics(policy: ApiParts['policy']): string {
-  const { revision, last, since } = policy.status();
+  const { last, since } = policy.status();
+  const base = policy.base?.();
   const lines = [
-    ...metric('sallyport_policy_info', 'gauge', 'The revision in force.', [[{ revision: revision ?? 'none' }, 1]]),
+    ...metric('sallyport_policy_info', 'gauge', 'The revision in force.', [
+      [{ revision: policy.inForce() ?? 'none' }, 1],
+    ]),
     ...metric('sallyport_policy_refused', 'gauge', '1 where the last change of the policy was refused.', [
       [{}, last?.ok === false ? 1 : 0],
     ]),
+    ...(base === undefined
+      ? []
+      : metric(
+          'sallyport_policy_base_refused',
+          'gauge',
+          "1 where the last change of the organisation's base was refused.",
+          [[{}, base.last?.ok === false ? 1 : 0]],
+        )),
     ...metric('sallyport_policy_since_seconds', 'gauge', 'When the revision in force came into force.', [
       [{}, since === undefined ? 0 : Date.parse(since) / 1000],
     ]),

@@ -28,6 +28,10 @@ export interface ApiParts extends CallerOptions {
   readonly auditFiles: () => Promise<readonly string[]>;
   readonly policy: {
     status(): PolicyStatus;
+    /** The id that records name: of two revisions where there is a base. */
+    inForce(): string | undefined;
+    /** Of the organisation's base; absent, or undefined, where there is none. */
+    base?(): PolicyStatus | undefined;
     rules(): readonly RuleDescription[];
     /** What is tried beside it; absent, or undefined, where nothing is. */
     shadow?(): { readonly status: PolicyStatus; readonly report: ShadowReport } | undefined;

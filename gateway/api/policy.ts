@@ -1,3 +1,4 @@
+import type { PolicyStatus } from '../../bundles/index.js';
 import type { ApiParts } from './parts.js';
 import { linked } from './rules.js';
 import { demand } from './caller.js';
@@ -5,13 +6,19 @@ import { policyMetrics } from './metrics.js';
 import { notFound } from './problem.js';
 import type { App } from './server.js';
 
+const shownBase = ({ revision, since, commit, restored, pinned, last, history, source }: PolicyStatus) => ({
+  ...{ revision, since, commit, restored, pinned, last, history, source },
+});
+
 export function policyRoutes(app: App, { policy, policyLink }: ApiParts): void {
   app.get('/policy', async ({ caller }) => {
     demand(caller, 'auditor');
     const status = policy.status();
     const { revision, since, commit, restored, pinned, last, history, source } = status;
     const rules = linked(policy.rules(), policyLink, status);
+    const base = policy.base?.();
     return {
+      in_force: policy.inForce(),
       revision,
       since,
       commit,
@@ -21,6 +28,7 @@ export function policyRoutes(app: App, { policy, policyLink }: ApiParts): void {
       history,
       source,
       rules,
+      ...(base === undefined ? {} : { base: shownBase(base) }),
       tried: policy.shadow?.() !== undefined,
     };
   });

@@ -12,6 +12,8 @@ export function linked(
 ): readonly LinkedRule[] {
   if (template === undefined || commit === undefined) return rules;
   return rules.map((rule) => {
+    // The base stands in another repository than the one that the configuration points at.
+    if (rule.layer !== undefined) return rule;
     const values: Readonly<Record<string, string>> = {
       commit: encodeURIComponent(commit.hash),
       file: rule.file.split('/').map(encodeURIComponent).join('/'),

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createEngine, noUsage, type Decision, type Input, type Layer, type Operation } from '#engine';
+import { createEngine, noUsage, type Decision, type Input, type Layer, type Operation, type Revision } from '#engine';
 import type { Command } from 'commander';
 import {
+  baseFolder,
   BundleStore,
   Compiler,
   DirectorySource,
@@ -14,6 +15,7 @@ import {
 } from '../../bundles/index.js';
 import type { Config } from '../config/index.js';
 import { ConfigError } from '../errors.js';
+import { namedBase } from '../layers.js';
 import { exit, type ExitCode } from './exit.js';
 import { answerText, type Answered } from './ask-text.js';
 import { configFile, type Surroundings } from './surroundings.js';
@@ -53,25 +55,25 @@ Examples:
 
 export async function askCommand(options: AskOptions, around: Surroundings): Promise<ExitCode> {
   const config = await configOf(options, around);
-  const { id, layer } = await policyOf(options, config, around);
+  const { id, layers } = await policyOf(options, config, around);
   const input = await inputOf(options, config);
-  const revision = await createEngine().prepare(id, [layer]);
+  const revision = await createEngine().prepare(id, layers);
   const decision = revision.decide(input);
   const { valuesNamed, whatWouldDiffer } = await import('../asking/index.js');
   const targets = config?.targets.map((target) => target.input) ?? [];
   const search =
     decision.outcome === 'allow'
       ? undefined
-      : whatWouldDiffer({ revision, input, values: valuesNamed(layer), targets });
-  const answer: Answered = { revision: id, decision, rules: rulesOf(decision, layer), search, input };
+      : whatWouldDiffer({ revision, input, values: [...new Set(layers.flatMap(valuesNamed))], targets });
+  const answer: Answered = { revision: id, decision, rules: rulesOf(decision, revision), search, input };
   around.stdout.write(options.json === true ? `${JSON.stringify(answer, undefined, 2)}\n` : answerText(answer));
   return decision.outcome === 'allow' ? exit.done : exit.no;
 }
 
-const rulesOf = ({ reasons, ...obligations }: Decision, { manifest }: Layer): Answered['rules'] => {
+const rulesOf = ({ reasons, ...obligations }: Decision, { rules }: Revision): Answered['rules'] => {
   const { masks, filters, approvals } = obligations;
   const codes = new Set([...reasons, ...masks, ...filters, ...approvals].map(({ code }) => code));
-  return manifest.rules.filter(({ code }) => codes.has(code));
+  return rules.filter(({ code }) => codes.has(code));
 };
 
 async function configOf(options: AskOptions, around: Surroundings): Promise<Config | undefined> {
@@ -81,16 +83,32 @@ async function configOf(options: AskOptions, around: Surroundings): Promise<Conf
   return loadConfig(configFile(options.config, around), { env: around.env, protocols });
 }
 
+interface Judging {
+  readonly id: string;
+  readonly layers: readonly Layer[];
+}
+
+/** With the organisation's base beneath it that is in force, where the configuration names one. */
+async function upon(config: Config | undefined, own: Judging): Promise<Judging> {
+  if (config?.policy.base === undefined) return own;
+  const folder = baseFolder(config.state.directory);
+  const revision = (await readStatus(folder))?.revision;
+  const stored = revision === undefined ? undefined : await new BundleStore(folder).load(revision);
+  if (stored === undefined)
+    throw new ConfigError(`no gateway has put the organisation's base (policy.base) into force in ${folder} yet`);
+  return { id: `${stored.revision}+${own.id}`, layers: [namedBase(stored.layer), ...own.layers] };
+}
+
 async function policyOf(
   { policy, revision }: AskOptions,
   config: Config | undefined,
   around: Surroundings,
-): Promise<{ id: string; layer: Layer }> {
+): Promise<Judging> {
   if (policy !== undefined) {
     const snapshot = await new DirectorySource(path.resolve(policy)).read();
     const progress = (message: string) => void around.stderr.write(`${message}\n`);
     const compiler = await Compiler.create({ opa: () => findOpa({ env: around.env, progress }) });
-    return { id: snapshot.revision, layer: (await compiler.check(snapshot)).layer };
+    return upon(config, { id: snapshot.revision, layers: [(await compiler.check(snapshot)).layer] });
   }
   const state = config!.state.directory;
   const stores = [policyFolder(state), shadowFolder(state)].map((folder) => new BundleStore(folder));
@@ -102,7 +120,7 @@ async function policyOf(
     throw new ConfigError(`no gateway has put a policy into force in ${state} yet; name a folder with --policy`);
   for (const store of stores) {
     const stored = await store.load(wanted);
-    if (stored !== undefined) return { id: wanted, layer: stored.layer };
+    if (stored !== undefined) return upon(config, { id: wanted, layers: [stored.layer] });
   }
   throw new ConfigError(`the bundle of ${wanted} is not on disk; name a folder with --policy`);
 }

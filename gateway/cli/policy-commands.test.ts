@@ -49,6 +49,22 @@ describe('check', () => {
     ]);
   });
 
+  test('against a base says what is allowed in vain, and what is wrong with the base by its own folder', async () => {
+    const base = await scratch();
+    await writeTree(base, { 'http.rego': 'package policy.http\n\nallow contains {"code": "b"} if "x" in input.principal.groups\n' }); // prettier-ignore
+    const spoken = io();
+    expect(await checkCommand(await policy(), { json: true, base }, spoken.io)).toBe(0);
+    const { advice } = spoken.json() as { advice: { code: string }[] };
+    // What the base refuses to everybody is no wide allow either.
+    expect(advice.filter(({ code }) => code === 'base_silent' || code === 'wide_allow')).toMatchObject([
+      { code: 'base_silent', file: 'postgres.rego', line: expect.any(Number) as unknown },
+    ]);
+    await writeTree(base, misspelt);
+    const refused = io();
+    expect(await checkCommand(await policy(), { json: true, base }, refused.io)).toBe(1);
+    expect(refused.json()).toMatchObject({ problems: [{ code: 'unknown_rule', file: path.join(base, 'x.rego') }] });
+  });
+
   test('answers no with file, line and what to do', async () => {
     const spoken = io();
     expect(await checkCommand(await policy(misspelt), {}, spoken.io)).toBe(1);

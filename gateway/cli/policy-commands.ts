@@ -1,6 +1,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import type { Layer } from '#engine';
 import type { Command } from 'commander';
 import {
   BundleError,
@@ -21,12 +22,31 @@ import { type CommonOptions, count, type Io, mark, resolveHere, tell } from './t
 
 const processIo: Io = process;
 
+export interface CheckOptions extends CommonOptions {
+  /** The folder of the organisation's base, upon which it will stand. */
+  readonly base?: string;
+}
+
+/** What is wrong with the base is told with its folder in front: it is not in the repository that was asked about. */
+async function checkedBase(compiler: Compiler, dir: string, io: Io): Promise<Layer> {
+  const folder = resolveHere(dir, io.env, true);
+  try {
+    return (await compiler.check(await openSource({ directory: folder }).read())).layer;
+  } catch (error) {
+    if (!(error instanceof BundleError)) throw error;
+    const within = ({ file, ...rest }: Problem) =>
+      file === undefined ? rest : { ...rest, file: path.join(dir, file) };
+    throw new BundleError(error.problems.map(within), { cause: error });
+  }
+}
+
 /** Compiles a policy and holds it to the contract, without running its tests. */
-export function checkCommand(dir: string, options: CommonOptions = {}, io: Io = processIo): Promise<ExitCode> {
+export function checkCommand(dir: string, options: CheckOptions = {}, io: Io = processIo): Promise<ExitCode> {
   return judged(options, io, async (compiler, source) => {
+    const base = options.base === undefined ? undefined : await checkedBase(compiler, options.base, io);
     const snapshot = await source.read();
     const built = await compiler.check(snapshot);
-    const advice = await compiler.advise(snapshot, built.layer);
+    const advice = await compiler.advise(snapshot, built.layer, base);
     tell(io, options, { ...summary(built), advice }, () =>
       [`${mark(io, true)} ${describeBuild(built)}`, ...advice.map((one) => `advice: ${describeProblem(one)}`)].join(
         '\n',
@@ -85,12 +105,13 @@ export function registerPolicyCommands(program: Command, io: Io = processIo): vo
       'compile a policy repository and hold it to the contract: schemas, rule and package names, shapes, masks',
     )
     .argument(...directory)
+    .option('--base <directory>', "the organisation's base, upon which it stands")
     .option(...json)
     .addHelpText(
       'after',
       '\nExample:\n  sallyport check ./policy          exit code 1 where something is wrong, each with file, line and what to do',
     )
-    .action(async (dir: string, options: CommonOptions) => finish(await checkCommand(dir, options, io)));
+    .action(async (dir: string, options: CheckOptions) => finish(await checkCommand(dir, options, io)));
   program
     .command('test')
     .description('run the tests of a policy repository, with the built-ins that the gateway has and no others')

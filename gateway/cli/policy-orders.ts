@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import {
+  baseFolder,
   BundleError,
   type Order,
   policyFolder,
@@ -26,12 +27,15 @@ export interface PolicyOptions extends CommonOptions {
   readonly state?: string;
   /** How long a rollback waits for the gateway's answer. */
   readonly timeout_ms?: number;
+  /** The order is for the organisation's base. */
+  readonly base?: boolean;
 }
 
 /** Which revision is in force, since when, and what became of the last change. */
 export async function policyStatusCommand(options: PolicyOptions = {}, io: Io = processIo): Promise<ExitCode> {
-  const folder = policyFolder(await stateDirectoryOf(options, io));
-  const status = await readStatus(folder);
+  const state = await stateDirectoryOf(options, io);
+  const folder = policyFolder(state);
+  const [status, base] = await Promise.all([readStatus(folder), readStatus(baseFolder(state))]);
   if (status === undefined) {
     tell(
       io,
@@ -42,8 +46,14 @@ export async function policyStatusCommand(options: PolicyOptions = {}, io: Io = 
     return exit.no;
   }
   const running = alive(status.pid);
-  const ok = status.revision !== undefined && status.last?.ok !== false;
-  tell(io, options, { ok, running, ...status }, () => describeStatus(status, running, io));
+  // A base that is not configured any more was left behind by another process.
+  const beneath = base?.pid === status.pid ? base : undefined;
+  const good = ({ revision, last }: PolicyStatus) => revision !== undefined && last?.ok !== false;
+  const ok = good(status) && (beneath === undefined || good(beneath));
+  tell(io, options, { ok, running, ...status, ...(beneath && { base: beneath }) }, () => {
+    const own = describeStatus(status, running, io);
+    return beneath === undefined ? own : `${own}\n\nThe organisation's base:\n${describeStatus(beneath, running, io)}`;
+  });
   return ok ? exit.done : exit.no;
 }
 
@@ -76,7 +86,7 @@ export async function policyOrderCommand(
   options: PolicyOptions = {},
   io: Io = processIo,
 ): Promise<ExitCode> {
-  const folder = policyFolder(await stateDirectoryOf(options, io));
+  const folder = (options.base === true ? baseFolder : policyFolder)(await stateDirectoryOf(options, io));
   try {
     const answer = await requestOrder(folder, order, options.timeout_ms);
     tell(io, options, answer, () =>
@@ -110,6 +120,8 @@ export function registerPolicyOrders(program: Command, io: Io = processIo): void
     run: (options: PolicyOptions, argument: string) => Promise<ExitCode>,
   ) => {
     const command = policy.command(name).description(description);
+    if (['rollback', 'pin', 'unpin'].includes(name))
+      command.option('--base', "of the organisation's base, instead of the policy upon it");
     if (name === 'pin') command.argument('<revision>', "whole, or the beginning of its commit's hash");
     command
       .option(

@@ -172,6 +172,8 @@ export type PolicySource =
     };
 
 export type PolicyConfig = PolicySource & {
+  /** The organisation's: it always applies, and what the source beside it brings may only tighten it. */
+  readonly base?: PolicySource;
   /** What is judged beside the revision in force. */
   readonly shadow?: PolicySource & { readonly canary?: CanaryConfig };
 };

@@ -64,7 +64,7 @@ const names = (description: string) =>
 
 const CanarySchema = Type.Object(
   {
-    principals: names('Subjects.'),
+    principals: names('Subjects, or ISSUER#SUBJECT.'),
     targets: names("Targets' names."),
     percent: Type.Optional(
       Type.Number({ minimum: 0, maximum: 100, description: 'So much of the principals, always the same ones.' }),
@@ -93,7 +93,15 @@ const ShadowSchema = Type.Union(
   { description: 'Another revision, judged beside the one in force on all that is asked, without effect.' },
 );
 
-const policyParts = { shadow: Type.Optional(ShadowSchema) };
+const BaseSchema = Type.Union(
+  [
+    Type.Object({ directory: sources.directory }, { ...closed, title: '{directory: PATH}' }),
+    Type.Object({ git: sources.git, ...signed }, { ...closed, title: '{git: {url: …, branch: main}}' }),
+  ],
+  { description: "The organisation's policy: it always applies, and the source beside it may only tighten it." },
+);
+
+const policyParts = { base: Type.Optional(BaseSchema), shadow: Type.Optional(ShadowSchema) };
 export const PolicySchema = Type.Union([
   Type.Object({ directory: sources.directory, ...policyParts }, { ...closed, title: '{directory: PATH}' }),
   Type.Object(
@@ -103,4 +111,4 @@ export const PolicySchema = Type.Union([
 ]);
 
 export type PolicyInput = Type.Static<typeof PolicySchema>;
-export type SourceInput = PolicyInput | Type.Static<typeof ShadowSchema>;
+export type SourceInput = PolicyInput | Type.Static<typeof BaseSchema> | Type.Static<typeof ShadowSchema>;

@@ -11,8 +11,9 @@ const poll_ms_min = 1_000;
 
 /** The part `policy`: paths made absolute, and looked at. */
 export async function readPolicy(input: PolicyInput, reading: Reading): Promise<PolicyConfig> {
-  const source = await readSource(input, ['policy'], reading);
-  const { shadow } = input;
+  const own = await readSource(input, ['policy'], reading);
+  const { base, shadow } = input;
+  const source = base === undefined ? own : { ...own, base: await readSource(base, ['policy', 'base'], reading) };
   if (shadow === undefined) return source;
   const tried = await readSource(shadow, ['policy', 'shadow'], reading);
   const { canary } = shadow;

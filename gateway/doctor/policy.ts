@@ -1,4 +1,5 @@
 import {
+  baseFolder,
   BundleError,
   Compiler,
   describeProblem,
@@ -7,16 +8,29 @@ import {
   policyFolder,
   readStatus,
 } from '../../bundles/index.js';
-import type { Config } from '../config/index.js';
+import type { Config, PolicySource } from '../config/index.js';
 import { filterChecks } from '../registry.js';
 import { fail, type Finding, messageOf, ok, warn } from './finding.js';
 
 /** Whether the policy can be read, and would come into force; and how it stands with the gateway that runs, if one does. */
 export async function policyFindings(config: Config, env: NodeJS.ProcessEnv): Promise<Finding[]> {
-  const check = 'policy';
-  const standing = await inForce(config);
+  const { base } = config.policy;
+  const folder = policyFolder(config.state.directory);
+  const own = await findingsOf('policy', config.policy, folder, config, env);
+  if (base === undefined) return own;
+  return [...(await findingsOf('policy base', base, baseFolder(config.state.directory), config, env)), ...own];
+}
+
+async function findingsOf(
+  check: string,
+  from: PolicySource,
+  folder: string,
+  config: Config,
+  env: NodeJS.ProcessEnv,
+): Promise<Finding[]> {
+  const standing = await inForce(`${check} in force`, folder);
   try {
-    const source = openSource(config.policy, policyFolder(config.state.directory));
+    const source = openSource(from, policyFolder(config.state.directory));
     const snapshot = await source.read();
     const targets = config.targets.map(({ input }) => input.name);
     const compiler = await Compiler.create({ opa: () => findOpa({ env }), filters: filterChecks, targets });
@@ -41,10 +55,9 @@ export async function policyFindings(config: Config, env: NodeJS.ProcessEnv): Pr
   }
 }
 
-async function inForce({ state }: Config): Promise<Finding[]> {
-  const status = await readStatus(policyFolder(state.directory)).catch(() => undefined);
+async function inForce(check: string, folder: string): Promise<Finding[]> {
+  const status = await readStatus(folder).catch(() => undefined);
   if (status === undefined) return [];
-  const check = 'policy in force';
   const { revision = 'nothing', pinned, last, restored } = status;
   if (last?.ok === false)
     return [warn(check, `${revision}; the last change was refused: ${last.error ?? ''}`, 'sallyport policy status says more.')]; // prettier-ignore

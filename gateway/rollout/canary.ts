@@ -17,7 +17,7 @@ export class Canary {
   has({ issuer, subject }: Pick<Principal, 'issuer' | 'subject'>, target: string): boolean {
     const { principals, targets, percent } = this.#config;
     return (
-      (principals === undefined || principals.includes(subject)) &&
+      (principals === undefined || principals.includes(subject) || principals.includes(`${issuer}#${subject}`)) &&
       (targets === undefined || targets.includes(target)) &&
       (percent === undefined || placeOf(issuer, subject) < percent)
     );

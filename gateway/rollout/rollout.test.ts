@@ -30,6 +30,13 @@ describe('a canary', () => {
     expect(canary.has(principal('agent:a'), 'stock')).toBe(false);
     expect(canary.has(principal('agent:b'), 'orders')).toBe(false);
   });
+
+  test('is named by its subject, or with its issuer, of which another has the same subject', () => {
+    const named = new Canary({ principals: ['https://idp.example#agent:a', 'agent:b'] });
+    expect(named.has(principal('agent:a'), 'orders')).toBe(true);
+    expect(named.has({ issuer: 'https://other.example', subject: 'agent:a' }, 'orders')).toBe(false);
+    expect(named.has({ issuer: 'https://other.example', subject: 'agent:b' }, 'orders')).toBe(true);
+  });
 });
 
 describe('a shadow', () => {

@@ -1,12 +1,4 @@
-import {
-  createEngine,
-  type Decision,
-  type Engine,
-  type Input,
-  type Layer,
-  type Principal,
-  type Revision,
-} from '#engine';
+import { createEngine, type Decision, type Input, type Principal, type Revision } from '#engine';
 import type { Logger } from 'pino';
 import {
   keepPolicy,
@@ -16,10 +8,10 @@ import {
   type PolicyKeeper,
 } from '../../bundles/index.js';
 import type { CanaryConfig } from '../config/index.js';
+import { type Base, Upper } from '../layers.js';
 import { Canary } from './canary.js';
 import { Differences, type ShadowReport } from './differences.js';
 import { DifferencesWriter } from './file.js';
-import type { ShadowTask } from './judge.js';
 import { Shadow, type shadowLimits } from './shadow.js';
 
 /** What the pipeline and the API see of a revision that is tried. */
@@ -40,6 +32,8 @@ export interface Rollout {
 
 export interface RolloutOptions extends Pick<KeeperOptions, 'source' | 'surroundings' | 'compiler'> {
   readonly canary: CanaryConfig | undefined;
+  /** What is tried stands upon it as well: nobody is a canary for less than the base asks. */
+  readonly base: Base | undefined;
   readonly stateDirectory: string;
   readonly log: Logger;
   readonly now: () => number;
@@ -62,11 +56,12 @@ export async function openRollout(options: RolloutOptions): Promise<Rollout> {
     ...{ differences, log, now, onCounted: () => writer.changed() },
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
-  const engine = new CandidateEngine();
+  const engine = new Upper(createEngine(), options.base);
   let enforcing: string | undefined;
   const meet = () => {
     writer.changed();
-    shadow.between(enforcing, engine.task).catch((error: unknown) => log.error({ err: error }, 'a thread did not end'));
+    const task = engine.current && { id: engine.current.id, layers: engine.layers };
+    shadow.between(enforcing, task).catch((error: unknown) => log.error({ err: error }, 'a thread did not end'));
   };
   const { source, surroundings, compiler, progress, onEvent } = options;
   const keeper = await keepPolicy({
@@ -100,30 +95,4 @@ export async function openRollout(options: RolloutOptions): Promise<Rollout> {
       await writer.close();
     },
   };
-}
-
-/** Remembers the layers of what is in force in it: the thread makes a revision of its own out of them. */
-class CandidateEngine implements Pick<Engine, 'prepare' | 'activate' | 'current'> {
-  readonly #engine = createEngine();
-  /** Of revisions that live. */
-  readonly #layers = new WeakMap<Revision, readonly Layer[]>();
-
-  get current(): Revision | undefined {
-    return this.#engine.current;
-  }
-
-  get task(): ShadowTask | undefined {
-    const { current } = this.#engine;
-    return current === undefined ? undefined : { id: current.id, layers: this.#layers.get(current)! };
-  }
-
-  async prepare(id: string, layers: readonly Layer[]): Promise<Revision> {
-    const revision = await this.#engine.prepare(id, layers);
-    this.#layers.set(revision, layers);
-    return revision;
-  }
-
-  activate(revision: Revision): void {
-    this.#engine.activate(revision);
-  }
 }

@@ -97,6 +97,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     auditFiles: async () => [auditFile],
     policy: {
       status: () => ({ format: 1, source: 'tests', pid: 1, restored: false, history: [] }),
+      inForce: () => undefined,
       rules: () => [],
     },
     log: pino({ level: 'silent' }),

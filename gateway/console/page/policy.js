@@ -8,6 +8,7 @@ import { place } from './timeline.js';
 export async function policy(code) {
   const {
     revision,
+    base,
     since,
     commit,
     restored,
@@ -26,6 +27,13 @@ export async function policy(code) {
       restored && h('p', { class: 'warning' }, 'It came from the disk: its source could not be built.'),
       pinned &&
         h('p', { class: 'warning' }, `It was rolled back and stays until its source changes: ${pinned.revision}`),
+      base?.last?.ok === false &&
+        h(
+          'p',
+          { class: 'warning', role: 'alert' },
+          'The last change of the base was turned away: ',
+          visible(base.last.error ?? ''),
+        ),
       last?.ok === false &&
         h(
           'div',
@@ -41,6 +49,7 @@ export async function policy(code) {
         ),
       terms([
         ['In force', revision],
+        ["The organisation's base", base?.revision],
         ['Since', when(since)],
         ['Commit', commit?.hash],
         ['Subject', commit?.subject],
@@ -65,7 +74,9 @@ export async function policy(code) {
           badge(rule.set),
           h('code', { id: `rule-${rule.code}`, tabindex: '-1' }, visible(rule.code)),
           rule.title ?? '',
-          rule.link === undefined ? `${rule.file}:${rule.line}` : place(rule),
+          rule.link === undefined
+            ? `${rule.layer === undefined ? '' : `${rule.layer}: `}${rule.file}:${rule.line}`
+            : place(rule),
         ]),
       ),
       h('h2', null, 'History'),
