@@ -116,6 +116,7 @@ export class Holding {
     await trial?.answered(end.how === 'approved');
     this.#trial = undefined;
     if (this.#failed(mode)) return;
+    this.#parts.names.turn();
     if (end.how === 'superseded') return held.again();
     if (end.how !== 'approved') {
       exchange.refuse(codec.errorResponse(notApproved(decision, target, hold, end)), mode);

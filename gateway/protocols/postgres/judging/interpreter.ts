@@ -4,8 +4,9 @@ import type { Obligations, Plan } from '../enforcing/rewriting.js';
 import { readAnswer } from '../sql/answers.js';
 import { open } from '../sql/ast.js';
 import {
+  changedIn,
+  hasBodies,
   isShort,
-  NameCache,
   readCatalog,
   wantedKey,
   type Named,
@@ -17,13 +18,15 @@ import {
 import { namesInBody } from '../sql/bodies.js';
 import { namesIn } from '../sql/lineage.js';
 import { Answers, needsPath, wantedOf } from '../sql/names.js';
-import { Forms, Retelling } from '../sql/forms.js';
+import { Retelling } from '../sql/forms.js';
 import { formOf } from '../sql/literals.js';
 import { parse, type Parsed } from '../sql/parse.js';
 import { plan } from '../sql/rewrite/plan.js';
 import { endsMidway, template } from '../sql/template.js';
+import { Memory, SharedCatalog, type Entry } from './shared-catalog.js';
 
 export { loadParser } from '../sql/parse.js';
+export { SharedCatalog };
 
 /**
  * Query strings to templates, for one session. A name's meaning is what the server would find in this very session: the
@@ -32,24 +35,8 @@ export { loadParser } from '../sql/parse.js';
  * its first temporary object or DDL on it has a memory of its own, dropped after whatever may have moved a name.
  */
 
-/** How long an answer holds for what somebody else may change meanwhile. */
-export const catalog_ms_default = 5_000;
-/** Between two times that all is forgotten since a statement found the catalog changed. */
-const outdated_ms_min = 500;
-/** Texts whose templates are kept, and their length in all. */
-export const templates_max = 4_096;
-export const templates_bytes_max = 32 * 1024 * 1024;
-/** Search paths whose names are kept apart. */
-export const paths_max = 64;
-
-interface Entry {
-  readonly template: Template;
-  readonly names: ReadonlyMap<string, Named>;
-  /** A statement in the midst of it ends a transaction: what follows means something else where the session is unsettled. */
-  readonly endsMidway: boolean;
-  until_ms: number;
-}
-
+/** How long what was found out of functions' bodies holds at most, for what is sent within one turn. */
+export const fleeting_ms_max = 1_000;
 /** Names of one statement that are looked for in the queries of views and the bodies of functions. */
 export const names_in_views_max = 20_000;
 /** Views over views: each turn asks for what the last one's definitions name, and then for what these reach. */
@@ -60,95 +47,12 @@ interface Known {
   readonly names: Map<string, Named>;
   readonly missing: readonly Wanted[];
   readonly all: readonly Wanted[];
+  readonly looked_ms: number;
+  /** Some are missing although no function's body leads to them. */
+  readonly isOld: boolean;
 }
 
 const none: ReadonlySet<string> = new Set();
-
-/** What was learned of one text of a form, for the others. */
-interface FormEntry {
-  readonly retelling: Retelling;
-  readonly names: ReadonlyMap<string, Named>;
-  until_ms: number;
-}
-
-/** Names and templates of one search path. */
-class Memory {
-  readonly names = new NameCache();
-  readonly forms = new Forms<FormEntry>();
-  readonly templates = new Map<string, Entry>();
-  #bytes = 0;
-
-  keep(text: string, entry: Entry): void {
-    if (this.templates.delete(text)) this.#bytes -= text.length;
-    this.templates.set(text, entry);
-    this.#bytes += text.length;
-    for (const oldest of this.templates.keys()) {
-      if (this.templates.size <= templates_max && this.#bytes <= templates_bytes_max) break;
-      this.templates.delete(oldest);
-      this.#bytes -= oldest.length;
-    }
-  }
-}
-
-interface KnownPath {
-  readonly path: Path;
-  read_ms: number;
-}
-
-/** What sessions of one target, database and role know together. */
-export class SharedCatalog {
-  readonly catalog_ms: number;
-  readonly #memories = new Map<string, Memory>();
-  readonly #paths = new Map<string, KnownPath>();
-  #outdated_ms = -Infinity;
-  /** Rises whenever something of ours may have changed the catalog: what was read before counts no more. */
-  generation = 0;
-
-  constructor(options: { readonly catalog_ms?: number } = {}) {
-    this.catalog_ms = options.catalog_ms ?? catalog_ms_default;
-  }
-
-  /** A session of ours ran DDL: nothing that was read before it holds. */
-  drop(): void {
-    this.generation++;
-    this.#memories.clear();
-    this.#paths.clear();
-  }
-
-  /** What was read is not what is there now. A client can say so as well, by its own errors: not as often as it likes. */
-  outdated(now_ms: number): void {
-    if (this.#outdated_ms + outdated_ms_min > now_ms) return;
-    this.#outdated_ms = now_ms;
-    this.drop();
-  }
-
-  memory(path: Path): Memory {
-    let memory = this.#memories.get(path.key);
-    if (memory === undefined) {
-      memory = new Memory();
-      this.#memories.set(path.key, memory);
-      if (this.#memories.size > paths_max)
-        for (const oldest of this.#memories.keys()) {
-          this.#memories.delete(oldest);
-          break;
-        }
-    }
-    return memory;
-  }
-
-  path(identity: string): KnownPath | undefined {
-    return this.#paths.get(identity);
-  }
-
-  learn(identity: string, path: Path, now_ms: number): void {
-    this.#paths.set(identity, { path, read_ms: now_ms });
-    if (this.#paths.size > paths_max)
-      for (const oldest of this.#paths.keys()) {
-        this.#paths.delete(oldest);
-        break;
-      }
-  }
-}
 
 export interface InterpreterOptions {
   readonly shared: SharedCatalog;
@@ -177,6 +81,8 @@ class SessionInterpreter implements Interpreter {
   /** The transaction has DDL, which others will see. */
   #ddlOpen = false;
   #pathMoved = false;
+  /** What was read before counts no more where functions' bodies are concerned. */
+  #turn_ms = -Infinity;
   /** Templates of texts that name nothing hold as long as the session. */
   readonly #nameless = new Memory();
 
@@ -190,21 +96,36 @@ class SessionInterpreter implements Interpreter {
     const memory = this.#memory(now);
     let known = memory?.templates.get(text) ?? this.#nameless.templates.get(text);
     if (known?.endsMidway && this.#unsettled) known = undefined;
-    if (known !== undefined && known.until_ms > now) return known.template;
+    if (known !== undefined && this.#holds(known, now)) return known.template;
     const form = memory === undefined ? undefined : formOf(text);
     const like = form === undefined ? undefined : memory?.forms.get(form);
-    if (like !== undefined && like.until_ms > now) return like.retelling.of(text);
+    if (like !== undefined && this.#holds(like, now)) return like.retelling.of(text);
     const parsed = parse(text);
     const wanted = wantedOf(parsed);
     if (wanted.length === 0 && !needsPath(parsed)) {
       const made = template(parsed, new Answers(new Map(), this.#path), this.#options);
-      this.#nameless.keep(text, { template: made, names: new Map(), endsMidway: false, until_ms: Infinity });
+      this.#nameless.keep(text, {
+        template: made,
+        names: new Map(),
+        endsMidway: false,
+        until_ms: Infinity,
+        looked_ms: Infinity,
+      });
       return made;
     }
     if (memory === undefined) return this.#ask(text, parsed, wanted, wanted, known);
-    const { names, missing, all } = this.#known(memory, wanted, now);
-    if (missing.length === 0) return this.#finish(memory, text, parsed, names, known);
-    return this.#ask(text, parsed, wanted, all, known);
+    const found = this.#known(memory, wanted, now);
+    if (found.missing.length === 0) return this.#finish(memory, text, parsed, found, known);
+    return this.#ask(text, parsed, wanted, found.isOld ? found.all : found.missing, known);
+  }
+
+  #holds({ until_ms, looked_ms }: Pick<Entry, 'until_ms' | 'looked_ms'>, now: number): boolean {
+    return until_ms > now && (looked_ms === Infinity || this.#isOfNow(looked_ms, now));
+  }
+
+  /** It was read in this turn. */
+  #isOfNow(read_ms: number, now: number): boolean {
+    return read_ms >= this.#turn_ms && read_ms + fleeting_ms_max > now;
   }
 
   /** Where this session's names are remembered; undefined where its path must be read first. */
@@ -218,32 +139,41 @@ class SessionInterpreter implements Interpreter {
   }
 
   /**
-   * What is remembered of these names, and of those in the queries of the views among them. `all` also has what is
-   * missing: it is no longer certain, was never asked for, or says too little. `asked`: certain however old.
+   * What is remembered of these names, and of those in the queries of the views and the bodies of the functions among them. `all`
+   * also has what is missing: it is no longer certain, was never asked for, or says too little. `asked`: certain however old.
    */
   #known(memory: Memory, wanted: readonly Wanted[], now: number, asked: ReadonlySet<string> = none): Known {
     const names = new Map<string, Named>();
-    const missing: Wanted[] = [];
-    const all: Wanted[] = [];
-    const seen = new Set<string>();
-    const queue = [...wanted];
-    for (const want of queue) {
+    const missing = new Map<string, Wanted>();
+    const all = new Map<string, Wanted>();
+    let looked_ms = Infinity;
+    let isOld = false;
+    /** By key: whether a function whose body is looked into leads to it. */
+    const seen = new Map<string, boolean>();
+    const queue = wanted.map((want) => ({ want, isFleeting: false }));
+    for (const { want, isFleeting: isInBody } of queue) {
       const key = wantedKey(want);
-      if (seen.has(key)) continue;
-      seen.add(key);
       const named = memory.names.get(key);
+      const isFleeting = isInBody || hasBodies(want, named);
+      if (seen.has(key) && (!isFleeting || seen.get(key) === true)) continue;
+      seen.set(key, isFleeting);
       const full = fully(want, named);
-      all.push(full);
-      if (
-        named === undefined ||
-        (named.read_ms + this.#options.shared.catalog_ms <= now && !asked.has(key)) ||
-        isShort(want, named.value)
-      )
-        missing.push(full);
-      else names.set(key, named);
-      if (queue.length < names_in_views_max) queue.push(...inside(want, named));
+      all.set(key, full);
+      const isKnown =
+        named !== undefined &&
+        !isShort(want, named.value) &&
+        (asked.has(key) || named.read_ms + this.#options.shared.catalog_ms > now);
+      if (isFleeting && named !== undefined) looked_ms = Math.min(looked_ms, named.read_ms);
+      if (isKnown && (!isFleeting || asked.has(key) || this.#isOfNow(named.read_ms, now))) names.set(key, named);
+      else {
+        isOld ||= !isKnown;
+        names.delete(key);
+        missing.set(key, full);
+      }
+      if (queue.length < names_in_views_max)
+        for (const inner of inside(want, named)) queue.push({ want: inner, isFleeting });
     }
-    return { names, missing, all };
+    return { names, missing: [...missing.values()], all: [...all.values()], looked_ms, isOld };
   }
 
   /** `first`: what is asked for at once; what its answers name goes into further round trips. */
@@ -261,8 +191,11 @@ class SessionInterpreter implements Interpreter {
     let memory: Memory | undefined;
     let path: Path | undefined;
     for (let missing = first, round = 1; ; round++) {
+      const began = this.#now();
       const reading = await readCatalog(ask, missing);
       const now = this.#now();
+      // A snapshot shows the catalog as it was.
+      const read_ms = began - reading.path.age_ms;
       if (path !== undefined && reading.path.key !== path.key) {
         if (attempt === attempts_max)
           throw new StatementError('XX000', 'where names are looked for changes faster than it can be read');
@@ -277,16 +210,18 @@ class SessionInterpreter implements Interpreter {
       else this.#own = undefined;
       // DDL of another session of ours ran meanwhile: the answer is this statement's, and nobody else's.
       memory ??= this.#own ?? (shared.generation === generation ? shared.memory(path) : new Memory());
-      if (!isPrivate && shared.generation === generation) shared.learn(this.#identity, path, now);
+      if (!isPrivate && shared.generation === generation) shared.learn(this.#identity, path, began);
       for (const want of missing) {
         const key = wantedKey(want);
         asked.add(key);
         const raw = reading.answers.get(key) ?? '';
-        memory.names.put(key, raw, () => readAnswer(want.kind, raw), now);
+        const named = memory.names.put(key, raw, () => readAnswer(want.kind, raw), read_ms);
+        // Others see what it is now.
+        if (changedIn(named) !== undefined) named.read_ms = -Infinity;
       }
       const now_known = this.#known(memory, wanted, now, asked);
       if (now_known.missing.length === 0 || round === rounds_max)
-        return this.#finish(memory, text, parsed, now_known.names, known ?? memory.templates.get(text));
+        return this.#finish(memory, text, parsed, now_known, known ?? memory.templates.get(text));
       ({ missing } = now_known);
     }
   }
@@ -300,7 +235,7 @@ class SessionInterpreter implements Interpreter {
     memory: Memory,
     text: string,
     parsed: Parsed,
-    names: ReadonlyMap<string, Named>,
+    { names, looked_ms }: Known,
     known: Entry | undefined,
   ): Template {
     let read_ms = this.#now();
@@ -310,18 +245,22 @@ class SessionInterpreter implements Interpreter {
     const unsettled = midway && this.#unsettled;
     if (known !== undefined && !unsettled && unchanged(known.names, names) && memory.templates.get(text) === known) {
       known.until_ms = until_ms;
+      known.looked_ms = looked_ms;
       return known.template;
     }
     const { watched } = parsed;
     const like = watched === undefined ? undefined : memory.forms.get(watched.form);
     if (like !== undefined && unchanged(like.names, names)) {
       like.until_ms = until_ms;
+      like.looked_ms = looked_ms;
       return like.retelling.of(text);
     }
-    const made = template(parsed, new Answers(names, this.#path), this.#options, unsettled);
+    const answers = new Answers(names, this.#path, looked_ms !== Infinity);
+    const made = template(parsed, answers, this.#options, unsettled);
     const retelling = watched === undefined ? undefined : Retelling.of(made, this.#options);
-    if (watched !== undefined && retelling !== undefined) memory.forms.keep(watched, { retelling, names, until_ms });
-    if (!unsettled) memory.keep(text, { template: made, names, endsMidway: midway, until_ms });
+    if (watched !== undefined && retelling !== undefined)
+      memory.forms.keep(watched, { retelling, names, until_ms, looked_ms });
+    if (!unsettled) memory.keep(text, { template: made, names, endsMidway: midway, until_ms, looked_ms });
     return made;
   }
 
@@ -333,6 +272,10 @@ class SessionInterpreter implements Interpreter {
     const { statements } = parse(text);
     const [first] = statements;
     return first === undefined || (first.stmt !== undefined && ends(open(first.stmt)));
+  }
+
+  turn(): void {
+    this.#turn_ms = this.#now();
   }
 
   ran(statement: Statement): void {

@@ -138,9 +138,11 @@ export class Judge {
 
   /**
    * The template as it is judged: an EXECUTE as the statements that it runs, a FETCH only if its cursor's statement would
-   * still be allowed. Undefined where it was refused.
+   * still be allowed. Undefined where it was refused. `isBound`: it was understood when its portal was bound.
    */
-  inner(template: Template, mode: Mode): Judged | undefined | Promise<Judged | undefined> {
+  inner(template: Template, mode: Mode, isBound = false): Judged | undefined | Promise<Judged | undefined> {
+    if (isBound && template.fleeting === true)
+      return this.#doesStill(template, mode).then((does) => (does ? this.inner(template, mode) : undefined));
     const refers = template.statements.some(({ control }) => control.kind === 'execute' || control.kind === 'fetch');
     return refers ? this.#resolveInner(template, mode) : plainly(template);
   }
@@ -167,7 +169,7 @@ export class Judge {
         refers.push({ template: known, had: prepared.leaving });
       } else if (control.kind === 'fetch' && !madeEarlier(template, index, 'declare', control.name)) {
         const portal = await this.#names.portal(control.name, mode);
-        if (portal === undefined) return undefined;
+        if (portal === undefined || !(await this.#doesStill(portal.template, mode))) return undefined;
         const operation = this.#operations.execute(portal.template, portal);
         const circumstances = this.#operations.circumstances(portal.template);
         const decision = this.#session.decide(operation, circumstances);
@@ -190,7 +192,7 @@ export class Judge {
    * what a Bind makes: it is judged before the server plans it. False: refused.
    */
   sameNames(prepared: Prepared, template: Template, mode: Mode, portal?: Portal): boolean | Promise<boolean> {
-    if (template.hash === prepared.template.hash) return true;
+    if (template.hash === prepared.template.hash && template.opaque === prepared.template.opaque) return true;
     if (template.statements.some(({ facts }) => facts.unresolved.length > 0)) return true;
     // What was rewritten has the names in it that it was rewritten with. And not every server looks at a CALL again.
     const fixed = this.#session.masks() || prepared.leaving.text !== undefined || prepared.other !== undefined;
@@ -217,6 +219,19 @@ export class Judge {
     prepared.template = template;
     // A Describe shows it, and no execution need follow.
     return mode === 'query' || portal !== undefined || this.record(prepared);
+  }
+
+  /**
+   * Whether functions do what they did when the statement of a portal or cursor was judged: the server reads their bodies when it
+   * comes to them, which may be long after. False: refused.
+   */
+  async #doesStill(template: Template, mode: Mode): Promise<boolean> {
+    if (template.fleeting === undefined) return true;
+    const now = await this.#reinterpret(template.text, mode);
+    if (now === undefined) return false;
+    if (now.hash === template.hash && now.opaque === template.opaque) return true;
+    this.#exchange.refuse(failureResponse(doesOtherwise), mode);
+    return false;
   }
 
   async #reinterpret(text: string, mode: Mode): Promise<Template | undefined> {
@@ -412,6 +427,11 @@ const cannotTell = (name: string) =>
 
 /** In the words that drivers know: they prepare the statement again. */
 const plannedOtherwise = new StatementError('0A000', 'cached plan must not change result type');
+
+const doesOtherwise = new StatementError(
+  '40001',
+  'a function that the statement calls has changed since it was judged: send the transaction again',
+);
 
 /** What the server looks at in a failed transaction. */
 const endings: ReadonlySet<Control['kind']> = new Set(['commit', 'rollback', 'rollback_to', 'prepare_transaction']);

@@ -20,6 +20,11 @@ export interface Template {
   readonly recorded: string;
   /** How many $n the text has (the highest n). */
   readonly parameters: number;
+  /**
+   * It calls functions out of whose bodies it was told what it touches. Nothing that leaves says what these were: so it holds for
+   * what runs at once, and is looked at anew for all else.
+   */
+  readonly fleeting?: true;
   /** What the text itself says of its prompt: sqlcommenter's traceparent and tags. */
   readonly comment?: { readonly trace?: string; readonly prompt?: string };
 }
@@ -146,6 +151,8 @@ export interface Interpreter {
   rewrite(template: Template, obligations: Obligations): Plan | Promise<Plan>;
   /** Parses only. True where the server would look at the string in a failed transaction: its first statement ends it, or there is none. */
   endsTransaction(text: string): boolean;
+  /** Something was sent, or comes from the client anew: what was found out of functions' bodies counts no more. */
+  turn(): void;
   /** A statement ran (or may have run in part): what it moves is looked at anew before the next one is interpreted. */
   ran(statement: Statement): void;
   /**

@@ -326,7 +326,7 @@ export class ExtendedProtocol {
     return this.#then(this.#names.portal(name, 'extended'), (portal) => {
       if (portal === undefined) return;
       const { template } = portal;
-      return this.#then(this.#judge.inner(template, 'extended'), (judged) => {
+      return this.#then(this.#judge.inner(template, 'extended', true), (judged) => {
         if (judged === undefined) return;
         const go = (permit: Permit): Awaitable => {
           const limited = !unlimited(permit.limits);

@@ -144,9 +144,15 @@ export class Namespace {
     };
   }
 
+  /** What was found out of functions' bodies is looked at anew from here on. */
+  turn(): void {
+    this.#interpreter().turn();
+  }
+
   /** The statements have been sent: from now on names are read as if they had run. */
   announce({ text, statements }: Template, leaving: Leaving): void {
     const sent = leaving.text ?? text;
+    this.turn();
     for (const statement of statements) {
       const { control, facts, moves } = statement;
       switch (control.kind) {

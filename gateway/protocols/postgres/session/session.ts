@@ -183,6 +183,7 @@ export class PostgresSession {
       this.#arrived();
       return;
     }
+    this.#interpreter.turn();
     this.#fromClient.push(chunk);
     this.#work();
   }
@@ -241,6 +242,7 @@ export class PostgresSession {
         }
         const chunk = this.#chunks.shift();
         if (chunk === undefined) break;
+        this.#interpreter.turn();
         this.#fromClient.push(chunk);
       }
       this.#exchange.flush();

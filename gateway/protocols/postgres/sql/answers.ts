@@ -42,6 +42,7 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
           isVariadic,
           isPreferring,
           body: readBody(body ?? undefined),
+          isChanging: body?.[3] === true,
         }),
       );
     case 'operator':
@@ -88,8 +89,8 @@ type RawRoutine = [
   isPreferring: boolean,
   body: RawBody | null,
 ];
-/** NULL for what the server cannot print. */
-type RawBody = [text: string | null, isTree: boolean, parameters: string[] | null];
+/** NULL for what the server cannot print, and for what is being changed. */
+type RawBody = [text: string | null, isTree: boolean, parameters: string[] | null, changed?: boolean];
 type RawOperator = [
   schema: string,
   left: number,
@@ -164,7 +165,7 @@ interface RawRelation {
   columns: RawColumn[] | null;
   primaryKey?: string[] | null;
   definition?: [text: string | null] | null;
-  version?: [oids: number[], digest: string] | null;
+  version?: [oids: number[], digest: string, changed?: boolean] | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: RawFunction[] | null;
@@ -189,7 +190,7 @@ interface RawRelation {
 
 function readRelation(row: RawRelation): Relation {
   const [definition] = row.definition ?? [];
-  const [oids, digest] = row.version ?? [];
+  const [oids, digest, changed] = row.version ?? [];
   return {
     oid: row.oid,
     schema: row.schema,
@@ -202,6 +203,7 @@ function readRelation(row: RawRelation): Relation {
     primaryKey: row.primaryKey ?? [],
     definition: typeof definition === 'string' ? { text: definition } : undefined,
     version: oids === undefined || digest === undefined ? undefined : { oids, digest },
+    isChanged: changed === true,
     reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
       schema,
       name,

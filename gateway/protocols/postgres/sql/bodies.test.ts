@@ -254,3 +254,39 @@ describe('masks and filters cannot be put into a body', () => {
     );
   });
 });
+
+describe('what a body says holds for what is sent at once', () => {
+  test('and is looked at again for whatever comes after; all else is remembered', async () => {
+    let asks = 0;
+    const ask = textRows(client);
+    const own = createInterpreter({
+      shared: new SharedCatalog({ catalog_ms: 600_000 }),
+      ask: (text, values) => {
+        asks++;
+        return ask(text, values);
+      },
+      database: 'postgres',
+      user: 'postgres',
+      now: () => asks,
+    });
+    const call = 'select app.deep(1)';
+    own.turn();
+    const first = await own.interpret(call);
+    const looks = asks;
+    expect(await own.interpret(call)).toBe(first);
+    await own.interpret('select lower(email) from app.people');
+    expect(asks).toBe(looks + 1);
+    own.turn();
+    expect(await own.interpret('select lower(email) from app.people')).toMatchObject({ action: 'read' });
+    expect(asks).toBe(looks + 1);
+    expect(await own.interpret(call)).toBe(first);
+    expect(asks).toBe(looks + 2);
+    await client.query(
+      `create or replace function app.shout(text) returns text language sql immutable as 'select lower($1)'`,
+    );
+    own.turn();
+    const again = await own.interpret(call);
+    expect(again.resources.map(({ name }) => name)).toContain('pg_catalog.lower');
+    expect(first.resources.map(({ name }) => name)).not.toContain('pg_catalog.lower');
+  });
+});

@@ -81,6 +81,8 @@ export interface Relation {
   readonly primaryKey: readonly string[];
   /** Undefined for what the server brings along. */
   readonly version: Version | undefined;
+  /** It is otherwise by now than what the transaction's snapshot shows, and than all of this says. */
+  readonly isChanged?: boolean;
   /** False where only the relation itself was asked for: what stands below is empty then. */
   readonly full: boolean;
   /** True where reading it reaches more than itself, and that was not asked for. */
@@ -158,6 +160,8 @@ export interface Routine {
   readonly isPreferring: boolean;
   /** Of one whose body may be looked into: see bodies.ts. */
   readonly body: Body | undefined;
+  /** Its body could be looked into, but somebody is changing it, or has since the transaction's snapshot was taken. */
+  readonly isChanging?: boolean;
 }
 
 /** The body of a function in SQL. */
@@ -212,7 +216,7 @@ export interface Wanted {
 export interface Named {
   readonly raw: string;
   readonly value: Relation | readonly Routine[] | readonly Operator[] | NamedType | undefined;
-  /** performance.now() of the last read. */
+  /** performance.now() when the last read of it began, or when the snapshot was taken by which it was read. */
   read_ms: number;
 }
 
@@ -229,8 +233,21 @@ export interface Path {
   /** True where the session has a schema of temporary objects. */
   readonly temporary: boolean;
   readonly version: number;
+  /** How old what is read may be at most, since it is read by the snapshot of a transaction; 0 where it is not. */
+  readonly age_ms: number;
   /** What DDL runs. */
   readonly eventTriggers: readonly { readonly name: string; readonly function: string }[];
+}
+
+/** Whether an answer has functions in it whose bodies are looked into: nothing in what leaves says what these were. */
+export const hasBodies = ({ kind }: Wanted, named: Named | undefined): boolean =>
+  kind === 'function' && ((named?.value ?? []) as readonly Routine[]).some(({ body }) => body !== undefined);
+
+/** What of an answer, as schema.name, is otherwise by now than it says; undefined where nothing is. */
+export function changedIn({ value }: Named): string | undefined {
+  const [first] = Array.isArray(value) ? (value as readonly Routine[]).filter(({ isChanging }) => isChanging) : [];
+  const found = first ?? ((value as Relation | undefined)?.isChanged === true ? (value as Relation) : undefined);
+  return found === undefined ? undefined : `${found.schema}.${found.name}`;
 }
 
 export const wantedKey = (wanted: Wanted): string =>
@@ -251,7 +268,7 @@ export class NameCache {
   put(key: string, raw: string, value: () => Named['value'], now_ms: number): Named {
     const known = this.#names.get(key);
     if (known !== undefined && known.raw === raw) {
-      known.read_ms = now_ms;
+      known.read_ms = Math.max(known.read_ms, now_ms);
       return known;
     }
     const named = { raw, value: value(), read_ms: now_ms };
@@ -314,6 +331,7 @@ function readPath(data: string): Path {
     creation: string | null;
     temporary: boolean;
     version: string;
+    age?: number;
     eventTriggers: [string, string][] | null;
   };
   return {
@@ -324,6 +342,7 @@ function readPath(data: string): Path {
     creation: row.creation ?? undefined,
     temporary: row.temporary,
     version: Number(row.version),
+    age_ms: (row.age ?? 0) * 1_000,
     eventTriggers: (row.eventTriggers ?? []).map(([name, fn]) => ({ name, function: fn })),
   };
 }

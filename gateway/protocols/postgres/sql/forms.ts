@@ -98,7 +98,7 @@ export class Retelling {
 
   of(text: string): Template {
     if (text === this.template.text) return this.template;
-    const { statements, action, resources, opaque, parameters } = this.template;
+    const { statements, action, resources, opaque, parameters, fleeting } = this.template;
     // As `template.ts` has it: the hash of [database, user, text, resources].
     this.#around ??= {
       head: `[${JSON.stringify(this.#place.database)},${JSON.stringify(this.#place.user)},`,
@@ -106,6 +106,7 @@ export class Retelling {
     };
     const { head, tail } = this.#around;
     const hash = hashOf('sha256', head + JSON.stringify(text) + tail);
-    return { text, statements, action, resources, opaque, hash, recorded: text, parameters };
+    const told = { text, statements, action, resources, opaque, hash, recorded: text, parameters };
+    return fleeting === true ? { ...told, fleeting } : told;
   }
 }

@@ -1,6 +1,7 @@
 import type { FuncCall, RangeVar, TypeName } from 'libpg-query';
 import { constant, open, strings, walk, type Wrapped } from './ast.js';
 import {
+  changedIn,
   wantedKey,
   type Named,
   type NameKind,
@@ -25,6 +26,10 @@ export interface Names {
   readonly path: Path | undefined;
   /** The answer itself; undefined where it was not asked for. As long as nothing has changed it is the same object. */
   named(wanted: Wanted): Named | undefined;
+  /** One of them, as schema.name, that is otherwise by now than the answers say. */
+  readonly changed?: string | undefined;
+  /** Bodies of functions are among them. */
+  readonly isFleeting?: boolean;
 }
 
 /** The server's own are looked at first, as long as search_path does not say otherwise. */
@@ -231,14 +236,24 @@ const foldCase = (word: string): string => word.replace(/[A-Z]/g, (letter) => le
 export class Answers implements Names {
   readonly #named: ReadonlyMap<string, Named>;
   readonly path: Path | undefined;
+  readonly isFleeting: boolean;
 
-  constructor(named: ReadonlyMap<string, Named>, path: Path | undefined) {
+  constructor(named: ReadonlyMap<string, Named>, path: Path | undefined, isFleeting = false) {
     this.#named = named;
     this.path = path;
+    this.isFleeting = isFleeting;
   }
 
   named(wanted: Wanted): Named | undefined {
     return this.#named.get(wantedKey(wanted));
+  }
+
+  get changed(): string | undefined {
+    for (const named of this.#named.values()) {
+      const found = changedIn(named);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   #get(kind: NameKind, schema: string | undefined, name: string): Named['value'] {

@@ -11,7 +11,7 @@
  * not told apart: all of them stand for it.
  */
 
-import { versionOf } from './versions.js';
+import { changing, versionColumns } from './versions.js';
 
 const eq = 'OPERATOR(pg_catalog.=)';
 
@@ -160,6 +160,9 @@ heirs(i, oid, via, how) as (
   union
   select d.i, h.inhrelid, d.oid, d.how from heirs d join pg_catalog.pg_inherits h on h.inhparent ${eq} d.oid)`;
 
+/** What is read sees an old catalog, while the server works with the one of now. */
+const isSnapshot = `pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.~) 'repeatable|serializable'`;
+
 const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object(
   'setting', pg_catalog.current_setting('search_path'), 'user', current_user,
   'schemas', pg_catalog.to_json(pg_catalog.current_schemas(true)), 'creation', pg_catalog.current_schema(),
@@ -167,7 +170,8 @@ const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object
   'eventTriggers', (select pg_catalog.json_agg(pg_catalog.json_build_array(e.evtname, pg_catalog.concat(n.nspname, '.', f.proname)) order by e.evtname)
     from pg_catalog.pg_event_trigger e join pg_catalog.pg_proc f on f.oid ${eq} e.evtfoid join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
     where e.evtenabled OPERATOR(pg_catalog.<>) 'D' and e.evtevent OPERATOR(pg_catalog.<>) 'login'),
-  'version', pg_catalog.current_setting('server_version_num'))::pg_catalog.text`;
+  'version', pg_catalog.current_setting('server_version_num'),
+  'age', case when ${isSnapshot} then pg_catalog.date_part('epoch', pg_catalog.timestamptz_mi(pg_catalog.clock_timestamp(), pg_catalog.transaction_timestamp())) else 0 end)::pg_catalog.text`;
 
 /** Only what reading a plain table needs: the server plans it in a tenth of the time. `deep`: it has more to it than that. */
 const plainRelationTables = (first: number): string => `,
@@ -233,9 +237,10 @@ const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.att
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
 
-/** [OIDs, digest]: itself and those that it inherits from. */
+/** [OIDs, digest, whether it is otherwise by now than what was read]: itself and those that it inherits from. */
 const version = (oids: string): string => `case when c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
-    select pg_catalog.json_build_array(s.oids::pg_catalog.int8[], ${versionOf('s.oids')}) from (select ${oids}) as s(oids)) end`;
+    select pg_catalog.json_build_array(s.oids::pg_catalog.int8[], x.digest, x.changed and ${isSnapshot})
+    from (select ${oids}) as s(oids), lateral (${versionColumns('s.oids')}) as x(digest, changed)) end`;
 
 const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', false,
@@ -351,15 +356,16 @@ const argumentsOf = (fn: string): string => {
 
 /**
  * The body of a function in SQL (language 14) that is looked into: it only reads, as whoever calls it and along the session's
- * search_path; nothing runs beside it to make up for arguments.
+ * search_path; nothing runs beside it to make up for arguments. Without its text where somebody is changing it, or has since the
+ * transaction's snapshot was taken: the server runs the function as it is when it comes to it.
  */
 const bodyOf = (
   fn: string,
 ): string => `case when ${fn}.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid and ${fn}.prolang ${eq} 14::pg_catalog.oid
       and ${fn}.prokind ${eq} 'f' and ${fn}.provolatile OPERATOR(pg_catalog.<>) 'v' and not ${fn}.prosecdef and ${fn}.proconfig is null
       and ${fn}.pronargdefaults ${eq} 0 and ${fn}.provariadic ${eq} 0::pg_catalog.oid and ${fn}.proargmodes is null then (
-    select pg_catalog.json_build_array(case when pg_catalog.length(b.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then b.text end, b.is_tree, ${fn}.proargnames)
-    from (select coalesce(t.text, ${fn}.prosrc), t.text is not null from (select pg_catalog.pg_get_function_sqlbody(${fn}.oid)) as t(text)) as b(text, is_tree)) end`;
+    select pg_catalog.json_build_array(case when pg_catalog.length(b.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} and not b.changed then b.text end, b.is_tree, ${fn}.proargnames, b.changed)
+    from (select coalesce(t.text, ${fn}.prosrc), t.text is not null, ${changing(fn)} OPERATOR(pg_catalog.<>) '' from (select pg_catalog.pg_get_function_sqlbody(${fn}.oid)) as t(text)) as b(text, is_tree, changed)) end`;
 
 const functionRows = (
   first: number,

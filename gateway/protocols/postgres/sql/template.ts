@@ -112,6 +112,7 @@ function build(
   let action: Action = 'session';
   let parameters = 0;
   const print = fingerprint(text) ?? '';
+  const { changed } = names;
   for (const raw of raws) {
     if (raw.stmt === undefined) continue;
     checkDatabases(parsed, raw, place.database);
@@ -119,6 +120,10 @@ function build(
     const context = contextOf(facts, names, (schema, name) => made.get(schema, name), undefined, bodyValue);
     if (made.uncertain && collect(raw.stmt).length > 0)
       facts.opaque('an earlier statement of the same string may have changed what its names mean');
+    if (changed !== undefined && collect(raw.stmt).length > 0)
+      facts.opaque(
+        `${changed} has changed since this transaction began, or is being changed: send the transaction again`,
+      );
     const meaning = statement(context, raw.stmt, (node, after) =>
       build(parsed, names, place, [{ stmt: node }], innerText(slice(parsed, raw), after), false),
     );
@@ -156,6 +161,7 @@ function build(
       .digest('hex'),
     recorded: text === parsed.text ? recorded(parsed) : text,
     parameters,
+    ...(names.isFleeting === true ? { fleeting: true as const } : {}),
     ...(claims === undefined ? {} : { comment: claims }),
   };
 }

@@ -5,15 +5,19 @@
 
 const eq = 'OPERATOR(pg_catalog.=)';
 
+/** Stands in the text where something of it is otherwise by now. No name is as long. */
+const marker =
+  'sallyport: has changed since the snapshot of this transaction was taken, or is being changed by another';
+
 /** Not the same twice. */
-const never = `pg_catalog.concat(' ', pg_catalog.clock_timestamp())`;
+const never = `pg_catalog.concat(' ${marker} ', pg_catalog.clock_timestamp())`;
 
 /**
  * A row that somebody has changed since the transaction's snapshot was taken reads as it was, while the server works with what
  * it is now. Its xmax tells: unless that transaction was over, and undone, before the snapshot, the row never reads the same
  * twice. Transactions are counted modulo 2^32 there.
  */
-const changing = (row: string): string => {
+export const changing = (row: string): string => {
   const last = 'pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8';
   const behind = `pg_catalog.int8and(pg_catalog.int8mi(${last}, ${row}.xmax::pg_catalog.text::pg_catalog.int8), 4294967295)`;
   return `CASE WHEN ${row}.xmax ${eq} '0'::pg_catalog.xid THEN '' WHEN ${behind} OPERATOR(pg_catalog.<) 2147483648 AND pg_catalog.pg_visible_in_snapshot(pg_catalog.int8mi(${last}, ${behind})::pg_catalog.text::pg_catalog.xid8, pg_catalog.pg_current_snapshot()) THEN '' ELSE ${never} END`;
@@ -27,6 +31,17 @@ const changing = (row: string): string => {
  * @param views Whether there may be views among them: nothing else has a query of its own.
  */
 export function versionOf(oids: string, views = true): string {
+  return digestOf(versionText(oids, views));
+}
+
+/** The same, and whether something of it is otherwise by now than the transaction's snapshot says: [digest, boolean], as two columns. */
+export const versionColumns = (oids: string): string =>
+  `select ${digestOf('v.text')}, pg_catalog.strpos(v.text, '${marker}') OPERATOR(pg_catalog.>) 0 from (select ${versionText(oids, true)}) as v(text)`;
+
+const digestOf = (text: string): string =>
+  `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(${text}, pg_catalog.getdatabaseencoding())), 'hex')`;
+
+function versionText(oids: string, views: boolean): string {
   const line = (row: string, ...parts: string[]): string =>
     `pg_catalog.concat(${parts.join(", ' ', ")}, ${changing(row)})`;
   const lines = [
@@ -39,6 +54,5 @@ export function versionOf(oids: string, views = true): string {
         ]
       : []),
   ];
-  const text = `(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`;
-  return `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(${text}, pg_catalog.getdatabaseencoding())), 'hex')`;
+  return `(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`;
 }
