@@ -22,6 +22,7 @@ import { auditSinks } from './audit-sinks.js';
 import type { Audit } from './audit/record.js';
 import type { Config, PolicySource } from './config/index.js';
 import { AuditError, ConfigError } from './errors.js';
+import { Foresight } from './foresight.js';
 import { serveHttps } from './https.js';
 import { openHooks } from './hooks/index.js';
 import {
@@ -335,6 +336,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         tickets,
         listeners,
         prompts,
+        foresight: new Foresight({
+          ...{ engine, rollout, protocols, now, targets: config.targets },
+          bundles: [policyFolder, shadowFolder].map((folder) => folder(config.state.directory)),
+        }),
         approvers,
         sessions,
         revocations,

@@ -19,6 +19,7 @@ import type { Approvers } from './approvals/approvals.js';
 import { filesOf, type Audit } from './audit/index.js';
 import type { Config } from './config/index.js';
 import { consoleGate } from './console/index.js';
+import type { Foresight } from './foresight.js';
 import type { IncomingHooks } from './hooks/index.js';
 import { createIdentity, type OwnTokens, type Tickets } from './identity/index.js';
 import type { Revocations } from './live/index.js';
@@ -47,6 +48,7 @@ export interface HttpsParts {
   /** Those that listen already. */
   readonly listeners: readonly Listener[];
   readonly prompts: Prompts;
+  readonly foresight: Foresight;
   readonly approvers?: Approvers | undefined;
   readonly sessions?: Sessions | undefined;
   readonly revocations?: Revocations | undefined;
@@ -75,6 +77,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     revocations: parts.revocations,
     tickets: parts.tickets,
     reachable: (name) => reachable(name, parts),
+    foresight: parts.foresight,
     prompts: parts.prompts,
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),

@@ -299,6 +299,11 @@ export interface Protocol {
   listen?(address: ListenAddress, services: Services): Promise<Listener>;
   mount?(services: Services): Mount | readonly Mount[];
   /**
+   * What somebody does first at a target of this protocol. Who may do one of them is shown the target in lists; nothing of it is done
+   * or recorded. Absent: its targets are in no list.
+   */
+  readonly firstSteps?: (upstream: unknown) => readonly Operation[];
+  /**
    * What is wrong with a filter's predicate, as far as that is known without its target; undefined where nothing is. The build of a policy
    * asks for every filter that is written out in it.
    */

@@ -1,5 +1,6 @@
 import type { Principal } from '#engine';
 import type { ApprovalRequest, Grant } from '../approvals/approvals.js';
+import type { AuditRecord } from '../audit/index.js';
 import type { Caller } from './caller.js';
 
 /** Who may see what. Who may answer is for the approvals themselves to say, when they are answered. */
@@ -25,3 +26,13 @@ export function maySeeRequest(caller: Caller, request: ApprovalRequest): boolean
 /** A grant that serves them, or any where they are an auditor. */
 export const maySeeGrant = (caller: Caller, { bound }: Grant) =>
   caller.roles.has('auditor') || isSame(bound.principal, caller.identity.principal);
+
+/** Everybody may see why they themselves were answered as they were. */
+export function maySeeDecision(caller: Caller, records: readonly AuditRecord[]): boolean {
+  if (caller.roles.has('auditor')) return true;
+  return records.some((record) => {
+    const principal = (record['personal'] as { principal?: { issuer: string; subject: string } } | undefined)
+      ?.principal;
+    return isSame(principal, caller.identity.principal);
+  });
+}

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { approvalRoutes } from './approvals.js';
+import { askingRoutes } from './asking.js';
 import { auditRoutes } from './audit.js';
 import { callers, type Caller } from './caller.js';
 import { EventStreams, eventRoutes } from './events.js';
@@ -57,6 +58,7 @@ export function apiGate(
           ticketRoutes(routes, parts);
           targetRoutes(routes, parts);
           promptRoutes(routes, parts);
+          askingRoutes(routes, parts);
           auditRoutes(routes, parts);
           policyRoutes(routes, parts);
           eventRoutes(routes, streams);

@@ -8,8 +8,8 @@ import {
   type RecordKind,
 } from '../audit/index.js';
 import type { ApiParts } from './parts.js';
-import { demand, type Caller } from './caller.js';
-import { isSame } from './access.js';
+import { demand } from './caller.js';
+import { maySeeDecision } from './access.js';
 import { notFound, Problem } from './problem.js';
 import { linked } from './rules.js';
 import type { App } from './server.js';
@@ -134,16 +134,6 @@ function readQuery(query: SearchQuery): AuditQuery {
     ...(since && { since_ms: Date.parse(since) }),
     ...(until && { until_ms: Date.parse(until) }),
   };
-}
-
-/** Everybody may see why they themselves were answered as they were. */
-function maySeeDecision(caller: Caller, records: readonly AuditRecord[]): boolean {
-  if (caller.roles.has('auditor')) return true;
-  return records.some((record) => {
-    const principal = (record['personal'] as { principal?: { issuer: string; subject: string } } | undefined)
-      ?.principal;
-    return isSame(principal, caller.identity.principal);
-  });
 }
 
 /** Where the rules that a decision names stand; only while its revision is the one in force, whose rules are at hand. */

@@ -5,6 +5,7 @@ import type { Approvers } from '../approvals/approvals.js';
 import type { Audit } from '../audit/index.js';
 import { StateError } from '../errors.js';
 import type { Tickets } from '../identity/index.js';
+import type { Foresight } from '../foresight.js';
 import type { Revocations } from '../live/index.js';
 import type { Prompts } from '../prompts.js';
 import type { ShadowReport } from '../rollout/index.js';
@@ -22,6 +23,8 @@ export interface ApiParts extends CallerOptions {
   readonly tickets?: Tickets | undefined;
   /** Where a target is reached; undefined where there is none of that name. */
   readonly reachable?: ((target: string) => Reachable | undefined) | undefined;
+  /** What policy would say of what nobody has asked for yet. */
+  readonly foresight?: Foresight | undefined;
   readonly prompts: Prompts;
   readonly audit: Audit;
   /** All files of the audit, rotated ones included. */

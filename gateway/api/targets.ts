@@ -1,8 +1,8 @@
-import type { ApiParts } from './parts.js';
+import { needed, type ApiParts } from './parts.js';
 import { notFound } from './problem.js';
 import type { App } from './server.js';
 
-/** Where a target is reached through this gateway, for whoever knows its name: no list of what there is. */
+/** Where a target is reached through this gateway, for whoever knows its name; lists have those that policy lets one begin with. */
 export interface Reachable {
   readonly name: string;
   readonly protocol: string;
@@ -16,7 +16,14 @@ export interface Reachable {
   readonly host_keys?: readonly string[];
 }
 
-export function targetRoutes(app: App, { reachable }: ApiParts): void {
+export function targetRoutes(app: App, { reachable, foresight }: ApiParts): void {
+  app.get('/targets', async ({ caller }) => {
+    const names = needed(foresight, 'lists of targets')
+      .offered(caller)
+      .map(({ input }) => input.name);
+    return { targets: names.flatMap((name) => reachable?.(name) ?? []) };
+  });
+
   app.get<{ Params: { name: string } }>('/targets/:name', async ({ params }) => {
     const found = reachable?.(params.name);
     if (found === undefined) throw notFound('target');

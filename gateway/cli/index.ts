@@ -27,6 +27,7 @@ Examples:
   sallyport sessions kill --subject agent:bot end whatever it has open
   sallyport login                             sign in, for all that follows
   sallyport connect orders                    psql, ssh or kubectl at a target, with everything set
+  sallyport mcp                               the gateway's own tools, for agents without drivers
   sallyport kubeconfig cluster                for kubectl, without a secret in it
   sallyport token --ticket --target orders    a short secret for clients that cannot send a token
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
@@ -178,6 +179,9 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
   registerKubeconfig(program, around, finish);
   const { registerConnect } = await import('./api/connect.js');
   registerConnect(program, around, finish);
+
+  const { registerMcp } = await import('./mcp/index.js');
+  registerMcp(program, around, finish);
 
   const { registerClassify } = await import('./classify.js');
   registerClassify(program, around, finish);

@@ -8,6 +8,8 @@ export interface Surroundings {
   readonly fallbackFolder: string;
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Absent: the process's own. */
+  readonly stdin?: AsyncIterable<Buffer | string>;
   /** Shows a page to the person; absent: their browser does. False where that cannot be. */
   readonly browse?: (url: string) => boolean;
   /** Absent: a timer. */

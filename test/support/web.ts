@@ -157,13 +157,17 @@ function talk(socket: TLSSocket, bytes: string | Buffer): Promise<string> {
   });
 }
 
-async function waitingRequest({ gateway: { approvers } }: TestGateway): Promise<ApprovalRequest> {
+/** The first request that has come to this, or comes to it. */
+export async function waitingRequest(
+  { gateway: { approvers } }: TestGateway,
+  status: ApprovalRequest['status'] = 'waiting',
+): Promise<ApprovalRequest> {
   let told: () => void = () => undefined;
   const stop = approvers.subscribe(() => told());
   try {
     for (;;) {
       const event = new Promise<void>((resolve) => (told = resolve));
-      const [request] = await approvers.list({ status: 'waiting' });
+      const [request] = await approvers.list({ status });
       if (request !== undefined) return request;
       await event;
     }
@@ -172,7 +176,7 @@ async function waitingRequest({ gateway: { approvers } }: TestGateway): Promise<
   }
 }
 
-async function answerAs({ gateway, idp }: TestGateway, kind: AnswerInput['kind'], id: string): Promise<void> {
+export async function answerAs({ gateway, idp }: TestGateway, kind: AnswerInput['kind'], id: string): Promise<void> {
   const expires_ms = Date.now() + 60_000;
   const principal = {
     subject: 'ada@example.com',

@@ -1,6 +1,7 @@
 import type { Protocol } from '../../protocol.js';
-import { HttpUpstreamSchema } from './config.js';
+import { HttpUpstreamSchema, type HttpUpstream } from './config.js';
 import { reverseGate } from './listener.js';
+import { firstSteps } from './operation.js';
 import { HttpOperationSchema } from './schema.js';
 
 export type { HttpUpstream } from './config.js';
@@ -9,5 +10,6 @@ export const http: Protocol = {
   name: 'http',
   upstreamSchema: HttpUpstreamSchema,
   operationSchema: HttpOperationSchema,
+  firstSteps: (upstream) => firstSteps(upstream as HttpUpstream),
   mount: (services) => reverseGate(services),
 };

@@ -1,6 +1,6 @@
 import type { Access, Action, Operation, Resource } from '#engine';
 import { sha256 } from '../../web/index.js';
-import type { Request } from './codec.js';
+import { readFields, readRequest, type Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
 import type { HttpOperation } from './schema.js';
 
@@ -59,6 +59,18 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
     hash: hashOf(request, host, text),
     http,
   };
+}
+
+/**
+ * To begin with the API at all, which no request does (so a rule that allows `connect` is about lists alone), or to look at what stands
+ * at its root.
+ */
+export function firstSteps(upstream: HttpUpstream): Operation[] {
+  const read = operationOf(
+    readRequest('GET', { target: '', path: '/', query: '' }, readFields([], true), Buffer.alloc(0), upstream),
+    upstream,
+  );
+  return [{ ...read, action: 'connect', resources: read.resources.filter(({ type }) => type === 'host') }, read];
 }
 
 /** How many segments come before those that the API's document has. */

@@ -1,6 +1,8 @@
 import type { Protocol } from '../../protocol.js';
-import { KubernetesUpstreamSchema } from './config.js';
+import { readRequest } from './codec.js';
+import { KubernetesUpstreamSchema, type KubernetesUpstream } from './config.js';
 import { kubernetesGate } from './listener.js';
+import { operationOf } from './operation.js';
 import { KubernetesOperationSchema } from './schema.js';
 
 export type { KubernetesUpstream } from './config.js';
@@ -9,5 +11,9 @@ export const kubernetes: Protocol = {
   name: 'kubernetes',
   upstreamSchema: KubernetesUpstreamSchema,
   operationSchema: KubernetesOperationSchema,
+  /** Every client begins with the version, and policies that let anybody in allow it. */
+  firstSteps: (upstream) => [
+    operationOf(readRequest('GET', '/version', [], Buffer.alloc(0)), upstream as KubernetesUpstream),
+  ],
   mount: (services) => kubernetesGate(services),
 };

@@ -1,6 +1,7 @@
 import type { Protocol } from '../../protocol.js';
-import { McpUpstreamSchema } from './config.js';
+import { McpUpstreamSchema, type McpUpstream } from './config.js';
 import { mcpGate } from './listener.js';
+import { operationOf } from './operation.js';
 import { McpOperationSchema } from './schema.js';
 
 export type { McpUpstream } from './config.js';
@@ -9,5 +10,9 @@ export const mcp: Protocol = {
   name: 'mcp',
   upstreamSchema: McpUpstreamSchema,
   operationSchema: McpOperationSchema,
+  firstSteps(upstream) {
+    const begin = { method: 'initialize', from: 'client', action: 'connect', access: 'use', params: {} } as const;
+    return [operationOf(begin, upstream as McpUpstream)];
+  },
   mount: (services) => mcpGate(services),
 };

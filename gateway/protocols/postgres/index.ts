@@ -1,6 +1,7 @@
 import type { ListenAddress, Protocol, Services } from '../../protocol.js';
-import { PostgresUpstreamSchema } from './config.js';
+import { PostgresUpstreamSchema, type PostgresUpstream } from './config.js';
 import { listen, type MakeInterpreter } from './listener.js';
+import { connectOperation } from './operation.js';
 import { PostgresOperationSchema } from './schema.js';
 import { filterProblem } from './sql/masks/filter.js';
 import { createInterpreter, loadParser, SharedCatalog } from './judging/interpreter.js';
@@ -14,6 +15,10 @@ export const postgres = {
   name: 'postgres',
   upstreamSchema: PostgresUpstreamSchema,
   operationSchema: PostgresOperationSchema,
+  firstSteps(upstream: unknown) {
+    const { database, user } = upstream as PostgresUpstream;
+    return [connectOperation({ database, user }, new Map())];
+  },
   async filterProblem(where: string, resource: string | undefined) {
     await loadParser();
     return filterProblem(where, resource);

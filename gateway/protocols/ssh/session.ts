@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, Connection, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
-import type { Operation, Session } from '../../protocol.js';
+import type { Operation, Prompt, Session } from '../../protocol.js';
 import { harmlessValue, harmlessVariable } from '../../shell/index.js';
+import { promptOf } from '../../web/index.js';
 import type { SshUpstream } from './config.js';
 import { exitDenied, exitFailed, failure, line } from './enforce.js';
 import { forward } from './forwarding.js';
@@ -17,6 +18,12 @@ import { connectUpstream } from './upstream.js';
 /** As OpenSSH's MaxSessions, with room for what multiplexes. */
 const channels_max = 64;
 const variables_max = 64;
+
+/** What a channel is for, and which prompt that was. */
+interface Asked {
+  readonly operation: Operation;
+  readonly prompt: Prompt | undefined;
+}
 
 export interface SshSessionParts {
   readonly connection: Connection;
@@ -100,7 +107,7 @@ export class SshSession {
    */
   async run(
     channel: ServerChannel,
-    operation: Operation,
+    { operation, prompt }: Asked,
     open: (client: Client) => Promise<ClientChannel>,
   ): Promise<ClientChannel | undefined> {
     const gone = this.#follow(channel);
@@ -109,6 +116,7 @@ export class SshSession {
     const allowed = await permit(this.#parts.session, operation, {
       wait: (said) => channel.stderr.write(said),
       gone,
+      prompt,
     });
     if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
     try {
@@ -122,18 +130,18 @@ export class SshSession {
   }
 
   /** SFTP: the channel is joined through the gate that judges every file. */
-  async runSftp(channel: ServerChannel): Promise<void> {
+  async runSftp(channel: ServerChannel, prompt: Prompt | undefined): Promise<void> {
     const gone = this.#follow(channel);
     const client = await this.#connected;
     if (typeof client === 'string') return void refuse(channel, client, exitDenied);
     const { session, log } = this.#parts;
     const allowed = await permit(session, subsystemOperation(this.#place, 'sftp'), {
       wait: (said) => channel.stderr.write(said),
-      gone,
+      ...{ gone, prompt },
     });
     if (!allowed.allowed) return void refuse(channel, allowed.said, exitDenied);
     try {
-      const gate = await SftpGate.open({ client, channel, session, place: this.#place, log, gone });
+      const gate = await SftpGate.open({ client, channel, session, place: this.#place, log, gone, prompt });
       gate.start(allowed);
     } catch (error) {
       allowed.settle({ status: 'error' });
@@ -174,12 +182,18 @@ function refuse(channel: ServerChannel, said: string, code: number): undefined {
 class Channel {
   readonly #owner: SshSession;
   readonly #environment: Record<string, string> = {};
+  /** Of the prompt behind it: for the record and for policy, and for the host never. */
+  readonly #said = new Map<string, string>();
   #terminal: PseudoTtyInfo | undefined;
   #upstream: ClientChannel | undefined;
 
   constructor(session: ClientSession, owner: SshSession) {
     this.#owner = owner;
     session.on('env', (accept, reject, { key, val }: { key: string; val: string }) => {
+      if (key === 'SALLYPORT_PROMPT' || key === 'TRACEPARENT') {
+        this.#said.set(key === 'TRACEPARENT' ? 'traceparent' : 'x-sallyport-prompt', val);
+        return answer(true, accept, reject);
+      }
       const harmless = harmlessVariable.test(key) && harmlessValue.test(val);
       const known = harmless && Object.keys(this.#environment).length < variables_max;
       if (known) this.#environment[key] = val;
@@ -218,7 +232,7 @@ class Channel {
 
   async #exec(channel: ServerChannel, command: string): Promise<void> {
     const { operation, sent } = execOperation(this.#owner.place, command, this.#surroundings);
-    this.#upstream = await this.#owner.run(channel, operation, (client) =>
+    this.#upstream = await this.#owner.run(channel, this.#asked(operation), (client) =>
       opened((done) => client.exec(sent, this.#options, done)),
     );
   }
@@ -226,15 +240,21 @@ class Channel {
   async #shell(channel: ServerChannel): Promise<void> {
     const operation = shellOperation(this.#owner.place, this.#surroundings);
     const { env } = this.#options;
-    this.#upstream = await this.#owner.run(channel, operation, (client) =>
+    this.#upstream = await this.#owner.run(channel, this.#asked(operation), (client) =>
       opened((done) => client.shell(this.#terminal ?? false, env === undefined ? {} : { env }, done)),
     );
   }
 
   async #subsystem(channel: ServerChannel, name: string): Promise<void> {
-    if (name === 'sftp') return this.#owner.runSftp(channel);
+    if (name === 'sftp') return this.#owner.runSftp(channel, promptOf(this.#said));
     const operation = subsystemOperation(this.#owner.place, name);
-    this.#upstream = await this.#owner.run(channel, operation, (client) => opened((done) => client.subsys(name, done)));
+    this.#upstream = await this.#owner.run(channel, this.#asked(operation), (client) =>
+      opened((done) => client.subsys(name, done)),
+    );
+  }
+
+  #asked(operation: Operation): Asked {
+    return { operation, prompt: promptOf(this.#said) };
   }
 }
 

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, ServerChannel, SFTPWrapper } from 'ssh2';
 import { ProtocolError, UpstreamError } from '../../errors.js';
-import type { Result, Session } from '../../protocol.js';
+import type { Prompt, Result, Session } from '../../protocol.js';
 import { Fields, packetTypes, PacketReader, status, statusCodes, versionWith, type Packet } from './codec.js';
 import { fileOperation, type Place } from './operation.js';
 import { Allowance, type Limits } from './limits.js';
@@ -50,6 +50,7 @@ export interface SftpParts {
   readonly place: Place;
   readonly log: Logger;
   readonly gone: AbortSignal;
+  readonly prompt: Prompt | undefined;
 }
 
 export class SftpGate {
@@ -203,7 +204,7 @@ export class SftpGate {
   }
 
   #ask(request: PathRequest, [path = '', to]: readonly string[], resolved: boolean): Promise<Permit> {
-    const { session, place, channel, gone } = this.#parts;
+    const { session, place, channel, gone, prompt } = this.#parts;
     const { operation, action, access, toAccess, flags } = request;
     const asked = fileOperation(place, {
       operation,
@@ -214,7 +215,7 @@ export class SftpGate {
       ...(flags === undefined ? {} : { flags }),
       resolved,
     });
-    return permit(session, asked, { wait: (said) => channel.stderr.write(said), gone });
+    return permit(session, asked, { wait: (said) => channel.stderr.write(said), gone, prompt });
   }
 
   /** Attributes of an open file: judged as those of its path. */
