@@ -109,11 +109,18 @@ export class Foresight {
 
   async #valuesOf({ id }: Revision): Promise<readonly string[] | undefined> {
     if (this.#named?.revision === id) return this.#named.values;
+    // One that stands on a base has the ids of both.
+    const layers = await Promise.all(id.split('+').map((part) => this.#layerOf(part)));
+    if (layers.includes(undefined)) return undefined;
+    const values = [...new Set((layers as Layer[]).flatMap(valuesNamed))];
+    this.#named = { revision: id, values };
+    return values;
+  }
+
+  async #layerOf(id: string): Promise<Layer | undefined> {
     for (const folder of this.#parts.bundles) {
-      const layer: Layer | undefined = (await new BundleStore(folder).load(id))?.layer;
-      if (layer === undefined) continue;
-      this.#named = { revision: id, values: valuesNamed(layer) };
-      return this.#named.values;
+      const stored = await new BundleStore(folder).load(id);
+      if (stored !== undefined) return stored.layer;
     }
     return undefined;
   }

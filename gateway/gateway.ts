@@ -338,7 +338,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         prompts,
         foresight: new Foresight({
           ...{ engine, rollout, protocols, now, targets: config.targets },
-          bundles: [policyFolder, shadowFolder].map((folder) => folder(config.state.directory)),
+          bundles: [policyFolder, shadowFolder, baseFolder].map((folder) => folder(config.state.directory)),
         }),
         approvers,
         sessions,
