@@ -81,7 +81,7 @@ module.exports = {
       name: 'protocols-are-islands',
       severity: 'error',
       comment:
-        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and by their doors gateway/content (what is found in text is the same for all), gateway/shell (so is what a command does) and gateway/web (so is HTTP).',
+        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and by their doors gateway/content (what is found in text is the same for all), gateway/openssh (so are keys and certificates), gateway/shell (so is what a command does) and gateway/web (so is HTTP).',
       from: { path: '^gateway/protocols/([^/]+)/', pathNot: tests },
       to: {
         path: '^(gateway|bundles|examples|test|bench|scripts)/',
@@ -90,10 +90,18 @@ module.exports = {
           '^gateway/protocol\\.ts$',
           '^gateway/errors\\.ts$',
           '^gateway/content/index\\.ts$',
+          '^gateway/openssh/index\\.ts$',
           '^gateway/shell/index\\.ts$',
           '^gateway/web/index\\.ts$',
         ],
       },
+    },
+    {
+      name: 'openssh-is-pure',
+      severity: 'error',
+      comment: "OpenSSH's keys and certificates are bytes and fields: no network, no files, no clock, no protocol.",
+      from: { path: '^gateway/openssh/', pathNot: tests },
+      to: { pathNot: ['^gateway/openssh/', '^gateway/errors\\.ts$', '^(node:)?crypto$'] },
     },
     {
       name: 'web-knows-no-protocol',

@@ -28,6 +28,7 @@ import { openHooks } from './hooks/index.js';
 import {
   createIdentity,
   openAssertions,
+  openCertificates,
   openSigningKeys,
   openSpent,
   openTickets,
@@ -278,7 +279,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       tokenLifetimeMax_ms: config.identity.tokenLifetimeMax_ms,
       clockSkew_ms: config.identity.clockSkew_ms,
     });
-    const signing = signIns({ identity, tickets, assertions, revocations, audit, log });
+    const certificates = openCertificates({ own, identity, now });
+    const signing = signIns({ identity, tickets, assertions, certificates, revocations, audit, log });
     const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
     const services: Services = {
       log,
@@ -295,6 +297,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
       identify: (given, client) => signing.identify(given, client),
       provable: (name, client) => signing.provable(name, client),
+      certified: (certificate, user, client) => signing.certified(certificate, user, client),
     };
 
     const listeners: Listener[] = [];
@@ -334,6 +337,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         assert: (given, client) => signing.assert(given, client),
         own,
         tickets,
+        certificates,
         listeners,
         prompts,
         foresight: new Foresight({

@@ -21,7 +21,7 @@ import type { Config } from './config/index.js';
 import { consoleGate } from './console/index.js';
 import type { Foresight } from './foresight.js';
 import type { IncomingHooks } from './hooks/index.js';
-import { createIdentity, type OwnTokens, type Tickets } from './identity/index.js';
+import { createIdentity, type Certificates, type OwnTokens, type Tickets } from './identity/index.js';
 import type { Revocations } from './live/index.js';
 import type { Prompts } from './prompts.js';
 import type { Listener, Mount, Services } from './protocol.js';
@@ -45,6 +45,7 @@ export interface HttpsParts {
   /** What the gateway issues itself. */
   readonly own: OwnTokens;
   readonly tickets: Tickets;
+  readonly certificates: Certificates;
   /** Those that listen already. */
   readonly listeners: readonly Listener[];
   readonly prompts: Prompts;
@@ -76,6 +77,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     sessions: parts.sessions,
     revocations: parts.revocations,
     tickets: parts.tickets,
+    certificates: parts.certificates,
     reachable: (name) => reachable(name, parts),
     foresight: parts.foresight,
     prompts: parts.prompts,

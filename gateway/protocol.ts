@@ -243,6 +243,11 @@ export interface Services {
    * Undefined for all other names: a token has to be sent.
    */
   provable?(name: string, client: Client): Promise<Provable | undefined>;
+  /**
+   * Who holds an OpenSSH user certificate, of whom it was proven that they hold its key, and that they come as `user`. Throws
+   * IdentityError, and records it, where the certificate is not good, or not of this gateway.
+   */
+  certified?(certificate: Buffer, user: string, client: Client): Promise<Identity>;
   target(protocol: string, name: string): Target | undefined;
   /** Throws IdentityError, and records it, where the identity is good for another target only. */
   openSession(opening: Opening): Session;

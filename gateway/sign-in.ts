@@ -1,7 +1,13 @@
 import type { Logger } from 'pino';
 import type { Audit } from './audit/record.js';
 import { AuditError, IdentityError, StateError } from './errors.js';
-import { looksLikeTicket, type Assertions, type Identities, type Tickets } from './identity/index.js';
+import {
+  looksLikeTicket,
+  type Assertions,
+  type Certificates,
+  type Identities,
+  type Tickets,
+} from './identity/index.js';
 import type { Revocations } from './live/index.js';
 import type { Client, Identity, Opening, Provable } from './protocol.js';
 
@@ -11,6 +17,8 @@ export interface SignIns {
   /** A SAML assertion, which is good once. */
   assert(given: string, client: Client): Promise<Identity>;
   provable(name: string, client: Client): Promise<Provable | undefined>;
+  /** Whoever has proven to hold the key of an OpenSSH certificate. */
+  certified(certificate: Buffer, user: string, client: Client): Promise<Identity>;
   /** Throws IdentityError where an identity is good for another target than the one that is opened. */
   admit(opening: Opening): void;
 }
@@ -19,12 +27,14 @@ export interface SignInParts {
   readonly identity: Identities;
   readonly tickets: Tickets;
   readonly assertions: Assertions;
+  readonly certificates: Certificates;
   readonly revocations: Revocations;
   readonly audit: Audit;
   readonly log: Logger;
 }
 
-export function signIns({ identity, tickets, assertions, revocations, audit, log }: SignInParts): SignIns {
+export function signIns(parts: SignInParts): SignIns {
+  const { identity, tickets, assertions, certificates, revocations, audit, log } = parts;
   const recorded = (error: unknown, client: Client): unknown => {
     if (error instanceof IdentityError) record(audit, log, error, client);
     return error;
@@ -56,6 +66,8 @@ export function signIns({ identity, tickets, assertions, revocations, audit, log
         identify: (clientKey) => checked(client, () => proof.redeem(clientKey)),
       };
     },
+    certified: (certificate, user, client) =>
+      checked(client, () => certificates.identify(certificate, { user, address: client.address })),
     admit({ identity: { target }, target: { input }, client }) {
       if (target === undefined || target === input.name) return;
       throw recorded(

@@ -11,6 +11,7 @@ import { promptRoutes } from './prompts.js';
 import type { App, HttpGate } from './server.js';
 import { sessionRoutes } from './sessions.js';
 import { targetRoutes } from './targets.js';
+import { certificateRoutes } from './ssh-certificates.js';
 import { ticketRoutes } from './tickets.js';
 import { tokenRoutes } from './tokens.js';
 import { whoamiRoutes } from './whoami.js';
@@ -56,6 +57,7 @@ export function apiGate(
           sessionRoutes(routes, parts);
           tokenRoutes(routes, parts);
           ticketRoutes(routes, parts);
+          certificateRoutes(routes, parts);
           targetRoutes(routes, parts);
           promptRoutes(routes, parts);
           askingRoutes(routes, parts);

@@ -4,8 +4,8 @@ import type { PolicyStatus } from '../../bundles/index.js';
 import type { Approvers } from '../approvals/approvals.js';
 import type { Audit } from '../audit/index.js';
 import { StateError } from '../errors.js';
-import type { Tickets } from '../identity/index.js';
 import type { Foresight } from '../foresight.js';
+import type { Certificates, Tickets } from '../identity/index.js';
 import type { Revocations } from '../live/index.js';
 import type { Prompts } from '../prompts.js';
 import type { ShadowReport } from '../rollout/index.js';
@@ -21,6 +21,7 @@ export interface ApiParts extends CallerOptions {
   readonly sessions?: Sessions | undefined;
   readonly revocations?: Pick<Revocations, 'revoke' | 'check' | 'subscribe'> | undefined;
   readonly tickets?: Tickets | undefined;
+  readonly certificates?: Certificates | undefined;
   /** Where a target is reached; undefined where there is none of that name. */
   readonly reachable?: ((target: string) => Reachable | undefined) | undefined;
   /** What policy would say of what nobody has asked for yet. */

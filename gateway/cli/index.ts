@@ -28,6 +28,7 @@ Examples:
   sallyport login                             sign in, for all that follows
   sallyport connect orders                    psql, ssh or kubectl at a target, with everything set
   sallyport mcp                               the gateway's own tools, for agents without drivers
+  sallyport ssh-cert build                    a certificate for ssh, good for one target and an hour
   sallyport kubeconfig cluster                for kubectl, without a secret in it
   sallyport token --ticket --target orders    a short secret for clients that cannot send a token
   sallyport classify orders -o proposal.yaml  which columns hold personal data?
@@ -175,6 +176,8 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
   registerLogin(program, around, finish);
   const { registerToken } = await import('./api/token.js');
   registerToken(program, around, finish);
+  const { registerSshCert } = await import('./api/ssh-cert.js');
+  registerSshCert(program, around, finish);
   const { registerKubeconfig } = await import('./api/kubeconfig.js');
   registerKubeconfig(program, around, finish);
   const { registerConnect } = await import('./api/connect.js');

@@ -15,6 +15,7 @@ import { verifyToken } from './verify.js';
 export { openSigningKeys, type SigningKeys } from './issuing/signing-keys.js';
 export { ownTokens, ancestors_max, type Act, type Issuance, type OwnTokens } from './issuing/own-tokens.js';
 export { openTickets, ticketChores, type Tickets } from './issuing/tickets.js';
+export { openCertificates, type Certificates } from './issuing/certificates.js';
 export { openAssertions, openSpent, spentChores, type Assertions } from './saml/index.js';
 export { looksLikeTicket } from './issuing/secret.js';
 
@@ -24,6 +25,8 @@ export interface Identities {
    * as it is valid and its issuer's keys are the same.
    */
   identify(token: string): Promise<Identity>;
+  /** The same for a token of the gateway's own that is bound to a key, by whoever has proven to hold it. */
+  identifyHolder(token: string, holder: string): Promise<Identity>;
   close(): void;
 }
 
@@ -71,7 +74,16 @@ export function createIdentity(options: IdentityOptions): Identities {
     keys.refresh().catch(() => undefined);
   }
 
+  const terms = () => ({ tokenLifetimeMax_ms, clockSkew_ms, now_ms: now() });
+
   return {
+    async identifyHolder(given, holder) {
+      const token = readToken(given);
+      if (own === undefined || token.issuer !== own.issuer)
+        throw new IdentityError('issuer', "a token that is bound to a key is the gateway's own");
+      await own.keys.refresh();
+      return own.read(await verifyToken(token, own.provider, own.keys, { ...terms(), holder }));
+    },
     async identify(given) {
       const key = VerifiedTokens.key(given);
       const known = await verified.get(key, now);
@@ -88,7 +100,7 @@ export function createIdentity(options: IdentityOptions): Identities {
       const { provider, keys } = issuer;
       await keys.refresh();
       const { generation } = keys;
-      const payload = await verifyToken(token, provider, keys, { tokenLifetimeMax_ms, clockSkew_ms, now_ms: now() });
+      const payload = await verifyToken(token, provider, keys, terms());
       const identity = issuer.read(payload);
       // Keys that changed meanwhile may not be those that vouched for it: verified again next time.
       if (keys.generation === generation) verified.set(key, { identity, keys, generation });

@@ -8,6 +8,8 @@ export interface Terms {
   readonly tokenLifetimeMax_ms: number;
   readonly clockSkew_ms: number;
   readonly now_ms: number;
+  /** The thumbprint of a key that whoever shows the token has proven to hold. */
+  readonly holder?: string | undefined;
 }
 
 /**
@@ -40,11 +42,19 @@ export async function verifyToken(
     throw translate(error, token, provider, terms);
   }
   checkTimes(payload, terms);
-  if (payload.cnf !== undefined) {
-    // RFC 7800: whoever presents it has to prove that they hold a key, which a password cannot do.
-    throw new IdentityError('bound', 'the token is bound to a key ("cnf"): a bearer token is needed');
-  }
+  checkHolder(payload, terms.holder);
   return payload;
+}
+
+/** RFC 7800: whoever presents a token that is bound to a key has to prove that they hold it, which a password cannot do. */
+function checkHolder({ cnf }: JWTPayload, holder: string | undefined): void {
+  if (holder === undefined && cnf !== undefined)
+    throw new IdentityError('bound', 'the token is bound to a key ("cnf"): a bearer token is needed');
+  if (holder === undefined) return;
+  const members = typeof cnf === 'object' && cnf !== null ? Object.entries(cnf) : [];
+  const [[name, value] = []] = members;
+  if (members.length !== 1 || name !== 'jkt' || value !== holder)
+    throw new IdentityError('bound', 'the token is bound to another key than the one that was shown');
 }
 
 /** Tolerance is for a token that an issuer dates a little ahead; it never makes a token live longer than it says. */

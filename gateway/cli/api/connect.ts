@@ -24,7 +24,7 @@ const envExamples = `
 Examples:
   eval "$(sallyport env orders)"; psql                             also pg_dump, and any program over libpq
   sallyport env orders --format pg_service >> ~/.pg_service.conf   without the password
-  sallyport env build-host --format ssh_config >> ~/.ssh/config    the password is a token, or a ticket`;
+  sallyport env build-host --format ssh_config >> ~/.ssh/config    ssh signs in with a certificate (sallyport ssh-cert)`;
 
 /** Adds connect and env to the command line. */
 export function registerConnect(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
@@ -59,7 +59,7 @@ export function registerConnect(program: Command, around: Surroundings, finish: 
           const printed = {
             shell: async () => shell(await settingFor(target, flags, around, api)),
             pg_service: async () => pgService(target, await place(), flags, around),
-            ssh_config: async () => sshConfig(target, await place()),
+            ssh_config: async () => sshConfig(target, await place(), flags, around),
           };
           around.stdout.write(await printed[flags.format]());
           return exit.done;

@@ -23,6 +23,8 @@ export interface Place {
   readonly host: string;
   readonly port: string;
   readonly tls: boolean;
+  /** Where the API is. */
+  readonly gateway: string;
   /** Of a target that is spoken to over HTTPS, and who vouches for the certificate there (PEM). */
   readonly url?: string;
   readonly ca?: string | undefined;
@@ -39,7 +41,8 @@ export async function placeOf(
   const found = await api.get<Reachable>(`/v1/targets/${encodeURIComponent(target)}`);
   const { url, ca } = await gatewayAddress(flags, around);
   const { hostname, port } = new URL(url);
-  const at = { protocol: found.protocol, host: hostname.replace(/^\[|\]$/gu, ''), tls: found.tls };
+  const host = hostname.replace(/^\[|\]$/gu, '');
+  const at = { protocol: found.protocol, host, tls: found.tls, gateway: url };
   if (found.path !== undefined) return { ...at, port: port === '' ? '443' : port, url: `${url}${found.path}`, ca };
   if (found.port === undefined)
     throw new ConfigError(`the gateway does not listen for ${printableLine(found.protocol)} clients`);

@@ -13,15 +13,23 @@ import { ConfigError } from '../../errors.js';
 const file_bytes_max = 131_072;
 
 /** Where programs of this system keep what is theirs: XDG Base Directory, macOS's Library, Windows' local application data. */
-export function tokenFolder(env: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform): string {
+export const tokenFolder = (env: NodeJS.ProcessEnv, platform?: NodeJS.Platform): string =>
+  stateFolder('tokens', env, platform);
+
+/** A folder of ours for things of one kind. */
+export function stateFolder(
+  kind: 'tokens' | 'ssh',
+  env: NodeJS.ProcessEnv,
+  platform: NodeJS.Platform = process.platform,
+): string {
   const home = env['HOME'] || env['USERPROFILE'] || homedir();
   if (platform === 'win32')
-    return win32.join(env['LOCALAPPDATA'] || win32.join(home, 'AppData', 'Local'), 'sallyport', 'tokens');
-  if (platform === 'darwin') return posix.join(home, 'Library', 'Application Support', 'sallyport', 'tokens');
+    return win32.join(env['LOCALAPPDATA'] || win32.join(home, 'AppData', 'Local'), 'sallyport', kind);
+  if (platform === 'darwin') return posix.join(home, 'Library', 'Application Support', 'sallyport', kind);
   const state = env['XDG_STATE_HOME'];
   // XDG: what is not absolute counts as not set.
   const base = state !== undefined && posix.isAbsolute(state) ? state : posix.join(home, '.local', 'state');
-  return posix.join(base, 'sallyport', 'tokens');
+  return posix.join(base, 'sallyport', kind);
 }
 
 /** Undefined where there is none. @throws ConfigError where others may read it. */

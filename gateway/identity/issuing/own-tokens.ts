@@ -17,6 +17,8 @@ export interface OwnTokens {
   readonly provider: Provider;
   readonly keys: Keys;
   published(): Promise<JSONWebKeySet>;
+  /** Signs what is no token, with the key that signs tokens. */
+  signer: SigningKeys['signer'];
   issue(issuance: Issuance): Promise<Issued>;
   /** Who the claims of a verified token are about. */
   read(payload: JWTPayload): Identity;
@@ -41,6 +43,8 @@ export interface Issuance {
   readonly kind?: Principal['kind'] | undefined;
   readonly lifetime_ms?: number | undefined;
   readonly id?: string | undefined;
+  /** Whoever shows it has to prove that they hold the key of this thumbprint (RFC 7638); absent: whoever shows it is believed. */
+  readonly holder?: string | undefined;
 }
 
 export interface Act {
@@ -95,6 +99,7 @@ export function ownTokens(options: {
     audienceOf,
     targetOf: (asked) => targets.find((name) => asked === name || asked === audienceOf(name)),
     published: () => keys.published(),
+    signer: () => keys.signer(),
     async issue(issuance) {
       const claims = claimsOf(issuance, { issuer, now_ms: now(), audienceOf });
       return { token: await keys.sign(claims), id: claims.jti, expires_ms: claims.exp * 1000 };
@@ -114,6 +119,7 @@ function claimsOf(
     kind,
     lifetime_ms,
     id = randomUUID(),
+    holder,
   }: Issuance,
   { issuer, now_ms, audienceOf }: { issuer: string; now_ms: number; audienceOf: (target: string) => string },
 ) {
@@ -143,6 +149,8 @@ function claimsOf(
     ...(stated === undefined ? {} : { purpose: stated }),
     ...(prompt === undefined ? {} : { prompt }),
     ...(actor === undefined ? {} : { act: actor }),
+    // RFC 7800; "jkt" as in RFC 9449, 6.1.
+    ...(holder === undefined ? {} : { cnf: { jkt: holder } }),
     [claim]: origin,
   };
 }

@@ -1,4 +1,4 @@
-import { hash, randomUUID } from 'node:crypto';
+import { hash, randomUUID, webcrypto } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -18,6 +18,8 @@ export interface SigningKeys extends Keys {
   sign(claims: JWTPayload): Promise<string>;
   /** The public halves, as they are published. */
   published(): Promise<JSONWebKeySet>;
+  /** The key that is first now, for what is no JWS: its public half, and 64 bytes of signature (ES256 or Ed25519, RFC 7518, 3.4). */
+  signer(): Promise<{ readonly jwk: JWK; sign(bytes: Buffer): Promise<Buffer> }>;
 }
 
 export interface SigningKeysOptions {
@@ -90,6 +92,15 @@ export async function openSigningKeys(options: SigningKeysOptions): Promise<Sign
     },
     async published() {
       return (await current()).published;
+    },
+    async signer() {
+      const { key, header, published } = await current();
+      const jwk = published.keys.find(({ kid }) => kid === header.kid) as JWK;
+      const algorithm = header.alg === 'ES256' ? { name: 'ECDSA', hash: 'SHA-256' } : { name: 'Ed25519' };
+      return {
+        jwk,
+        sign: async (bytes) => Buffer.from(await webcrypto.subtle.sign(algorithm, key as webcrypto.CryptoKey, bytes)),
+      };
     },
     close() {
       clearInterval(timer);

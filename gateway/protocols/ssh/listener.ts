@@ -4,6 +4,7 @@ import type { AuthContext, Connection, ServerChannel } from 'ssh2';
 import { IdentityError, UpstreamError } from '../../errors.js';
 import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
 import { algorithms } from './algorithms.js';
+import { certified, showsCertificate } from './certificate.js';
 import type { SshUpstream } from './config.js';
 import { exitFailed, line } from './enforce.js';
 import { fingerprintOf } from './hostkeys.js';
@@ -12,7 +13,7 @@ import { SshSession } from './session.js';
 
 /**
  * From a TCP connection to a session: key exchange, the token, the target. The user name is the target, and the token is
- * the password; whoever has none gets no further.
+ * the password, or stands in a certificate; whoever has none gets no further.
  *
  * @see RFC 4252 (authentication), RFC 4256 (keyboard-interactive)
  */
@@ -23,6 +24,8 @@ const connections_max = 1_000;
 /** Of one connection; each costs the client a while. */
 const attempts_max = 6;
 const attempt_ms = 250;
+/** Keys that are no certificates, of which agents hold many. They are looked at by nobody. */
+const keys_max = 64;
 
 const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
 
@@ -80,6 +83,7 @@ function greet({ connection, client, services, sessions }: Greeting): void {
   let identity: Identity | undefined;
   let target = '';
   let attempts = 0;
+  let keys = 0;
   connection.on('error', (error) => log.debug({ err: error, client: client.address }, 'an ssh connection broke'));
   connection.once('close', () => clearTimeout(timer));
   connection.on('authentication', (context) => {
@@ -89,6 +93,8 @@ function greet({ connection, client, services, sessions }: Greeting): void {
     void signIn(context, services, client).then(
       (known) => {
         if (aborted) return;
+        // To a certificate with which nothing was signed yet, it says no more than that it is worth it.
+        if (context.method === 'publickey' && context.signature === undefined) return context.accept();
         identity = known;
         target = context.username;
         context.accept();
@@ -96,7 +102,8 @@ function greet({ connection, client, services, sessions }: Greeting): void {
       async (error: unknown) => {
         if (aborted) return;
         if (!(error instanceof IdentityError)) log.error({ err: error }, 'a sign-in broke');
-        if (error instanceof IdentityError && error.reason === 'missing') return context.reject(methods);
+        if (error instanceof IdentityError && error.reason === 'missing')
+          return (keys += 1) > keys_max ? void connection.end() : context.reject(methods);
         attempts += 1;
         if (attempts >= attempts_max) return void connection.end();
         // Whoever guesses waits longer each time.
@@ -128,13 +135,18 @@ function greet({ connection, client, services, sessions }: Greeting): void {
   }
 }
 
-const methods: ('password' | 'keyboard-interactive')[] = ['password', 'keyboard-interactive'];
+const methods: ('publickey' | 'password' | 'keyboard-interactive')[] = [
+  'publickey',
+  'password',
+  'keyboard-interactive',
+];
 
 /** OpenSSH cuts a typed password there, without a word. */
 const typed_bytes_max = 1_023;
 
 /** @throws IdentityError; its reason is `missing` where no token was shown at all. */
 async function signIn(context: AuthContext, services: Services, client: Client): Promise<Identity> {
+  if (context.method === 'publickey' && showsCertificate(context)) return certified(context, services, client);
   const token = await tokenOf(context);
   if (token === '') throw new IdentityError('missing', 'sign in with a token as the password');
   if (token.length === typed_bytes_max && token.split('.').length !== 3)

@@ -1,0 +1,20 @@
+export {
+  certificateLine,
+  certificateType,
+  parseCertificate,
+  signedCertificate,
+  unsignedCertificate,
+  type Certificate,
+  type CertificateBody,
+} from './certificate.js';
+export {
+  blobOfJwk,
+  ed25519,
+  jwkOfBlob,
+  privateKeyFile,
+  publicKeyOf,
+  readPublicKey,
+  signatureOf,
+  verifies,
+} from './keys.js';
+export { string, WireReader } from './wire.js';
