@@ -31,7 +31,11 @@ const date = fc.oneof(
   fc.constantFrom('infinity', '-infinity'),
 );
 const hex = fc.uint8Array({ maxLength: 30 }).map((array) => `\\x${Buffer.from(array).toString('hex')}`);
-const double = fc.oneof(fc.double().map(String), fc.constantFrom(...special, '-0', '1e-5', '1e15', '123456789012345'));
+const double = fc.oneof(
+  fc.double().map(String),
+  fc.double({ min: 2 ** 53, max: 2 ** 62 }).map(String),
+  fc.constantFrom(...special, '-0', '1e-5', '1e15', '123456789012345'),
+);
 const single = fc.oneof(fc.float().map(String), fc.constantFrom(...special, '-0', '1e6', '16777217'));
 const item = (text: fc.Arbitrary<string>) =>
   fc.oneof({ weight: 5, arbitrary: text.map((one) => `"${one.replace(/["\\]/g, '\\$&')}"`) }, fc.constant('NULL'));
@@ -76,7 +80,15 @@ describe('a binary parameter, decoded', () => {
   });
 
   /** A number of which the shortest text lies halfway to the next: the server writes one digit more. */
-  const known: Readonly<Record<string, readonly string[]>> = { real: ['33926352', '-33926352', '16777216'] };
+  const known: Readonly<Record<string, readonly string[]>> = {
+    real: ['33926352', '-33926352', '16777216'],
+    // In JavaScript's words; most lie halfway to another.
+    'double precision':
+      `32535853505285450 -36868023537569620 132964962771210600 180505286276631600 47710685667733380 52705193796256300 202409432805758000
+      37289834404731220 9007199254740992 9007199254740994 -9007199254740993 1.7976931348623157e308 1e23 5e-324`.split(
+        /\s+/,
+      ),
+  };
 
   test.each(types)('of type %s is what the server calls it', async (name, oid, values) => {
     await fc.assert(

@@ -60,9 +60,7 @@ function float(number: number, shortest: string, digits_max: number): string {
   if (Number.isNaN(number)) return 'NaN';
   if (!Number.isFinite(number)) return number > 0 ? 'Infinity' : '-Infinity';
   if (number === 0) return Object.is(number, -0) ? '-0' : '0';
-  const [mantissa, power] = Number(shortest).toExponential().split('e') as [string, string];
-  const exponent = Number(power);
-  const digits = mantissa.replace(/[-.]/g, '');
+  const { digits, exponent } = scientific(shortest);
   const sign = number < 0 ? '-' : '';
   if (exponent < -4 || exponent >= digits_max) {
     const fraction = digits.length > 1 ? `.${digits.slice(1)}` : '';
@@ -72,6 +70,14 @@ function float(number: number, shortest: string, digits_max: number): string {
   if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`;
   if (digits.length <= exponent + 1) return sign + digits.padEnd(exponent + 1, '0');
   return `${sign}${digits.slice(0, exponent + 1)}.${digits.slice(exponent + 1)}`;
+}
+
+/** The digits of a number as it is written, without zeros around them, and the power of ten of the first. */
+function scientific(text: string): { readonly digits: string; readonly exponent: number } {
+  const [mantissa = '', power = '0'] = text.replace(/^-/, '').split('e');
+  const [whole = '', fraction = ''] = mantissa.split('.');
+  const digits = (whole + fraction).replace(/^0+/, '');
+  return { digits: digits.replace(/0+$/, ''), exponent: Number(power) + digits.length - fraction.length - 1 };
 }
 
 function shortestFloat4(number: number): string {
@@ -87,6 +93,38 @@ function shortestFloat4(number: number): string {
 function isHalfway(value: number, number: number): boolean {
   const other = number + 2 * (value - number);
   return other !== number && Math.fround(other) === other;
+}
+
+/** From here on only every second whole number, or fewer, is one. Below it, what lies halfway has more digits than are ever written. */
+const everyOther = 2 ** 53;
+
+/**
+ * As JavaScript has it, but for digits that lie halfway to the next: there the server, which does not rely on how a reader rounds, goes
+ * on to more.
+ */
+function shortestFloat8(number: number): string {
+  const short = String(number);
+  if (Math.abs(number) < everyOther || !Number.isFinite(number) || !isHalfwayFloat8(short, number)) return short;
+  for (let precision = 1; precision < 17; precision++) {
+    const text = number.toPrecision(precision);
+    if (Number(text) === number && !isHalfwayFloat8(text, number)) return text;
+  }
+  return number.toPrecision(17);
+}
+
+/** The same as above, of a whole number, exactly. */
+function isHalfwayFloat8(text: string, number: number): boolean {
+  const [mantissa = '', power = '0'] = text.split('e');
+  const [whole = '', fraction = ''] = mantissa.split('.');
+  const zeros = Number(power) - fraction.length;
+  // More than whole digits: closer to the number than that.
+  if (zeros < 0) return false;
+  const value = BigInt(whole + fraction) * 10n ** BigInt(zeros);
+  const exact = BigInt(number);
+  const other = 2n * value - exact;
+  if (other === exact) return false;
+  const nearest = Number(other);
+  return !Number.isFinite(nearest) || BigInt(nearest) === other;
 }
 
 /** numeric_send: [digits: int16][weight: int16][sign: uint16][scale: uint16][base 10000 digit: int16]… */
@@ -164,7 +202,7 @@ const scalars = new Map<number, Decoder>([
   [114, utf8],
   [142, utf8],
   [700, sized(4, (value) => float(value.readFloatBE(0), shortestFloat4(value.readFloatBE(0)), 6))],
-  [701, sized(8, (value) => float(value.readDoubleBE(0), String(value.readDoubleBE(0)), 15))],
+  [701, sized(8, (value) => float(value.readDoubleBE(0), shortestFloat8(value.readDoubleBE(0)), 15))],
   [705, utf8],
   [1042, utf8],
   [1043, utf8],
