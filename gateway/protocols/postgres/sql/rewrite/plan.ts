@@ -9,6 +9,7 @@ import { formOf, type Watched } from '../literals.js';
 import { parseAlone } from '../parse.js';
 import { analyse, judgedWith } from '../template.js';
 import { assertAlike, Expected } from './expected.js';
+import { clearInCondition } from './clear.js';
 import { checkConflicts } from './conflict.js';
 import { Expansions, hide } from './expand.js';
 import { Occurrences } from './occurrences.js';
@@ -171,9 +172,10 @@ function make(template: Template, text: string, obligations: Obligations, notes:
         seen: occurrences,
         masked: maskedOnTheWayOut(occurrences, rules),
       });
-    if (isOutput && around === undefined) touched.checkOutputs();
+    const clear = isOutput && around === undefined ? clearInCondition(raw) : undefined;
+    if (isOutput && around === undefined) touched.checkOutputs(clear !== undefined);
     const inPlace = around === undefined ? rules : atSource(rules);
-    new StatementRewriting(raw, splice, expected, occurrences, inPlace).run();
+    new StatementRewriting(raw, splice, expected, occurrences, inPlace, clear).run();
     if (raw.stmt !== undefined) groups(raw.stmt, inPlace, occurrences, names, splice, expected);
     if (around !== undefined && outputs !== undefined)
       new Outputs(occurrences, rules).wrap(around, outputs, splice, expected);

@@ -25,6 +25,8 @@ export class StatementRewriting {
   readonly #seen: Occurrences;
   readonly #rules: ReadonlyMap<RangeVar, Rules>;
   readonly #shape: Shape;
+  /** References that see what is masked on the way out only. */
+  readonly #clear: ReadonlySet<ColumnRef>;
   /** Of targets that have no place for a condition: what they hand out looks whether they have changed. */
   readonly #unguarded = new Set<Rules>();
   /** System columns that are referred to, by the relation. */
@@ -36,12 +38,14 @@ export class StatementRewriting {
     expected: Expected,
     seen: Occurrences,
     rules: ReadonlyMap<RangeVar, Rules>,
+    clear: ReadonlySet<ColumnRef> = noReferences,
   ) {
     this.#raw = raw;
     this.#splice = splice;
     this.#expected = expected;
     this.#seen = seen;
     this.#rules = rules;
+    this.#clear = clear;
     this.#shape = new Shape(raw.stmt ?? ({} as Wrapped));
   }
 
@@ -253,7 +257,7 @@ export class StatementRewriting {
     }
     const rules = this.#rulesOf(target)!;
     const rule = rules.masked.get(name);
-    if (rule === undefined) return;
+    if (rule === undefined || (rule.scope === 'output' && this.#clear.has(ref))) return;
     if (!isCertain || sources.length > 1) throw refuse(`whose column ${name} is, is not certain`);
     if (this.#shape.inference.has(ref)) throw refuse(`ON CONFLICT would compare the masked column ${name}`);
     const column = rules.relation.columns.find((each) => each.name === name);
@@ -408,6 +412,7 @@ export class StatementRewriting {
 }
 
 const none: ReadonlySet<string> = new Set();
+const noReferences: ReadonlySet<ColumnRef> = new Set();
 const tables: ReadonlySet<string> = new Set(['r', 'p', 'f']);
 
 const namesIn = (range: RangeVar): number =>

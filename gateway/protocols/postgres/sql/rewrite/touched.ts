@@ -197,13 +197,17 @@ export class Touched {
     }
   }
 
-  /** Masks of scope output where no query can be put around: as good as at the source, where nothing else is done with the columns. */
-  checkOutputs(): void {
+  /**
+   * Masks of scope output where no query can be put around: as good as at the source, where nothing else is done with the columns.
+   * @param isConditionClear What stands in its condition is left as it is.
+   */
+  checkOutputs(isConditionClear = false): void {
     for (const { name, access, use } of this.#facts.columns) {
       if (access !== 'read' || use === 'output' || use === 'write' || this.#obliged.mask(name)?.scope !== 'output')
         continue;
+      if (isConditionClear && use === 'predicate') continue;
       throw refuse(
-        `the mask of ${name} has the scope output, which cannot be had here: the statement also uses the column otherwise (${use})`,
+        `the mask of ${name} has the scope output, which cannot be had here: the statement also uses the column otherwise (${use}). Only an UPDATE or DELETE of one table without sub-queries may, in its condition; select what it is about first`,
       );
     }
   }
