@@ -6,6 +6,8 @@ afterAll(cleanUp);
 
 /** It lets anybody read. */
 const wide = 'wide_allow postgres.rego:6';
+/** And has no rule for whoever wants more. */
+const open = 'uncovered postgres.rego:6';
 
 async function adviceOn(files: Files): Promise<string[]> {
   const snapshot = snapshotOf(files);
@@ -18,14 +20,14 @@ const tests = (text: string) => `package policy.postgres_test\n\nimport data.pol
 
 describe('advice', () => {
   test('names rules that no test makes answer, and no others', async () => {
-    expect(await adviceOn(goodPolicy)).toEqual(['rule_untested postgres.rego:10', wide]);
+    expect(await adviceOn(goodPolicy)).toEqual(['rule_untested postgres.rego:10', open, wide]);
     const whole = {
       ...goodPolicy,
       'more_test.rego': tests(`test_secrets if {
 	count(postgres.deny) == 1 with input as {"operation": {"action": "read", "resources": [{"name": "app.secrets"}]}}
 }`),
     };
-    expect(await adviceOn(whole)).toEqual([wide]);
+    expect(await adviceOn(whole)).toEqual([open, wide]);
   });
 
   test('names answers without a code, and patterns that have nothing to match', async () => {
@@ -56,12 +58,16 @@ deny contains {"code": "d"} if {
       'reason_without_code x.rego:3',
       'slow_pattern x.rego:10',
       'slow_pattern x.rego:11',
+      'uncovered x.rego:3',
       'wide_allow x.rego:7',
     ]);
   });
 
   test('says nothing of tests where one fails: that is for "sallyport test"', async () => {
-    expect(await adviceOn({ ...goodPolicy, 'x_test.rego': 'package x_test\n\ntest_x if 1 == 2\n' })).toEqual([wide]);
+    expect(await adviceOn({ ...goodPolicy, 'x_test.rego': 'package x_test\n\ntest_x if 1 == 2\n' })).toEqual([
+      open,
+      wide,
+    ]);
     expect(readCoverage('data.x.test_x: FAIL')).toBeUndefined();
   });
 });

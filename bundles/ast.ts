@@ -1,3 +1,5 @@
+import { type Condition, readConditions } from './conditions.js';
+
 /**
  * What the contract's checks need to know of a Rego file, taken from the syntax tree that `opa parse --format json
  * --json-include locations,-comments` writes.
@@ -25,6 +27,8 @@ export interface Rule {
   readonly title?: string;
   /** METADATA custom.code */
   readonly annotatedCode?: string;
+  /** What must hold for it to answer, as far as it is written out. */
+  readonly conditions: readonly Condition[];
 }
 
 export interface Element {
@@ -96,7 +100,7 @@ export function readModule(file: string, json: string): Module {
   return { file, package: own.join('.'), packageLine: raw.package.location?.row ?? 1, rules, uses };
 }
 
-function readRule({ head, annotations = [], location }: RawRule): Rule {
+function readRule({ head, body, else: otherwise, annotations = [], location }: RawRule): Rule {
   const set = head.key !== undefined && head.value === undefined && head.ref.length === 1;
   const kind = set ? 'set' : head.args === undefined ? 'other' : 'function';
   // The nearest block wins: a rule's own before its document's.
@@ -110,6 +114,7 @@ function readRule({ head, annotations = [], location }: RawRule): Rule {
     ...(set && head.key !== undefined ? { element: readElement(head.key) } : {}),
     ...(title === undefined ? {} : { title }),
     ...(code === undefined ? {} : { annotatedCode: code }),
+    conditions: otherwise === undefined ? readConditions(body) : [],
   };
 }
 

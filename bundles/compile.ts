@@ -6,7 +6,9 @@ import { gunzipSync } from 'node:zlib';
 import { needlessPatterns, untested, withoutCode } from './advice.js';
 import type { Module } from './ast.js';
 import { capabilitiesFile } from './capabilities.js';
+import { type Catalog, unknownColumns } from './catalog.js';
 import { BundleError, type Problem, refusal } from './error.js';
+import { neverFires, uncovered } from './firing.js';
 import { check, dependencies, parseModules, runTests, testCoverage, type TestReport, type Tool } from './opa-run.js';
 import { combinationQuery, minimal, protocolQuery, protocols } from './reads.js';
 import { exceededMessage, runSandboxed } from './sandbox.js';
@@ -41,6 +43,13 @@ export interface CompilerOptions {
   readonly filters?: FilterChecks;
   /** The names of the gateway's targets, where they are known. */
   readonly targets?: readonly string[];
+}
+
+export interface AdviceOptions {
+  /** What the policy stands upon. */
+  readonly base?: Layer | undefined;
+  /** The columns that targets have. */
+  readonly catalogs?: readonly Catalog[];
 }
 
 /** Changes whenever an equal source no longer gives an equal layer, or none at all. */
@@ -87,7 +96,7 @@ export class Compiler {
   }
 
   /** What a reviewer would ask about a policy that was checked, by its tests' coverage and its text. Changes nothing. */
-  advise(snapshot: Snapshot, layer: Layer, base?: Layer): Promise<Problem[]> {
+  advise(snapshot: Snapshot, layer: Layer, { base, catalogs = [] }: AdviceOptions = {}): Promise<Problem[]> {
     return withWorkspace(async (folder) => {
       const tool = await this.#prepare(folder, snapshot);
       const [coverage, modules, wide] = await Promise.all([
@@ -99,6 +108,9 @@ export class Compiler {
         ...(coverage === undefined ? [] : untested(layer.manifest.rules, coverage)),
         ...withoutCode(modules),
         ...needlessPatterns(snapshot),
+        ...neverFires(modules, this.#library.schemas),
+        ...uncovered(modules, this.#options.targets),
+        ...unknownColumns(snapshot.files, layer.data, modules, catalogs),
         ...wide,
         ...(base === undefined ? [] : inVain(layer, base)),
       ];

@@ -5,6 +5,7 @@ export { formattedModule } from './module.js';
 export { openSource, type GitSourceOptions, type SourceOptions } from './source.js';
 export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
+export { type Catalog, readCatalog } from './catalog.js';
 export type { FilterCheck, FilterChecks } from './obligations.js';
 export { type Build, Compiler, type CompilerOptions } from './compile.js';
 export type { TestReport } from './opa-run.js';

@@ -142,7 +142,10 @@ export function dataWarnings(
 }
 
 /** The file and line of a path in the data, where it can be found. JSON is read as the YAML that it is. */
-function locate(files: ReadonlyMap<string, Uint8Array>, path: readonly string[]): { file?: string; line?: number } {
+export function locate(
+  files: ReadonlyMap<string, Uint8Array>,
+  path: readonly string[],
+): { file?: string; line?: number } {
   for (const [file, content] of files) {
     if (file.endsWith('.rego')) continue;
     const folders = file.split('/').slice(0, -1);

@@ -23,7 +23,7 @@ export const isTestModule = (module: Pick<Module, 'file' | 'package'>): boolean 
   module.file.endsWith('_test.rego') || module.package.endsWith('_test');
 
 /** The contract package that a package is ("postgres"), or undefined. */
-function contractPackage(name: string): string | undefined {
+export function contractPackage(name: string): string | undefined {
   const rest = name.startsWith('policy.') ? name.slice('policy.'.length) : undefined;
   return (knownPackages as readonly string[]).find((known) => known === rest);
 }

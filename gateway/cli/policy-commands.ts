@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Layer } from '#engine';
@@ -6,16 +6,22 @@ import type { Command } from 'commander';
 import {
   BundleError,
   type Build,
+  type Catalog,
   Compiler,
   describeProblem,
   findOpa,
   layerFiles,
   openSource,
+  policyFolder,
   type Problem,
+  readCatalog,
   type TestReport,
   writeTar,
 } from '../../bundles/index.js';
+import type { Config, loadConfig } from '../config/index.js';
+import { ConfigError } from '../errors.js';
 import { exit, type ExitCode } from './exit.js';
+import { configFile } from './surroundings.js';
 import { type CommonOptions, count, type Io, mark, resolveHere, tell } from './telling.js';
 
 /** What a policy repository's people and its CI call: check, test, build. */
@@ -25,28 +31,50 @@ const processIo: Io = process;
 export interface CheckOptions extends CommonOptions {
   /** The folder of the organisation's base, upon which it will stand. */
   readonly base?: string;
+  /** The configuration of the gateway that it is for: its targets, and its base. */
+  readonly config?: string;
+  /** What `sallyport classify --json` wrote of targets. */
+  readonly catalog?: readonly string[];
 }
 
 /** What is wrong with the base is told with its folder in front: it is not in the repository that was asked about. */
-async function checkedBase(compiler: Compiler, dir: string, io: Io): Promise<Layer> {
-  const folder = resolveHere(dir, io.env, true);
+async function checkedBase(
+  compiler: Compiler,
+  { base }: CheckOptions,
+  config: Config | undefined,
+  io: Io,
+): Promise<Layer | undefined> {
+  const configured = config?.policy.base;
+  if (base === undefined && configured === undefined) return undefined;
+  const source =
+    base === undefined
+      ? openSource(configured!, policyFolder(config!.state.directory))
+      : openSource({ directory: resolveHere(base, io.env, true) });
   try {
-    return (await compiler.check(await openSource({ directory: folder }).read())).layer;
+    return (await compiler.check(await source.read())).layer;
   } catch (error) {
     if (!(error instanceof BundleError)) throw error;
-    const within = ({ file, ...rest }: Problem) =>
-      file === undefined ? rest : { ...rest, file: path.join(dir, file) };
+    const within = ({ file, ...rest }: Problem) => (file === undefined ? rest : { ...rest, file: path.join(base ?? 'base', file) }); // prettier-ignore
     throw new BundleError(error.problems.map(within), { cause: error });
   }
 }
 
+async function catalogIn(file: string, io: Io): Promise<Catalog> {
+  const found = resolveHere(file, io.env, true);
+  const text = await readFile(found, 'utf8').catch((error: unknown) => {
+    throw new ConfigError(`the catalog ${found} cannot be read: ${(error as Error).message}`, { cause: error });
+  });
+  return readCatalog(file, text);
+}
+
 /** Compiles a policy and holds it to the contract, without running its tests. */
 export function checkCommand(dir: string, options: CheckOptions = {}, io: Io = processIo): Promise<ExitCode> {
-  return judged(options, io, async (compiler, source) => {
-    const base = options.base === undefined ? undefined : await checkedBase(compiler, options.base, io);
+  return judged(options, io, async (compiler, source, config) => {
+    const base = await checkedBase(compiler, options, config, io);
     const snapshot = await source.read();
     const built = await compiler.check(snapshot);
-    const advice = await compiler.advise(snapshot, built.layer, base);
+    const catalogs = await Promise.all((options.catalog ?? []).map((file) => catalogIn(file, io)));
+    const advice = await compiler.advise(snapshot, built.layer, { base, catalogs });
     tell(io, options, { ...summary(built), advice }, () =>
       [`${mark(io, true)} ${describeBuild(built)}`, ...advice.map((one) => `advice: ${describeProblem(one)}`)].join(
         '\n',
@@ -106,6 +134,8 @@ export function registerPolicyCommands(program: Command, io: Io = processIo): vo
     )
     .argument(...directory)
     .option('--base <directory>', "the organisation's base, upon which it stands")
+    .option('-c, --config <file>', 'the configuration of the gateway: its targets, and its base')
+    .option('--catalog <file...>', 'what `sallyport classify TARGET --json` wrote: columns that targets have')
     .option(...json)
     .addHelpText(
       'after',
@@ -129,18 +159,23 @@ export function registerPolicyCommands(program: Command, io: Io = processIo): vo
     .action(async (dir: string, options: BuildOptions) => finish(await buildCommand(dir, options, io)));
 }
 
-type Work = (compiler: Compiler, source: ReturnType<typeof openSource>) => Promise<ExitCode>;
+type Work = (compiler: Compiler, source: ReturnType<typeof openSource>, config?: Config) => Promise<ExitCode>;
 
 /** Runs over a directory; what is wrong with the policy is the answer no, a missing directory wrong use. */
-function judged(options: CommonOptions, io: Io, work: Work): (dir: string) => Promise<ExitCode> {
+function judged(options: CheckOptions, io: Io, work: Work): (dir: string) => Promise<ExitCode> {
   return async (dir) => {
     const folder = resolveHere(dir, io.env, true);
     try {
       const progress = (message: string) => void io.stderr.write(`${message}\n`);
       // Loaded when it is needed: the protocols bring their parsers with them.
-      const { filterChecks } = await import('../registry.js');
-      const compiler = await Compiler.create({ opa: () => findOpa({ env: io.env, progress }), filters: filterChecks });
-      return await work(compiler, openSource({ directory: folder }));
+      const { filterChecks, protocols } = await import('../registry.js');
+      const config = options.config === undefined ? undefined : await configOf(options.config, protocols, io);
+      const compiler = await Compiler.create({
+        opa: () => findOpa({ env: io.env, progress }),
+        filters: filterChecks,
+        ...(config && { targets: config.targets.map(({ input }) => input.name) }),
+      });
+      return await work(compiler, openSource({ directory: folder }), config);
     } catch (error) {
       if (!(error instanceof BundleError)) throw error;
       tell(io, options, { ok: false, problems: error.problems }, () =>
@@ -149,6 +184,16 @@ function judged(options: CommonOptions, io: Io, work: Work): (dir: string) => Pr
       return exitCodeOf(error.problems);
     }
   };
+}
+
+async function configOf(
+  file: string,
+  protocols: Parameters<typeof loadConfig>[1]['protocols'],
+  io: Io,
+): Promise<Config> {
+  const { loadConfig } = await import('../config/index.js');
+  const around = { ...io, fallbackFolder: io.env['INIT_CWD'] ?? process.cwd() };
+  return loadConfig(configFile(file, around), { env: io.env, protocols });
 }
 
 function exitCodeOf(problems: readonly Problem[]): ExitCode {
