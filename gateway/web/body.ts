@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { sha256 } from './hashing.js';
 import { JsonError, unambiguous } from './json.js';
+import { readParts, type Part } from './multipart.js';
 import { readPairs } from './pairs.js';
 import { RequestRefusal } from './refusal.js';
 
@@ -14,13 +15,14 @@ export interface Body {
 
 export interface SeenBody {
   /** binary: nothing of it is understood. */
-  readonly kind: 'json' | 'form' | 'text' | 'binary';
+  readonly kind: 'json' | 'form' | 'multipart' | 'text' | 'binary';
   readonly media_type: string;
   readonly bytes: number;
   readonly sha256: string;
   readonly json?: unknown;
   readonly form?: Readonly<Record<string, readonly string[]>>;
   readonly text?: string;
+  readonly parts?: readonly Part[];
 }
 
 export interface BodyOptions {
@@ -73,9 +75,13 @@ export function bodyOf(bytes: Buffer, fields: ReadonlyMap<string, string>, optio
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw new RequestRefusal(415, 'content_encoding', 'the body is compressed: send it as it is (no Content-Encoding)');
   }
-  const { essence, charset } = mediaType(fields.get('content-type'));
+  const type = fields.get('content-type');
+  const { essence, charset } = mediaType(type);
   const known = kindOf(essence);
   const seen = { media_type: essence, bytes: bytes.length, sha256: sha256(bytes) };
+  if (known === 'multipart') {
+    return { bytes, seen: { kind: known, ...seen, parts: readParts(bytes, type ?? '', options.repeated) } };
+  }
   if (known === 'binary' || bytes.length > judged_bytes_max) return { bytes, seen: { kind: 'binary', ...seen } };
   if (charset !== undefined && !['utf-8', 'utf8', 'us-ascii'].includes(charset)) {
     throw new RequestRefusal(415, 'charset', 'the body is in another character set than UTF-8');
@@ -97,6 +103,10 @@ export function bodyOf(bytes: Buffer, fields: ReadonlyMap<string, string>, optio
       return { bytes, seen: { kind: 'text', ...seen, text } };
   }
 }
+
+/** Whether there is something in it of which nothing is understood. */
+export const isOpaque = ({ kind, parts = [] }: SeenBody): boolean =>
+  kind === 'binary' || parts.some(({ text }) => text === undefined);
 
 function jsonOf(text: string): unknown {
   try {
@@ -124,6 +134,7 @@ function kindOf(essence: string): SeenBody['kind'] {
   if (essence === 'application/json' || /^[a-z]+\/[a-z0-9.+-]+\+json$/.test(essence)) return 'json';
   if (essence === 'application/x-amz-json-1.0' || essence === 'application/x-amz-json-1.1') return 'json';
   if (essence === 'application/x-www-form-urlencoded') return 'form';
+  if (essence === 'multipart/form-data') return 'multipart';
   if (essence.startsWith('text/') || essence === 'application/graphql' || essence === 'application/xml') return 'text';
   return 'binary';
 }

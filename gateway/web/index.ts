@@ -1,8 +1,9 @@
 export { admit, ClientGone, NotAdmitted, type Admitted } from './admission.js';
-export { bodyOf, readBody, type Body } from './body.js';
+export { bodyOf, isOpaque, readBody, type Body } from './body.js';
 export { denialOf, fail, goneProblem, guarding, sendProblem, type Problem } from './answer.js';
 export { Exchange, mountOf, type ExchangeParts, type Forwarded } from './exchange.js';
 export { readFields, type Fields } from './fields.js';
+export { JsonError as UnclearJson, unambiguous } from './json.js';
 export { readPairs, type Pair, type Pairs } from './pairs.js';
 export { pass, answerFields, type Change, type Passed } from './passing.js';
 export { answerOf } from './upgrading.js';

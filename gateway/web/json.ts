@@ -1,36 +1,9 @@
 /**
- * JSON (RFC 8259) as a tree that knows where each value stands in its text: so a value can be replaced and all else stays as
- * it was, numbers and the order of keys included. JSON.parse would round numbers and keep one of two equal keys, without a
- * word.
+ * JSON (RFC 8259) of a request as the one value that every parser would see. JSON.parse would round numbers and keep one of
+ * two equal keys, without a word.
  */
-export type JsonNode = JsonObject | JsonArray | JsonString | JsonScalar;
 
-interface Span {
-  /** In characters of the text; end is behind the last one. */
-  readonly start: number;
-  readonly end: number;
-}
-export interface JsonObject extends Span {
-  readonly kind: 'object';
-  readonly members: readonly JsonMember[];
-}
-export interface JsonMember {
-  readonly key: string;
-  readonly value: JsonNode;
-}
-export interface JsonArray extends Span {
-  readonly kind: 'array';
-  readonly items: readonly JsonNode[];
-}
-export interface JsonString extends Span {
-  readonly kind: 'string';
-  readonly value: string;
-}
-export interface JsonScalar extends Span {
-  readonly kind: 'number' | 'true' | 'false' | 'null';
-}
-
-/** What is no JSON, or more than is looked at. The message quotes nothing of the text. */
+/** What is no JSON, could be read in two ways, or is more than is looked at. The message quotes nothing of the text. */
 export class JsonError extends Error {}
 
 const depth_max = 64;
@@ -40,16 +13,24 @@ const space = /[ \t\n\r]*/y;
 /** A string without escapes, quotes included: most of them are. */
 const simple = /"[^"\\\u0000-\u001f]*"/y;
 const anyString = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"/y;
+const words = [
+  ['true', true],
+  ['false', false],
+  ['null', null],
+] as const;
 
-/** Throws JsonError. */
-function parseJson(text: string): JsonNode {
-  const parser = new Parser(text);
-  const root = parser.value(0);
-  parser.finish();
-  return root;
+/**
+ * The value that policy sees. Throws JsonError for keys that come twice (or differ only in case), texts that are no Unicode,
+ * and numbers that a double does not hold.
+ */
+export function unambiguous(text: string): unknown {
+  const reader = new Reader(text);
+  const value = reader.value(0);
+  reader.finish();
+  return value;
 }
 
-class Parser {
+class Reader {
   readonly #text: string;
   #at = 0;
   #nodes = 0;
@@ -63,72 +44,71 @@ class Parser {
     if (this.#at < this.#text.length) throw new JsonError('something stands behind the JSON');
   }
 
-  value(depth: number): JsonNode {
+  value(depth: number): unknown {
     if (depth > depth_max) throw new JsonError(`the JSON is more than ${depth_max} levels deep`);
     if (++this.#nodes > nodes_max) throw new JsonError(`the JSON has more than ${nodes_max} values`);
     this.#match(space);
-    const start = this.#at;
-    switch (this.#text[start]) {
+    switch (this.#text[this.#at]) {
       case '{':
         return this.#object(depth);
       case '[':
         return this.#array(depth);
-      case '"': {
-        const value = this.#string();
-        return { kind: 'string', start, end: this.#at, value };
-      }
-      case 't':
-        return this.#word('true');
-      case 'f':
-        return this.#word('false');
-      case 'n':
-        return this.#word('null');
-      default: {
-        if (this.#match(number) === '') throw new JsonError('the JSON is malformed');
-        return { kind: 'number', start, end: this.#at };
-      }
+      case '"':
+        return this.#string();
+      default:
+        return this.#scalar();
     }
   }
 
-  #object(depth: number): JsonObject {
-    const start = this.#at++;
-    const members: JsonMember[] = [];
+  #object(depth: number): unknown {
+    this.#at++;
+    const members: [string, unknown][] = [];
+    const folded = new Set<string>();
     if (!this.#next('}')) {
       do {
         this.#match(space);
         const key = this.#string();
+        if (key.includes('\0')) throw new JsonError('the JSON has a key with a zero byte');
+        const one = key.normalize('NFKC').toLowerCase();
+        if (folded.has(one)) throw new JsonError('the JSON has a key twice (or two that differ only in case)');
+        folded.add(one);
         if (!this.#next(':')) throw new JsonError('the JSON has a key without a value');
-        members.push({ key, value: this.value(depth + 1) });
+        members.push([key, this.value(depth + 1)]);
       } while (this.#next(','));
       if (!this.#next('}')) throw new JsonError('the JSON has an object without an end');
     }
-    return { kind: 'object', start, end: this.#at, members };
+    return Object.fromEntries(members);
   }
 
-  #array(depth: number): JsonArray {
-    const start = this.#at++;
-    const items: JsonNode[] = [];
+  #array(depth: number): unknown[] {
+    this.#at++;
+    const items: unknown[] = [];
     if (!this.#next(']')) {
       do items.push(this.value(depth + 1));
       while (this.#next(','));
       if (!this.#next(']')) throw new JsonError('the JSON has a list without an end');
     }
-    return { kind: 'array', start, end: this.#at, items };
+    return items;
   }
 
   #string(): string {
     const plain = this.#match(simple);
-    if (plain !== '') return plain.slice(1, -1);
-    const escaped = this.#match(anyString);
-    if (escaped === '') throw new JsonError('the JSON has a malformed text');
-    return JSON.parse(escaped) as string;
+    const escaped = plain === '' ? this.#match(anyString) : '';
+    if (plain === '' && escaped === '') throw new JsonError('the JSON has a malformed text');
+    const text = plain === '' ? (JSON.parse(escaped) as string) : plain.slice(1, -1);
+    if (/\p{Surrogate}/u.test(text)) throw new JsonError('the JSON has half of a character (a lone surrogate)');
+    return text;
   }
 
-  #word(kind: 'true' | 'false' | 'null'): JsonScalar {
-    const start = this.#at;
-    if (!this.#text.startsWith(kind, start)) throw new JsonError('the JSON is malformed');
-    this.#at += kind.length;
-    return { kind, start, end: this.#at };
+  #scalar(): unknown {
+    for (const [word, value] of words) {
+      if (!this.#text.startsWith(word, this.#at)) continue;
+      this.#at += word.length;
+      return value;
+    }
+    const digits = this.#match(number);
+    if (digits === '') throw new JsonError('the JSON is malformed');
+    return numberOf(digits);
   }
 
   #next(character: string): boolean {
@@ -145,47 +125,6 @@ class Parser {
     this.#at += found.length;
     return found;
   }
-}
-
-/**
- * Of a request's JSON: the value that policy sees, where every parser would see the same. Throws JsonError for keys that come
- * twice (or differ only in case), texts that are no Unicode, and numbers that a double does not hold.
- */
-export function unambiguous(text: string): unknown {
-  return valueOf(parseJson(text), text);
-}
-
-function valueOf(node: JsonNode, text: string): unknown {
-  switch (node.kind) {
-    case 'object': {
-      const folded = new Set<string>();
-      return Object.fromEntries(
-        node.members.map(({ key, value }) => {
-          checkText(key);
-          if (key.includes('\0')) throw new JsonError('the JSON has a key with a zero byte');
-          const one = key.normalize('NFKC').toLowerCase();
-          if (folded.has(one)) throw new JsonError('the JSON has a key twice (or two that differ only in case)');
-          folded.add(one);
-          return [key, valueOf(value, text)];
-        }),
-      );
-    }
-    case 'array':
-      return node.items.map((item) => valueOf(item, text));
-    case 'string':
-      checkText(node.value);
-      return node.value;
-    case 'number':
-      return numberOf(text.slice(node.start, node.end));
-    case 'null':
-      return null;
-    default:
-      return node.kind === 'true';
-  }
-}
-
-function checkText(text: string): void {
-  if (/\p{Surrogate}/u.test(text)) throw new JsonError('the JSON has half of a character (a lone surrogate)');
 }
 
 function numberOf(text: string): number {

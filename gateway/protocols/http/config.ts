@@ -27,6 +27,8 @@ export interface HttpUpstream {
   /** Names that may come more than once in a query or a form. */
   readonly repeated: ReadonlySet<string>;
   readonly encodedSlashes: boolean;
+  /** Paths at which GraphQL is served, behind the URL, as their segments. */
+  readonly graphql: readonly (readonly string[])[];
 }
 
 const closed = { additionalProperties: false } as const;
@@ -95,6 +97,14 @@ const FormSchema = Type.Object(
     encoded_slashes: Type.Optional(
       Type.Boolean({ default: false, description: 'Whether "%2F" may stand in a path, as a part of a segment.' }),
     ),
+    graphql: Type.Optional(
+      Type.Array(Type.String({ pattern: '^/[A-Za-z0-9._~/-]*$' }), {
+        uniqueItems: true,
+        maxItems: 20,
+        description:
+          'Paths at which GraphQL is served, behind the URL: what is asked there has to be GraphQL, and says by its document what it does.',
+      }),
+    ),
   },
   closed,
 );
@@ -111,6 +121,7 @@ interface HttpUpstreamForm {
   readonly timeout_seconds?: number;
   readonly repeated?: readonly string[];
   readonly encoded_slashes?: boolean;
+  readonly graphql?: readonly string[];
 }
 
 /** Fills in the defaults; throws ConfigError for what can never be asked. */
@@ -129,6 +140,7 @@ export function readHttpUpstream(form: unknown): HttpUpstream {
     timeout_ms: (rest.timeout_seconds ?? timeout_seconds_default) * 1_000,
     repeated: new Set(rest.repeated),
     encodedSlashes: rest.encoded_slashes ?? false,
+    graphql: (rest.graphql ?? []).map((path) => path.split('/').filter((segment) => segment !== '')),
   };
 }
 

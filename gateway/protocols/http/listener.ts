@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Decision } from '#engine';
-import type { Enforced, Mount, Prompt, Services, Session, Withheld } from '../../protocol.js';
+import type { Enforced, Mount, Prompt, Services, Session } from '../../protocol.js';
 import {
   admit,
   answerFields,
@@ -22,8 +22,8 @@ import { limitProblem, obligations } from './enforce.js';
 import { passMasked } from './masked.js';
 import { answerMasks, checkMasked, MaskRefusal, unconditional, type AnswerMasks } from './masking.js';
 import { operationOf } from './operation.js';
-import type { HttpOperation } from './schema.js';
 import { HttpTarget } from './upstream.js';
+import { withhold } from './withheld.js';
 
 /** `https://gateway/http/TARGET/…`: each request is one operation, from its first byte to its answer's last. */
 
@@ -147,14 +147,6 @@ class HttpExchange extends Exchange {
     this.response.flushHeaders();
     return pass(answer, this.response, bytes_max);
   }
-}
-
-/** Where answers are masked, values of requests do not stand in the record either: what was asked for, and by which names. */
-function withhold(own: unknown, { conceal }: Withheld): Readonly<Record<string, unknown>> {
-  const { body, headers: _, query, ...rest } = own as HttpOperation;
-  const { json: _json, form: _form, text: _text, ...about } = body ?? {};
-  const concealed = Object.entries(query).map(([name, values]) => [name, values.map(conceal)] as const);
-  return { ...rest, query: Object.fromEntries(concealed), ...(body === undefined ? {} : { body: about }) };
 }
 
 /** What goes on: of the client's credentials none where the gateway has one, and never the token. */

@@ -14,7 +14,7 @@ import {
 } from '../../content/index.js';
 import { RequestRefusal } from '../../web/index.js';
 import type { Request } from './codec.js';
-import { asksGraphql } from './graphql.js';
+import { asksGraphql } from './graphql/asking.js';
 
 /**
  * Masks of answers: `body:users[*].email` is a field of a JSON answer, `*` is whatever looks like personal data in any text

@@ -1,7 +1,9 @@
 import type { Access, Action, Operation, Resource } from '#engine';
-import { sha256 } from '../../web/index.js';
+import { isOpaque, sha256 } from '../../web/index.js';
 import { readFields, readRequest, type Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
+import { readGraphql } from './graphql/asking.js';
+import type { Graphql } from './graphql/schema.js';
 import type { HttpOperation } from './schema.js';
 
 /** Requests to operations. */
@@ -30,12 +32,15 @@ export const hostOf = ({ host, port }: Pick<HttpUpstream, 'host' | 'port'>) =>
 
 export function operationOf(request: Request, upstream: HttpUpstream): Operation {
   const { method, path, query, fields, body } = request;
-  const { action, access } = meanings[method] ?? { action: 'administer', access: 'administer' };
+  const served = servesGraphql(request, upstream);
+  const graphql = readGraphql(request, served);
+  const { action, access } = meaningOf(method, graphql, served);
   const host = hostOf(upstream);
   const text = path.text === '' ? '/' : path.text;
   const resources: Resource[] = [
     { type: 'host', name: host, access: 'use' },
     { type: 'path', name: text, access },
+    ...rootsOf(graphql, access),
   ];
   const known = upstream.openapi?.find(method, path.segments.slice(segmentsOf(upstream.base)));
   const http: HttpOperation = {
@@ -50,12 +55,13 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
     headers: Object.fromEntries([...fields.forwarded].filter(([name]) => !fields.credentials.includes(name))),
     credentials: [...fields.credentials],
     ...(body.seen === undefined ? {} : { body: body.seen as NonNullable<HttpOperation['body']> }),
+    ...(graphql === undefined ? {} : { graphql }),
   };
   return {
     stage: 'execute',
     action,
     resources,
-    opaque: body.seen?.kind === 'binary',
+    opaque: (body.seen !== undefined && isOpaque(body.seen)) || graphql?.unreadable !== undefined,
     hash: hashOf(request, host, text),
     http,
   };
@@ -71,6 +77,33 @@ export function firstSteps(upstream: HttpUpstream): Operation[] {
     upstream,
   );
   return [{ ...read, action: 'connect', resources: read.resources.filter(({ type }) => type === 'host') }, read];
+}
+
+/** Whether the configuration says that the target serves GraphQL at this path. */
+function servesGraphql({ path }: Request, { graphql, base }: HttpUpstream): boolean {
+  const asked = path.segments.slice(segmentsOf(base)).filter((segment) => segment !== '');
+  return graphql.some((segments) => segments.length === asked.length && segments.every((one, at) => one === asked[at]));
+}
+
+/**
+ * A mutation writes, by whichever method. That a POST only reads is believed where the target is known to serve GraphQL: to
+ * anything else the query is only a text.
+ */
+function meaningOf(method: string, graphql: Graphql | undefined, served: boolean): Meaning {
+  const said = meanings[method] ?? { action: 'administer', access: 'administer' };
+  if (graphql === undefined || graphql.unreadable !== undefined) return said;
+  if (graphql.requests.some(({ type }) => type === 'mutation')) {
+    return said.action === 'read' ? { action: 'write', access: 'insert' } : said;
+  }
+  return served && method === 'POST' ? { action: 'read', access: 'read' } : said;
+}
+
+/** The fields at the root, as what is touched: "mutation.deleteUser". */
+function rootsOf(graphql: Graphql | undefined, access: Access): Resource[] {
+  const names = (graphql?.requests ?? []).flatMap(({ type, fields }) =>
+    fields.filter(({ path }) => !path.includes('.')).map(({ name }) => `${type}.${name}`),
+  );
+  return [...new Set(names)].map((name) => ({ type: 'field', name, access }));
 }
 
 /** How many segments come before those that the API's document has. */

@@ -1,15 +1,32 @@
 import Type from 'typebox';
+import { GraphqlSchema } from './graphql/schema.js';
 
 /** `operation.http` of the input document. */
 
 const closed = { additionalProperties: false } as const;
 const lists = (description: string) => Type.Record(Type.String(), Type.Array(Type.String()), { description });
 
+const PartSchema = Type.Object(
+  {
+    name: Type.String(),
+    filename: Type.Optional(Type.String({ description: 'As it is written.' })),
+    media_type: Type.Optional(
+      Type.String({ description: 'Lower case, without parameters. Absent: the part says none.' }),
+    ),
+    bytes: Type.Integer({ minimum: 0 }),
+    sha256: Type.String({ description: 'Hexadecimal.' }),
+    text: Type.Optional(
+      Type.String({ description: 'Absent: nothing of it is understood, and the operation is opaque.' }),
+    ),
+  },
+  closed,
+);
+
 const BodySchema = Type.Object(
   {
-    kind: Type.Unsafe<'json' | 'form' | 'text' | 'binary'>({
+    kind: Type.Unsafe<'json' | 'form' | 'multipart' | 'text' | 'binary'>({
       type: 'string',
-      enum: ['json', 'form', 'text', 'binary'],
+      enum: ['json', 'form', 'multipart', 'text', 'binary'],
       description: 'binary: nothing of it is understood, and the operation is opaque.',
     }),
     media_type: Type.String({ description: 'Lower case, without parameters.' }),
@@ -18,6 +35,7 @@ const BodySchema = Type.Object(
     json: Type.Optional(Type.Unknown({ description: 'The value, where the kind is json.' })),
     form: Type.Optional(lists('The values of each name, where the kind is form.')),
     text: Type.Optional(Type.String({ description: 'The text, where the kind is text.' })),
+    parts: Type.Optional(Type.Array(PartSchema, { description: 'In order, where the kind is multipart.' })),
   },
   closed,
 );
@@ -44,6 +62,7 @@ export const HttpOperationSchema = Type.Object(
       description: "Names of the client's own credentials that go along: of targets for which the gateway has none.",
     }),
     body: Type.Optional(BodySchema),
+    graphql: Type.Optional(GraphqlSchema),
   },
   { ...closed, description: 'What only HTTP knows.' },
 );
