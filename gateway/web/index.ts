@@ -13,4 +13,4 @@ export { RequestRefusal } from './refusal.js';
 export { sha256 } from './hashing.js';
 export { ConnectionSessions, type WebSession } from './sessions.js';
 export { takeToken, type Presented } from './token.js';
-export { ask, UpstreamAgents, type Asked, type Origin, type Streamed } from './upstream.js';
+export { ask, readAnswer, UpstreamAgents, type Asked, type Origin, type Streamed } from './upstream.js';

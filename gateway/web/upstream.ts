@@ -155,3 +155,20 @@ function framing(method: string, body: Asked['body']): { 'content-length'?: stri
 }
 
 const needsLength = (method: string) => method === 'POST' || method === 'PUT' || method === 'PATCH';
+
+/** Reads a small answer whole. Throws UpstreamError where it is larger, or breaks off. */
+export async function readAnswer(answer: IncomingMessage, bytes_max: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > bytes_max) throw new UpstreamError(`the answer has more than ${bytes_max} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof UpstreamError) throw error;
+    throw new UpstreamError('the answer broke off', { cause: error });
+  }
+  return Buffer.concat(chunks);
+}

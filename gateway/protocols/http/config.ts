@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import Type from 'typebox';
 import { ConfigError } from '../../errors.js';
 import { readApiDocument, type ApiDocument } from './openapi.js';
+import { isSigningForm, readSigning, signingSchemas, type Signing, type SigningForm } from './signing/forms.js';
 
 /** A target's `upstream`: where the guarded API is, and with which credential the gateway asks there. */
 
@@ -19,6 +20,8 @@ export interface HttpUpstream {
   /** Before every path, without a slash at its end. */
   readonly base: string;
   readonly credential?: CredentialField;
+  /** In its place: what each request is signed with, or a token that is fetched. */
+  readonly signing?: Signing;
   readonly ca?: string;
   readonly serverName?: string;
   readonly openapi?: ApiDocument;
@@ -47,6 +50,7 @@ const CredentialSchema = Type.Union(
       { header: Type.Object({ name: Type.String({ pattern: '^[A-Za-z0-9-]{1,64}$' }), value: SecretSchema }, closed) },
       { ...closed, title: '{header: {name: …, value: …}}' },
     ),
+    ...signingSchemas(SecretSchema),
   ],
   { description: "The gateway's own credential there; clients never learn it. Absent: the client's own goes on." },
 );
@@ -114,7 +118,8 @@ interface HttpUpstreamForm {
   readonly credential?:
     | { readonly bearer: string }
     | { readonly basic: string }
-    | { readonly header: { readonly name: string; readonly value: string } };
+    | { readonly header: { readonly name: string; readonly value: string } }
+    | SigningForm;
   readonly openapi?: string;
   readonly tls?: { readonly ca?: string; readonly server_name?: string };
   readonly body_bytes_max?: number;
@@ -129,10 +134,13 @@ export function readHttpUpstream(form: unknown): HttpUpstream {
   const { url, credential, openapi, tls, ...rest } = form as HttpUpstreamForm;
   const place = placeOf(url);
   if (tls?.ca !== undefined) checkAuthority(tls.ca);
-  const field = credential === undefined ? undefined : credentialOf(credential);
   return {
     ...place,
-    ...(field === undefined ? {} : { credential: field }),
+    ...(credential === undefined
+      ? {}
+      : isSigningForm(credential)
+        ? { signing: readSigning(credential) }
+        : { credential: credentialOf(credential) }),
     ...(openapi === undefined ? {} : { openapi: readApiDocument(openapi) }),
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls?.server_name === undefined ? {} : { serverName: tls.server_name }),
@@ -167,7 +175,7 @@ function placeOf(url: string): Pick<HttpUpstream, 'protocol' | 'host' | 'port' |
   };
 }
 
-function credentialOf(credential: NonNullable<HttpUpstreamForm['credential']>): CredentialField {
+function credentialOf(credential: Exclude<NonNullable<HttpUpstreamForm['credential']>, SigningForm>): CredentialField {
   const field =
     'bearer' in credential
       ? { name: 'authorization', value: `Bearer ${credential.bearer}` }

@@ -22,6 +22,7 @@ import { limitProblem, obligations } from './enforce.js';
 import { passMasked } from './masked.js';
 import { answerMasks, checkMasked, MaskRefusal, unconditional, type AnswerMasks } from './masking.js';
 import { operationOf } from './operation.js';
+import { checkSignature, replacedBy } from './signing/authorizing.js';
 import { HttpTarget } from './upstream.js';
 import { withhold } from './withheld.js';
 
@@ -74,6 +75,7 @@ class HttpExchange extends Exchange {
     try {
       const read = readRequest(request.method ?? '', address, fields, body.bytes, upstream);
       refuseLeak(read, presented.token);
+      checkSignature(upstream.signing, fields, read.query);
       const held = this.session(identity, target, presented.token, seen.all.get('user-agent'));
       await this.during(held, () => this.#operate(held.session, read, upstream, promptOf(seen.all)));
     } finally {
@@ -150,11 +152,10 @@ class HttpExchange extends Exchange {
 }
 
 /** What goes on: of the client's credentials none where the gateway has one, and never the token. */
-function fieldsFor(raw: readonly string[], { credential }: HttpUpstream, { field }: Presented): Fields {
-  const { forwarded, credentials, all } = readFields(raw, credential !== undefined);
+function fieldsFor(raw: readonly string[], { credential, signing }: HttpUpstream, { field }: Presented): Fields {
+  const { forwarded, credentials, all } = readFields(raw, credential !== undefined || signing !== undefined);
   const without = new Map(forwarded);
-  without.delete(field);
-  if (credential !== undefined) without.delete(credential.name);
+  for (const name of [field, ...replacedBy(signing), credential?.name ?? '']) without.delete(name);
   return { forwarded: without, credentials: credentials.filter((name) => without.has(name)), all };
 }
 

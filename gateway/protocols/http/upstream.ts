@@ -4,33 +4,58 @@ import { ask, UpstreamAgents } from '../../web/index.js';
 import type { Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
 import { hostOf } from './operation.js';
+import { authorizing, type Authorizing } from './signing/authorizing.js';
 
 /** The guarded API: its connections, and the credential that nobody else has. */
 export class HttpTarget {
   readonly #upstream: HttpUpstream;
   readonly #agents: UpstreamAgents;
+  readonly #authorizing: Authorizing | undefined;
 
   constructor(upstream: HttpUpstream) {
     this.#upstream = upstream;
+    this.#authorizing = upstream.signing === undefined ? undefined : authorizing(upstream.signing);
     this.#agents = new UpstreamAgents(upstream);
   }
 
   /** Sends what was judged; resolves with the head of the answer. Throws UpstreamError. */
   async send(request: Request, signal: AbortSignal): Promise<IncomingMessage> {
+    const fields = await this.#authorized(request);
+    const answer = await this.#ask(request, fields, signal);
+    if (answer.statusCode !== 401 || this.#authorizing?.refused(fields) !== true) return answer;
+    // Nothing was done: it is asked once more, with a token that is fetched anew.
+    answer.destroy();
+    return this.#ask(request, await this.#authorized(request), signal);
+  }
+
+  async #authorized(request: Request): Promise<Readonly<Record<string, string>>> {
+    const { credential } = this.#upstream;
+    if (this.#authorizing !== undefined) return this.#authorizing.fields(request, this.#host);
+    return credential === undefined ? {} : { [credential.name]: credential.value };
+  }
+
+  /** As it is said in the field Host: without the port that the scheme means anyway. */
+  get #host(): string {
+    const { protocol, port } = this.#upstream;
+    const host = hostOf(this.#upstream);
+    return port === (protocol === 'https:' ? 443 : 80) ? host.slice(0, host.lastIndexOf(':')) : host;
+  }
+
+  async #ask(
+    { method, path, query, fields, body }: Request,
+    authorization: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
     const upstream = this.#upstream;
-    const { method, path, query, fields, body } = request;
-    const standard = upstream.port === (upstream.protocol === 'https:' ? 443 : 80);
-    const host = hostOf(upstream);
-    const { credential } = upstream;
     const answer = await ask(
       {
         origin: upstream,
         method,
         path: (path.text === '' ? '/' : path.text) + (query.text === '' ? '' : `?${query.text}`),
         fields: {
-          host: standard ? host.slice(0, host.lastIndexOf(':')) : host,
+          host: this.#host,
           ...Object.fromEntries(fields.forwarded),
-          ...(credential === undefined ? {} : { [credential.name]: credential.value }),
+          ...authorization,
         },
         body: body.bytes,
         timeout_ms: upstream.timeout_ms,
@@ -64,6 +89,7 @@ export class HttpTarget {
   }
 
   close(): void {
+    this.#authorizing?.close();
     this.#agents.close();
   }
 }

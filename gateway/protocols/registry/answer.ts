@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { guarding, pass, type Forwarded } from '../../web/index.js';
+import { guarding, pass, readAnswer, type Forwarded } from '../../web/index.js';
 import { digestLike, manifest_bytes_max } from './manifest.js';
 import type { RegistryRequest } from './codec.js';
 import type { Held } from './knowing.js';
 import { digestOf } from './names.js';
-import { readSmall } from './upstream.js';
 import { passBlob } from './verifying.js';
 
 /** What clients get of a registry's answers: the fields that the specification has, places written as the gateway's own. */
@@ -51,7 +50,7 @@ export async function passManifest(
   { endpoint }: RegistryRequest,
   more: Fields,
 ): Promise<Forwarded> {
-  const bytes = await readSmall(answer, manifest_bytes_max);
+  const bytes = await readAnswer(answer, manifest_bytes_max);
   const asked = endpoint.kind === 'manifest' ? endpoint.digest : undefined;
   for (const digest of [asked, digestOf(String(answer.headers['docker-content-digest'] ?? ''))]) {
     if (digest !== undefined && digestLike(bytes, digest) !== digest.text) {

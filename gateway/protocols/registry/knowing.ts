@@ -1,12 +1,12 @@
 import { UpstreamError } from '../../errors.js';
 import type { Session } from '../../protocol.js';
-import { RequestRefusal } from '../../web/index.js';
+import { readAnswer, RequestRefusal } from '../../web/index.js';
 import type { RegistryRequest } from './codec.js';
 import { accepted, digestLike, isManifestType, labelsOf, manifest_bytes_max, readManifest } from './manifest.js';
 import { digestOf, type Digest } from './names.js';
 import type { Known } from './operation.js';
 import type { Manifest } from './schema.js';
-import { readSmall, type RegistryTarget } from './upstream.js';
+import type { RegistryTarget } from './upstream.js';
 
 /**
  * What policy may ask of an image beside what the request says: its manifest, the labels of its configuration, whether there
@@ -81,7 +81,7 @@ export class Knowing {
     }
     const said = digestOf(String(answer.headers['docker-content-digest'] ?? ''));
     const media = String(answer.headers['content-type'] ?? '');
-    const bytes = await readSmall(answer, manifest_bytes_max);
+    const bytes = await readAnswer(answer, manifest_bytes_max);
     for (const digest of [expected, said]) {
       if (digest !== undefined && digestLike(bytes, digest) !== digest.text) {
         throw new UpstreamError('the registry gave another manifest than the digest names');
@@ -103,7 +103,7 @@ export class Knowing {
       answer.destroy();
       return manifest;
     }
-    const bytes = await readSmall(answer, config_bytes_max);
+    const bytes = await readAnswer(answer, config_bytes_max);
     if (digestLike(bytes, digest) !== digest.text) {
       throw new UpstreamError('the registry gave another configuration than the digest names');
     }
@@ -130,7 +130,7 @@ export class Knowing {
       return false;
     }
     const index = understood({
-      bytes: await readSmall(answer, manifest_bytes_max),
+      bytes: await readAnswer(answer, manifest_bytes_max),
       media: 'application/vnd.oci.image.index.v1+json',
       digest: '',
     });

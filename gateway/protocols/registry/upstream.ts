@@ -153,20 +153,3 @@ function urlOf(text: string, base: URL): URL {
   }
   return url;
 }
-
-/** Reads a small answer whole. Throws UpstreamError where it is larger, or breaks off. */
-export async function readSmall(answer: IncomingMessage, bytes_max: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > bytes_max) throw new UpstreamError(`the registry's answer has more than ${bytes_max} bytes`);
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof UpstreamError) throw error;
-    throw new UpstreamError("the registry's answer broke off", { cause: error });
-  }
-  return Buffer.concat(chunks);
-}
