@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProtocolError } from '../errors.js';
-import type { Client, Identity, Mount, Obligation, Services, SessionEnd, Target } from '../protocol.js';
+import type { Client, Identity, Mount, Obligation, Result, Services, SessionEnd, Target } from '../protocol.js';
 import { ClientGone, type Admitted } from './admission.js';
 import { fail, goneProblem, sendProblem, type Problem } from './answer.js';
 import type { Passed } from './passing.js';
 import { RequestRefusal } from './refusal.js';
 import { ConnectionSessions, type WebSession } from './sessions.js';
+import { answerOf, type Upgrade } from './upgrading.js';
 
 /** One request to a mount and its answer, as it is for every protocol: who asks, of which target, in which session, and how it ended. */
 
@@ -60,25 +61,40 @@ export abstract class Exchange {
     return this.#gone.signal;
   }
 
+  /** There is nobody any more. */
+  protected leave(): void {
+    this.#gone.abort();
+  }
+
   stop(): void {
     this.response.destroy();
   }
 
   /** Never throws. */
   async run(): Promise<void> {
-    const { log } = this.services;
     try {
       await this.serve();
     } catch (error) {
       if (this.#ended !== undefined) return this.refuse(goneProblem(this.#ended));
       if (error instanceof ClientGone || this.response.destroyed) return;
-      const problem = fail(error, this.target);
-      if (problem.status >= 500) log.error({ err: error, target: this.target }, 'a request failed');
-      else if (error instanceof ProtocolError) {
-        log.info({ reason: problem.code, target: this.target, client: this.client.address }, 'request refused');
-      }
-      this.refuse(problem);
+      this.failed(error);
     }
+  }
+
+  /** Answers what was thrown. */
+  protected failed(error: unknown): void {
+    this.refuse(this.problemOf(error));
+  }
+
+  /** What was thrown, in words that are safe to show; what is nobody's fault is logged. */
+  protected problemOf(error: unknown): Problem {
+    const { log } = this.services;
+    const problem = fail(error, this.target);
+    if (problem.status >= 500) log.error({ err: error, target: this.target }, 'a request failed');
+    else if (error instanceof ProtocolError) {
+      log.info({ reason: problem.code, target: this.target, client: this.client.address }, 'request refused');
+    }
+    return problem;
   }
 
   protected get client(): Client {
@@ -133,7 +149,7 @@ export abstract class Exchange {
   protected async forward(
     { submission, decision }: Admitted,
     late: (seconds: number) => Problem,
-    run: () => Promise<Forwarded>,
+    run: () => Promise<Forwarded | Result>,
   ): Promise<void> {
     const { seconds } = decision.limits;
     let over = false;
@@ -144,8 +160,8 @@ export abstract class Exchange {
     };
     const timer = seconds === undefined ? undefined : setTimeout(stop, seconds * 1_000);
     try {
-      const { bytes, how, code } = await run();
-      submission.settle({ status: outcomes[how], bytes, code: over || how === 'limit' ? 'limit_exceeded' : code });
+      const result = resultOf(await run());
+      submission.settle(over ? { ...result, code: 'limit_exceeded' } : result);
     } catch (error) {
       const cancelled = this.signal.aborted;
       submission.settle({ status: cancelled ? 'cancelled' : 'error', ...(over ? { code: 'limit_exceeded' } : {}) });
@@ -162,25 +178,42 @@ const outcomes = { whole: 'ok', gone: 'cancelled', cut: 'lost', limit: 'error' }
   string
 >;
 
-/** Everything below a path: each request is an exchange of its own. */
+function resultOf(ended: Forwarded | Result): Result {
+  if (!('how' in ended)) return ended;
+  const { how, bytes, code } = ended;
+  return { status: outcomes[how], bytes, code: how === 'limit' ? 'limit_exceeded' : code };
+}
+
+/**
+ * Everything below a path: each request is an exchange of its own.
+ *
+ * @param exchange Gets the bare connection of a request that asks for another protocol, where `upgrades` is true; where it is
+ *   not, such a request is one like any other.
+ */
 export function mountOf(
   prefix: string,
   services: Services,
-  exchange: (request: IncomingMessage, response: ServerResponse, parts: ExchangeParts) => Exchange,
+  exchange: (request: IncomingMessage, response: ServerResponse, parts: ExchangeParts, upgrade?: Upgrade) => Exchange,
   close: () => void,
+  upgrades = false,
 ): Mount {
   const parts = { services, sessions: new ConnectionSessions() };
   const exchanges = new Set<Exchange>();
-  return {
+  const run = (one: Exchange) => {
+    exchanges.add(one);
+    void one.run().finally(() => exchanges.delete(one));
+  };
+  const mount: Mount = {
     prefix,
-    serve(request, response) {
-      const one = exchange(request, response, parts);
-      exchanges.add(one);
-      void one.run().finally(() => exchanges.delete(one));
-    },
+    serve: (request, response) => run(exchange(request, response, parts)),
     close: async () => {
       for (const one of exchanges) one.stop();
       close();
     },
+  };
+  if (!upgrades) return mount;
+  return {
+    ...mount,
+    upgrade: (request, socket, head) => run(exchange(request, answerOf(request, socket), parts, { socket, head })),
   };
 }

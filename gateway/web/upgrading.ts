@@ -1,6 +1,13 @@
 import { ServerResponse, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 
+/** A request that asks for another protocol, with its bare connection. */
+export interface Upgrade {
+  readonly socket: Duplex;
+  /** What came behind the request already. */
+  readonly head: Buffer;
+}
+
 /** For the other side to end the connection as well, before it is cut. */
 const closing_ms_max = 5_000;
 

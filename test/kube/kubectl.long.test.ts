@@ -1,8 +1,11 @@
 import { afterAll, describe, expect } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { clientTest, runProgram } from '../clients/support.js';
+import { until } from '../support/approvals-side.js';
 import { startWeb, type Web } from '../support/web.js';
 import { startCluster, type Cluster } from './cluster.js';
 
@@ -16,7 +19,12 @@ import data.sallyport.kubernetes
 
 allow contains {"code": "all"} if input.operation.kubernetes.verb != ""
 
-deny contains {"code": "shells", "message": "no shells in containers"} if kubernetes.shell
+deny contains {"code": "shells", "message": "no shells in containers"} if {
+  kubernetes.shell
+  not input.operation.kubernetes.name in {"terminal", "asks"}
+}
+
+deny contains {"code": "ports", "message": "nobody connects to port 1"} if 1 in input.operation.kubernetes.ports
 
 deny contains {"code": "frozen", "message": "nothing is made in this namespace"} if {
   input.operation.action == "write"
@@ -169,6 +177,84 @@ describe(group, () => {
     400_000,
   );
 
+  clientTest(
+    group,
+    'forwards ports, and no others than policy lets through',
+    async () => {
+      await begin();
+      const server = createServer((socket) => socket.on('error', () => undefined).end('from the pod'));
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+      const { port } = server.address() as AddressInfo;
+      const forwarding = forward(await ready(podOf('ports')), port, 1);
+      const [open = 0, closed = 0] = await forwarding.ports;
+      expect(await read(open)).toBe('from the pod');
+      expect(await read(open)).toBe('from the pod');
+      expect(await read(closed)).toBe('');
+      expect(await forwarding.stderr).toContain('sallyport: denied by policy: nobody connects to port 1');
+      server.close();
+      const bytes = String('from the pod'.length);
+      await until(async () => JSON.stringify(await web.gateway.records()).split(`"bytes":${bytes}`).length === 3);
+      expect(await cluster!.audit()).toContain('/pods/ports/portforward');
+    },
+    400_000,
+  );
+
+  clientTest(
+    group,
+    'has terminals in containers that know their size, and attaches to what runs there',
+    async () => {
+      await begin();
+      const name = await ready(podOf('terminal'));
+      const steps = [
+        { expect: '$ ' },
+        { send: 'stty size\n', until: '24 80' },
+        { size: [40, 120] },
+        { send: 'stty size\n', until: '40 120' },
+        { send: 'exit 3\n' },
+      ];
+      const script = join(import.meta.dirname, 'terminal.py');
+      const terminal = ['exec', '-it', name, '--', 'sh'];
+      const ran = await runProgram('python3', [script, JSON.stringify(steps), 'kubectl', ...flags(), ...terminal]);
+      expect(ran).toMatchObject({ code: 3, stdout: expect.stringContaining('exit code 3') as unknown });
+      const asks = await ready(podOf('asks', ['sh', '-c', 'read line; echo "got $line"'], { stdin: true }));
+      const attached = await give2('a word\n', 'attach', '-i', asks);
+      expect(attached).toMatchObject({ code: 0, stdout: expect.stringContaining('got a word\n') as unknown });
+      const other = await ready(podOf('other', ['cat'], { stdin: true }));
+      const denied = await give2('a word\n', 'attach', '-i', other);
+      expect(denied).toMatchObject({ code: 1, stderr: expect.stringContaining('no shells in containers') as unknown });
+    },
+    400_000,
+  );
+
+  const podOf = (name: string, command = ['sleep', '1000'], more: object = {}) =>
+    manifest('Pod', name, { spec: { nodeName: 'node1', containers: [{ name, image: 'any', command, ...more }] } });
+
+  /** Makes the pod, and gives its name once it runs. */
+  const ready = async (text: string): Promise<string> => {
+    const { name } = (JSON.parse(text) as { metadata: { name: string } }).metadata;
+    expect(await give(text, 'apply')).toMatchObject({ code: 0 });
+    expect(await kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s')).toMatchObject({ code: 0 });
+    return name;
+  };
+
+  /** Ports of this machine, each for one of the pod; kubectl ends when one of them is refused. */
+  function forward(name: string, ...ports: number[]): { ports: Promise<number[]>; stderr: Promise<string> } {
+    const child = spawn('kubectl', [...flags(), 'port-forward', `pod/${name}`, ...ports.map((port) => `:${port}`)]);
+    const found = new Map<number, number>();
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+    const ended = new Promise<string>((resolve) => child.once('close', () => resolve(stderr)));
+    const known = new Promise<number[]>((resolve, reject) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const [, own, there] = /^Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)/.exec(line) ?? [];
+        if (own !== undefined) found.set(Number(there), Number(own));
+        if (found.size === ports.length) resolve(ports.map((port) => found.get(port)!));
+      });
+      void ended.then(() => reject(new Error(`kubectl ended: ${stderr}`)));
+    });
+    return { ports: known, stderr: ended };
+  }
+
   const give2 = (input: string, ...parameters: string[]) =>
     runProgram('kubectl', [...flags(), ...parameters], { input });
 
@@ -186,3 +272,16 @@ describe(group, () => {
     });
   }
 });
+
+/** What comes from a port until the other side ends it. */
+function read(port: number): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    // The node ends its side once it has heard the end of this one.
+    socket.end();
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(text));
+  });
+}

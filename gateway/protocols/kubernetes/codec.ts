@@ -13,6 +13,8 @@ export interface KubernetesRequest {
   readonly fieldManager: string | undefined;
   /** Of exec and attach. */
   readonly running: Running | undefined;
+  /** Of a port-forward: those that it names; undefined where it names none. */
+  readonly ports: readonly number[] | undefined;
   readonly container: string | undefined;
   readonly body: ObjectBody;
   /** What goes on of the fields: how to answer, and who says to ask. */
@@ -77,6 +79,7 @@ export function readRequest(method: string, rest: string, raw: readonly string[]
     dryRun: parameter(address, 'dryRun') === 'All',
     fieldManager: parameter(address, 'fieldManager'),
     running: runningOf(info, address),
+    ports: portsOf(info, address),
     container: parameter(address, 'container'),
     body: readObject(method, bytes, all),
     fields: new Map(forwarded.flatMap((name) => (all.has(name) ? [[name, all.get(name)!]] : []))),
@@ -87,6 +90,19 @@ function runningOf(info: RequestInfo, address: Address): Running | undefined {
   if (!info.isResource || (info.subresource !== 'exec' && info.subresource !== 'attach')) return undefined;
   const argv = info.subresource === 'exec' ? (address.parameters['command'] ?? []) : [];
   return { argv, stdin: flag(address, 'stdin'), terminal: flag(address, 'tty') };
+}
+
+const ports_max = 64;
+
+/** As a kubelet reads them; one that is no port is refused, not left out. */
+function portsOf(info: RequestInfo, address: Address): readonly number[] | undefined {
+  const named = address.parameters['ports'];
+  if (!info.isResource || info.subresource !== 'portforward' || named === undefined) return undefined;
+  const texts = named.flatMap((text) => text.split(','));
+  const ports = texts.map((text) => (/^[1-9][0-9]{0,4}$/.test(text) ? Number(text) : 0));
+  if (ports.length > ports_max || ports.some((port) => port < 1 || port > 65_535))
+    throw new RequestRefusal(400, 'ports', `ports are numbers from 1 to 65535, ${ports_max} at most`);
+  return ports;
 }
 
 function readObject(method: string, bytes: Buffer, fields: ReadonlyMap<string, string>): ObjectBody {

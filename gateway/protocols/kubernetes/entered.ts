@@ -49,18 +49,15 @@ const attached: ArgvEffect = {
   sent: [],
 };
 
-/** Ports that the request itself names; those that a tunnel asks for later are judged one by one. */
-function forwarded({ address }: KubernetesRequest): Entered {
-  const ports = (address.parameters['ports'] ?? [])
-    .flatMap((text) => text.split(','))
-    .map(Number)
-    .filter((port) => Number.isInteger(port) && port > 0 && port < 65_536);
+/** A tunnel names no port: of each connection in it there is a request of its own, which does. */
+function forwarded({ info, ports = [] }: KubernetesRequest): Entered {
+  const place = info.isResource ? `${info.namespace}/${info.name}` : '';
   return {
     action: 'transfer',
-    resources: [],
+    resources: [...new Set(ports)].map((port) => ({ type: 'port', name: `${place}:${port}`, access: 'use' })),
     opaque: true,
     own: {
-      ...(ports.length === 0 ? {} : { ports }),
+      ...(ports.length === 0 ? {} : { ports: [...ports] }),
       because: ['what goes through a port-forward is not looked at'],
     },
   };

@@ -1,26 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { WebSocket } from 'ws';
-import type { Decision, Operation } from '#engine';
-import { noKinds, type Kinds } from '../../content/index.js';
+import type { Decision } from '#engine';
 import { ProtocolError } from '../../errors.js';
-import type {
-  Client,
-  Enforced,
-  Identity,
-  Obligation,
-  Prompt,
-  Result,
-  Services,
-  Session,
-  SessionEnd,
-  Submission,
-  Target,
-} from '../../protocol.js';
+import type { Circumstances, Enforced, Obligation, Prompt, Result, Session } from '../../protocol.js';
 import {
   admit,
-  ClientGone,
-  fail,
-  goneProblem,
+  Exchange,
   promptOf,
   readBody,
   readFields,
@@ -28,10 +13,11 @@ import {
   sendProblem,
   sha256,
   takeToken,
-  type ConnectionSessions,
-  type Passed,
+  type Admitted,
+  type ExchangeParts,
+  type Forwarded,
   type Problem,
-  type WebSession,
+  type Upgrade,
 } from '../../web/index.js';
 import type { Address } from './address.js';
 import { passMasked, passText, readable, readableText } from './answer.js';
@@ -39,351 +25,230 @@ import { addressed, readRequest, type KubernetesRequest } from './codec.js';
 import type { KubernetesUpstream } from './config.js';
 import { statusOf } from './enforce.js';
 import { sentAddress } from './entered.js';
-import { fieldMasks, MaskRefusal, type FieldMasks } from './masking.js';
+import { MaskRefusal } from './masking.js';
+import { masksOf, unmasked, type Masks } from './masks.js';
 import { operationOf } from './operation.js';
-import { accept, type Upgrade } from './streams/accept.js';
-import { contentOf, isText } from './streams/content.js';
+import { accept } from './streams/accept.js';
+import type { Allowed } from './streams/connection.js';
 import { readHandshake, spdyRefusal, type Handshake } from './streams/handshake.js';
+import { join, limited, type Joined } from './streams/joining.js';
 import { Again, refusalOf, type Refusals, type Refused } from './streams/refusals.js';
-import { ChannelRelay } from './streams/relay.js';
 import type { KubernetesTarget } from './upstream.js';
 
 const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
 const nothing: Enforced = {};
-const stars = '***';
 /** Of an object; the API server itself takes no more than 3 MiB. */
 const body_bytes_max = 3_145_728;
-/** Watches and waits for people are quiet for long: the kernel finds out who is gone. */
-const keep_alive_ms = 30_000;
 
-export interface Parts {
-  readonly services: Services;
-  readonly sessions: ConnectionSessions;
+export interface Parts extends ExchangeParts {
   readonly targetOf: (name: string, upstream: KubernetesUpstream) => KubernetesTarget;
   readonly refusals: Refusals;
 }
 
+/** What is judged, and in which circumstances. */
+interface Asked {
+  readonly session: Session;
+  readonly request: KubernetesRequest;
+  readonly upstream: KubernetesUpstream;
+  readonly circumstances: Circumstances;
+}
+
+/** What was let through, and as what it leaves. */
+interface Leaving extends Asked, Admitted {
+  /** As it is sent. */
+  readonly address: Address;
+  readonly masks: Masks;
+}
+
 /** One request and its answer, or the stream that it becomes. */
-export class Exchange {
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
+export class KubernetesExchange extends Exchange {
+  protected readonly protocol = 'kubernetes';
+  protected readonly supports = obligations;
   readonly #parts: Parts;
-  readonly #gone = new AbortController();
-  #ended: SessionEnd | undefined;
-  #target = '';
   readonly #upgrade: Upgrade | undefined;
-  #relay: ChannelRelay | undefined;
+  #joined: Joined | undefined;
   /** What to keep a refusal of this handshake under. */
   #refusedAs: ((refused: Refused) => void) | undefined;
 
   /** @param upgrade Where it asks for another protocol; then the response is one that was made for its connection. */
   constructor(request: IncomingMessage, response: ServerResponse, parts: Parts, upgrade?: Upgrade) {
-    this.#request = request;
-    this.#response = response;
+    super(request, response, parts);
     this.#parts = parts;
     this.#upgrade = upgrade;
-    upgrade?.socket.once('close', () => this.#gone.abort()).on('error', () => undefined);
-    request.socket.setKeepAlive(true, keep_alive_ms);
-    request.on('error', () => undefined);
-    response.on('error', () => undefined);
-    response.once('close', () => this.#gone.abort());
+    upgrade?.socket.once('close', () => this.leave()).on('error', () => undefined);
   }
 
-  stop(): void {
-    this.#response.destroy();
+  override stop(): void {
+    super.stop();
     this.#upgrade?.socket.destroy();
   }
 
-  /** Never throws. */
-  async run(): Promise<void> {
-    const { log } = this.#parts.services;
-    try {
-      await this.#run();
-    } catch (error) {
-      if (this.#relay !== undefined) return void log.error({ err: error, target: this.#target }, 'a stream failed');
-      if (this.#ended !== undefined) return this.#refuse(goneProblem(this.#ended));
-      if (error instanceof ClientGone || this.#response.destroyed) return;
-      if (error instanceof Again) return this.#refuse(error.refused.problem, error.refused.text);
-      const problem = fail(error, this.#target);
-      if (problem.status >= 500) log.error({ err: error, target: this.#target }, 'a request failed');
-      else if (error instanceof ProtocolError)
-        log.info({ reason: problem.code, target: this.#target, client: this.#client().address }, 'request refused');
-      this.#refusedAs?.({ problem });
-      this.#refuse(problem);
-    }
+  /** As the API server would say it, whether or not it has become a stream. */
+  protected override refuse(problem: Problem, text = statusOf(problem)): void {
+    if (this.#joined !== undefined) return this.#joined.stop(problem, { status: 'cancelled', code: problem.code });
+    sendProblem(this.response, problem, { type: 'application/json', text });
   }
 
-  /** As the API server would say it. */
-  #refuse(problem: Problem, text = statusOf(problem)): void {
-    sendProblem(this.#response, problem, { type: 'application/json', text });
+  protected override failed(error: unknown): void {
+    if (error instanceof Again) return this.refuse(error.refused.problem, error.refused.text);
+    const problem = this.problemOf(error);
+    this.#refusedAs?.({ problem });
+    this.refuse(problem);
   }
 
-  /** The same, whether or not it has become a stream. */
-  #stopWith(problem: Problem, code: string): void {
-    if (this.#relay === undefined) this.#refuse(problem);
-    else this.#relay.stop(problem, { status: 'cancelled', code });
-  }
-
-  async #run(): Promise<void> {
-    const request = this.#request;
+  protected async serve(): Promise<void> {
+    const { request } = this;
     const { target: name, rest } = addressed(request.url ?? '');
-    this.#target = name;
+    this.target = name;
     // Who asks comes first: nobody learns what is refused, or which targets there are, without a token.
     const raw = request.rawHeaders.filter(notUpgrading(request.rawHeaders));
     const { all } = readFields(raw, true);
     const { token } = takeToken(all);
-    const { services } = this.#parts;
-    const client = this.#client();
-    const identity = await services.identify(token, client);
-    const target = this.#find(name);
-    const session = () => this.#session(identity, target, client, token, all.get('user-agent'));
-    const upstream = target.upstream as KubernetesUpstream;
-    if (this.#upgrade !== undefined) {
-      const read = readRequest(request.method ?? '', rest, raw, Buffer.alloc(0));
-      refuseLeak(read, token);
-      return this.#operate(session(), read, upstream, promptOf(all), this.#handshake(read, token));
-    }
-    const body = await readBody(request, body_bytes_max);
+    const identity = await this.services.identify(token, this.client);
+    const target = this.find(name);
+    const body = await this.#body();
     try {
-      const read = readRequest(request.method ?? '', rest, request.rawHeaders, body.bytes);
+      const upgrading = this.#upgrade !== undefined;
+      const read = readRequest(request.method ?? '', rest, upgrading ? raw : request.rawHeaders, body.bytes);
       refuseLeak(read, token);
-      await this.#operate(session(), read, upstream, promptOf(all));
+      const handshake = upgrading ? this.#handshake(read, token) : undefined;
+      const held = this.session(identity, target, token, all.get('user-agent'));
+      const circumstances = circumstancesOf(promptOf(all));
+      const upstream = target.upstream as KubernetesUpstream;
+      await this.during(held, () =>
+        this.#operate({ session: held.session, request: read, upstream, circumstances }, handshake),
+      );
     } finally {
       body.release();
     }
   }
 
+  /** What asks for another protocol has none. */
+  async #body(): ReturnType<typeof readBody> {
+    if (this.#upgrade === undefined) return readBody(this.request, body_bytes_max);
+    return { bytes: Buffer.alloc(0), release: () => undefined };
+  }
+
   /** Throws RequestRefusal. */
-  #handshake({ info, address }: KubernetesRequest, token: string): Handshake {
-    if (!info.isResource) throw new RequestRefusal(400, 'upgrade', 'only connections to pods take another protocol');
-    const handshake = readHandshake(this.#request, info);
+  #handshake(request: KubernetesRequest, token: string): Handshake {
+    const handshake = readHandshake(this.request, request);
     const { refusals } = this.#parts;
+    const asked = request.address.text;
     if (handshake.kind === 'websocket')
-      this.#refusedAs = (refused) => refusals.keep(token, this.#target, address.text, refused);
+      this.#refusedAs = (refused) => refusals.keep(token, this.target, asked, refused);
     else {
-      const before = refusals.take(token, this.#target, address.text);
+      const before = refusals.take(token, this.target, asked);
       if (before !== undefined) throw new Again(before);
     }
     return handshake;
   }
 
-  async #operate(
-    held: WebSession,
-    request: KubernetesRequest,
-    upstream: KubernetesUpstream,
-    prompt: Prompt | undefined,
-    handshake?: Handshake,
-  ): Promise<void> {
-    const { session } = held;
-    const leave = held.enter((end) => {
-      this.#ended = end;
-      this.#stopWith(goneProblem(end), end.code);
-      this.#gone.abort();
-    });
-    try {
-      const operation = operationOf(request, upstream);
-      let masks: Masks = unmasked;
-      const address = sentAddress(request);
-      const sent = address === request.address ? nothing : { sent: sha256(address.text) };
-      const enforce = (decision: Decision): Enforced => {
-        try {
-          masks = this.#masksOf(decision, request, operation);
-          return sent;
-        } catch (error) {
-          if (error instanceof MaskRefusal || error instanceof RequestRefusal)
-            return { refusal: { code: 'mask_unenforceable', message: error.message } };
-          throw error;
-        }
-      };
-      const circumstances = { ...(prompt === undefined ? {} : { prompt }), withhold: withoutObject };
-      if (handshake?.kind === 'spdy' && session.decide(operation, circumstances).outcome !== 'deny') throw spdyRefusal;
-      const { submission, decision } = await admit(session, operation, circumstances, enforce, this.#gone.signal);
-      const target = this.#parts.targetOf(this.#target, upstream);
-      await this.#forward({ request, address, target, session, masks, submission, decision, handshake });
-    } finally {
-      leave();
+  async #operate(asked: Asked, handshake: Handshake | undefined): Promise<void> {
+    const { session, request, upstream, circumstances } = asked;
+    if (handshake?.kind === 'spdy') {
+      const { outcome } = session.decide(operationOf(request, upstream), circumstances);
+      // The reason of a denial comes first.
+      if (outcome !== 'deny') throw spdyRefusal(request);
     }
+    const leaving = await this.#admit(asked, this.signal);
+    const late = (seconds: number) => limited('seconds', seconds);
+    await this.forward(leaving, late, () =>
+      handshake?.kind === 'websocket' ? this.#stream(leaving, handshake) : this.#answer(leaving),
+    );
   }
 
-  /** Throws MaskRefusal, or RequestRefusal for a request that masks and their fields do not go with. */
-  #masksOf({ masks }: Decision, request: KubernetesRequest, { action }: Operation): Masks {
-    const { info, body } = request;
-    const text = masks.filter(({ resource }) => isText(resource));
-    // What clients find out of the API itself is nobody's data.
-    const kinds = action === 'session' ? noKinds : contentOf(text, info.isResource ? info : undefined);
-    if (kinds !== noKinds && body.bytes.includes(stars))
-      throw new RequestRefusal(
-        422,
-        'masked_value_written',
-        'the object holds *** as it was masked for you: written back, it would take the place of the value; send only the fields that you change',
-      );
-    if (!info.isResource) return { fields: undefined, kinds };
-    const { services } = this.#parts;
-    const others = masks.filter(({ resource }) => !isText(resource));
-    const fields = fieldMasks(others, info, () => {
-      const key = services.maskKey?.(this.#target);
-      if (key === undefined) throw new MaskRefusal('this gateway keeps no keys for masks');
-      return key;
-    });
-    fields?.check(request);
-    return { fields, kinds };
+  /** Judges it, waits for people, and finds out how its masks are put in force. */
+  async #admit(asked: Asked, signal: AbortSignal): Promise<Leaving> {
+    const { session, request, upstream, circumstances } = asked;
+    const operation = operationOf(request, upstream);
+    let masks: Masks = unmasked;
+    const address = sentAddress(request);
+    const sent = address === request.address ? nothing : { sent: sha256(address.text) };
+    const enforce = (decision: Decision): Enforced => {
+      try {
+        masks = masksOf(decision, request, operation, () => this.#maskKey());
+        return sent;
+      } catch (error) {
+        if (!(error instanceof MaskRefusal || error instanceof RequestRefusal)) throw error;
+        return { refusal: { code: 'mask_unenforceable', message: error.message } };
+      }
+    };
+    const admitted = await admit(session, operation, circumstances, enforce, signal);
+    return { ...asked, ...admitted, address, masks };
   }
 
-  /** Sends what was let through, and passes the answer on. The outcome is recorded, however it ends. */
-  async #forward(admitted: Admitted): Promise<void> {
-    const { submission, decision, handshake } = admitted;
-    const { seconds } = decision.limits;
-    let late = false;
-    const timer =
-      seconds === undefined
-        ? undefined
-        : setTimeout(() => {
-            late = true;
-            this.#stopWith(limited('seconds', seconds), 'limit_exceeded');
-            this.#gone.abort();
-          }, seconds * 1_000);
-    try {
-      const result =
-        handshake?.kind === 'websocket'
-          ? await this.#stream(admitted, handshake.protocols)
-          : await this.#answer(admitted);
-      submission.settle(late ? { ...result, code: 'limit_exceeded' } : result);
-    } catch (error) {
-      const cancelled = this.#gone.signal.aborted;
-      submission.settle({ status: cancelled ? 'cancelled' : 'error', ...(late ? { code: 'limit_exceeded' } : {}) });
-      if (cancelled) throw new ClientGone();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
+  #maskKey(): string {
+    const key = this.services.maskKey?.(this.target);
+    if (key === undefined) throw new MaskRefusal('this gateway keeps no keys for masks');
+    return key;
   }
 
   /** A request that has one answer. */
-  async #answer({ request, target, session, masks, decision }: Admitted): Promise<Result> {
+  async #answer({ request, upstream, session, masks, decision }: Leaving): Promise<Forwarded> {
     const bytes_max = decision.limits.bytes;
     const { fields, kinds } = masks;
     const changed = fields === undefined ? readableText(request, kinds) : readable(request.fields.get('accept'));
-    const answer = await target.send(request, changed, session.principal, this.#gone.signal);
-    const code = String(answer.statusCode ?? 0);
-    if (answer.statusCode === 101 || (answer.statusCode ?? 0) < 200) {
+    const target = this.#parts.targetOf(this.target, upstream);
+    const answer = await target.send(request, changed, session.principal, this.signal);
+    if ((answer.statusCode ?? 0) < 200) {
       answer.destroy();
       throw new ProtocolError('the API server answered in another protocol');
     }
     const watch = request.info.isResource && request.info.verb === 'watch';
-    const { bytes, how } =
+    const passed =
       fields === undefined
-        ? await passText(answer, this.#response, kinds, bytes_max)
-        : await passMasked(answer, this.#response, fields, { watch, bytes_max, kinds });
-    if (how === 'limit') this.#refuse(limited('bytes', bytes_max ?? 0));
-    return { status: outcomes[how], bytes, code: how === 'limit' ? 'limit_exceeded' : code };
+        ? await passText(answer, this.response, kinds, bytes_max)
+        : await passMasked(answer, this.response, fields, { watch, bytes_max, kinds });
+    if (passed.how === 'limit') this.refuse(limited('bytes', bytes_max ?? 0));
+    return { ...passed, code: String(answer.statusCode) };
   }
 
   /** A request that becomes a stream, unless the API server answers it. */
-  async #stream(admitted: Admitted, protocols: readonly string[]): Promise<Result> {
-    const { request, address, target, session, masks, decision } = admitted;
-    const { bytes } = decision.limits;
-    const { signal } = this.#gone;
-    const { answer, socket: upstream } = await target.dial(request, address, protocols, session.principal, signal);
-    if (answer !== undefined) {
-      const { problem, text } = await refusalOf(answer, masks.kinds);
+  async #stream(leaving: Leaving, { form, protocols }: Extract<Handshake, { kind: 'websocket' }>): Promise<Result> {
+    const { request, address, session, masks, decision } = leaving;
+    const target = this.#parts.targetOf(this.target, leaving.upstream);
+    const dialled = await target.dial(request, address, protocols, session.principal, this.signal);
+    if (dialled.answer !== undefined) {
+      const { problem, text } = await refusalOf(dialled.answer, masks.kinds);
       this.#refusedAs?.({ problem, text });
-      this.#refuse(problem, text);
+      this.refuse(problem, text);
       return { status: 'error', code: String(problem.status) };
     }
+    const { socket: upstream, protocol } = dialled;
     let client: WebSocket;
     try {
-      client = await accept(this.#request, this.#response, this.#upgrade!, upstream.protocol);
+      client = await accept(this.request, this.response, this.#upgrade!, protocol);
     } catch (error) {
       upstream.terminate();
       throw error;
     }
-    this.#relay = new ChannelRelay({
-      client,
-      upstream,
-      kinds: masks.kinds,
-      terminal: request.running?.terminal === true,
-      bytes_max: bytes,
-      exceeded: () => limited('bytes', bytes ?? 0),
-    });
+    const connect = (port: number, signal: AbortSignal) => this.#connect(leaving, port, signal);
+    const refusal = (error: unknown) => this.problemOf(error).detail;
+    this.#joined = join({ client, upstream, protocol, form, request, decision, kinds: masks.kinds, connect, refusal });
     upstream.resume();
-    return this.#relay.done;
+    return this.#joined.done;
   }
 
-  #session(
-    identity: Identity,
-    target: Target,
-    client: Client,
-    token: string,
-    application: string | undefined,
-  ): WebSession {
-    const { services, sessions } = this.#parts;
-    return sessions.of(this.#request.socket, token, target.input.name, () =>
-      services.openSession({
-        identity,
-        target,
-        client,
-        ...(application === undefined ? {} : { application }),
-        ...(identity.prompt === undefined ? {} : { prompt: identity.prompt }),
-        supports: obligations,
-      }),
-    );
-  }
-
-  #find(name: string): Target {
-    const target = this.#parts.services.target('kubernetes', name);
-    if (target === undefined)
-      throw new RequestRefusal(
-        404,
-        'unknown_target',
-        `there is no Kubernetes target "${name}": ask /kubernetes/TARGET/…`,
-      );
-    if (target.unavailable !== undefined)
-      throw new RequestRefusal(503, 'target_unavailable', `target "${name}" is not available: ${target.unavailable}`);
-    return target;
-  }
-
-  #client(): Client {
-    const { remoteAddress = '', remotePort = 0 } = this.#request.socket;
-    return { address: remoteAddress.replace(/^::ffff:/, ''), port: remotePort, confidential: true };
+  /** A connection to a port through a tunnel: an operation of its own. */
+  async #connect(leaving: Leaving, port: number, signal: AbortSignal): Promise<Allowed> {
+    const { session, circumstances, upstream } = leaving;
+    const request = { ...leaving.request, ports: [port] };
+    const { submission, decision } = await this.#admit({ session, circumstances, upstream, request }, signal);
+    const { bytes, seconds } = decision.limits;
+    return { bytes_max: bytes, seconds, settle: (result) => submission.settle(result) };
   }
 }
 
-/** What is masked in an answer: fields of objects, and patterns in text. */
-interface Masks {
-  readonly fields: FieldMasks | undefined;
-  readonly kinds: Kinds;
-}
-const unmasked: Masks = { fields: undefined, kinds: noKinds };
-
-interface Admitted {
-  readonly request: KubernetesRequest;
-  /** As it is sent. */
-  readonly address: Address;
-  readonly target: KubernetesTarget;
-  readonly session: Session;
-  readonly masks: Masks;
-  readonly submission: Submission;
-  readonly decision: Decision;
-  readonly handshake: Handshake | undefined;
-}
-
-const outcomes = { whole: 'ok', gone: 'cancelled', cut: 'lost', limit: 'error' } as const satisfies Record<
-  Passed['how'],
-  string
->;
-
-const limited = (limit: 'bytes' | 'seconds', amount: number): Problem => ({
-  status: 403,
-  code: 'limit_exceeded',
-  title: 'Stopped by policy',
-  detail: `stopped by policy: the answer has more than ${amount} ${limit}`,
+const circumstancesOf = (prompt: Prompt | undefined): Circumstances => ({
+  ...(prompt === undefined ? {} : { prompt }),
+  withhold: withoutObject,
 });
 
 /** A record has what was done to which object; the object itself only where nothing of it may be a masked value. */
-const withoutObject = (own: unknown): Readonly<Record<string, unknown>> => {
+function withoutObject(own: unknown): Readonly<Record<string, unknown>> {
   const { object: _, command: __, commands: ___, ...rest } = own as Readonly<Record<string, unknown>>;
   return rest;
-};
+}
 
 /** SPDY's own field comes once for each version. */
 const ofUpgrades: ReadonlySet<string> = new Set(['upgrade', 'connection', 'x-stream-protocol-version']);

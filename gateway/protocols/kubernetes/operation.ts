@@ -93,9 +93,14 @@ export function operationOf(request: KubernetesRequest, place: Place): Operation
     action: inside === undefined ? action : stronger(action, inside.action),
     resources: [{ type: 'host', name: place.host, access: 'use' }, resource, ...(inside?.resources ?? [])],
     opaque: body.opaque || (inside === undefined ? opaque : inside.opaque),
-    hash: sha256(JSON.stringify([request.method, place.host, request.address.text, body.patch, sha256(body.bytes)])),
+    hash: hashOf(request, place.host),
     kubernetes,
   };
+}
+
+function hashOf({ method, address, body, ports }: KubernetesRequest, host: string): string {
+  const parts = [method, host, address.text, body.patch, sha256(body.bytes)];
+  return sha256(JSON.stringify(ports === undefined ? parts : [...parts, ports]));
 }
 
 function meaningOf({ info }: KubernetesRequest): Meaning & { readonly opaque: boolean } {

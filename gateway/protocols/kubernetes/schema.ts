@@ -57,7 +57,8 @@ export const KubernetesOperationSchema = Type.Object(
     because: Type.Optional(Type.Array(Type.String(), { description: 'Why the operation is opaque, in words.' })),
     ports: Type.Optional(
       Type.Array(Type.Integer({ minimum: 1, maximum: 65535 }), {
-        description: 'Of a port-forward: the ports of the pod.',
+        description:
+          'Of a port-forward: the ports of the pod. Absent: the tunnel itself, through which nothing goes before each connection in it was judged with its port.',
       }),
     ),
     container: Type.Optional(Type.String()),

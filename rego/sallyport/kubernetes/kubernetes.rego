@@ -80,6 +80,25 @@ runs_reading if {
 }
 
 # METADATA
+# title: A tunnel to ports of a pod is opened
+# description: Nothing goes through it before each connection in it was judged with its port (see forwards_to).
+opens_tunnel if {
+	input.operation.kubernetes.subresource == "portforward"
+	not input.operation.kubernetes.ports
+}
+
+# METADATA
+# title: Connections to no other ports of a pod than these
+# description: 'forwards_to({8080, 9090}): of a port-forward that names at least one port.'
+forwards_to(ports) if {
+	input.operation.kubernetes.subresource == "portforward"
+	count(input.operation.kubernetes.ports) > 0
+	every port in input.operation.kubernetes.ports {
+		port in ports
+	}
+}
+
+# METADATA
 # title: Why the request is opaque, in words
 because contains reason if some reason in input.operation.kubernetes.because
 

@@ -96,3 +96,16 @@ test_mounts if {
 		object.union(pods, {"object": patch, "patch_type": "json"}),
 	)
 }
+
+test_forwards if {
+	tunnel := object.union(pods, {"subresource": "portforward", "name": "web"})
+	kubernetes.opens_tunnel with input as asked("transfer", true, tunnel)
+	not kubernetes.forwards_to({80}) with input as asked("transfer", true, tunnel)
+	one := object.union(tunnel, {"ports": [80]})
+	not kubernetes.opens_tunnel with input as asked("transfer", true, one)
+	kubernetes.forwards_to({80, 443}) with input as asked("transfer", true, one)
+	two := object.union(tunnel, {"ports": [80, 22]})
+	not kubernetes.forwards_to({80, 443}) with input as asked("transfer", true, two)
+	not kubernetes.opens_tunnel with input as asked("read", false, pods)
+	not kubernetes.forwards_to({80}) with input as asked("read", false, object.union(pods, {"ports": [80]}))
+}

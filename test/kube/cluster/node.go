@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -29,10 +30,17 @@ type node struct {
 	port                          int
 	mutex                         sync.Mutex
 	running                       map[types.UID]context.CancelFunc
+	containers                    map[string]*container
+}
+
+// container is one that was started: who attaches to it speaks to its input, where its pod asks for one.
+type container struct {
+	input io.Writer
+	over  chan struct{}
 }
 
 func nodeCommand() *cobra.Command {
-	n := &node{running: map[types.UID]context.CancelFunc{}}
+	n := &node{running: map[types.UID]context.CancelFunc{}, containers: map[string]*container{}}
 	command := &cobra.Command{Use: "node", RunE: func(command *cobra.Command, _ []string) error { return n.run(command.Context()) }}
 	flags := command.Flags()
 	flags.StringVar(&n.kubeconfig, "kubeconfig", "", "how to reach the API server")
@@ -134,23 +142,40 @@ func (n *node) start(ctx context.Context, pod *v1.Pod) {
 }
 
 // contain runs one container to its end; what it says is kept in its log.
-func (n *node) contain(ctx context.Context, pod *v1.Pod, container v1.Container) {
-	log, err := os.OpenFile(n.logOf(pod.UID, container.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func (n *node) contain(ctx context.Context, pod *v1.Pod, spec v1.Container) {
+	log, err := os.OpenFile(n.logOf(pod.UID, spec.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "container:", err)
 		return
 	}
 	defer log.Close()
-	argv := append(append([]string{}, container.Command...), container.Args...)
+	argv := append(append([]string{}, spec.Command...), spec.Args...)
 	if len(argv) == 0 {
 		argv = []string{"sleep", "infinity"}
 	}
 	process := n.process(ctx, pod.UID, argv)
-	for _, variable := range container.Env {
+	for _, variable := range spec.Env {
 		process.Env = append(process.Env, variable.Name+"="+variable.Value)
 	}
 	process.Stdout, process.Stderr = log, log
+	one := &container{over: make(chan struct{})}
+	defer close(one.over)
+	if spec.Stdin {
+		if one.input, err = process.StdinPipe(); err != nil {
+			fmt.Fprintln(os.Stderr, "container:", err)
+			return
+		}
+	}
+	n.mutex.Lock()
+	n.containers[n.logOf(pod.UID, spec.Name)] = one
+	n.mutex.Unlock()
 	_ = process.Run()
+}
+
+func (n *node) containerOf(uid types.UID, name string) *container {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	return n.containers[n.logOf(uid, name)]
 }
 
 // report says that the pod runs.

@@ -43,6 +43,7 @@ func (n *node) serve(ctx context.Context) error {
 	routes := http.NewServeMux()
 	routes.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", n.forPod(n.logs))
 	routes.HandleFunc("/exec/{namespace}/{pod}/{container}", n.forPod(n.exec))
+	routes.HandleFunc("/attach/{namespace}/{pod}/{container}", n.forPod(n.attach))
 	routes.HandleFunc("/portForward/{namespace}/{pod}", n.forPod(n.portForward))
 	server := &http.Server{
 		Addr:        fmt.Sprintf("127.0.0.1:%d", n.port),
@@ -79,6 +80,15 @@ func (n *node) exec(w http.ResponseWriter, r *http.Request, name string, uid typ
 		return
 	}
 	streaming.ServeExec(w, r, n, name, uid, r.PathValue("container"), r.URL.Query()["command"], options, streamIdle, streamCreation, channels.SupportedStreamingProtocols)
+}
+
+func (n *node) attach(w http.ResponseWriter, r *http.Request, name string, uid types.UID) {
+	options, err := streaming.NewOptions(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	streaming.ServeAttach(w, r, n, name, uid, r.PathValue("container"), options, streamIdle, streamCreation, channels.SupportedStreamingProtocols)
 }
 
 func (n *node) portForward(w http.ResponseWriter, r *http.Request, name string, uid types.UID) {
@@ -121,13 +131,13 @@ func (n *node) process(ctx context.Context, uid types.UID, argv []string) *exec.
 }
 
 // ExecInContainer is what the kubelet's code asks for.
-func (n *node) ExecInContainer(ctx context.Context, _ string, uid types.UID, _ string, argv []string, in io.Reader, out, errs io.WriteCloser, tty bool, _ <-chan remotecommand.TerminalSize, _ time.Duration) error {
-	if tty {
-		return errors.New("this node has no terminals")
-	}
+func (n *node) ExecInContainer(ctx context.Context, _ string, uid types.UID, _ string, argv []string, in io.Reader, out, errs io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize, _ time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	process := n.process(ctx, uid, argv)
+	if tty {
+		return ended(inTerminal(process, in, out, sizes))
+	}
 	if in != nil {
 		// Not as the process's own input: its end would wait for the client's.
 		pipe, err := process.StdinPipe()
@@ -145,7 +155,11 @@ func (n *node) ExecInContainer(ctx context.Context, _ string, uid types.UID, _ s
 	if errs != nil {
 		process.Stderr = errs
 	}
-	err := process.Run()
+	return ended(process.Run())
+}
+
+// ended says how a process ended in the way that a kubelet does.
+func ended(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -1,15 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { ClientGone } from '../../../web/index.js';
+import { ClientGone, type Upgrade } from '../../../web/index.js';
 import { message_bytes_max } from './dial.js';
-
-/** A request that asks for another protocol, with its bare connection. */
-export interface Upgrade {
-  readonly socket: Duplex;
-  /** What came behind the request already. */
-  readonly head: Buffer;
-}
 
 /** Answers the client's handshake, once the API server has answered the gateway's. Throws ClientGone. */
 export function accept(
@@ -24,8 +16,10 @@ export function accept(
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: message_bytes_max,
-    handleProtocols: () => protocol,
   });
+  // Not every name of a protocol is a token (RFC 6455, 4.1), and the library takes nothing else.
+  delete request.headers['sec-websocket-protocol'];
+  server.once('headers', (lines: string[]) => lines.push(`Sec-WebSocket-Protocol: ${protocol}`));
   return new Promise((resolve, reject) => {
     const gone = () => reject(new ClientGone());
     socket.once('close', gone);

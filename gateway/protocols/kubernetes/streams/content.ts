@@ -16,6 +16,8 @@ export function contentOf(masks: Masks, info: ResourceRequest | undefined): Kind
   const own = info === undefined ? undefined : `${resourceName(info)}/${info.subresource}`;
   return masks.reduce((kinds, { resource, with: name, parameters = {}, code }) => {
     if (resource !== '*' && resource !== own) return kinds;
+    if (info?.subresource === 'portforward')
+      throw new MaskRefusal(`the mask ${code} on "${resource}": what goes through a port-forward is not looked into`);
     const wrong = name === 'pattern' ? parametersProblem(name, parameters) : `"${name}" needs a field: text has none`;
     if (wrong !== undefined) throw new MaskRefusal(`the mask ${code} on "${resource}": ${wrong}`);
     const named = parameters['kinds'] as readonly PatternKind[] | undefined;

@@ -5,7 +5,7 @@ import type { Origin } from '../../../web/index.js';
 
 /** A WebSocket to the API server, or the answer that it gave in its place. */
 export type Dialled =
-  | { readonly socket: WebSocket; readonly answer?: never }
+  | { readonly socket: WebSocket; readonly protocol: string; readonly answer?: never }
   | { readonly answer: IncomingMessage; readonly socket?: never };
 
 export interface Dialling {
@@ -32,8 +32,10 @@ export function dial(asked: Dialling): Promise<Dialled> {
   const read = new URL(url);
   // The library reads it as a URL: what leaves has to be what was judged.
   if (read.pathname + read.search !== path) throw new UpstreamError('the path has no one form as a URL');
-  const socket = new WebSocket(url, [...protocols], {
-    headers: fields as Record<string, string>,
+  // Kubernetes' own names of protocols are no tokens (RFC 6455, 4.1), and the library takes nothing else.
+  const headers = { ...fields, 'sec-websocket-protocol': protocols.join(', ') };
+  const socket = new WebSocket(url, {
+    headers: headers as Record<string, string>,
     perMessageDeflate: false,
     followRedirects: false,
     handshakeTimeout: timeout_ms,
@@ -64,10 +66,17 @@ export function dial(asked: Dialling): Promise<Dialled> {
       settled();
       resolve({ answer });
     });
+    let protocol = '';
+    socket.once('upgrade', (answer) => {
+      protocol = answer.headers['sec-websocket-protocol'] ?? '';
+      delete answer.headers['sec-websocket-protocol'];
+    });
     socket.once('open', () => {
       settled();
       socket.pause();
-      resolve({ socket });
+      if (protocols.includes(protocol)) return resolve({ socket, protocol });
+      socket.terminate();
+      reject(new UpstreamError('the API server answered in a protocol that was not asked for'));
     });
   });
 }

@@ -4,14 +4,13 @@ import type { Result } from '../../../protocol.js';
 import { statusOf } from '../enforce.js';
 import type { Problem } from '../../../web/index.js';
 import { channel, fromClient, fromServer, readEnd, type Ended } from './channels.js';
+import { pass } from './pressure.js';
 
 /**
  * A command in a container: the client's WebSocket joined with the API server's. Messages pass as they came, or masked, with
  * the back-pressure of both connections; what neither side has a right to say ends both.
  */
 
-const waiting_bytes_high = 1_048_576;
-const waiting_bytes_low = 262_144;
 /** In a terminal what is typed comes back letter by letter: it is shown after this long, though more might follow. */
 const terminal_flush_ms = 60;
 /** Of the Status at the end. */
@@ -22,6 +21,7 @@ const policyViolation = 1_008;
 export interface RelayOptions {
   readonly client: WebSocket;
   readonly upstream: WebSocket;
+  readonly protocol: string;
   readonly kinds: Kinds;
   readonly terminal: boolean;
   readonly bytes_max: number | undefined;
@@ -63,9 +63,9 @@ export class ChannelRelay {
   }
 
   #fromClient(message: Buffer, binary: boolean): void {
-    const { client, upstream } = this.#options;
+    const { client, upstream, protocol } = this.#options;
     if (this.#over) return;
-    if (!fromClient(message, client.protocol)) {
+    if (!fromClient(message, protocol)) {
       client.close(policyViolation, 'a channel that is not for clients');
       return this.#end({ status: 'error', code: 'protocol' });
     }
@@ -144,12 +144,3 @@ export class ChannelRelay {
 }
 
 const framed = (on: number, text: Buffer): Buffer => Buffer.concat([Buffer.from([on]), text]);
-
-/** Sends it on; where the other side does not take it as fast as it comes, nothing more is read for a while. */
-function pass(message: Buffer, binary: boolean, from: WebSocket, to: WebSocket): void {
-  if (to.readyState !== to.OPEN) return;
-  to.send(message, { binary }, () => {
-    if (from.isPaused && to.bufferedAmount <= waiting_bytes_low) from.resume();
-  });
-  if (to.bufferedAmount > waiting_bytes_high) from.pause();
-}

@@ -11,7 +11,6 @@ class Side extends EventEmitter {
   readyState = 1;
   isPaused = false;
   bufferedAmount = 0;
-  readonly protocol = 'v5.channel.k8s.io';
   send(message: Buffer): void {
     this.bufferedAmount += message.length;
   }
@@ -48,6 +47,7 @@ test.each([channel.stdout, channel.stderr, channel.error])(
     const relay = new ChannelRelay({
       client: client as unknown as WebSocket,
       upstream: upstream as unknown as WebSocket,
+      protocol: 'v5.channel.k8s.io',
       kinds: noKinds,
       terminal: false,
       bytes_max: undefined,
