@@ -4,7 +4,7 @@ import postgres from 'postgres';
 import { clientTest, runProgram, throughGateway } from '../clients/support.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
-import { startTrickle } from '../support/relay.js';
+import { startCounting, startTrickle } from '../support/relay.js';
 import { errorOf, message, rows, shape, type Frame, type WireClient } from '../support/wire.js';
 
 /** A mask on whatever is returned: patterns in every answer, whatever column and road they come by. */
@@ -30,6 +30,9 @@ limit contains {"rows": 3} if {
 
 const card = '4111 1111 1111 1111';
 const canaries = ['ada@example.com', '4111', 'DE89'];
+
+/** 64 MB in all. */
+const rows_of_1_kB = 64_000;
 
 const group = 'patterns in whatever is returned';
 
@@ -184,6 +187,32 @@ describe(group, () => {
       await client.end();
       await behind.close();
       await trickle.close();
+    }
+  });
+
+  test('a client that does not read has the server wait, not the gateway keep', async () => {
+    const counting = await startCounting(() => database);
+    const behind = await startTestGateway({
+      database: { ...database, host: counting.host, port: counting.port },
+      policy: { 'postgres.rego': policy },
+    });
+    try {
+      for (const [index, sql] of [
+        `select n, 'write to ada@example.com ' || repeat('lorem ipsum ', 80) as note from generate_series(1, ${rows_of_1_kB}) n`,
+        `copy (select n, 'write to ada@example.com ' || repeat('lorem ipsum ', 80) from generate_series(1, ${rows_of_1_kB}) n) to stdout`,
+      ].entries()) {
+        const slow = await behind.open();
+        slow.send('Q', Buffer.from(`${sql}\0`));
+        slow.socket.pause();
+        const passed = await counting.settled(index);
+        // What the kernel keeps of two connections, and what streams do, is a few megabytes each.
+        expect(passed).toBeGreaterThan(0);
+        expect(passed).toBeLessThan((rows_of_1_kB * 1_000) / 2);
+        slow.socket.destroy();
+      }
+    } finally {
+      await behind.close();
+      await counting.close();
     }
   });
 

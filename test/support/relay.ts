@@ -52,6 +52,42 @@ export const startTrickle = (to: () => Place, piece_bytes: number): Promise<Witn
     }
   });
 
+/** A relay that knows how much it could pass on of what the server says: it reads no more of that than whoever connects takes. */
+export interface Counting extends Witness {
+  /** Bytes that a connection, counted from 0, has taken, once that has not changed for a second. */
+  settled(connection: number): Promise<number>;
+}
+
+export async function startCounting(to: () => Place): Promise<Counting> {
+  const passed: number[] = [];
+  const relay = await witness(async (client, heard) => {
+    const server = connectTcp(to());
+    const index = passed.push(0) - 1;
+    client.on('data', heard);
+    client.on('data', (bytes: Buffer) => server.write(bytes));
+    client.on('close', () => server.destroy());
+    server.on('data', (bytes: Buffer) => (passed[index]! += bytes.length));
+    server.on('error', () => client.destroy());
+    server.pipe(client);
+    await once(client, 'close');
+  });
+  return {
+    ...relay,
+    settled: async (connection) => {
+      let last = -1;
+      for (let same = 0; same < 10; await new Promise((resolve) => setTimeout(resolve, 100))) {
+        const now = passed[connection] ?? 0;
+        same = now > signed_in_bytes && now === last ? same + 1 : 0;
+        last = now;
+      }
+      return last;
+    },
+  };
+}
+
+/** More than what a server says before it is asked anything. */
+const signed_in_bytes = 10_000;
+
 /**
  * Sits in the middle of a TLS connection, as somebody would who has a certificate that the client accepts: it reads
  * everything, and may change what the server says.
