@@ -286,6 +286,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       log,
       target: (protocol, name) => targets.get(`${protocol}/${name}`),
       maskKey,
+      names: [config.console.url, config.identity.ownTokens.issuer].flatMap(hostIn),
       issuers: config.identity.providers.map(({ issuer }) => issuer),
       keep: (name, make) => keptSecret(path.join(config.state.directory, name), make),
       openSession: (opening) => {
@@ -368,6 +369,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     throw error;
   }
 }
+
+const hostIn = (url: string | undefined): string[] =>
+  url === undefined ? [] : [new URL(url).hostname.replace(/^\[|\]$/gu, '')];
 
 /** Until when the start waits for the state. It goes on without: what needs it is refused, and says so. */
 const state_ms_max = 30_000;

@@ -163,8 +163,12 @@ function reachable(
     return { name, protocol, path: `${mounted.prefix}${encodeURIComponent(name)}`, tls: true };
   const tls = config.listen.get(protocol)?.tls !== undefined;
   if (listener === undefined) return { name, protocol, tls };
-  const { address, hostKeys } = listener;
-  return { name, protocol, port: address.port, tls, ...(hostKeys === undefined ? {} : { host_keys: hostKeys }) };
+  const { address, hostKeys, hostAuthority } = listener;
+  return {
+    ...{ name, protocol, port: address.port, tls },
+    ...(hostKeys === undefined ? {} : { host_keys: hostKeys }),
+    ...(hostAuthority === undefined ? {} : { host_authority: hostAuthority }),
+  };
 }
 
 /** Undefined where the configuration says nothing of how people sign in. */

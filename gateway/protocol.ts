@@ -255,6 +255,8 @@ export interface Services {
   maskKey?(target: string): string;
   /** Whose tokens are taken: the issuers of the identity providers. */
   readonly issuers?: readonly string[];
+  /** The names that clients know the gateway by, as far as the configuration says. */
+  readonly names?: readonly string[];
   /** A secret of the gateway's own: made once, and kept in the state directory under this name. */
   keep(name: string, make: () => string): Promise<string>;
 }
@@ -265,6 +267,8 @@ export interface ListenAddress {
   readonly tls?: { readonly certificate: string; readonly key: string };
   /** A private key that the gateway shows to its clients (SSH). Absent: one that is made once. */
   readonly hostKey?: string;
+  /** A private key that vouches for the one that is shown (SSH). Absent: one that is made once. */
+  readonly hostAuthority?: string;
 }
 
 export interface Listener {
@@ -275,6 +279,8 @@ export interface Listener {
   readonly note?: string;
   /** With what it proves itself to clients that know keys rather than certificates: "ssh-ed25519 AAAA…". */
   readonly hostKeys?: readonly string[];
+  /** Who vouches for such keys, in the same form; absent where nobody does. */
+  readonly hostAuthority?: string;
   /** Stops accepting; ends what is open. */
   close(): Promise<void>;
 }

@@ -14,6 +14,8 @@ export interface Reachable {
   readonly tls: boolean;
   /** What an SSH client has to find there: told over TLS, so that nobody has to believe a key at first sight. */
   readonly host_keys?: readonly string[];
+  /** Who vouches for such keys: for a line of known_hosts that begins with @cert-authority. */
+  readonly host_authority?: string;
 }
 
 export function targetRoutes(app: App, { reachable, foresight }: ApiParts): void {

@@ -43,7 +43,16 @@ export async function readListeners(
     }
     const hostKey =
       plain || listener.host_key === undefined ? undefined : await readHostKey(listener.host_key, protocol, reading);
-    listen.set(protocol, { host, port, ...(tls && { tls }), ...(hostKey !== undefined && { hostKey }) });
+    const hostAuthority =
+      plain || listener.host_ca === undefined
+        ? undefined
+        : await readHostKey(listener.host_ca, protocol, reading, 'host_ca');
+    listen.set(protocol, {
+      ...{ host, port },
+      ...(tls && { tls }),
+      ...(hostKey !== undefined && { hostKey }),
+      ...(hostAuthority !== undefined && { hostAuthority }),
+    });
   }
   return listen;
 }
@@ -63,6 +72,7 @@ async function readHostKey(
   { file }: { readonly file: string },
   protocol: string,
   { directory, document, problems }: Reading,
+  name: 'host_key' | 'host_ca' = 'host_key',
 ): Promise<string | undefined> {
   try {
     const key = await readReference(absolute(directory, file));
@@ -71,7 +81,7 @@ async function readHostKey(
       'holds no private key ("-----BEGIN OPENSSH PRIVATE KEY-----"); make one with ssh-keygen -t ed25519',
     );
   } catch (error) {
-    problems.push(document.problem(['listen', protocol, 'host_key', 'file'], (error as Error).message));
+    problems.push(document.problem(['listen', protocol, name, 'file'], (error as Error).message));
     return undefined;
   }
 }

@@ -41,8 +41,12 @@ const SshListenerSchema = Type.Union([
         ...FileReferenceSchema,
         description: 'The private key that clients know the gateway by. Absent: one is made, in the state directory.',
       }),
+      host_ca: Type.Optional({
+        ...FileReferenceSchema,
+        description: 'The private Ed25519 key that vouches for it. Absent: one is made, in the state directory.',
+      }),
     },
-    { ...closed, title: '{address: HOST:PORT, host_key: {file: …}}' },
+    { ...closed, title: '{address: HOST:PORT, host_key: {file: …}, host_ca: {file: …}}' },
   ),
 ]);
 
@@ -53,6 +57,7 @@ const PlannedListenerSchema = Type.Union([
       address: AddressSchema,
       tls: Type.Optional(ListenerTlsSchema),
       host_key: Type.Optional(FileReferenceSchema),
+      host_ca: Type.Optional(FileReferenceSchema),
     },
     { title: '{address: HOST:PORT, …}' },
   ),
@@ -208,6 +213,7 @@ export type ListenerInput =
       readonly address: string;
       readonly tls?: Type.Static<typeof ListenerTlsSchema>;
       readonly host_key?: Type.Static<typeof FileReferenceSchema>;
+      readonly host_ca?: Type.Static<typeof FileReferenceSchema>;
     };
 export type WebhookInput = Type.Static<typeof WebhookSchema>;
 export type TargetFileInput = Type.Static<typeof TargetSchema>;

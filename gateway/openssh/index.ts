@@ -10,6 +10,7 @@ export {
 export {
   blobOfJwk,
   ed25519,
+  ed25519Signature,
   jwkOfBlob,
   privateKeyFile,
   publicKeyOf,

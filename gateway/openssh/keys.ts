@@ -78,10 +78,13 @@ function verifiesP256(key: KeyObject, message: Buffer, value: Buffer): boolean {
 
 /** @param raw 64 bytes: Ed25519's as they are, of ECDSA r and s one behind the other (IEEE P1363). */
 export function signatureOf(jwk: JsonWebKey, raw: Buffer): Buffer {
-  if (jwk.crv === 'Ed25519') return Buffer.concat([string(ed25519), string(raw)]);
+  if (jwk.crv === 'Ed25519') return ed25519Signature(raw);
   const parts = Buffer.concat([mpint(raw.subarray(0, key_bytes)), mpint(raw.subarray(key_bytes))]);
   return Buffer.concat([string(p256), string(parts)]);
 }
+
+/** An Ed25519 signature (64 bytes) in SSH's form. */
+export const ed25519Signature = (raw: Buffer): Buffer => Buffer.concat([string(ed25519), string(raw)]);
 
 const magic = Buffer.from('openssh-key-v1\0');
 

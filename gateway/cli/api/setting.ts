@@ -46,15 +46,21 @@ export async function placeOf(
   if (found.path !== undefined) return { ...at, port: port === '' ? '443' : port, url: `${url}${found.path}`, ca };
   if (found.port === undefined)
     throw new ConfigError(`the gateway does not listen for ${printableLine(found.protocol)} clients`);
-  return { ...at, port: String(found.port), known: knownHosts(at.host, found.port, found.host_keys ?? []) };
+  return { ...at, port: String(found.port), known: knownHosts(at.host, found.port, found) };
 }
 
 /** sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. A key that is none is left out: it could be a line of something else. */
-const knownHosts = (host: string, port: number, keys: readonly string[]): string =>
-  keys
-    .filter((key) => /^[a-z0-9@.-]+ [A-Za-z0-9+/=]+$/u.test(key))
-    .map((key) => `${port === 22 ? host : `[${host}]:${String(port)}`} ${key}\n`)
-    .join('');
+function knownHosts(
+  host: string,
+  port: number,
+  { host_keys: keys = [], host_authority: authority }: Reachable,
+): string {
+  const isKey = (key: string) => /^[a-z0-9@.-]+ [A-Za-z0-9+/=]+$/u.test(key);
+  const name = port === 22 ? host : `[${host}]:${String(port)}`;
+  const lines = keys.filter(isKey).map((key) => `${name} ${key}\n`);
+  if (authority !== undefined && isKey(authority)) lines.push(`@cert-authority ${name} ${authority}\n`);
+  return lines.join('');
+}
 
 /** With a ticket for the target; `folder` is where files that it needs will stand. */
 export async function settingFor(

@@ -2,6 +2,7 @@ import Type from 'typebox';
 import { ConfigError } from '../../errors.js';
 import { anyHostKey, knownHosts, fingerprints, type HostKeyCheck } from './hostkeys.js';
 import { utils } from './library.js';
+import { authorityKey, type UpstreamAuthority } from './minted.js';
 
 /** A target's `upstream`: the host, and as whom the gateway logs in there. */
 export interface SshUpstream {
@@ -11,12 +12,15 @@ export interface SshUpstream {
   readonly privateKey?: string;
   readonly passphrase?: string;
   readonly password?: string;
+  /** Who vouches for a key that is made for each session. */
+  readonly authority?: UpstreamAuthority;
   /** Whether this is the host's key; it is never taken on trust. */
   readonly hostKey: HostKeyCheck;
 }
 
 const closed = { additionalProperties: false } as const;
 const port_default = 22;
+const lifetime_default_s = 300;
 
 const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
 const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema]);
@@ -34,6 +38,35 @@ const FormSchema = Type.Object(
     private_key: Type.Optional(SecretSchema),
     passphrase: Type.Optional(SecretSchema),
     password: Type.Optional(SecretSchema),
+    certificate: Type.Optional(
+      Type.Object(
+        {
+          authority: Type.Union(SecretSchema.anyOf, {
+            description: "A private Ed25519 key, whose public half is in the host's TrustedUserCAKeys.",
+          }),
+          principals: Type.Optional(
+            Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+              minItems: 1,
+              maxItems: 16,
+              description: 'Whom the host takes them for; default: user.',
+            }),
+          ),
+          lifetime_seconds: Type.Optional(
+            Type.Integer({
+              minimum: 30,
+              maximum: 3_600,
+              default: lifetime_default_s,
+              description: 'How long each lives.',
+            }),
+          ),
+        },
+        {
+          ...closed,
+          title: '{authority: …}',
+          description: 'Logs in with a certificate that is made for each session, and lives for a few minutes.',
+        },
+      ),
+    ),
     host_key: Type.Optional(
       Type.Union([FingerprintSchema, Type.Array(FingerprintSchema, { minItems: 1, title: 'a list of them' })], {
         description: "The fingerprints of the host's keys, any of which it may show.",
@@ -55,14 +88,20 @@ interface Form {
   readonly private_key?: string;
   readonly passphrase?: string;
   readonly password?: string;
+  readonly certificate?: {
+    readonly authority: string;
+    readonly principals?: readonly string[];
+    readonly lifetime_seconds?: number;
+  };
   readonly host_key?: string | readonly string[];
   readonly known_hosts?: string;
 }
 
 function readUpstream(form: Form): SshUpstream {
   const { host, port = port_default, user, password, passphrase } = form;
-  if (form.private_key === undefined && password === undefined)
-    throw new ConfigError('the gateway cannot log in: give private_key or password');
+  const authority = readAuthority(form);
+  if (form.private_key === undefined && password === undefined && authority === undefined)
+    throw new ConfigError('the gateway cannot log in: give private_key, password or certificate');
   if (form.host_key === undefined && form.known_hosts === undefined)
     throw new ConfigError(
       `the host would have to be trusted blindly: give host_key (ssh-keyscan -p ${port} ${host} | ssh-keygen -lf -) or known_hosts`,
@@ -81,11 +120,27 @@ function readUpstream(form: Form): SshUpstream {
     ...(form.private_key !== undefined && { privateKey: form.private_key }),
     ...(passphrase !== undefined && { passphrase }),
     ...(password !== undefined && { password }),
+    ...(authority !== undefined && { authority }),
     hostKey: anyHostKey([
       ...(form.host_key === undefined ? [] : [fingerprints([form.host_key].flat())]),
       ...(form.known_hosts === undefined ? [] : [knownHosts(form.known_hosts, host, port)]),
     ]),
   };
+}
+
+function readAuthority({
+  user,
+  certificate,
+  passphrase,
+  private_key: privateKey,
+}: Form): UpstreamAuthority | undefined {
+  if (certificate === undefined) return undefined;
+  if (privateKey !== undefined)
+    throw new ConfigError('private_key and certificate are two ways to log in: give one of them');
+  const key = authorityKey(certificate.authority, passphrase);
+  if (typeof key === 'string') throw new ConfigError(`certificate.authority ${key}`);
+  const { principals = [user], lifetime_seconds: lifetime_s = lifetime_default_s } = certificate;
+  return { key, principals, lifetime_s };
 }
 
 /** The schema of `upstream`, which also reads it: decoding gives an SshUpstream. */

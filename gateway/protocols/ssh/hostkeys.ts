@@ -1,4 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { ConfigError } from '../../errors.js';
 
 /**
  * Whether a key that a host shows is the host's. A host is never trusted at first sight: whoever stands between would be
@@ -24,7 +25,9 @@ export function anyHostKey(checks: readonly HostKeyCheck[]): HostKeyCheck {
 
 /**
  * The keys of one host out of a known_hosts file: plain and hashed names, [host]:port, lists, "*" and "?", "!" for not,
- * @revoked. Lines of @cert-authority are left out: certificates of hosts are not looked at.
+ * @revoked. Lines of @cert-authority are left out: the library can neither ask for certificates of hosts nor verify them.
+ *
+ * @throws ConfigError where there is nothing else for the host.
  *
  * @see sshd(8), SSH_KNOWN_HOSTS FILE FORMAT
  */
@@ -32,15 +35,21 @@ export function knownHosts(text: string, host: string, port: number): HostKeyChe
   const name = port === 22 ? host : `[${host}]:${port}`;
   const accepted: Buffer[] = [];
   const revoked: Buffer[] = [];
+  let authorities = 0;
   for (const line of text.split(/\r?\n/u)) {
     const fields = line.trim().split(/\s+/u);
     const marker = fields[0]?.startsWith('@') === true ? fields.shift() : undefined;
     const [names, , key] = fields;
     if (names === undefined || key === undefined || names.startsWith('#')) continue;
-    if (marker !== undefined && marker !== '@revoked') continue;
     if (!namesFit(names, name.toLowerCase())) continue;
+    if (marker === '@cert-authority') authorities += 1;
+    if (marker !== undefined && marker !== '@revoked') continue;
     (marker === '@revoked' ? revoked : accepted).push(Buffer.from(key, 'base64'));
   }
+  if (accepted.length === 0 && authorities > 0)
+    throw new ConfigError(
+      `known_hosts has only who vouches for ${name} (@cert-authority), and certificates of hosts cannot be verified: give a key of the host itself`,
+    );
   return (key) => !revoked.some((one) => one.equals(key)) && accepted.some((one) => one.equals(key));
 }
 

@@ -17,6 +17,8 @@ export const ssh: Protocol = {
   },
   async listen(address, services) {
     const hostKey = address.hostKey ?? (await services.keep('ssh_host_ed25519_key', () => makeKey().private));
-    return listen({ address, services, hostKey });
+    const authority =
+      address.hostAuthority ?? (await services.keep('ssh_host_ca_ed25519_key', () => makeKey().private));
+    return listen({ address, services, hostKey, authority });
   },
 };

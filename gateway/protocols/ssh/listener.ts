@@ -7,6 +7,7 @@ import { algorithms } from './algorithms.js';
 import { certified, showsCertificate } from './certificate.js';
 import type { SshUpstream } from './config.js';
 import { exitFailed, line } from './enforce.js';
+import { hostCertificate } from './host-certificate.js';
 import { fingerprintOf } from './hostkeys.js';
 import { Server, utils } from './library.js';
 import { SshSession } from './session.js';
@@ -29,19 +30,29 @@ const keys_max = 64;
 
 const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
 
+/** Addresses that stand for all of them, and are nobody's name. */
+const anywhere: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
 export interface ListenOptions {
   readonly address: ListenAddress;
   readonly services: Services;
   /** The private key in OpenSSH's form. */
   readonly hostKey: string;
+  /** Who vouches for it, in the same form. */
+  readonly authority: string;
 }
 
-export async function listen({ address, services, hostKey }: ListenOptions): Promise<Listener> {
+export async function listen({ address, services, hostKey, authority }: ListenOptions): Promise<Listener> {
   const key = utils.parseKey(hostKey);
   if (key instanceof Error) throw key;
+  const names = [...new Set([address.host, ...(services.names ?? [])])].filter((name) => !anywhere.has(name));
+  const certificate = hostCertificate({ key, authority, names });
   const connections = new Set<Connection>();
   const sessions = new Set<SshSession>();
-  const server = new Server({ hostKeys: [hostKey], algorithms, ident: 'Sallyport' }, (connection, info) => {
+  // A key that was read already is taken as well; the types do not say so.
+  const hostKeys = [...(certificate === undefined ? [] : [{ key: certificate.key }]), hostKey] as string[];
+  const server = new Server({ hostKeys, algorithms, ident: 'Sallyport' }, (connection, info) => {
+    certificate?.present(connection);
     if (connections.size >= connections_max) return void connection.end();
     connections.add(connection);
     connection.once('close', () => connections.delete(connection));
@@ -60,6 +71,7 @@ export async function listen({ address, services, hostKey }: ListenOptions): Pro
     protocol: 'ssh',
     address: { host: bound.address, port: bound.port },
     hostKeys: [`${key.type} ${key.getPublicSSH().toString('base64')}`],
+    ...(certificate === undefined ? {} : { hostAuthority: certificate.authority }),
     note: `host key ${fingerprintOf(key.getPublicSSH())}`,
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

@@ -79,7 +79,7 @@ export class SshSession {
     });
     if (!allowed.allowed) return allowed.said;
     try {
-      const client = await connectUpstream(upstream, this.#gone.signal);
+      const client = await connectUpstream(upstream, this.#gone.signal, `${session.principal.subject} ${session.id}`);
       if (this.#gone.signal.aborted) client.end();
       allowed.settle({ status: 'ok' });
       this.#client = client;

@@ -3,16 +3,23 @@ import { UpstreamError } from '../../errors.js';
 import { algorithms } from './algorithms.js';
 import type { SshUpstream } from './config.js';
 import { fingerprintOf } from './hostkeys.js';
-import { Client } from './library.js';
+import { Client, makeKey } from './library.js';
+import { mint, presentMinted } from './minted.js';
 
 /** A connection to the host, logged in. The only place that ever sees its credential. */
 
 const connect_ms_max = 20_000;
 const keep_alive_ms = 15_000;
 
-/** @throws UpstreamError that says what a person can do about it, and holds no secret. */
-export function connectUpstream(upstream: SshUpstream, signal: AbortSignal): Promise<SshClient> {
-  const { host, port, user, privateKey, passphrase, password, hostKey } = upstream;
+/**
+ * @param who For whom, where a certificate is made: the host logs it.
+ * @throws UpstreamError that says what a person can do about it, and holds no secret.
+ */
+export function connectUpstream(upstream: SshUpstream, signal: AbortSignal, who: string): Promise<SshClient> {
+  const { host, port, user, passphrase, password, hostKey, authority } = upstream;
+  const minted = authority === undefined ? undefined : mint(authority, who);
+  // The library shows a certificate where it would show a key: it is given one that is never used.
+  const privateKey = minted === undefined ? upstream.privateKey : makeKey().private;
   const client = new Client();
   let shown: string | undefined;
   return new Promise((resolve, reject) => {
@@ -39,7 +46,7 @@ export function connectUpstream(upstream: SshUpstream, signal: AbortSignal): Pro
         port,
         username: user,
         ...(privateKey !== undefined && { privateKey }),
-        ...(passphrase !== undefined && { passphrase }),
+        ...(passphrase !== undefined && minted === undefined && { passphrase }),
         ...(password !== undefined && { password, tryKeyboard: false }),
         algorithms,
         readyTimeout: connect_ms_max,
@@ -50,6 +57,7 @@ export function connectUpstream(upstream: SshUpstream, signal: AbortSignal): Pro
           return good;
         },
       });
+    if (minted !== undefined) presentMinted(client, minted);
   });
 }
 

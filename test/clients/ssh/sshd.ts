@@ -26,8 +26,11 @@ export interface Sshd {
 
 export const sshdPath = '/usr/sbin/sshd';
 
-/** @param folder A scratch folder for its keys and configuration. */
-export async function startSshd(folder: string): Promise<Sshd> {
+/**
+ * @param folder A scratch folder for its keys and configuration.
+ * @param more Further lines of the configuration.
+ */
+export async function startSshd(folder: string, more: readonly string[] = []): Promise<Sshd> {
   const hostKeys = makeKey();
   const userKeys = makeKey();
   const place = (name: string) => join(folder, name);
@@ -51,6 +54,7 @@ export async function startSshd(folder: string): Promise<Sshd> {
       'AcceptEnv LANG LC_*',
       'Subsystem sftp internal-sftp',
       'LogLevel ERROR',
+      ...more,
     ].join('\n'),
   );
   await chmod(folder, 0o755);
