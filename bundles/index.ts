@@ -3,6 +3,7 @@ export { BundleError, describeProblem, type Problem } from './error.js';
 export { findOpa, type FindOptions, pinnedVersion } from './opa.js';
 export { formattedModule } from './module.js';
 export { openSource, type GitSourceOptions, type SourceOptions } from './source.js';
+export { bundleAlgorithms } from './opa-signatures.js';
 export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
 export { type Catalog, readCatalog } from './catalog.js';

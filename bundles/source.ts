@@ -2,12 +2,20 @@ import { DirectorySource } from './directory.js';
 import { refusal } from './error.js';
 import { RemoteGitSource } from './git-remote.js';
 import { GitSource } from './git.js';
+import { type BundleServerOptions, BundleServerSource } from './opa-server.js';
 import type { Signers } from './signed-commits.js';
 import type { Source } from './snapshot.js';
 
 /** The `policy` part of the configuration, with paths already resolved and secrets read. */
 export type SourceOptions =
-  { readonly directory: string } | { readonly git: GitSourceOptions; readonly signing?: Signers | undefined };
+  | { readonly directory: string }
+  | { readonly bundle: BundleSourceOptions }
+  | { readonly git: GitSourceOptions; readonly signing?: Signers | undefined };
+
+export interface BundleSourceOptions extends Omit<BundleServerOptions, 'poll_ms' | 'long_poll_ms'> {
+  readonly poll_ms?: number;
+  readonly long_poll_ms?: number;
+}
 
 export interface GitSourceOptions {
   readonly url: string;
@@ -25,6 +33,8 @@ const poll_default_ms = 30_000;
 /** @param directory A folder of the gateway's own, for what is fetched. Absent: only what is on this machine is read. */
 export function openSource(options: SourceOptions, directory?: string): Source {
   if ('directory' in options) return new DirectorySource(options.directory);
+  if ('bundle' in options)
+    return new BundleServerSource({ poll_ms: poll_default_ms, long_poll_ms: 0, ...options.bundle });
   const { url, branch = 'main', path = '.' } = options.git;
   const signers = options.signing;
   const repository = localRepository(url);

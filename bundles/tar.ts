@@ -8,8 +8,13 @@
  */
 const block = 512;
 
-/** The regular files of an archive, by name without a leading "./" or "/". Throws where the archive is damaged. */
-export function readTar(archive: Buffer): Map<string, Buffer> {
+/**
+ * The regular files of an archive, by name without a leading "./" or "/". Throws where the archive is damaged.
+ *
+ * @param demand "whole": also where it has anything but files and folders, or a name twice, since what is passed by (a link, the
+ * long name of a file in a header of its own) would be missing from what was meant.
+ */
+export function readTar(archive: Buffer, demand?: 'whole'): Map<string, Buffer> {
   const files = new Map<string, Buffer>();
   for (let at = 0; at + block <= archive.length;) {
     const header = archive.subarray(at, at + block);
@@ -18,15 +23,11 @@ export function readTar(archive: Buffer): Map<string, Buffer> {
     const start = at + block;
     if (!Number.isInteger(size) || size < 0 || start + size > archive.length) throw new Error('damaged tar archive');
     const type = text(header, 156, 1);
-    if (type === '0' || type === '') {
-      files.set(
-        [text(header, 345, 155), text(header, 0, 100)]
-          .filter(Boolean)
-          .join('/')
-          .replace(/^(\.?\/)+/, ''),
-        archive.subarray(start, start + size),
-      );
-    }
+    const name = [text(header, 345, 155), text(header, 0, 100)].filter(Boolean).join('/').replace(/^(\.?\/)+/, ''); // prettier-ignore
+    const isFile = type === '0' || type === '';
+    if (demand === 'whole' && ((!isFile && type !== '5') || files.has(name)))
+      throw new Error(`${JSON.stringify(name)} stands in it twice, or is neither a file nor a folder`);
+    if (isFile) files.set(name, archive.subarray(start, start + size));
     at = start + Math.ceil(size / block) * block;
   }
   return files;

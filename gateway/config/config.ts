@@ -1,3 +1,4 @@
+import type { bundleAlgorithms } from '../../bundles/index.js';
 import type { ListenAddress, Target } from '../protocol.js';
 import type { Webhook } from './webhooks.js';
 
@@ -152,6 +153,7 @@ export interface Claims {
 /** Where policy comes from. */
 export type PolicySource =
   | { readonly directory: string }
+  | { readonly bundle: BundleConfig }
   | {
       readonly git: {
         /** A URL as git takes it, or an absolute path. */
@@ -170,6 +172,26 @@ export type PolicySource =
       };
       readonly signing?: { readonly keys: readonly string[] };
     };
+
+/** A server of OPA bundles. */
+export interface BundleConfig {
+  readonly url: string;
+  readonly token?: string;
+  /** PEM. */
+  readonly ca?: string;
+  readonly poll_ms?: number;
+  readonly long_poll_ms?: number;
+  /** Absent: a bundle needs no signature. */
+  readonly signing?: {
+    readonly keys: readonly {
+      readonly id?: string;
+      readonly algorithm: (typeof bundleAlgorithms)[number];
+      /** The public key. */
+      readonly pem: string;
+    }[];
+    readonly scope?: string;
+  };
+}
 
 export type PolicyConfig = PolicySource & {
   /** The organisation's: it always applies, and what the source beside it brings may only tighten it. */

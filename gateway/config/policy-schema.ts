@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { FileReferenceSchema, SecretSchema } from './references-schema.js';
-import { closed, duration, text } from './schema-parts.js';
+import { bundleAlgorithms } from '../../bundles/index.js';
+import { choice, closed, duration, text } from './schema-parts.js';
 
 /** The part `policy` of sallyport.yaml: where policy comes from, and what is tried beside it. */
 
@@ -57,6 +58,40 @@ const SigningSchema = Type.Object(
   { ...closed, description: 'A commit is policy only with a signature of one of these keys.' },
 );
 
+const BundleSchema = Type.Object(
+  {
+    url: Type.String({
+      pattern: '^https?://\\S+$',
+      description: 'Of one bundle, as OPA fetches it.',
+      'x-problem': 'is no URL; write https://HOST/PATH',
+    }),
+    token: Type.Optional({ ...SecretSchema, description: 'Sent as bearer.' }),
+    ca: Type.Optional({ ...FileReferenceSchema, description: "Authorities in place of the system's, as PEM." }),
+    poll: Type.Optional(duration('How often the server is asked.', '30s')),
+    long_poll: Type.Optional(duration('How long the server may hold a request until there is something new.', '0s')),
+    signing: Type.Optional(
+      Type.Object(
+        {
+          keys: Type.Array(
+            Type.Object(
+              {
+                key: { ...FileReferenceSchema, description: 'The public key, PEM.' },
+                algorithm: Type.Optional(choice(bundleAlgorithms, 'RS256 where it is absent.')),
+                id: Type.Optional(text('As signatures name it. Absent: whatever they name.')),
+              },
+              closed,
+            ),
+            { minItems: 1, maxItems: 100 },
+          ),
+          scope: Type.Optional(text('That signatures have to name.')),
+        },
+        { ...closed, description: 'A bundle is policy only with a signature of one of these keys.' },
+      ),
+    ),
+  },
+  closed,
+);
+
 const names = (description: string) =>
   Type.Optional(
     Type.Array(Type.String({ minLength: 1 }), { minItems: 1, maxItems: 1_000, uniqueItems: true, description }),
@@ -81,6 +116,7 @@ const CanarySchema = Type.Object(
 const sources = {
   directory: text('A folder with Rego and data.'),
   git: GitSchema,
+  bundle: BundleSchema,
 };
 
 const signed = { signing: Type.Optional(SigningSchema) };
@@ -89,6 +125,7 @@ const ShadowSchema = Type.Union(
   [
     Type.Object({ directory: sources.directory, ...shadowParts }, { ...closed, title: '{directory: PATH}' }),
     Type.Object({ git: sources.git, ...signed, ...shadowParts }, { ...closed, title: '{git: {url: …, branch: next}}' }),
+    Type.Object({ bundle: sources.bundle, ...shadowParts }, { ...closed, title: '{bundle: {url: …}}' }),
   ],
   { description: 'Another revision, judged beside the one in force on all that is asked, without effect.' },
 );
@@ -97,6 +134,7 @@ const BaseSchema = Type.Union(
   [
     Type.Object({ directory: sources.directory }, { ...closed, title: '{directory: PATH}' }),
     Type.Object({ git: sources.git, ...signed }, { ...closed, title: '{git: {url: …, branch: main}}' }),
+    Type.Object({ bundle: sources.bundle }, { ...closed, title: '{bundle: {url: …}}' }),
   ],
   { description: "The organisation's policy: it always applies, and the source beside it may only tighten it." },
 );
@@ -108,7 +146,9 @@ export const PolicySchema = Type.Union([
     { git: sources.git, ...signed, ...policyParts },
     { ...closed, title: '{git: {url: …, branch: main, path: .}}' },
   ),
+  Type.Object({ bundle: sources.bundle, ...policyParts }, { ...closed, title: '{bundle: {url: …}}' }),
 ]);
 
+export type BundleInput = Type.Static<typeof BundleSchema>;
 export type PolicyInput = Type.Static<typeof PolicySchema>;
 export type SourceInput = PolicyInput | Type.Static<typeof BaseSchema> | Type.Static<typeof ShadowSchema>;

@@ -1,8 +1,9 @@
 import { access, constants, stat } from 'node:fs/promises';
-import type { PolicyConfig, PolicySource } from './config.js';
+import { createPublicKey } from 'node:crypto';
+import type { BundleConfig, PolicyConfig, PolicySource } from './config.js';
 import type { KeyPath } from './document.js';
 import type { Reading } from './load.js';
-import type { PolicyInput, SourceInput } from './policy-schema.js';
+import type { BundleInput, PolicyInput, SourceInput } from './policy-schema.js';
 import { duration } from './duration.js';
 import { absolute, resolveFiles, whyUnreadable } from './references.js';
 
@@ -29,6 +30,7 @@ async function readSource(input: SourceInput, at: KeyPath, reading: Reading): Pr
     if (wrong !== undefined) refuse(['directory'], `the folder ${folder} ${wrong}`);
     return { directory: folder };
   }
+  if ('bundle' in input) return { bundle: await readBundle(input.bundle, [...at, 'bundle'], reading) };
   const { url, branch = 'main', path = '.', poll, webhook, token, ssh_key, known_hosts, ca } = input.git;
   // "host:path" and "scheme://…" are git's own forms for what is elsewhere; all else is a path.
   const elsewhere = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/|^[^/\s]+:/u.test(url);
@@ -56,6 +58,47 @@ async function readSource(input: SourceInput, at: KeyPath, reading: Reading): Pr
     },
     ...(input.signing === undefined ? {} : { signing: input.signing }),
   };
+}
+
+/** Keys are read at the start: without one of them nothing could be told from a forgery. */
+async function readBundle(
+  { url, token, ca, poll, long_poll, signing }: BundleInput,
+  at: KeyPath,
+  { directory, document, problems }: Reading,
+): Promise<BundleConfig> {
+  const named = {
+    token,
+    ca,
+    ...Object.fromEntries((signing?.keys ?? []).map(({ key }, index) => [`key${index}`, key])),
+  };
+  const read = await resolveFiles(named, directory);
+  if (read.unavailable !== undefined) problems.push(document.problem([...at], read.unavailable));
+  const values = read.value as Record<string, string | undefined>;
+  const keys = (signing?.keys ?? []).map(({ algorithm = 'RS256', id }, index) => {
+    const pem = values[`key${index}`] ?? '';
+    const key = { algorithm, pem: `${pem}\n`, ...(id === undefined ? {} : { id }) };
+    if (read.unavailable === undefined && !isPublicKey(pem))
+      problems.push(document.problem([...at, 'signing', 'keys', index, 'key'], 'is no public key in PEM'));
+    return key;
+  });
+  return {
+    url,
+    ...(values['token'] === undefined ? {} : { token: values['token'] }),
+    ...(values['ca'] === undefined ? {} : { ca: values['ca'] }),
+    ...(poll === undefined ? {} : { poll_ms: Math.max(duration(poll) ?? 0, poll_ms_min) }),
+    ...(long_poll === undefined ? {} : { long_poll_ms: duration(long_poll) ?? 0 }),
+    ...(signing === undefined
+      ? {}
+      : { signing: { keys, ...(signing.scope === undefined ? {} : { scope: signing.scope }) } }),
+  };
+}
+
+function isPublicKey(pem: string): boolean {
+  try {
+    return pem.includes('BEGIN PUBLIC KEY') && createPublicKey(pem).type === 'public';
+  } catch {
+    return false;
+  }
 }
 
 async function whyNoFolder(path: string): Promise<string | undefined> {

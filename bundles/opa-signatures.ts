@@ -1,0 +1,122 @@
+import { createHash, createPublicKey } from 'node:crypto';
+import { compactVerify, importSPKI } from 'jose';
+import { parse } from 'yaml';
+import { messageOf, refusal } from './error.js';
+
+/** Keys whose signature makes a bundle policy. */
+export interface BundleKeys {
+  readonly keys: readonly BundleKey[];
+  /** Absent: whatever scope a signature names, or none. */
+  readonly scope?: string;
+}
+export interface BundleKey {
+  /** As the signature names it; absent: whatever it names. */
+  readonly id?: string;
+  readonly algorithm: (typeof bundleAlgorithms)[number];
+  /** The public key, PEM (SubjectPublicKeyInfo). */
+  readonly pem: string;
+}
+
+/** Asymmetric ones alone: with a shared secret, whoever verifies could sign. */
+export const bundleAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'] as const; // prettier-ignore
+
+const signatureFile = '.signatures.json';
+const hashes: Readonly<Record<string, string>> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' };
+
+/**
+ * Demands that every file of a bundle is as one of the keys signed it, and no file is missing or too many. Gives the key's
+ * fingerprint.
+ *
+ * @param files All of the archive, by name without a leading slash.
+ * @see https://www.openpolicyagent.org/docs/latest/management-bundles/#signing
+ */
+export async function demandSignedBundle(files: ReadonlyMap<string, Uint8Array>, keys: BundleKeys): Promise<string> {
+  const document = files.get(signatureFile);
+  if (document === undefined) throw unsigned('the bundle is not signed');
+  const tokens = (readJson(document) as { signatures?: unknown } | undefined)?.signatures;
+  // More than one has no meaning in the format.
+  if (!Array.isArray(tokens) || tokens.length !== 1 || typeof tokens[0] !== 'string')
+    throw unsigned(`${signatureFile} does not hold one signature`);
+  const { payload, key } = await verified(tokens[0], keys);
+  if (keys.scope !== undefined && payload.scope !== keys.scope)
+    throw unsigned(`the signature is for the scope ${JSON.stringify(payload.scope ?? '')}, not ${JSON.stringify(keys.scope)}`); // prettier-ignore
+  const signed = new Map((payload.files ?? []).map((file) => [String(file.name).replace(/^\//, ''), file]));
+  for (const [name, content] of files) {
+    if (name === signatureFile) continue;
+    const file = signed.get(name);
+    const algorithm = hashes[String(file?.algorithm)];
+    if (file === undefined || algorithm === undefined)
+      throw unsigned('is not in the signature, or with a hash that is not known', name);
+    if (digestOf(name, content, algorithm) !== String(file.hash).toLowerCase())
+      throw unsigned('is not what was signed', name);
+    signed.delete(name);
+  }
+  const [missing] = signed.keys();
+  if (missing !== undefined) throw unsigned('was signed, and is not in the bundle', missing);
+  return fingerprintOf(key);
+}
+
+interface Payload {
+  readonly files?: readonly { readonly name?: unknown; readonly hash?: unknown; readonly algorithm?: unknown }[];
+  readonly scope?: unknown;
+  readonly keyid?: unknown;
+}
+
+async function verified(token: string, { keys }: BundleKeys): Promise<{ payload: Payload; key: BundleKey }> {
+  let why = 'by none of the keys of policy.bundle.signing';
+  for (const key of keys) {
+    try {
+      const { payload: bytes, protectedHeader } = await compactVerify(token, await importSPKI(key.pem, key.algorithm), {
+        algorithms: [key.algorithm],
+      });
+      const payload = readJson(bytes) as Payload | undefined;
+      const named = payload?.keyid ?? protectedHeader.kid;
+      if (payload !== undefined && (key.id === undefined || named === key.id)) return { payload, key };
+      why = `by the key ${JSON.stringify(named ?? '')}, which is not called so in policy.bundle.signing`;
+    } catch (error) {
+      if ((error as { code?: unknown }).code === undefined) why = `and cannot be verified: ${messageOf(error)}`;
+    }
+  }
+  throw unsigned(`the bundle is signed ${why}`);
+}
+
+/** As ssh-keygen prints a key's: SHA-256 over the SubjectPublicKeyInfo, in base64 without padding. */
+export function fingerprintOf({ pem }: BundleKey): string {
+  const der = createPublicKey(pem).export({ type: 'spki', format: 'der' });
+  return `SHA256:${createHash('sha256').update(der).digest('base64').slice(0, 43)}`;
+}
+
+/** Of what is data, the value is hashed: OPA reads it before it signs it. Of all else, the bytes. */
+function digestOf(name: string, content: Uint8Array, algorithm: string): string {
+  const last = name.split('/').at(-1) ?? '';
+  const hash = createHash(algorithm);
+  if (last === '.manifest' || last === 'data.json') hash.update(canonical(readJson(content)));
+  else if (/^data\.ya?ml$/.test(last)) hash.update(canonical(parse(Buffer.from(content).toString('utf8'))));
+  else hash.update(content);
+  return hash.digest('hex');
+}
+
+/** JSON with its keys in the order of their bytes, as Go's encoder writes it without escapes for HTML. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return primitive(value);
+  const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return `{${keys.map((key) => `${primitive(key)}:${canonical((value as Record<string, unknown>)[key])}`).join(',')}}`;
+}
+
+const primitive = (value: unknown): string =>
+  (JSON.stringify(value) ?? 'null').replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
+
+function readJson(content: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(content).toString('utf8')) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+const unsigned = (message: string, file?: string) =>
+  refusal('unsigned', message, {
+    ...(file === undefined ? {} : { file }),
+    help: 'Build it with `opa build --signing-key` and one of the keys; the last good revision stays in force.',
+  });
