@@ -155,7 +155,12 @@ function later(error: ErrorObject, value: unknown, document: ConfigDocument): Pr
   const path = [...errorPath(error, value), error.params.additionalProperty as string];
   switch (printPath(path)) {
     case 'policy.signing':
-      return document.keyProblem(path, 'a folder has no signatures; take the policy from git, or remove the key');
+      return document.keyProblem(
+        path,
+        Object.hasOwn((value as { policy: object }).policy, 'bundle')
+          ? "a bundle's keys stand in policy.bundle.signing"
+          : 'a folder has no signatures; take the policy from git, or remove the key',
+      );
     default:
       return undefined;
   }

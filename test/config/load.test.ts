@@ -251,6 +251,18 @@ describe('problems stand with line and column', () => {
       listen + identity + 'policy:\n  directory: .\n  signing: {required: true}\n',
       '11:3: policy.signing: a folder has no signatures; take the policy from git, or remove the key',
     ],
+    [
+      "a bundle's key in the place of a commit's",
+      listen + identity + 'policy:\n  bundle: {url: https://b.example/p.tar.gz}\n  signing: {keys: []}\n',
+      "11:3: policy.signing: a bundle's keys stand in policy.bundle.signing",
+    ],
+    [
+      "a bundle's key that is none",
+      listen +
+        identity +
+        'policy:\n  bundle:\n    url: https://b.example/p.tar.gz\n    signing: {keys: [{key: {file: ./sallyport.yaml}}]}\n',
+      '12:28: policy.bundle.signing.keys[0].key: is no public key in PEM',
+    ],
   ])('%s', async (_, source, expected) => {
     expect(await problems(source)).toContain(expected);
   });
