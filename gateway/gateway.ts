@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createEngine, type Revision } from '#engine';
 import type { Logger } from 'pino';
@@ -289,6 +289,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       names: [config.console.url, config.identity.ownTokens.issuer].flatMap(hostIn),
       issuers: config.identity.providers.map(({ issuer }) => issuer),
       keep: (name, make) => keptSecret(path.join(config.state.directory, name), make),
+      kept: async (prefix) => (await readdir(config.state.directory)).filter((name) => name.startsWith(prefix)),
       openSession: (opening) => {
         signing.admit(opening);
         const session = pipeline.open(opening);

@@ -259,6 +259,8 @@ export interface Services {
   readonly names?: readonly string[];
   /** A secret of the gateway's own: made once, and kept in the state directory under this name. */
   keep(name: string, make: () => string): Promise<string>;
+  /** Names under which something is kept that begin so. */
+  kept(prefix: string): Promise<readonly string[]>;
 }
 
 export interface ListenAddress {

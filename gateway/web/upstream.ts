@@ -1,5 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
 import { pipeline, type Readable } from 'node:stream';
 import { GatewayError, UpstreamError } from '../errors.js';
 
@@ -116,6 +117,7 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
         request.destroy();
       }, timeout_ms);
     };
+    request.once('socket', heardOf);
     // What is not held takes as long as its client does.
     if (!('stream' in body)) startTimer();
     else request.once('finish', startTimer);
@@ -146,6 +148,16 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
     pipeline(body.stream, request, () => undefined);
   });
 }
+
+/**
+ * Between the end of an answer and the next request Node takes its own listener off a connection that is kept, and an abort at that
+ * moment is an error of the connection that nobody hears: it would end the process. The request has its own word for it.
+ */
+function heardOf(socket: Socket): void {
+  if (!socket.listeners('error').includes(unheard)) socket.on('error', unheard);
+}
+
+const unheard = (): void => undefined;
 
 function framing(method: string, body: Asked['body']): { 'content-length'?: string; 'transfer-encoding'?: string } {
   if ('stream' in body) {

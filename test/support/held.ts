@@ -137,6 +137,7 @@ export async function startHeld(database: TestDatabase, rego: string): Promise<H
       }),
       openSession,
       keep: (_name, make) => Promise.resolve(make()),
+      kept: () => Promise.resolve([]),
     },
   );
   return {

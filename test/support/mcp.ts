@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import { StreamableHTTPServerTransport, type EventStore } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import {
   CallToolRequestSchema,
   CompleteRequestSchema,
@@ -94,7 +94,8 @@ export function serverWith(tools: Map<string, ServedTool>): Server {
   return server;
 }
 
-export async function startMcpServer(tools: Map<string, ServedTool>): Promise<McpServerSide> {
+/** @param events Where what was said is kept, to be said again; absent: what a client misses is lost. */
+export async function startMcpServer(tools: Map<string, ServedTool>, events?: EventStore): Promise<McpServerSide> {
   const heard: McpServerSide['heard'] = [];
   const servers: Server[] = [];
   const transports = new Map<string, StreamableHTTPServerTransport>();
@@ -111,6 +112,7 @@ export async function startMcpServer(tools: Map<string, ServedTool>): Promise<Mc
         if (transport === undefined) {
           const made = new StreamableHTTPServerTransport({
             sessionIdGenerator: () => randomUUID(),
+            ...(events === undefined ? {} : { eventStore: events }),
             onsessioninitialized: (session) => void transports.set(session, made),
           });
           transport = made;

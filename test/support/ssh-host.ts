@@ -99,6 +99,11 @@ export async function startSshHost(folder: string, { runs = true } = {}): Promis
     child.stdout.pipe(channel, { end: false });
     child.stderr.pipe(channel.stderr, { end: false });
     channel.pipe(child.stdin);
+    // Nobody takes the rest: with it unread, the command would never be over.
+    channel.once('close', () => {
+      child.stdout.unpipe(channel).resume();
+      child.stderr.unpipe(channel.stderr).resume();
+    });
     child.stdin.on('error', () => undefined);
     child.once('close', (code, signal) => {
       running.delete(child);

@@ -11,6 +11,7 @@ export class Answer {
   readonly #events: boolean;
   readonly #fields: Record<string, string> = {};
   #streams = false;
+  #bound: { left_bytes: number; readonly over: () => void } | undefined;
 
   /** @param events Whether the client takes a stream of events. */
   constructor(response: ServerResponse, events: boolean) {
@@ -23,6 +24,11 @@ export class Answer {
     return this.#events && this.open;
   }
 
+  /** Whether something was said already, so that the answer is an event of a stream. */
+  get streams(): boolean {
+    return this.#streams;
+  }
+
   get open(): boolean {
     return !this.#response.destroyed && !this.#response.writableEnded;
   }
@@ -30,6 +36,11 @@ export class Answer {
   /** A field of the answer, where it has not begun. */
   field(name: string, value: string): void {
     this.#fields[name] = value;
+  }
+
+  /** From now on so many bytes may be told. What would go beyond is not, and `over` is called once. */
+  limit(bytes_max: number, over: () => void): void {
+    this.#bound = { left_bytes: bytes_max, over };
   }
 
   /** Begins a stream of events. */
@@ -42,7 +53,7 @@ export class Answer {
 
   /** One message before the answer. Resolves when the client takes more; false where it cannot be told. */
   async event(text: string, id?: string): Promise<boolean> {
-    if (!this.tells) return false;
+    if (!this.tells || !this.#mayTell(text)) return false;
     this.begin();
     if (!this.#response.write(eventText(text, id))) await this.#drained();
     return true;
@@ -59,6 +70,20 @@ export class Answer {
     this.#head('application/json', body.length);
     this.#response.end(body);
     return true;
+  }
+
+  #mayTell(text: string): boolean {
+    const bound = this.#bound;
+    if (bound === undefined) return true;
+    const had_bytes = bound.left_bytes;
+    bound.left_bytes -= Buffer.byteLength(text);
+    if (bound.left_bytes < 0 && had_bytes >= 0) bound.over();
+    return bound.left_bytes >= 0;
+  }
+
+  /** What is left of the limit; without one, all there is. */
+  get left_bytes(): number {
+    return this.#bound?.left_bytes ?? Infinity;
   }
 
   /** There will be no answer. */

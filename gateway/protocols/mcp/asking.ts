@@ -18,14 +18,21 @@ export class Asking {
   }
 
   /** @returns The id under which the client is asked. */
-  add(serverId: Id, submission: Submission, connection: Connection): string {
+  add(
+    serverId: Id,
+    { submission, seconds_max }: { readonly submission: Submission; readonly seconds_max: number | undefined },
+    connection: Connection,
+  ): string {
     const id = `server-${++this.#last}`;
-    const timer = setTimeout(() => {
-      this.#end(id, 'cancelled');
-      void connection
-        .send(errorText(serverId, rpc.internal, 'the client did not answer in time'))
-        .catch(() => undefined);
-    }, this.#timeout_ms);
+    const timer = setTimeout(
+      () => {
+        this.#end(id, 'cancelled');
+        void connection
+          .send(errorText(serverId, rpc.internal, 'the client did not answer in time'))
+          .catch(() => undefined);
+      },
+      Math.min(this.#timeout_ms, (seconds_max ?? Infinity) * 1_000),
+    );
     this.#open.set(id, { serverId, submission, timer });
     return id;
   }

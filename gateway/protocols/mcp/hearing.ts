@@ -21,7 +21,7 @@ export interface HearingParts {
   /** What the server asks is an operation, too. Throws NotAdmitted. */
   readonly admit: (use: Use, asked: Asked, shown: JsonObject) => Promise<AdmittedAsk>;
   /** Keeps what the client is asked now, and gives the id under which. */
-  readonly hold: (serverId: Id, submission: Submission) => string;
+  readonly hold: (serverId: Id, admitted: AdmittedAsk) => string;
   readonly toolsChanged: () => void;
   readonly gone: (why: string) => void;
 }
@@ -30,6 +30,8 @@ export interface AdmittedAsk {
   readonly submission: Submission;
   /** What the client is asked: as it would be shown, masked as policy says. */
   readonly said: JsonObject;
+  /** How long the client may take for its answer; undefined: as long as the server may for its own. */
+  readonly seconds_max: number | undefined;
 }
 
 /** A client that listens to what the server says by itself. */
@@ -69,7 +71,7 @@ export class Hearing implements Receiver {
   #questions = 0;
   #asks = 0;
   #over = false;
-  /** Answers that nobody took, by the number of their request. */
+  /** Answers that nobody took, or that may be lost on their way, by the number of their request. */
   readonly #missed = new Map<number, string>();
   #missed_chars = 0;
 
@@ -137,6 +139,11 @@ export class Hearing implements Receiver {
   async missed(number: number, text: string, event: string | undefined): Promise<void> {
     const listener = this.#listener;
     if (listener?.resumes === true && (await listener.answer.event(text, event))) return;
+    this.remember(number, text, event);
+  }
+
+  /** Until the server repeats it, or others take its room. */
+  remember(number: number, text: string, event: string | undefined): void {
     if (event === undefined || text.length > missed_chars_max) return;
     this.#missed.set(number, text);
     this.#missed_chars += text.length;
@@ -259,9 +266,9 @@ export class Hearing implements Receiver {
     const asked: Asked = { method, from: 'server', action: 'transfer', access: 'use', params };
     this.#questions++;
     try {
-      const { submission, said } = await this.#parts.admit(client.use, asked, shown);
-      const own = this.#parts.hold(id, submission);
-      if (await client.answer.event(requestText(own, method, said))) return undefined;
+      const admitted = await this.#parts.admit(client.use, asked, shown);
+      const own = this.#parts.hold(id, admitted);
+      if (await client.answer.event(requestText(own, method, admitted.said))) return undefined;
       this.#parts.asking.withdraw(id);
       return errorText(id, rpc.denied, 'the client cannot be asked any more');
     } finally {

@@ -9,7 +9,6 @@ import {
   readFields,
   RequestRefusal,
   sendProblem,
-  sha256,
   takeToken,
   type Problem,
 } from '../../web/index.js';
@@ -22,6 +21,7 @@ import { metadataOf, metadataPrefix, metadataUrl } from './metadata.js';
 import { isObject, versions } from './methods.js';
 import { ownerOf } from './principals.js';
 import { promptFrom } from './prompt.js';
+import { Pins } from './pins.js';
 import { McpSession, type From } from './session.js';
 import { Sessions } from './sessions.js';
 import { isEventId } from './sse.js';
@@ -36,6 +36,7 @@ const message_bytes_max = 1_048_576;
 export function mcpGate(services: Services): readonly Mount[] {
   const targets = new Map<string, McpTarget>();
   const sessions = new Sessions();
+  const pins = new Pins(services);
   const exchanges = new Set<Exchange>();
   const targetOf = (name: string, upstream: McpUpstream) => {
     let target = targets.get(name);
@@ -45,7 +46,7 @@ export function mcpGate(services: Services): readonly Mount[] {
   const gate: Mount = {
     prefix: '/mcp/',
     serve(request, response) {
-      const exchange = new Exchange(request, response, { services, sessions, targetOf });
+      const exchange = new Exchange(request, response, { services, sessions, pins, targetOf });
       exchanges.add(exchange);
       void exchange.run().finally(() => exchanges.delete(exchange));
     },
@@ -85,6 +86,7 @@ function metadataMount(services: Services): Mount {
 interface Parts {
   readonly services: Services;
   readonly sessions: Sessions;
+  readonly pins: Pins;
   readonly targetOf: (name: string, upstream: McpUpstream) => McpTarget;
 }
 
@@ -210,7 +212,7 @@ class Exchange {
 
   async #begin(admission: Admission, message: ClientRequest, answer: Answer): Promise<void> {
     const { fields, target, upstream, owner } = admission;
-    const { services, sessions, targetOf } = this.#parts;
+    const { services, sessions, pins, targetOf } = this.#parts;
     if (fields.has('mcp-session-id'))
       throw new MessageRefusal(
         400,
@@ -225,8 +227,7 @@ class Exchange {
       target: targetOf(name, upstream),
       name,
       log: services.log,
-      // What is first seen is kept once, and never written again.
-      firstSeen: (tool, digest) => services.keep(`mcp-${name}-${sha256(tool).slice(0, 32)}.pin`, () => digest),
+      firstSeen: pins.of(name),
       maskKey: () => services.maskKey?.(name) ?? missingKey(),
       ended: (ended) => sessions.remove(ended),
     });

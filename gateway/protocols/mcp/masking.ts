@@ -40,6 +40,7 @@ interface FieldMask {
 
 export const withheld = '[withheld: fields of this result are masked for you, and this part of it could show them]';
 const redacted = '***';
+const weakestFirst = ['hash', 'redact', 'null'] as const;
 
 /**
  * Undefined where none holds.
@@ -132,14 +133,14 @@ class ResultMasks implements Masks {
   }
 
   #inJson(text: string): string {
-    return editJson(
-      text,
-      this.fields.map(({ path }) => path),
-      (raw, { kind, path }) => this.#masked(raw, kind, this.fields[path]!),
-    );
+    // Paths may lead to one value, or one of them to an object around it: the strictest has the last word.
+    return weakestFirst.reduce((edited, how) => {
+      const paths = this.fields.filter((field) => field.with === how).map(({ path }) => path);
+      return paths.length === 0 ? edited : editJson(edited, paths, (raw, { kind }) => this.#masked(raw, kind, how));
+    }, text);
   }
 
-  #masked(raw: string, kind: JsonValue['kind'], { with: how }: FieldMask): string {
+  #masked(raw: string, kind: JsonValue['kind'], how: FieldMask['with']): string {
     // A type that cannot hold the mask gets null.
     if (how === 'null' || kind !== 'string') return 'null';
     if (how === 'redact') return JSON.stringify(redacted);

@@ -78,7 +78,7 @@ export class McpSession {
       asking: this.#asking,
       reply: (text) => this.#connection.send(text).catch(() => undefined),
       admit: (use, asked, shown) => this.#admitServer(use, asked, shown),
-      hold: (id, submission) => this.#asking.add(id, submission, this.#connection),
+      hold: (id, admitted) => this.#asking.add(id, admitted, this.#connection),
       toolsChanged: () => this.#catalogue.stale(),
       gone: () => this.close('upstream gone'),
     });
@@ -117,7 +117,10 @@ export class McpSession {
       if (request.method === 'tools/call') tool = await this.#catalogue.find(request.params['name'] as string);
       const { submission, decision } = await this.#admit(call, tool, from);
       const { text, event } = await this.#forward(call, { submission, decision }, from.prompt);
+      const streamed = answer.streams;
       if (!answer.final(text, event)) await this.#hearing.missed(call.number, text, event);
+      // What was handed over may be lost on its way, and a client that was told before knows where to go on.
+      else if (streamed) this.#hearing.remember(call.number, text, event);
       return true;
     } catch (error) {
       if (error instanceof ClientGone) {
@@ -171,7 +174,15 @@ export class McpSession {
     const over = new AbortController();
     const leave = use.enter(() => over.abort());
     try {
-      const { submission } = await this.#judge(use, asked, circumstancesOf(prompt), enforce, waiter);
+      const { submission, decision } = await this.#judge(use, asked, circumstancesOf(prompt), enforce, waiter);
+      let exceeded = false;
+      const stop = () => {
+        exceeded = true;
+        over.abort();
+      };
+      const { bytes, seconds } = decision.limits;
+      if (bytes !== undefined) answer.limit(bytes, stop);
+      const timer = seconds === undefined ? undefined : setTimeout(stop, seconds * 1_000);
       try {
         const signal = AbortSignal.any([gone, over.signal]);
         const listener = new Listener(answer, { use, masks, resumes: lastEvent !== undefined });
@@ -182,7 +193,8 @@ export class McpSession {
         answer.end();
         return true;
       } finally {
-        submission.settle({ status: 'ok' });
+        clearTimeout(timer);
+        submission.settle(exceeded ? { status: 'error', code: 'limit_exceeded' } : { status: 'ok' });
         this.used_ms = Date.now();
       }
     } finally {
@@ -248,8 +260,11 @@ export class McpSession {
         const masks = this.#masks(decision, undefined);
         said = masks === undefined ? shown : (masks.aside(shown) ?? {});
       });
-    const { submission } = await this.#judge(use, asked, circumstancesOf(undefined), enforce, waiter);
-    return { submission, said };
+    const { submission, decision } = await this.#judge(use, asked, circumstancesOf(undefined), enforce, waiter);
+    const { bytes = Infinity, seconds } = decision.limits;
+    if (Buffer.byteLength(JSON.stringify(said)) <= bytes) return { submission, said, seconds_max: seconds };
+    submission.settle({ status: 'error', code: 'limit_exceeded' });
+    throw new LimitExceeded(decision, 'bytes');
   }
 
   #masks(decision: Decision, tool: string | undefined): Masks | undefined {
@@ -275,18 +290,18 @@ export class McpSession {
     prompt: Prompt | undefined,
   ): Promise<{ readonly text: string; readonly event: string | undefined }> {
     const { bytes: bytes_max, seconds } = decision.limits;
-    const timer =
-      seconds === undefined
-        ? undefined
-        : setTimeout(() => {
-            this.#takeBack(call);
-            call.fail(new LimitExceeded(decision, 'seconds'));
-          }, seconds * 1_000);
+    const stop = (limit: 'bytes' | 'seconds') => {
+      this.#takeBack(call);
+      call.fail(new LimitExceeded(decision, limit));
+    };
+    const timer = seconds === undefined ? undefined : setTimeout(() => stop('seconds'), seconds * 1_000);
+    // What is told on the way to an answer is part of what the call brings.
+    if (bytes_max !== undefined) call.answer.limit(bytes_max, () => stop('bytes'));
     try {
       this.#send(call, prompt?.trace);
       const answered = await call.answered;
       const bytes = Buffer.byteLength(answered.raw);
-      if (bytes_max !== undefined && bytes > bytes_max) throw new LimitExceeded(decision, 'bytes');
+      if (bytes > call.answer.left_bytes) throw new LimitExceeded(decision, 'bytes');
       const text = await this.#answerOf(call, answered);
       submission.settle({ status: answered.part === 'result' ? 'ok' : 'error', bytes, code: outcomeOf(answered) });
       return { text, event: answered.event };
@@ -346,7 +361,7 @@ export class McpSession {
     call.sent = false;
     this.#hearing.forget(call);
     const params = { requestId: call.number, ...(typeof reason === 'string' ? { reason } : {}) };
-    void this.#connection.send(notificationText('notifications/cancelled', params)).catch(() => undefined);
+    void this.#opened?.send(notificationText('notifications/cancelled', params)).catch(() => undefined);
   }
 
   /** What the gateway itself asks of the server: which tools there are, and what arguments they take. */

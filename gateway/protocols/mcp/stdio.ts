@@ -25,16 +25,10 @@ export class StdioConnection implements Connection {
   readonly #over: Promise<void>;
   #closed = false;
 
+  /** Throws UpstreamError where nothing can be started; a program that turns out to be none is gone a moment later. */
   constructor(server: StdioServer, receiver: Receiver, said: (line: string) => void) {
-    const [program, ...rest] = server.command;
     this.#receiver = receiver;
-    this.#child = spawn(found(program), rest, {
-      env: server.environment,
-      ...(server.directory === undefined ? {} : { cwd: server.directory }),
-      stdio: ['pipe', 'pipe', 'pipe'],
-      // A group of its own: what it starts ends with it.
-      detached: true,
-    });
+    this.#child = started(server);
     this.#over = new Promise((resolve) => {
       this.#child.once('close', () => resolve());
       this.#child.once('error', () => resolve());
@@ -131,6 +125,27 @@ export class StdioConnection implements Connection {
       // It says nothing any more.
     }
   }
+}
+
+function started({ command: [program, ...rest], environment, directory }: StdioServer): Child {
+  let child: Child;
+  try {
+    child = spawn(found(program), rest, {
+      env: environment,
+      ...(directory === undefined ? {} : { cwd: directory }),
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // A group of its own: what it starts ends with it.
+      detached: true,
+    });
+  } catch (error) {
+    if (error instanceof UpstreamError) throw error;
+    const { code = 'error' } = error as NodeJS.ErrnoException;
+    throw new UpstreamError(`the program could not be run (${code})`, { cause: error });
+  }
+  // Where there are no descriptors left, Node makes no pipes either, whatever its types say, and tells of the error later.
+  if ((child as Partial<Child>).stdin !== undefined) return child;
+  child.once('error', () => undefined);
+  throw new UpstreamError('the program could not be run: the gateway has too many files and connections open');
 }
 
 /** By the gateway's own PATH: the program itself has none unless it is given one. */

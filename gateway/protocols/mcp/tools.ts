@@ -22,8 +22,11 @@ export interface Tool {
   readonly check: Check;
 }
 
-/** Where it is kept what a tool was when it was first seen: gives what is kept, which is `digest` if nothing was. */
-export type FirstSeen = (tool: string, digest: string) => Promise<string>;
+/**
+ * Where it is kept what a tool was when it was first seen: gives what is kept, which is `digest` if nothing was; undefined where no more
+ * can be kept.
+ */
+export type FirstSeen = (tool: string, digest: string) => Promise<string | undefined>;
 
 const name_pattern = /^[A-Za-z0-9_./-]{1,128}$/;
 const hints = ['readOnlyHint', 'destructiveHint', 'idempotentHint', 'openWorldHint'] as const;
@@ -68,7 +71,9 @@ async function pinOf(
 ): Promise<Pin> {
   if (pinned !== undefined) return pinned === digest ? 'pinned' : 'changed';
   if (!trustFirst) return 'unpinned';
-  return (await firstSeen(name, digest)) === digest ? 'seen' : 'changed';
+  const first = await firstSeen(name, digest);
+  if (first === undefined) return 'unpinned';
+  return first === digest ? 'seen' : 'changed';
 }
 
 function annotationsOf(said: unknown): Readonly<Record<string, boolean>> {
