@@ -46,6 +46,23 @@ const shows = (text: string) =>
     text.includes(form.replace(/=+$/, '')),
   );
 
+test.each([
+  ['redact and hash', ['redact', 'hash'], 'Kioq'],
+  ['hash and redact', ['hash', 'redact'], 'Kioq'],
+  ['hash and null', ['hash', 'null'], null],
+  ['null and redact', ['null', 'redact'], null],
+] as const)(
+  'of masks with %s on one value the strictest holds, in whichever order they stand',
+  (_name, hows, shown) => {
+    const everywhere = hows.map((how) => mask('secrets:data.password', how));
+    const around = [mask('secrets:data', hows[0]), mask('secrets:data.password', hows[1])];
+    for (const masks of [everywhere, around]) {
+      const { data } = JSON.parse(masksOf(get, masks)!.mask(JSON.stringify(secret))) as { data: { password: unknown } };
+      expect(data.password).toBe(shown);
+    }
+  },
+);
+
 describe('masks of fields', () => {
   test.each([
     ['one object', get, secret],

@@ -42,6 +42,9 @@ const copies: readonly (readonly [JsonPath, string])[] = [
 /** An object alone; in a list; in the event of a watch. */
 const places: readonly JsonPath[] = [[], [{ member: 'items' }, 'elements'], [{ member: 'object' }]];
 
+const everyCopy = places.flatMap((place) =>
+  copies.map(([path, text]) => ({ path: [...place, ...path], replace: () => text })),
+);
 /** Subresources whose answers are other objects, or none: what is masked in the object is not in them. */
 const others = new Set(['log', 'scale', 'token', 'eviction', 'binding']);
 
@@ -70,28 +73,47 @@ function readMask({ resource: text, with: how, code }: Mask): FieldMask & { read
   }
 }
 
+/** What is replaced in one reading of a text. */
+interface Pass {
+  readonly paths: readonly JsonPath[];
+  readonly replace: (raw: string, value: JsonValue) => string;
+  /** Of the paths those whose value is replaced as one, object or list as it may be. */
+  readonly whole: ReadonlySet<number>;
+}
+
+/** The stricter ones later: paths of several masks may lead to one value, and then the strictest has the last word. */
+const order: readonly FieldMask['with'][] = ['hash', 'redact', 'null'];
+
 class Masks implements FieldMasks {
-  readonly #paths: readonly JsonPath[];
-  readonly #replacements: readonly ((raw: string, value: JsonValue) => string)[];
-  /** Copies are emptied as one. */
-  readonly #whole: ReadonlySet<number>;
+  readonly #passes: readonly Pass[];
 
   constructor(
     private readonly masks: readonly FieldMask[],
     private readonly info: ResourceRequest,
     private readonly key: () => string,
   ) {
-    const everywhere = places.flatMap((place) => [
-      ...copies.map(([path, text]) => ({ path: [...place, ...path], replace: () => text, whole: true })),
-      ...masks.map((mask) => ({ path: [...place, ...mask.path], replace: this.#replacement(mask), whole: false })),
-    ]);
-    this.#paths = everywhere.map(({ path }) => path);
-    this.#replacements = everywhere.map(({ replace }) => replace);
-    this.#whole = new Set(everywhere.flatMap(({ whole }, index) => (whole ? [index] : [])));
+    const functions = order.filter((how) => masks.some((mask) => mask.with === how));
+    this.#passes = functions.map((how, index) => this.#pass(how, index === 0 ? everyCopy : []));
   }
 
   mask(text: string): string {
-    return editJson(text, this.#paths, (raw, value) => this.#replacements[value.path]!(raw, value), this.#whole);
+    return this.#passes.reduce((edited, { paths, replace, whole }) => editJson(edited, paths, replace, whole), text);
+  }
+
+  /** All fields that one function masks, and what is replaced as one beside them. */
+  #pass(how: FieldMask['with'], beside: typeof everyCopy): Pass {
+    const own = this.masks.filter((mask) => mask.with === how);
+    const everywhere: readonly { readonly path: JsonPath; readonly replace: Pass['replace'] }[] = [
+      ...beside,
+      ...places.flatMap((place) =>
+        own.map((mask) => ({ path: [...place, ...mask.path], replace: this.#replacement(mask) })),
+      ),
+    ];
+    return {
+      paths: everywhere.map(({ path }) => path),
+      replace: (raw, value) => everywhere[value.path]!.replace(raw, value),
+      whole: new Set(beside.keys()),
+    };
   }
 
   check(request: KubernetesRequest): void {
