@@ -223,7 +223,7 @@ describe(group, () => {
       const denied = await give2('a word\n', 'attach', '-i', other);
       expect(denied).toMatchObject({ code: 1, stderr: expect.stringContaining('no shells in containers') as unknown });
     },
-    400_000,
+    900_000,
   );
 
   const podOf = (name: string, command = ['sleep', '1000'], more: object = {}) =>
@@ -233,7 +233,7 @@ describe(group, () => {
   const ready = async (text: string): Promise<string> => {
     const { name } = (JSON.parse(text) as { metadata: { name: string } }).metadata;
     expect(await give(text, 'apply')).toMatchObject({ code: 0 });
-    expect(await kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s')).toMatchObject({ code: 0 });
+    expect(await kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--timeout=180s')).toMatchObject({ code: 0 });
     return name;
   };
 
