@@ -6,7 +6,19 @@ import { startWeb, type Web } from '../support/web.js';
 
 /** Credentials that are made anew, whole: a server that hands out tokens, a target that takes the latest alone, a gateway between. */
 
-const policy = { 'http.rego': 'package policy.http\n\nallow contains {"code": "all"} if input.version == 1\n' };
+const policy = {
+  'http.rego': `package policy.http
+
+allow contains {"code": "all"} if input.version == 1
+
+deny contains {"code": "ends"} if input.operation.http.cloud.action == "TerminateInstances"
+
+deny contains {"code": "unnamed"} if {
+	input.operation.http.cloud.provider == "aws"
+	input.operation.opaque
+}
+`,
+};
 const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 
 let tokens: Server;
@@ -46,7 +58,7 @@ beforeAll(async () => {
   // All of them lead to the one target that keeps what it is asked.
   const upstream = `http://127.0.0.1:${String(web.upstream.port)}`;
   const targets = Object.entries(credentials).map(([name, credential]) => ({
-    ...{ name, protocol: 'http', upstream: { url: upstream, credential } },
+    ...{ name, protocol: 'http', upstream: { url: upstream, credential, ...(name === 'aws' ? { cloud: 'aws' } : {}) } },
   }));
   const other = await startWeb({ policy, config: { targets } });
   const first = web;
@@ -70,7 +82,7 @@ beforeEach(() => {
 
 const call = async (target: string, fields: Record<string, string> = {}, query = '') => {
   const headers = { 'x-sallyport-token': await web.gateway.token(), ...fields };
-  return web.call(`/http/${target}/x${query}`, { headers });
+  return web.call(`/http/${target}/${query}`, { headers });
 };
 const sent = () => web.upstream.heard.map(({ headers }) => headers['authorization']);
 
@@ -122,7 +134,11 @@ test('Google: an assertion that the service account signed', async () => {
 test('AWS: the signature of the client gives way to one by the real key, over what is sent', async () => {
   const own =
     'AWS4-HMAC-SHA256 Credential=AKIDNONE/20261127/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=00';
-  await call('aws', { authorization: own, 'x-amz-date': '20200101T000000Z', 'x-amz-meta-a': '1' }, '?Action=Describe');
+  await call(
+    'aws',
+    { authorization: own, 'x-amz-date': '20200101T000000Z', 'x-amz-meta-a': '1' },
+    '?Action=DescribeInstances',
+  );
   const [heard] = web.upstream.heard;
   expect(heard?.headers['authorization']).toMatch(
     /^AWS4-HMAC-SHA256 Credential=AKIDREAL\/\d{8}\/eu-west-1\/ec2\/aws4_request, SignedHeaders=host;x-amz-date;x-amz-meta-a, Signature=[0-9a-f]{64}$/,
@@ -144,4 +160,14 @@ test("AWS: a signature by the gateway's own key, a signed URL, and signatures in
     [400, 'signed_chunks'],
   ]);
   expect(web.upstream.heard).toEqual([]);
+});
+
+test('what the gateway signs is judged by the name that AWS has for it', async () => {
+  const codes = async (query: string) => {
+    const { text } = await call('aws', {}, query);
+    return (JSON.parse(text) as { reasons?: { code: string }[] }).reasons?.map(({ code }) => code);
+  };
+  expect(await codes('?Action=TerminateInstances')).toEqual(['ends']);
+  expect(await codes('?Unheard=Of')).toEqual(['unnamed']);
+  expect(await codes('?Action=DescribeInstances')).toBeUndefined();
 });

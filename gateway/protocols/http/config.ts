@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import Type from 'typebox';
 import { ConfigError } from '../../errors.js';
+import type { Provider } from './cloud/reading.js';
 import { readApiDocument, type ApiDocument } from './openapi.js';
 import { isSigningForm, readSigning, signingSchemas, type Signing, type SigningForm } from './signing/forms.js';
 
@@ -32,6 +33,8 @@ export interface HttpUpstream {
   readonly encodedSlashes: boolean;
   /** Paths at which GraphQL is served, behind the URL, as their segments. */
   readonly graphql: readonly (readonly string[])[];
+  /** Whose grammar its requests have. */
+  readonly cloud?: Provider;
 }
 
 const closed = { additionalProperties: false } as const;
@@ -101,6 +104,13 @@ const FormSchema = Type.Object(
     encoded_slashes: Type.Optional(
       Type.Boolean({ default: false, description: 'Whether "%2F" may stand in a path, as a part of a segment.' }),
     ),
+    cloud: Type.Optional(
+      Type.Unsafe<Provider>({
+        type: 'string',
+        enum: ['aws', 'google', 'azure'],
+        description: "Names each request by the cloud's own grammar; what that does not name is opaque.",
+      }),
+    ),
     graphql: Type.Optional(
       Type.Array(Type.String({ pattern: '^/[A-Za-z0-9._~/-]*$' }), {
         uniqueItems: true,
@@ -127,6 +137,7 @@ interface HttpUpstreamForm {
   readonly repeated?: readonly string[];
   readonly encoded_slashes?: boolean;
   readonly graphql?: readonly string[];
+  readonly cloud?: Provider;
 }
 
 /** Fills in the defaults; throws ConfigError for what can never be asked. */
@@ -148,6 +159,7 @@ export function readHttpUpstream(form: unknown): HttpUpstream {
     timeout_ms: (rest.timeout_seconds ?? timeout_seconds_default) * 1_000,
     repeated: new Set(rest.repeated),
     encodedSlashes: rest.encoded_slashes ?? false,
+    ...(rest.cloud === undefined ? {} : { cloud: rest.cloud }),
     graphql: (rest.graphql ?? []).map((path) => path.split('/').filter((segment) => segment !== '')),
   };
 }

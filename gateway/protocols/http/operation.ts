@@ -1,6 +1,7 @@
 import type { Access, Action, Operation, Resource } from '#engine';
 import { isOpaque, sha256 } from '../../web/index.js';
 import { readFields, readRequest, type Request } from './codec.js';
+import { readCloud, type Cloud } from './cloud/reading.js';
 import type { HttpUpstream } from './config.js';
 import { readGraphql } from './graphql/asking.js';
 import type { Graphql } from './graphql/schema.js';
@@ -34,6 +35,7 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
   const { method, path, query, fields, body } = request;
   const served = servesGraphql(request, upstream);
   const graphql = readGraphql(request, served);
+  const cloud = cloudOf(request, upstream);
   const { action, access } = meaningOf(method, graphql, served);
   const host = hostOf(upstream);
   const text = path.text === '' ? '/' : path.text;
@@ -56,12 +58,16 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
     credentials: [...fields.credentials],
     ...(body.seen === undefined ? {} : { body: body.seen as NonNullable<HttpOperation['body']> }),
     ...(graphql === undefined ? {} : { graphql }),
+    ...(cloud === undefined ? {} : { cloud }),
   };
   return {
     stage: 'execute',
     action,
     resources,
-    opaque: (body.seen !== undefined && isOpaque(body.seen)) || graphql?.unreadable !== undefined,
+    opaque:
+      (body.seen !== undefined && isOpaque(body.seen)) ||
+      graphql?.unreadable !== undefined ||
+      (cloud !== undefined && cloud.action === undefined),
     hash: hashOf(request, host, text),
     http,
   };
@@ -77,6 +83,12 @@ export function firstSteps(upstream: HttpUpstream): Operation[] {
     upstream,
   );
   return [{ ...read, action: 'connect', resources: read.resources.filter(({ type }) => type === 'host') }, read];
+}
+
+function cloudOf(request: Request, { cloud: provider, host, base, signing }: HttpUpstream): Cloud | undefined {
+  if (provider === undefined) return undefined;
+  const service = signing !== undefined && 'aws' in signing ? signing.aws.service : undefined;
+  return readCloud(request, { provider, host, base_segments: segmentsOf(base), service });
 }
 
 /** Whether the configuration says that the target serves GraphQL at this path. */

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { CloudSchema } from './cloud/reading.js';
 import { GraphqlSchema } from './graphql/schema.js';
 
 /** `operation.http` of the input document. */
@@ -63,6 +64,7 @@ export const HttpOperationSchema = Type.Object(
     }),
     body: Type.Optional(BodySchema),
     graphql: Type.Optional(GraphqlSchema),
+    cloud: Type.Optional(CloudSchema),
   },
   { ...closed, description: 'What only HTTP knows.' },
 );
