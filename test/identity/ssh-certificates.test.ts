@@ -1,9 +1,13 @@
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import ssh2 from 'ssh2';
 import { runCommandLine } from '../../gateway/cli/index.js';
 import { parseCertificate, WireReader } from '../../gateway/openssh/index.js';
+import { makeKey, utils } from '../../gateway/protocols/ssh/library.js';
+import { presentMinted, type Minted } from '../../gateway/protocols/ssh/minted.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { startSshHost, type SshHost } from '../support/ssh-host.js';
 import { clientTest, runProgram } from '../clients/support.js';
@@ -99,6 +103,15 @@ async function configure(target: string, fits: RegExp): Promise<string> {
   return file;
 }
 
+function signIn(shown: Minted, username = 'build'): Promise<void> {
+  const client = new ssh2.Client();
+  return new Promise<void>((resolve, reject) => {
+    client.on('ready', resolve).on('error', reject);
+    client.connect({ host: gateway.host, port: gateway.port, username, privateKey: makeKey().private });
+    presentMinted(client, shown);
+  }).finally(() => client.end());
+}
+
 describe(group, () => {
   test('sallyport makes a key that nobody else can read, and leaves a certificate that is good as it is', async () => {
     expect(await sallyport('ssh-cert', 'build', '--purpose', 'tests')).toMatchObject({ code: 0, stderr: '' });
@@ -115,6 +128,21 @@ describe(group, () => {
       stderr: expect.stringContaining('no SSH target "nowhere"') as unknown,
     });
     expect(JSON.stringify(await gateway.records())).toContain('ssh_certificate_issue');
+  });
+
+  test('is nothing without its key, for another user name, or cut off', async () => {
+    const own = utils.parseKey(await readFile((await filesOf('build')).key));
+    if (own instanceof Error) throw own;
+    const certificate = await certificateOf('build');
+    const other = generateKeyPairSync('ed25519').privateKey;
+    await signIn({ certificate, privateKey: createPrivateKey(own.getPrivatePEM()) });
+    await expect(signIn({ certificate, privateKey: other })).rejects.toThrow('authentication');
+    // The library hides nothing of this from the gate: it is what a client could send.
+    const key = createPrivateKey(own.getPrivatePEM());
+    await expect(signIn({ certificate, privateKey: key }, 'other')).rejects.toThrow('authentication');
+    await expect(signIn({ certificate: certificate.subarray(0, -1), privateKey: key })).rejects.toThrow(
+      'authentication',
+    );
   });
 
   clientTest(group, 'signs in at its target, with its purpose, until it is revoked', async () => {
