@@ -1,6 +1,6 @@
 // Whether a client that has to be installed first can be had; installs it into the cache of node_modules if so.
 //
-//   node test/clients/probe.mjs python|jdbc|mappers|prisma|python-mappers|hibernate|crane
+//   node test/clients/probe.mjs python|python-mcp|jdbc|mappers|prisma|python-mappers|hibernate|crane
 //
 // Exit code 0: it is there, and the last line says where. Anything else: it cannot be had on this machine.
 import { spawnSync } from 'node:child_process';
@@ -83,6 +83,7 @@ const askedFor = () => {
 
 const makers = {
   python: () => pip('python', pythonPackages, 'psycopg, asyncpg, sqlalchemy'),
+  'python-mcp': () => pip('python-mcp', ['mcp==2.3.0'], 'mcp'),
   'python-mappers': () => pip('python-mappers', pythonMappers, 'psycopg, sqlalchemy, alembic, django'),
   mappers: () => npm('mappers', nodeMappers),
   prisma: () => npm('prisma', prismaPackages, generatePrismaClient),
