@@ -43,6 +43,7 @@ import { SharedPrompts } from './prompts-shared.js';
 import type { Prompts } from './prompts.js';
 import type { ListenAddress, Listener, Services } from './protocol.js';
 import { Base, baseLayer, Upper } from './layers.js';
+import { openRecorder } from './recordings/index.js';
 import { filterChecks, protocols } from './registry.js';
 import { openRollout, type Rollout } from './rollout/index.js';
 import { openDatabase, type Database } from './state/database.js';
@@ -281,12 +282,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const certificates = openCertificates({ own, identity, now });
     const signing = signIns({ identity, tickets, assertions, certificates, revocations, audit, log });
+    const recorder =
+      config.recordings === undefined ? undefined : await openRecorder({ config: config.recordings, log, now });
+    if (recorder !== undefined) closing.push(() => recorder.close());
     const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
     const services: Services = {
       log,
       target: (protocol, name) => targets.get(`${protocol}/${name}`),
       maskKey,
       names: [config.console.url, config.identity.ownTokens.issuer].flatMap(hostIn),
+      recorder,
       issuers: config.identity.providers.map(({ issuer }) => issuer),
       keep: (name, make) => keptSecret(path.join(config.state.directory, name), make),
       kept: async (prefix) => (await readdir(config.state.directory)).filter((name) => name.startsWith(prefix)),

@@ -69,6 +69,62 @@ export interface Result {
   readonly code?: string;
   /** What the upstream said it did ("UPDATE 3"). */
   readonly tag?: string;
+  /** Bytes that went to the upstream, where the protocol counts them apart. */
+  readonly sent_bytes?: number;
+  /** What was read from and written to a file that the operation opened. */
+  readonly file?: { readonly read?: Transferred; readonly written?: Transferred };
+  /** Connections that came through what the operation listens on. */
+  readonly connections?: number;
+  readonly recording?: Recorded;
+}
+
+export interface Transferred {
+  readonly bytes: number;
+  /** Of these bytes from the first to the last; absent where they were not transferred in their order. */
+  readonly sha256?: string;
+}
+
+/** What is kept of one operation's screen, once it is over. */
+export interface Recorded {
+  readonly id: string;
+  /** Of the file. */
+  readonly sha256: string;
+  readonly bytes: number;
+  /** False: something went on after it could not be recorded any more. */
+  readonly complete: boolean;
+}
+
+/** What a recording begins with. */
+export interface RecordingAbout {
+  /** The decision that let it through. */
+  readonly decision: string;
+  /** "exec", "shell", … */
+  readonly request: string;
+  readonly command?: string;
+  /** Absent: there is none, and lines end as in a file. */
+  readonly terminal?: { readonly columns: number; readonly rows: number; readonly type?: string };
+  /** Whether policy masks what comes back: then what is recorded is masked as well. */
+  readonly masked: boolean;
+}
+
+/** One operation as it is recorded. A promise: nothing more may come until it has resolved. */
+export interface Recording {
+  readonly id: string;
+  output(stream: 'stdout' | 'stderr', bytes: Buffer): Promise<void> | undefined;
+  /** What the client sends, where that is not echoed: so much as the configuration has, then its length and digest. */
+  input(bytes: Buffer): void;
+  resize(columns: number, rows: number): void;
+  /** A word of the gateway's own. */
+  note(text: string): void;
+  /** Called once, where the operation has to end because what it does can no longer be recorded. */
+  onLost(listener: () => void): void;
+  /** It is over. Never rejects. */
+  close(exit: string | undefined): Promise<Recorded>;
+}
+
+export interface Recorder {
+  /** Undefined: it goes on without. Rejects with AuditError where it must not. */
+  begin(session: Session, about: RecordingAbout): Promise<Recording | undefined>;
 }
 
 /**
@@ -257,6 +313,8 @@ export interface Services {
   readonly issuers?: readonly string[];
   /** The names that clients know the gateway by, as far as the configuration says. */
   readonly names?: readonly string[];
+  /** Absent: nothing is recorded but what the audit has. */
+  readonly recorder?: Recorder | undefined;
   /** A secret of the gateway's own: made once, and kept in the state directory under this name. */
   keep(name: string, make: () => string): Promise<string>;
   /** Names under which something is kept that begin so. */

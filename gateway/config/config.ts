@@ -22,6 +22,8 @@ export interface Config {
   readonly approvals: ApprovalsConfig;
   readonly audit: AuditConfig;
   readonly console: ConsoleConfig;
+  /** Absent: no screen is recorded. */
+  readonly recordings?: RecordingsConfig;
   /** The secret behind keyed masks; absent: one that the state directory keeps. */
   readonly masks: { readonly key?: string };
   /** What is odd but no reason not to start: one line each, safe to log. */
@@ -225,6 +227,20 @@ export interface AuditConfig {
   readonly retention_ms?: number | undefined;
   /** PKCS #8 as PEM; absent: one that the state directory keeps. */
   readonly signing_key?: string;
+}
+
+/** Where screens are kept, and how much of them. */
+export interface RecordingsConfig {
+  /** Absolute. */
+  readonly folder: string;
+  /** Absent: nothing is removed. */
+  readonly retention_ms?: number;
+  /** Of one. */
+  readonly bytes_max: number;
+  readonly total_bytes_max: number;
+  /** Of input that is not echoed, in one. */
+  readonly input_bytes_max: number;
+  readonly fail: 'closed' | 'open';
 }
 
 /** A sink that is no file. */

@@ -22,6 +22,7 @@ export {
   type PolicySource,
   type PrincipalKind,
   type Provider,
+  type RecordingsConfig,
   type RemoteSink,
   type SamlProvider,
   type SignInConfig,

@@ -10,6 +10,7 @@ import { readConsole } from './console.js';
 import { readIdentity } from './identity.js';
 import { readListeners } from './listeners.js';
 import { readPolicy } from './policy.js';
+import { readRecordings } from './recordings.js';
 import { guard, printable, secretKey } from './printable.js';
 import { pathKey, resolveFiles, substitute, whyUnreadable, type Substituted } from './references.js';
 import { configSchema, maskKey_chars_min, type ConfigFile } from './schema.js';
@@ -68,6 +69,7 @@ export async function loadConfig(
   const state = await readState(input.state, reading);
   const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
+  const recordings = readRecordings(input.recordings, reading.directory);
   const approvals = await readApprovals(input.approvals, identity.providers, reading);
   const people = await readConsole(input.console, { identity, https: listen.has('https') }, reading);
   refuseProblems(path, reading.problems);
@@ -88,6 +90,7 @@ export async function loadConfig(
     audit,
     console: people,
     masks,
+    ...(recordings === undefined ? {} : { recordings }),
     warnings: reading.warnings,
   };
   return guard(config, () => printable(config));

@@ -37,6 +37,7 @@ export function printable(config: Config): unknown {
       ),
     },
     console: withoutSecrets(config.console),
+    ...(config.recordings && { recordings: config.recordings }),
     masks: config.masks.key === undefined ? {} : { key: redacted },
     warnings: config.warnings,
   };

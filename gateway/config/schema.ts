@@ -4,6 +4,7 @@ import { AuditSchema } from './audit-schema.js';
 import { IdentitySchema, type IdentityInput } from './identity-schema.js';
 import { plannedListeners, plannedProtocols } from './planned.js';
 import { type PolicyInput, PolicySchema } from './policy-schema.js';
+import { RecordingsSchema, type RecordingsInput } from './recordings.js';
 import { FileReferenceSchema } from './references-schema.js';
 import { closed, duration, text } from './schema-parts.js';
 import { StatePostgresSchema } from './state-schema.js';
@@ -206,6 +207,7 @@ export interface ConfigFile {
   readonly audit?: Type.Static<typeof AuditSchema>;
   readonly console?: Type.Static<typeof ConsoleSchema>;
   readonly masks?: Type.Static<typeof MasksSchema>;
+  readonly recordings?: RecordingsInput;
 }
 export type ListenerInput =
   | string
@@ -261,6 +263,7 @@ export function configSchema(protocols: readonly Protocol[]) {
         audit: Type.Optional(AuditSchema),
         console: Type.Optional(ConsoleSchema),
         masks: Type.Optional(MasksSchema),
+        recordings: Type.Optional(RecordingsSchema),
       },
       closed,
     ),

@@ -121,3 +121,26 @@ function designation(buffer: Buffer, at: number, from: number): Sequence | 'more
   const final = buffer[end]!;
   return { end: final >= 0x30 && final <= 0x7e ? end + 1 : end, effect: 'through' };
 }
+
+/** The text without its sequences: a place elsewhere is a line's end. */
+export function plainText(text: string): string {
+  const buffer = Buffer.from(text);
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (let at = 0; at < buffer.length;) {
+    const byte = buffer[at]!;
+    const sequence = maySequence(byte) ? sequenceAt(buffer, at) : undefined;
+    if (sequence === undefined && !isUnseen(byte) && byte !== 0x08) {
+      at++;
+      continue;
+    }
+    parts.push(buffer.subarray(from, at));
+    if (typeof sequence === 'object' && sequence.effect === 'away') parts.push(lineEnd);
+    at = typeof sequence === 'object' ? sequence.end : sequence === 'more' ? buffer.length : at + 1;
+    from = at;
+  }
+  parts.push(buffer.subarray(from));
+  return Buffer.concat(parts).toString();
+}
+
+const lineEnd = Buffer.from('\n');

@@ -7,6 +7,7 @@ export {
   type JsonValue,
   type WholePaths,
 } from './json.js';
+export { plainText } from './escapes.js';
 export { allKinds, has, kindsOf, noKinds, type Kinds, type PatternKind } from './kinds.js';
 export { ContentStream, maskInPlace, maskText } from './stream.js';
 export { TerminalStream, type Showing } from './terminal.js';

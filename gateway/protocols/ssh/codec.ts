@@ -95,6 +95,11 @@ export class Fields {
     return value;
   }
 
+  /** Offsets: exact as far as files are ever long. */
+  uint64(): number {
+    return this.uint32() * 2 ** 32 + this.uint32();
+  }
+
   bytes(): Buffer {
     const length = this.uint32();
     if (this.#at + length > this.#bytes.length) throw new ProtocolError('an SFTP packet ends too early');

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel, Connection, ServerChannel } from 'ssh2';
-import type { Session } from '../../protocol.js';
+import type { Result, Session } from '../../protocol.js';
 import { forwardOperation, type Place } from './operation.js';
 import { Allowance, type Limits } from './limits.js';
 import { permit } from './permit.js';
@@ -33,7 +33,7 @@ class Forwardings {
   readonly #connected: Promise<Client | string>;
   readonly #gone: AbortSignal;
   /** What listens on the host, and what each connection to it may take. */
-  readonly #remote = new Map<string, Limits>();
+  readonly #remote = new Map<string, Listening>();
 
   constructor(
     connection: Connection,
@@ -90,8 +90,10 @@ class Forwardings {
         allowed.settle({ status: 'error' });
         return reject();
       }
-      join(halfOpen(accept()), upstream, allowed.limits, (bytes, stopped) =>
-        allowed.settle(stopped ? { status: 'cancelled', code: 'limit_exceeded', bytes } : { status: 'ok', bytes }),
+      join(halfOpen(accept()), upstream, allowed.limits, this.#gone, ({ stopped, ...counted }) =>
+        allowed.settle(
+          stopped ? { status: 'cancelled', code: 'limit_exceeded', ...counted } : { status: 'ok', ...counted },
+        ),
       );
     });
   }
@@ -112,10 +114,14 @@ class Forwardings {
     );
     if (allowed === undefined) return reject?.();
     const listening = (error: Error | null | undefined, port?: number) => {
-      allowed.settle({ status: error ? 'error' : 'ok' });
-      if (error) return reject?.();
+      if (error) {
+        allowed.settle({ status: 'error' });
+        return reject?.();
+      }
       const chosen = port === undefined || port === 0 ? (info.bindPort ?? 0) : port;
-      this.#remote.set(tcp ? `${info.bindAddr}:${chosen}` : (info.socketPath ?? ''), allowed.limits);
+      const key = tcp ? `${info.bindAddr}:${chosen}` : (info.socketPath ?? '');
+      this.#remote.get(key)?.end();
+      this.#remote.set(key, new Listening(allowed, this.#gone));
       accept?.(chosen);
     };
     if (tcp) allowed.client.forwardIn(info.bindAddr ?? '', info.bindPort ?? 0, listening);
@@ -130,7 +136,10 @@ class Forwardings {
   ): Promise<void> {
     const client = await this.#connected;
     const key = name === 'cancel-tcpip-forward' ? `${info.bindAddr}:${info.bindPort}` : (info.socketPath ?? '');
-    if (typeof client === 'string' || !this.#remote.delete(key)) return reject?.();
+    const listening = this.#remote.get(key);
+    if (typeof client === 'string' || listening === undefined) return reject?.();
+    this.#remote.delete(key);
+    listening.end();
     const done = (error?: Error | null) => (error ? reject?.() : accept?.());
     if (name === 'cancel-tcpip-forward') client.unforwardIn(info.bindAddr ?? '', info.bindPort ?? 0, done);
     else if (name === 'cancel-streamlocal-forward@openssh.com')
@@ -141,21 +150,65 @@ class Forwardings {
   /** Whoever connects to what listens on the host is led to the client. */
   #incoming(client: Client): void {
     client.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) => {
-      const limits = this.#remote.get(`${destIP}:${destPort}`);
-      if (limits === undefined) return reject();
+      const listening = this.#remote.get(`${destIP}:${destPort}`);
+      if (listening === undefined) return reject();
       this.#connection.forwardOut(destIP, destPort, srcIP, srcPort, (error, channel) => {
-        if (!error) join(halfOpen(channel), accept(), limits, () => undefined);
+        if (!error) listening.carry(halfOpen(channel), accept());
         else reject();
       });
     });
     client.on('unix connection', ({ socketPath }, accept, reject) => {
-      const limits = this.#remote.get(socketPath);
-      if (limits === undefined) return reject();
+      const listening = this.#remote.get(socketPath);
+      if (listening === undefined) return reject();
       this.#connection.openssh_forwardOutStreamLocal(socketPath, (error, channel) => {
-        if (!error) join(halfOpen(channel), accept(), limits, () => undefined);
+        if (!error) listening.carry(halfOpen(channel), accept());
         else reject();
       });
     });
+  }
+}
+
+/** What listens on the host: its operation is over when it no longer does, and its connections are. */
+class Listening {
+  readonly #limits: Limits;
+  readonly #settle: (result: Result) => void;
+  readonly #gone: AbortSignal;
+  #open = 0;
+  #over = false;
+  #connections = 0;
+  #bytes = 0;
+  #sent_bytes = 0;
+
+  constructor({ limits, settle }: { limits: Limits; settle: (result: Result) => void }, gone: AbortSignal) {
+    this.#limits = limits;
+    this.#settle = settle;
+    this.#gone = gone;
+    if (gone.aborted) this.end();
+    else gone.addEventListener('abort', () => this.end(), { once: true });
+  }
+
+  /** One connection to it, led to the client. */
+  carry(client: Duplex, upstream: Duplex): void {
+    this.#connections += 1;
+    this.#open += 1;
+    join(client, upstream, this.#limits, this.#gone, ({ bytes, sent_bytes }) => {
+      this.#bytes += bytes;
+      this.#sent_bytes += sent_bytes;
+      this.#open -= 1;
+      this.#tell();
+    });
+  }
+
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#tell();
+  }
+
+  #tell(): void {
+    if (!this.#over || this.#open > 0) return;
+    const [connections, bytes, sent_bytes] = [this.#connections, this.#bytes, this.#sent_bytes];
+    this.#settle({ status: 'ok', bytes, sent_bytes, connections });
   }
 }
 
@@ -172,18 +225,40 @@ function halfOpen(channel: ServerChannel): ServerChannel {
   return channel;
 }
 
+/** What came from the second one, what went to it, and whether a limit ended it. */
+interface Carried {
+  readonly bytes: number;
+  readonly sent_bytes: number;
+  readonly stopped: boolean;
+}
+
 /** Both directions, until both have ended or one is gone. What came before an end is delivered before it. */
-function join(one: Duplex, other: Duplex, limits: Limits, ended: (bytes: number, stopped: boolean) => void): void {
+function join(
+  one: Duplex,
+  other: Duplex,
+  limits: Limits,
+  client: AbortSignal,
+  ended: (carried: Carried) => void,
+): void {
   let bytes = 0;
+  let sent_bytes = 0;
   let open = 2;
   let stopped = false;
-  const allowance = new Allowance(limits, () => {
-    stopped = true;
+  const drop = () => {
     one.destroy();
     other.destroy();
+  };
+  const allowance = new Allowance(limits, () => {
+    stopped = true;
+    drop();
   });
+  // With its connection, the library closes no channels.
+  client.addEventListener('abort', drop, { once: true });
   other.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
+  });
+  one.on('data', (chunk: Buffer) => {
+    sent_bytes += chunk.length;
   });
   one.pipe(other);
   (limits.bytes === undefined ? other : other.pipe(allowance.stream())).pipe(one);
@@ -196,7 +271,8 @@ function join(one: Duplex, other: Duplex, limits: Limits, ended: (bytes: number,
       open -= 1;
       if (open === 0) {
         allowance.close();
-        ended(bytes, stopped);
+        client.removeEventListener('abort', drop);
+        ended({ bytes, sent_bytes, stopped: stopped || allowance.exceeded });
       }
       if (gone.readableEnded || gone.destroyed) close();
       else gone.once('end', close);

@@ -12,6 +12,7 @@ export class Allowance {
   readonly #exceeded: (what: string) => void;
   readonly #timer: NodeJS.Timeout | undefined;
   #over = false;
+  #cut = false;
 
   constructor({ bytes, seconds }: Limits, exceeded: (what: string) => void) {
     this.#left = bytes ?? Infinity;
@@ -27,9 +28,15 @@ export class Allowance {
     if (this.#over) return 0;
     const taken = Math.min(bytes, this.#left);
     this.#left -= taken;
+    this.#cut ||= taken < bytes;
     // What passed is still delivered before the end is told.
     if (taken < bytes) setImmediate(() => this.#stop('bytes'));
     return taken;
+  }
+
+  /** Whether something was held back: whoever is to be told will be, in a moment. */
+  get exceeded(): boolean {
+    return this.#cut;
   }
 
   /** Lets through what may pass, and drops the rest. */

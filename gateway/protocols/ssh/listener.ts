@@ -140,6 +140,7 @@ function greet({ connection, client, services, sessions }: Greeting): void {
       session,
       upstream: found.upstream as SshUpstream,
       log: log.child({ session: session.id, target: name }),
+      recorder: services.recorder,
       closed: () => sessions.delete(opened),
     });
     sessions.add(opened);

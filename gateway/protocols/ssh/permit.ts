@@ -9,6 +9,8 @@ import { contentOf, MaskRefusal, withhold } from './masking.js';
 export interface Permitted {
   readonly allowed: true;
   readonly settle: (result: Result) => void;
+  /** The decision's id. */
+  readonly decision: string;
   readonly limits: Limits;
   /** What is masked in what comes back. */
   readonly kinds: Kinds;
@@ -51,6 +53,7 @@ export async function permit(session: Session, operation: Operation, { wait, gon
         return {
           allowed: true,
           settle: (result) => submission.settle(result),
+          decision: decision.id,
           limits: decision.limits,
           kinds,
           stopped: (what) => stopped(decision, target, what),

@@ -2,11 +2,13 @@ import type { Readable } from 'node:stream';
 import type { ClientChannel, ServerChannel } from 'ssh2';
 import { noKinds } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
-import type { Result } from '../../protocol.js';
-import { exitDenied } from './enforce.js';
+import type { Operation, Recording, Result } from '../../protocol.js';
+import { exitDenied, exitFailed, line } from './enforce.js';
 import { Allowance } from './limits.js';
 import { MaskedOutput } from './output.js';
 import type { Permitted } from './permit.js';
+import { recorded, recordInput } from './recorded.js';
+import type { SshOperation } from './schema.js';
 
 interface Exit {
   readonly code: number | null;
@@ -40,17 +42,22 @@ export function opened(
   });
 }
 
+export interface RelayParts {
+  readonly client: ServerChannel;
+  readonly upstream: ClientChannel;
+  /** Aborts when the client, or its channel, is gone. */
+  readonly gone: AbortSignal;
+  readonly permit: Permitted;
+  readonly operation: Operation;
+  readonly recording: Recording | undefined;
+}
+
 /**
  * One channel of the client joined with one of the host: both directions, standard error apart, the end of input, the exit
  * code or signal, and the end. Bytes pass as the buffers they came in, or masked, with the back-pressure of both windows.
  */
-export function relay(
-  client: ServerChannel,
-  upstream: ClientChannel,
-  gone: AbortSignal,
-  permit: Permitted,
-  terminal: boolean,
-): void {
+export function relay({ client, upstream, gone, permit, operation, recording }: RelayParts): void {
+  const terminal = (operation['ssh'] as SshOperation).terminal === true;
   let bytes = 0;
   let over = false;
   const count = (chunk: Buffer) => {
@@ -58,37 +65,47 @@ export function relay(
   };
   upstream.on('data', count);
   upstream.stderr.on('data', count);
-  const allowance = new Allowance(permit.limits, (what) => {
-    if (over) return;
-    finish({ status: 'cancelled', code: 'limit_exceeded', bytes });
-    hangUp(upstream);
-    client.stderr.end(permit.stopped(what), () => {
-      client.exit(exitDenied);
-      client.end();
-    });
+  let sent = 0;
+  client.on('data', (chunk: Buffer) => {
+    sent += chunk.length;
   });
-  const within = (stream: Readable): Readable =>
-    permit.limits.bytes === undefined ? stream : stream.pipe(allowance.stream());
-  const masked = (stream: Readable): Readable =>
-    permit.kinds === noKinds ? stream : stream.pipe(new MaskedOutput(permit.kinds, terminal));
-  const output = masked(within(upstream));
-  const errors = masked(within(upstream.stderr));
-  client.pipe(upstream);
-  output.pipe(client, { end: false });
-  errors.pipe(client.stderr, { end: false });
-
+  recordInput(recording, client, operation, permit);
   const finish = (result: Result) => {
     if (over) return;
     over = true;
     allowance.close();
-    permit.settle(result);
+    const whole = { ...result, sent_bytes: sent };
+    if (recording === undefined) return permit.settle(whole);
+    void recording.close(exitOf(result)).then((recorded) => permit.settle({ ...whole, recording: recorded }));
   };
+  const stop = (code: string, said: string, exit: number) => {
+    if (over) return;
+    recording?.note(said);
+    finish({ status: 'cancelled', code, bytes });
+    hangUp(upstream);
+    client.stderr.end(said, () => {
+      client.exit(exit);
+      client.end();
+    });
+  };
+  const allowance = new Allowance(permit.limits, (what) => stop('limit_exceeded', permit.stopped(what), exitDenied));
+  const within = (stream: Readable): Readable =>
+    permit.limits.bytes === undefined ? stream : stream.pipe(allowance.stream());
+  const masked = (stream: Readable): Readable =>
+    permit.kinds === noKinds ? stream : stream.pipe(new MaskedOutput(permit.kinds, terminal));
+  const output = recorded(recording, 'stdout', masked(within(upstream)));
+  const errors = recorded(recording, 'stderr', masked(within(upstream.stderr)));
+  client.pipe(upstream);
+  output.pipe(client, { end: false });
+  errors.pipe(client.stderr, { end: false });
+
   upstream.once('close', () => {
     const exit = exits.get(upstream);
     if (over) return;
     // Everything that came is written before the end is told; what goes beyond a limit is found on the way.
     void Promise.all([ended(output), ended(errors)]).then(() => {
-      if (over) return;
+      // Its last bytes were too many: that is told, and not how it ended.
+      if (over || allowance.exceeded) return;
       finish(resultOf(exit, bytes));
       client.stderr.end(() => {
         if (exit?.signal !== undefined) client.exit(exit.signal.replace(/^SIG/u, ''), exit.dumped, exit.said);
@@ -97,6 +114,7 @@ export function relay(
       });
     });
   });
+  recording?.onLost(() => stop('recording_failed', line('stopped: it can no longer be recorded'), exitFailed));
   const leave = () => {
     if (over) return;
     finish({ status: 'cancelled', bytes });
@@ -142,6 +160,9 @@ const ended = (stream: Readable): Promise<void> =>
     if (stream.readableEnded || stream.destroyed) resolve();
     else stream.once('end', resolve).once('close', resolve);
   });
+
+/** As players show it: the exit code or signal, or why there is none. */
+const exitOf = ({ status, code }: Result): string => (code === undefined || code === '' ? status : code);
 
 function resultOf(exit: Exit | undefined, bytes: number): Result {
   if (exit === undefined) return { status: 'lost', bytes };

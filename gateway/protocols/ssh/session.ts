@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, Connection, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
-import type { Operation, Prompt, Session } from '../../protocol.js';
+import type { Operation, Prompt, Recorder, Recording, Session } from '../../protocol.js';
 import { harmlessValue, harmlessVariable } from '../../shell/index.js';
 import { promptOf } from '../../web/index.js';
 import type { SshUpstream } from './config.js';
@@ -8,8 +8,8 @@ import { exitDenied, exitFailed, failure, line } from './enforce.js';
 import { forward } from './forwarding.js';
 import { connectOperation, execOperation, shellOperation, subsystemOperation, type Place } from './operation.js';
 import { permit } from './permit.js';
+import { aboutOf, type TerminalSize } from './recorded.js';
 import { opened, relay, signal } from './relay.js';
-import type { SshOperation } from './schema.js';
 import { SftpGate } from './sftp.js';
 import { connectUpstream } from './upstream.js';
 
@@ -30,6 +30,7 @@ export interface SshSessionParts {
   readonly session: Session;
   readonly upstream: SshUpstream;
   readonly log: Logger;
+  readonly recorder: Recorder | undefined;
   readonly closed: () => void;
 }
 
@@ -105,11 +106,7 @@ export class SshSession {
    * Judges what a channel is for and joins it with one of the host. Every refusal is told on standard error, with an exit
    * code, as a command would.
    */
-  async run(
-    channel: ServerChannel,
-    { operation, prompt }: Asked,
-    open: (client: Client) => Promise<ClientChannel>,
-  ): Promise<ClientChannel | undefined> {
+  async run({ channel, operation, prompt, terminal, open }: Run): Promise<Running | undefined> {
     const gone = this.#follow(channel);
     const client = await this.#connected;
     if (typeof client === 'string') return refuse(channel, client, exitDenied);
@@ -119,12 +116,15 @@ export class SshSession {
       prompt,
     });
     if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
+    let recording: Recording | undefined;
     try {
+      recording = await this.#parts.recorder?.begin(this.#parts.session, aboutOf(operation, allowed, terminal));
       const upstream = await open(client);
-      relay(channel, upstream, gone, allowed, (operation['ssh'] as SshOperation).terminal === true);
-      return upstream;
+      relay({ client: channel, upstream, gone, permit: allowed, operation, recording });
+      return { upstream, recording };
     } catch (error) {
-      allowed.settle({ status: 'error' });
+      const kept = await recording?.close('failed');
+      allowed.settle({ status: 'error', ...(kept === undefined ? {} : { recording: kept }) });
       return refuse(channel, failure(error), exitFailed);
     }
   }
@@ -168,6 +168,18 @@ export class SshSession {
   }
 }
 
+interface Run extends Asked {
+  readonly channel: ServerChannel;
+  /** Undefined: without one. */
+  readonly terminal: TerminalSize | undefined;
+  open(client: Client): Promise<ClientChannel>;
+}
+
+interface Running {
+  readonly upstream: ClientChannel;
+  readonly recording: Recording | undefined;
+}
+
 function refuse(channel: ServerChannel, said: string, code: number): undefined {
   channel.stderr.end(said, () => {
     channel.exit(code);
@@ -185,7 +197,7 @@ class Channel {
   /** Of the prompt behind it: for the record and for policy, and for the host never. */
   readonly #said = new Map<string, string>();
   #terminal: PseudoTtyInfo | undefined;
-  #upstream: ClientChannel | undefined;
+  #running: Running | undefined;
 
   constructor(session: ClientSession, owner: SshSession) {
     this.#owner = owner;
@@ -205,11 +217,12 @@ class Channel {
     });
     session.on('window-change', (accept, _reject, { rows, cols, height, width }) => {
       if (this.#terminal !== undefined) Object.assign(this.#terminal, { rows, cols, height, width });
-      this.#upstream?.setWindow(rows, cols, height, width);
+      this.#running?.upstream.setWindow(rows, cols, height, width);
+      this.#running?.recording?.resize(cols, rows);
       answer(true, accept, undefined);
     });
     session.on('signal', (accept, reject, { name }) => {
-      const sent = this.#upstream !== undefined && signal(this.#upstream, name);
+      const sent = this.#running !== undefined && signal(this.#running.upstream, name);
       answer(sent, accept, reject);
     });
     session.on('x11', (_accept, reject) => answer(false, undefined, reject));
@@ -232,25 +245,28 @@ class Channel {
 
   async #exec(channel: ServerChannel, command: string): Promise<void> {
     const { operation, sent } = execOperation(this.#owner.place, command, this.#surroundings);
-    this.#upstream = await this.#owner.run(channel, this.#asked(operation), (client) =>
-      opened((done) => client.exec(sent, this.#options, done)),
-    );
+    this.#running = await this.#owner.run({
+      ...{ channel, ...this.#asked(operation), terminal: this.#terminal },
+      open: (client) => opened((done) => client.exec(sent, this.#options, done)),
+    });
   }
 
   async #shell(channel: ServerChannel): Promise<void> {
     const operation = shellOperation(this.#owner.place, this.#surroundings);
     const { env } = this.#options;
-    this.#upstream = await this.#owner.run(channel, this.#asked(operation), (client) =>
-      opened((done) => client.shell(this.#terminal ?? false, env === undefined ? {} : { env }, done)),
-    );
+    this.#running = await this.#owner.run({
+      ...{ channel, ...this.#asked(operation), terminal: this.#terminal },
+      open: (client) => opened((done) => client.shell(this.#terminal ?? false, env === undefined ? {} : { env }, done)),
+    });
   }
 
   async #subsystem(channel: ServerChannel, name: string): Promise<void> {
     if (name === 'sftp') return this.#owner.runSftp(channel, promptOf(this.#said));
     const operation = subsystemOperation(this.#owner.place, name);
-    this.#upstream = await this.#owner.run(channel, this.#asked(operation), (client) =>
-      opened((done) => client.subsys(name, done)),
-    );
+    this.#running = await this.#owner.run({
+      ...{ channel, ...this.#asked(operation), terminal: undefined },
+      open: (client) => opened((done) => client.subsys(name, done)),
+    });
   }
 
   #asked(operation: Operation): Asked {

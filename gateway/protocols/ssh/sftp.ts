@@ -18,6 +18,7 @@ import {
   readPathRequest,
   type PathRequest,
 } from './sftp-requests.js';
+import { Transfer } from './transfers.js';
 
 /**
  * SFTP, decided file by file. Every request that names a file is an operation; what has been opened is read and written
@@ -41,6 +42,16 @@ interface Pending {
   readonly settle?: (result: Result) => void;
   /** The path of what is being opened. */
   readonly opens?: string;
+  /** What is read, and from where on. */
+  readonly reads?: { readonly transfer: Transfer; readonly offset: number };
+  /** Of what is being closed. */
+  readonly closes?: Transfer;
+}
+
+/** What was opened: its path, and what is read from it and written to it. */
+interface Opened {
+  readonly path: string;
+  readonly transfer: Transfer;
 }
 
 export interface SftpParts {
@@ -60,7 +71,7 @@ export class SftpGate {
   readonly #lookup: SFTPWrapper;
   readonly #home: string;
   readonly #pending = new Map<number, Pending>();
-  readonly #handles = new Map<string, string>();
+  readonly #handles = new Map<string, Opened>();
   #bytes = 0;
   /** Those of the session and of each operation in it, all of which count for the rest of the session. */
   readonly #allowances: Allowed[] = [];
@@ -95,8 +106,13 @@ export class SftpGate {
       if (over) return;
       over = true;
       for (const { allowance } of this.#allowances) allowance.close();
-      for (const { settle: one } of this.#pending.values()) one?.({ status: 'lost' });
+      for (const { settle: one, closes } of this.#pending.values()) {
+        one?.({ status: 'lost' });
+        closes?.end({ status: 'lost' });
+      }
       this.#pending.clear();
+      for (const { transfer } of this.#handles.values()) transfer.end({ status: 'cancelled' });
+      this.#handles.clear();
       this.#upstream.destroy();
       this.#lookup.end();
       settle({ ...result, bytes: this.#bytes });
@@ -118,7 +134,7 @@ export class SftpGate {
     channel.on('error', fail);
     this.#upstream.on('error', fail);
     this.#fromClient().then(() => this.#upstream.end(), fail);
-    this.#fromHost().then(() => end({ status: 'ok' }), fail);
+    this.#fromHost().then(() => (this.#exceeded ? undefined : end({ status: 'ok' })), fail);
   }
 
   /** One allowance for each amount: the same limit, met again, is the one that runs already. */
@@ -221,7 +237,7 @@ export class SftpGate {
   /** Attributes of an open file: judged as those of its path. */
   async #setOpened(packet: Packet): Promise<Buffer | undefined> {
     const fields = new Fields(packet);
-    const path = this.#handles.get(fields.bytes().toString('latin1'));
+    const path = this.#handles.get(fields.bytes().toString('latin1'))?.path;
     if (path === undefined) return this.#refuse(packet, statusCodes.failure, 'the handle is not known');
     const action = changesOwner(fields) ? 'administer' : 'write';
     const request = { operation: 'setstat', action, access: 'update', onLink: true, paths: [path] } as const;
@@ -234,9 +250,18 @@ export class SftpGate {
     const fields = new Fields(packet);
     if (named) fields.bytes();
     const handle = fields.bytes().toString('latin1');
-    if (!this.#handles.has(handle)) return this.#refuse(packet, statusCodes.failure, 'the handle is not known');
-    if (packet.type === packetTypes.close) this.#handles.delete(handle);
-    if (packet.type === packetTypes.write) this.#bytes += packet.bytes.length;
+    const transfer = this.#handles.get(handle)?.transfer;
+    if (transfer === undefined) return this.#refuse(packet, statusCodes.failure, 'the handle is not known');
+    if (packet.type === packetTypes.close) {
+      this.#handles.delete(handle);
+      return this.#forward(packet, { closes: transfer });
+    }
+    if (packet.type === packetTypes.read)
+      return this.#forward(packet, { reads: { transfer, offset: fields.uint64() } });
+    if (packet.type === packetTypes.write) {
+      this.#bytes += packet.bytes.length;
+      transfer.written(fields.uint64(), fields.bytes());
+    }
     return this.#forward(packet, {});
   }
 
@@ -251,14 +276,22 @@ export class SftpGate {
     const pending = this.#pending.get(packet.id);
     if (pending === undefined) throw new UpstreamError('the host answers what nobody asked');
     this.#pending.delete(packet.id);
-    if (packet.type === packetTypes.data) this.#count(packet.bytes.length);
+    if (packet.type === packetTypes.data) {
+      this.#count(packet.bytes.length);
+      pending.reads?.transfer.read(pending.reads.offset, new Fields(packet).bytes());
+    }
     const code = packet.type === packetTypes.status ? new Fields(packet).uint32() : statusCodes.ok;
     if (packet.type === packetTypes.handle && pending.opens !== undefined) {
       if (this.#handles.size >= handles_max) throw new ProtocolError('too many files are open at once');
-      this.#handles.set(new Fields(packet).bytes().toString('latin1'), pending.opens);
+      // What became of it is known once it is closed.
+      const transfer = new Transfer(pending.settle ?? (() => undefined));
+      this.#handles.set(new Fields(packet).bytes().toString('latin1'), { path: pending.opens, transfer });
+      return packet.bytes;
     }
     const fine = code === statusCodes.ok || code === statusCodes.eof;
-    pending.settle?.({ status: fine ? 'ok' : 'error', code: String(code) });
+    const result: Result = { status: fine ? 'ok' : 'error', code: String(code) };
+    pending.closes?.end(result);
+    pending.settle?.(result);
     return packet.bytes;
   }
 

@@ -1,0 +1,95 @@
+import { createReadStream } from 'node:fs';
+import { open, readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { readEvent, readHeader, type CastEvent, type CastHeader } from './cast.js';
+
+/** The recordings that are kept: one file each, named after its id. */
+
+const suffix = '.cast';
+const idForm = /^r-[0-9a-z-]{1,80}$/u;
+/** A header has a command line in it. */
+const header_bytes_max = 1_048_576;
+const end_bytes = 65_536;
+
+/** The recording of a decision has its number. */
+export const recordingOf = (decision: string): string => decision.replace(/^d-/u, 'r-');
+
+export interface Kept {
+  readonly id: string;
+  readonly file: string;
+  readonly bytes: number;
+  readonly changed_ms: number;
+}
+
+export interface Described extends Kept {
+  readonly header: CastHeader;
+  readonly seconds: number;
+  /** How it ended; absent while it runs, and where the gateway ended first. */
+  readonly exit?: string;
+}
+
+/** Undefined for what is no id: a path is never made from it. */
+export const fileOf = (folder: string, id: string): string | undefined =>
+  idForm.test(id) ? path.join(folder, `${id}${suffix}`) : undefined;
+
+/** Newest first; nothing where the folder is not there. */
+export async function kept(folder: string): Promise<Kept[]> {
+  const names = await readdir(folder).catch(() => []);
+  const all = await Promise.all(
+    names.map(async (name) => {
+      const id = name.endsWith(suffix) ? name.slice(0, -suffix.length) : '';
+      const file = fileOf(folder, id);
+      const found = file === undefined ? undefined : await stat(file).catch(() => undefined);
+      return found?.isFile() === true ? [{ id, file: file!, bytes: found.size, changed_ms: found.mtimeMs }] : [];
+    }),
+  );
+  return all.flat().sort((one, other) => other.changed_ms - one.changed_ms || (one.id < other.id ? 1 : -1));
+}
+
+/** Undefined where it is not there, or is no recording. */
+export async function describe(folder: string, id: string): Promise<Described | undefined> {
+  const file = fileOf(folder, id);
+  if (file === undefined) return undefined;
+  const handle = await open(file).catch(() => undefined);
+  if (handle === undefined) return undefined;
+  try {
+    const { size, mtimeMs } = await handle.stat();
+    const read = async (length: number, at: number) => {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, at);
+      return buffer.toString('utf8', 0, bytesRead);
+    };
+    const header = readHeader((await read(Math.min(size, header_bytes_max), 0)).split('\n', 1)[0]!);
+    if (header === undefined) return undefined;
+    const tail = Math.min(size, end_bytes);
+    const events = (await read(tail, size - tail))
+      .split('\n')
+      .map(readEvent)
+      .filter((event) => event !== undefined);
+    const last = events.at(-1);
+    const exit = last?.[1] === 'x' ? { exit: last[2] } : {};
+    return { id, file, bytes: size, changed_ms: mtimeMs, header, seconds: last?.[0] ?? 0, ...exit };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Its events in their order; what is no event is passed over. */
+export async function* eventsOf(file: string): AsyncGenerator<CastEvent> {
+  const input = createReadStream(file);
+  try {
+    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+      const event = readEvent(line);
+      if (event !== undefined) yield event;
+    }
+  } finally {
+    input.destroy();
+  }
+}
+
+/** Removes those that have not changed since. Gives their ids. */
+export async function removeBefore(folder: string, before_ms: number): Promise<string[]> {
+  const old = (await kept(folder)).filter(({ changed_ms }) => changed_ms < before_ms);
+  for (const { file } of old) await rm(file, { force: true });
+  return old.map(({ id }) => id);
+}
