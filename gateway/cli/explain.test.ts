@@ -87,6 +87,13 @@ record      gateway-1 #7
     );
   });
 
+  test('names the recording, and by what it is known', () => {
+    const allowed = record({ decision_id: 'd-1-3', result: { outcome: 'allow' } });
+    const recording = { id: 'r-1-3', sha256: 'ab12', bytes: 9, complete: false };
+    const outcome = record({ kind: 'outcome', decision_id: 'd-1-3', result: { status: 'ok', recording } });
+    expect(tell([outcome, allowed])).toContain('recording   r-1-3 (sha256 ab12) not complete\n');
+  });
+
   test('does not claim an outcome that nobody recorded', () => {
     expect(tell([record({ decision_id: 'd-1-3', result: { outcome: 'allow' } })])).toContain(
       'outcome     not recorded',

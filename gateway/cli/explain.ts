@@ -60,6 +60,7 @@ export function describe(records: readonly AuditRecord[]): string {
     line('because', [reasons(result['reasons'])]),
     line('revision', [text(judged['revision'])]),
     line('outcome', [outcome === undefined ? whatHappened(result) : whatCame(outcome)]),
+    line('recording', [recordingOf(outcome)]),
     line('record', [`${judged.writer} #${judged.sequence}`, outcome && `and #${outcome.sequence}`]),
   ];
   return `${lines.filter((part) => part !== '').join('\n')}\n`;
@@ -141,6 +142,13 @@ function whatCame(outcome: AuditRecord): string {
     .filter(([value]) => typeof value === 'number')
     .map(([value, unit]) => `${text(value)} ${unit}`);
   return [text(status), text(tag), text(code), numbers.join(', ')].filter(Boolean).join(' · ');
+}
+
+/** Its id, and by what it is known to be the one. */
+function recordingOf(outcome: AuditRecord | undefined): string {
+  const { id, sha256, complete } = object(object(outcome?.['result'])['recording']);
+  const whole = complete === false ? 'not complete' : '';
+  return [text(id), wrapped('sha256 ', text(sha256)), whole].filter(Boolean).join(' ');
 }
 
 function prefixed(before: string, words: string): string {

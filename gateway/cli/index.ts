@@ -20,6 +20,7 @@ Examples:
   sallyport ask --principal agent:x --target orders --sql "select 1"   may they, and what would have to differ?
   sallyport audit search --prompt "tidy up"   what a prompt has done
   sallyport audit verify                      is the audit whole?
+  sallyport recordings search "drop table"    where did these words stand on a screen?
   sallyport doctor                            is everything wired? Each finding with its mend
   sallyport policy status                     which commit is in force
   sallyport policy shadow                     what would the revision that is tried decide otherwise?
@@ -165,6 +166,9 @@ async function commandLine(around: Surroundings, finish: (code: ExitCode) => voi
 
   const { registerAudit } = await import('./audit.js');
   registerAudit(program, around, finish);
+
+  const { registerRecordings } = await import('./recordings.js');
+  registerRecordings(program, around, finish);
 
   const { registerApprovals } = await import('./api/approvals.js');
   registerApprovals(program, around, finish);

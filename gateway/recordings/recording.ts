@@ -44,7 +44,7 @@ export class RecordingFile implements Recording {
     this.#started_ms = parts.now();
     const { terminal } = parts;
     this.#streams = { stdout: new Stream(terminal), stderr: new Stream(terminal), input: new Stream(true) };
-    this.#line(header);
+    void this.#line(header);
   }
 
   output(stream: 'stdout' | 'stderr', bytes: Buffer): Promise<void> | undefined {
@@ -56,15 +56,15 @@ export class RecordingFile implements Recording {
     const { input } = this.#streams;
     const left = this.#parts.input_bytes_max - input.shown_bytes;
     const text = input.read(bytes, left);
-    if (text !== '') this.#event('i', text);
+    if (text !== '') void this.#event('i', text);
   }
 
   resize(columns: number, rows: number): void {
-    this.#event('r', `${columns}x${rows}`);
+    void this.#event('r', `${columns}x${rows}`);
   }
 
   note(text: string): void {
-    this.#event('m', text);
+    void this.#event('m', text);
   }
 
   onLost(listener: () => void): void {
@@ -80,11 +80,11 @@ export class RecordingFile implements Recording {
   async #finish(exit: string | undefined): Promise<Recorded> {
     for (const [name, stream] of Object.entries(this.#streams)) {
       const rest = stream.rest();
-      if (rest !== '') this.#event(name === 'input' ? 'i' : 'o', rest);
+      if (rest !== '') void this.#event(name === 'input' ? 'i' : 'o', rest);
       const unseen = stream.unseen(name);
-      if (unseen !== undefined) this.#event('m', unseen);
+      if (unseen !== undefined) void this.#event('m', unseen);
     }
-    if (exit !== undefined) this.#event('x', exit);
+    if (exit !== undefined) void this.#event('x', exit);
     // What comes behind the end is on nobody's screen any more.
     this.#ended = true;
     const { file } = this.#parts;

@@ -172,7 +172,7 @@ interface Run extends Asked {
   readonly channel: ServerChannel;
   /** Undefined: without one. */
   readonly terminal: TerminalSize | undefined;
-  open(client: Client): Promise<ClientChannel>;
+  readonly open: (client: Client) => Promise<ClientChannel>;
 }
 
 interface Running {

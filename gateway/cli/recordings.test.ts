@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventLine, headerLine } from '../recordings/cast.js';
+import { runCommandLine } from './index.js';
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sallyport-recordings-cli-'));
+  const header = headerLine({
+    ...{
+      version: 2,
+      width: 80,
+      height: 24,
+      timestamp: 1_790_000_000,
+      title: 'agent:x at build',
+      command: 'top \u001b]0;x',
+    },
+    sallyport: {
+      ...{ id: 'r-abc-1', decision: 'd-abc-1', session: 's-1', target: 'build', protocol: 'ssh', request: 'exec' },
+      ...{ principal: { issuer: 'https://idp.example', subject: 'agent:x' }, terminal: true, masked: false },
+    },
+  });
+  const events = [
+    eventLine(0.5, 'o', '\u001b[1mbold\u001b[0m words\r\n'),
+    eventLine(9, 'm', 'stopped'),
+    eventLine(9, 'x', '126'),
+  ];
+  await writeFile(join(folder, 'r-abc-1.cast'), [header, ...events].join(''));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]) {
+  let stdout = '';
+  let stderr = '';
+  const waits: number[] = [];
+  const code = await runCommandLine(['recordings', ...args, '--folder', folder], {
+    env: {},
+    fallbackFolder: folder,
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: (text) => (stderr += text) },
+    wait: (time_ms) => {
+      waits.push(time_ms);
+      return Promise.resolve();
+    },
+  });
+  return { code, stdout, stderr, waits };
+}
+
+test('list shows what is kept, with nothing in it that a terminal would obey', async () => {
+  const { code, stdout } = await run();
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/r-abc-1 +agent:x +build +9s +126 +top \\u001b\]0;x/);
+  expect((await run('list', '--principal', 'agent:y')).code).toBe(1);
+});
+
+test('search finds words through their colours, and says when they stood there', async () => {
+  const { code, stdout } = await run('search', 'BOLD words');
+  expect(code).toBe(0);
+  expect(stdout).toBe('r-abc-1  agent:x  build\n        0s  bold words\n');
+  expect((await run('search', 'nowhere')).code).toBe(1);
+});
+
+test('play shows it at its pace, by the id of the decision too; --text at once and without sequences', async () => {
+  const played = await run('play', 'd-abc-1', '--speed', '2', '--idle', '1s');
+  expect(played.waits).toEqual([250, 500]);
+  expect(played.stdout).toContain('\u001b[1mbold\u001b[0m words\r\n\r\n[sallyport: stopped]\r\n');
+  const text = await run('play', 'r-abc-1', '--text');
+  expect(text.stdout).toBe('bold words\n\n[sallyport: stopped]\n');
+  expect((await run('play', '../r-abc-1')).code).toBe(1);
+});
