@@ -147,6 +147,7 @@ export class Compiler {
 
   /** Lays out what the commands work on: `full/` with tests, schemas and capabilities beside it. */
   async #prepare(folder: string, snapshot: Snapshot): Promise<Tool> {
+    demandPolicyFolder(snapshot);
     for (const file of snapshot.files.keys()) {
       if (file.startsWith(`${libraryFolder}/`))
         throw refusal('reserved_folder', `a folder must not be called ${libraryFolder}`, { file });
@@ -290,3 +291,12 @@ function contractProblems(compiled: PromiseSettledResult<unknown>): readonly Pro
 
 const textOf = (snapshot: Snapshot, file: string): string =>
   Buffer.from(snapshot.files.get(file) ?? []).toString('utf8');
+
+/** `sallyport init` lays our own Rego beside the policy, for opa and the editor: that is no part of it. */
+function demandPolicyFolder({ files }: Snapshot): void {
+  if (!files.has('lib/sallyport/decision.rego')) return;
+  throw refusal('whole_repository', "this is a whole repository of `sallyport init`, with Sallyport's own Rego in it", {
+    file: 'lib/sallyport/decision.rego',
+    help: 'The policy is its folder "policy": `sallyport check policy`, and path: policy in policy.git.',
+  });
+}

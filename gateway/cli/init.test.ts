@@ -78,6 +78,14 @@ describe('a repository that init made', () => {
     await writeFile(file, text);
   });
 
+  test('is checked by its folder with the policy; as a whole it is refused in one sentence that says so', async () => {
+    const told = io();
+    expect(await checkCommand(repository, { json: true }, told.around)).toBe(1);
+    expect(JSON.parse(told.out())).toMatchObject({
+      problems: [{ code: 'whole_repository', help: expect.stringContaining('sallyport check policy') as unknown }],
+    });
+  });
+
   test('is never written over; its helpers and schemas are renewed when that is asked for', async () => {
     await expect(initCommand(repository, {}, io().around)).rejects.toThrow(/is not empty/);
     const schema = inside('schemas/input.json');

@@ -77,6 +77,8 @@ const commits: readonly BadCommit[] = [
   { name: 'a folder that was moved', act: (repo) => { git(repo, 'mv', 'policy', 'rules'); return commit(repo, {}, 'moved'); }, says: /has no folder "policy"/ },
   { name: 'a branch that was deleted', act: (repo) => { git(repo, 'checkout', '-q', '--detach'); git(repo, 'branch', '-D', 'main'); return Promise.resolve(); }, says: /has no commit on branch main/ },
   { name: 'a push that came half', act: (repo) => loseObject(repo), says: /could not read object|bad object|has no folder|git/ },
+  { name: "a whole repository of `sallyport init`", files: { 'lib/sallyport/decision.rego': 'package sallyport\n' }, at: 'lib/sallyport/decision.rego', says: /whole repository.*path: policy/s },
+  { name: 'a rule that does not end', files: rule('deny contains {"code": "x"} if count([1 | some a in numbers.range(1, 30000); some b in numbers.range(1, 30000); a == b + 40000]) > 0'), says: /budget|more time|steps|trial/ },
   { name: 'a forced push of something bad', act: async (repo) => { git(repo, 'checkout', '-q', '--orphan', 'other'); await commit(repo, under(rule('deny contains {')), 'rewritten'); git(repo, 'branch', '-M', 'main'); }, at: 'x.rego:4', says: /unexpected eof/ },
 ]; // prettier-ignore
 
@@ -132,9 +134,10 @@ describe('a bad commit', () => {
   test.each(commits)(
     'with $name is refused, and the last good one stays in force',
     async ({ files, act, at, says }) => {
+      // Before the commit: the keeper watches, and may be faster than what follows.
+      events.length = 0;
       if (files !== undefined) await commit(repo, under(files), 'bad');
       await act?.(repo);
-      events.length = 0;
       try {
         const status = await keeper.refresh();
         const told = status.last?.error ?? '';
@@ -143,6 +146,10 @@ describe('a bad commit', () => {
         if (at !== undefined) expect(told).toContain(at);
         expect(engine.current?.id).toBe(`git:${good}`);
         expect(engine.decide(inputOf()).outcome).toBe('allow');
+        // What the gateway records of its policy: who is told finds the same words there.
+        expect(events).toContainEqual(
+          expect.objectContaining({ type: 'refused', error: told, in_force: `git:${good}` }),
+        );
       } finally {
         await backToGood();
       }
