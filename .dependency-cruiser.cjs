@@ -81,13 +81,14 @@ module.exports = {
       name: 'protocols-are-islands',
       severity: 'error',
       comment:
-        'A protocol sees its own folder, gateway/protocol.ts, gateway/errors.ts, the engine, and by their doors gateway/content (what is found in text is the same for all), gateway/openssh (so are keys and certificates), gateway/shell (so is what a command does) and gateway/web (so is HTTP).',
+        'A protocol sees its own folder, gateway/protocol.ts, gateway/elsewhere.ts (where values of an upstream may stand), gateway/errors.ts, the engine, and by their doors gateway/content (what is found in text is the same for all), gateway/openssh (so are keys and certificates), gateway/shell (so is what a command does) and gateway/web (so is HTTP).',
       from: { path: '^gateway/protocols/([^/]+)/', pathNot: tests },
       to: {
         path: '^(gateway|bundles|examples|test|bench|scripts)/',
         pathNot: [
           '^gateway/protocols/$1/',
           '^gateway/protocol\\.ts$',
+          '^gateway/elsewhere\\.ts$',
           '^gateway/errors\\.ts$',
           '^gateway/content/index\\.ts$',
           '^gateway/openssh/index\\.ts$',

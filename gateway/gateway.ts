@@ -21,6 +21,7 @@ import { SharedHeads } from './audit-heads.js';
 import { auditSinks } from './audit-sinks.js';
 import type { Audit } from './audit/record.js';
 import type { Config, PolicySource } from './config/index.js';
+import { openTargets } from './credentials/index.js';
 import { AuditError, ConfigError } from './errors.js';
 import { Foresight } from './foresight.js';
 import { serveHttps } from './https.js';
@@ -285,10 +286,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const recorder =
       config.recordings === undefined ? undefined : await openRecorder({ config: config.recordings, log, now });
     if (recorder !== undefined) closing.push(() => recorder.close());
-    const targets = new Map(config.targets.map((target) => [`${target.input.protocol}/${target.input.name}`, target]));
+    const targets = await openTargets({ ...config, log, now });
+    closing.push(() => targets.close());
     const services: Services = {
       log,
-      target: (protocol, name) => targets.get(`${protocol}/${name}`),
+      target: (protocol, name) => targets.find(protocol, name),
       maskKey,
       names: [config.console.url, config.identity.ownTokens.issuer].flatMap(hostIn),
       recorder,
@@ -355,6 +357,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         sessions,
         revocations,
         hooks: hooks.incoming,
+        failing: () => targets.warnings(),
         mounts: protocols.flatMap((protocol) => protocol.mount?.(services) ?? []),
       }),
     );

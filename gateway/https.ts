@@ -55,6 +55,8 @@ export interface HttpsParts {
   readonly revocations?: Revocations | undefined;
   /** Through what people answer with a signature in the place of a token. */
   readonly hooks: IncomingHooks;
+  /** What fails of the targets' credentials, a line each. */
+  readonly failing: () => readonly string[];
   /** Protocols that are reached through this listener. */
   readonly mounts: readonly Mount[];
 }
@@ -125,12 +127,12 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   };
 }
 
-const healthOf = ({ engine, audit }: HttpsParts): Health => ({
+const healthOf = ({ engine, audit, failing }: HttpsParts): Health => ({
   reasons: [
     ...(engine.current === undefined ? ['no policy is in force'] : []),
     ...(audit.refusal === undefined ? [] : [audit.refusal.message]),
   ],
-  warnings: audit.warnings ?? [],
+  warnings: [...(audit.warnings ?? []), ...failing()],
 });
 
 /** Where the repository has a webhook: a push to it may be one to what is tried, too. */

@@ -35,10 +35,18 @@ export interface Provable {
 /** A named upstream, as the configuration has it. */
 export interface Target {
   readonly input: TargetInput;
-  /** The protocol's own part of the configuration, already validated, secrets resolved. */
+  /**
+   * The protocol's own part of the configuration, already validated, secrets resolved. Another object where a credential has
+   * changed: new connections are made with that, those that are open go on.
+   */
   readonly upstream: unknown;
   /** Why the target cannot be used (a secret or file is missing): shown to whoever asks for it. */
-  readonly unavailable?: string;
+  readonly unavailable?: string | undefined;
+  /**
+   * For a credential that the guarded system has refused: asks where it comes from once more. Resolves to whether `upstream` is
+   * another now, and worth one more attempt; never rejects. Absent: it stands in the configuration, and stays what it is.
+   */
+  renew?(refused: unknown): Promise<boolean>;
 }
 
 export interface Client {

@@ -1,4 +1,5 @@
 import type { bundleAlgorithms } from '../../bundles/index.js';
+import type { CommandReference, VaultReference } from '../elsewhere.js';
 import type { ListenAddress, Target } from '../protocol.js';
 import type { Webhook } from './webhooks.js';
 
@@ -13,7 +14,9 @@ export interface Config {
   readonly identity: IdentityConfig;
   readonly policy: PolicyConfig;
   /** The targets of the protocols that are built, in the order of the file. */
-  readonly targets: readonly Target[];
+  readonly targets: readonly ConfiguredTarget[];
+  /** Where `{vault: …}` leads; absent: nowhere, and no target has one. */
+  readonly vault?: VaultConfig;
   readonly state: {
     readonly directory: string;
     /** A database that is given; absent: one that the gateway starts for itself, in the directory. */
@@ -26,9 +29,56 @@ export interface Config {
   readonly recordings?: RecordingsConfig;
   /** The secret behind keyed masks; absent: one that the state directory keeps. */
   readonly masks: { readonly key?: string };
+  /** Where secrets of the file come from, by their place in it: "targets[0].upstream.password". */
+  readonly secrets: ReadonlyMap<string, string>;
   /** What is odd but no reason not to start: one line each, safe to log. */
   readonly warnings: readonly string[];
 }
+
+/**
+ * A target as the file has it. `upstream` is what it came to when the file was read; it is undefined where a part of it comes
+ * from what only a running gateway asks.
+ */
+export interface ConfiguredTarget extends Target {
+  /** What of it may change while the gateway runs; absent: nothing. */
+  readonly form?: UpstreamForm;
+}
+
+export interface UpstreamForm {
+  readonly references: readonly UpstreamReference[];
+  /** Throws GatewayError for what the protocol cannot use. @param values by `key` of the references */
+  read(values: ReadonlyMap<string, string>): unknown;
+}
+
+/** A value of an upstream that stands elsewhere. */
+export interface UpstreamReference {
+  readonly key: string;
+  readonly path: readonly (string | number)[];
+  /** "FILE:LINE:COLUMN: targets[0].upstream.password" */
+  readonly where: string;
+  /** With absolute paths. */
+  readonly to:
+    | { readonly kind: 'file'; readonly file: string }
+    | ({ readonly kind: 'vault' } & VaultReference)
+    | ({ readonly kind: 'command'; readonly directory: string } & CommandReference);
+}
+
+export interface VaultConfig {
+  /** Without a "/" at its end. */
+  readonly address: string;
+  readonly namespace?: string;
+  /** PEM. */
+  readonly ca?: string;
+  readonly serverName?: string;
+  readonly auth:
+    | { readonly method: 'token'; readonly token: VaultText }
+    /** JWT and Kubernetes: the same request, at another mount. */
+    | { readonly method: 'jwt'; readonly mount: string; readonly role: string; readonly jwt: VaultText }
+    | { readonly method: 'approle'; readonly mount: string; readonly roleId: VaultText; readonly secretId?: VaultText };
+}
+
+/** A secret, or the file that it is read from each time that it is needed. */
+export type VaultText = string | { readonly file: string };
 
 export interface StatePostgres {
   readonly host: string;

@@ -1,6 +1,7 @@
 /** sallyport.yaml: read, checked whole, and turned into what the gateway is built from. */
 export { loadConfig } from './load.js';
-export { printable } from './printable.js';
+export { guardUpstream, printable } from './printable.js';
+export { readValue } from './references.js';
 export { configSchema, publishedSchema } from './schema.js';
 export { duration } from './duration.js';
 export { readPeople, type People, type Person } from './people.js';
@@ -13,6 +14,7 @@ export {
   type CanaryConfig,
   type Claims,
   type Config,
+  type ConfiguredTarget,
   type ConsoleConfig,
   type DirectoryConfig,
   type Durability,
@@ -27,4 +29,8 @@ export {
   type SamlProvider,
   type SignInConfig,
   type SignatureAlgorithm,
+  type UpstreamForm,
+  type UpstreamReference,
+  type VaultConfig,
+  type VaultText,
 } from './config.js';

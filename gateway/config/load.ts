@@ -16,7 +16,9 @@ import { pathKey, resolveFiles, substitute, whyUnreadable, type Substituted } fr
 import { configSchema, maskKey_chars_min, type ConfigFile } from './schema.js';
 import { readApprovals, readState } from './state.js';
 import { readTargets } from './targets.js';
+import { secretsOf } from './secrets.js';
 import { explain, errorPath, readNumbers, validator } from './validate.js';
+import { readVault } from './vault.js';
 
 /** A configuration file may have at most this many bytes. */
 const file_bytes_max = 4_194_304;
@@ -26,6 +28,7 @@ const file_bytes_max = 4_194_304;
  * all of it at once.
  */
 export interface Reading {
+  readonly file: string;
   readonly directory: string;
   readonly document: ConfigDocument;
   readonly problems: Problem[];
@@ -49,11 +52,11 @@ export async function loadConfig(
 
   const references = substitute(document.value ?? {}, options.env);
   const value = references.value;
-  const check = validator(configSchema(options.protocols));
+  const check = checkFor(options.protocols);
   let errors = check(value);
   if (readNumbers(value, errors, references.substituted)) errors = check(value);
 
-  const reading: Reading = { directory: dirname(path), document, problems: [], warnings: [] };
+  const reading: Reading = { file: path, directory: dirname(path), document, problems: [], warnings: [] };
   reading.problems.push(
     ...referenceProblems(references, document),
     ...schemaProblems(errors, value, references, document),
@@ -65,7 +68,9 @@ export async function loadConfig(
   const listen = await readListeners(input.listen ?? {}, [...names, 'https'], reading);
   const identity = await readIdentity(input.identity, calledUrl(input, listen), reading);
   const policy = await readPolicy(input.policy, reading);
+  const vault = await readVault(input.vault, reading);
   const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
+  if (vault === undefined) reading.problems.push(...withoutVault(targets, document));
   const state = await readState(input.state, reading);
   const audit = await readAudit(input.audit, state.directory, reading);
   const masks = await readMasks(input.masks, reading);
@@ -85,6 +90,8 @@ export async function loadConfig(
     identity,
     policy,
     targets,
+    ...(vault === undefined ? {} : { vault }),
+    secrets: secretsOf(document),
     state,
     approvals,
     audit,
@@ -94,6 +101,18 @@ export async function loadConfig(
     warnings: reading.warnings,
   };
   return guard(config, () => printable(config));
+}
+
+type Check = ReturnType<typeof validator>;
+const checks = new WeakMap<readonly Protocol[], Check>();
+
+/** Compiling it takes longer than all the rest: once for each list of protocols. */
+function checkFor(protocols: readonly Protocol[]): Check {
+  const known = checks.get(protocols);
+  if (known !== undefined) return known;
+  const check = validator(configSchema(protocols));
+  checks.set(protocols, check);
+  return check;
 }
 
 async function readSource(path: string): Promise<string> {
@@ -167,6 +186,12 @@ function later(error: ErrorObject, value: unknown, document: ConfigDocument): Pr
     default:
       return undefined;
   }
+}
+
+/** `{vault: …}` with nowhere to lead. */
+function withoutVault(targets: Config['targets'], document: ConfigDocument): Problem[] {
+  const asked = targets.flatMap(({ form }) => form?.references ?? []).filter(({ to }) => to.kind === 'vault');
+  return asked.map(({ path }) => document.problem(path, 'asks Vault, and there is no "vault" at the top of the file'));
 }
 
 async function readMasks(

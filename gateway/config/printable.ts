@@ -1,10 +1,11 @@
 import { inspect } from 'node:util';
 import type { Config } from './config.js';
 
-export const redacted = '[redacted]';
+export const redacted = '***';
 
 /** Keys whose values are secret wherever they come from, also when somebody wrote one into the file itself. */
-export const secretKey = /password|passphrase|secret|credential|bearer|basic|private_?key|(^|_)(key|token)$/iu;
+export const secretKey =
+  /password|passphrase|secret|credential|bearer|basic|kubeconfig|^environment$|^jwt$|private_?key|(^|_)(key|token)$|role_?id$/iu;
 
 /** The configuration as it may be shown: `sallyport run --print-config`, logs, bug reports. */
 export function printable(config: Config): unknown {
@@ -18,7 +19,13 @@ export function printable(config: Config): unknown {
     ),
     identity: withoutSecrets(config.identity),
     policy: withoutSecrets(config.policy),
-    targets: config.targets.map((target) => ({ ...target, upstream: withoutSecrets(target.upstream) })),
+    targets: config.targets.map(({ input, upstream, unavailable, form }) => ({
+      input,
+      upstream: upstream === undefined ? 'known when the gateway runs' : withoutSecrets(upstream),
+      ...(unavailable === undefined ? {} : { unavailable }),
+      ...(form === undefined ? {} : { elsewhere: form.references.map(({ where }) => where) }),
+    })),
+    ...(config.vault === undefined ? {} : { vault: withoutSecrets(config.vault) }),
     state: withoutSecrets(config.state),
     approvals: {
       ...config.approvals,
@@ -39,6 +46,7 @@ export function printable(config: Config): unknown {
     console: withoutSecrets(config.console),
     ...(config.recordings && { recordings: config.recordings }),
     masks: config.masks.key === undefined ? {} : { key: redacted },
+    secrets: Object.fromEntries(config.secrets),
     warnings: config.warnings,
   };
 }

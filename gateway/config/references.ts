@@ -71,6 +71,13 @@ export async function readReference(file: string): Promise<string> {
   }
 }
 
+/** The same as a value: without its last line end, and not empty. */
+export async function readValue(file: string): Promise<string> {
+  const content = (await readReference(file)).replace(/\r?\n$/u, '');
+  if (content === '') throw new Error(`the file ${file} is empty`);
+  return content;
+}
+
 /** "does not exist", … : what stands after the file's name in a sentence. */
 export function whyUnreadable(error: unknown): string {
   switch ((error as NodeJS.ErrnoException).code) {
@@ -111,9 +118,7 @@ export async function resolveFiles(root: unknown, directory: string): Promise<Re
     if (isFileReference(value)) {
       read.add(pathKey(path));
       try {
-        const content = (await readReference(absolute(directory, value.file))).replace(/\r?\n$/u, '');
-        if (content === '') throw new Error(`the file ${absolute(directory, value.file)} is empty`);
-        return content;
+        return await readValue(absolute(directory, value.file));
       } catch (error) {
         unavailable ??= (error as Error).message;
         return value;

@@ -8,6 +8,7 @@ import { RecordingsSchema, type RecordingsInput } from './recordings.js';
 import { FileReferenceSchema } from './references-schema.js';
 import { closed, duration, text } from './schema-parts.js';
 import { StatePostgresSchema } from './state-schema.js';
+import { VaultSectionSchema, type VaultInput } from './vault-schema.js';
 import { WebhookSchema, webhooks_max } from './webhooks-schema.js';
 
 /**
@@ -208,6 +209,7 @@ export interface ConfigFile {
   readonly console?: Type.Static<typeof ConsoleSchema>;
   readonly masks?: Type.Static<typeof MasksSchema>;
   readonly recordings?: RecordingsInput;
+  readonly vault?: VaultInput;
 }
 export type ListenerInput =
   | string
@@ -264,6 +266,7 @@ export function configSchema(protocols: readonly Protocol[]) {
         console: Type.Optional(ConsoleSchema),
         masks: Type.Optional(MasksSchema),
         recordings: Type.Optional(RecordingsSchema),
+        vault: Type.Optional(VaultSectionSchema),
       },
       closed,
     ),

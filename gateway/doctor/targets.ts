@@ -1,4 +1,7 @@
+import { pino } from 'pino';
 import type { Config } from '../config/index.js';
+import { openTargets } from '../credentials/index.js';
+import type { Target } from '../protocol.js';
 import { fail, type Finding, messageOf, ok, warn } from './finding.js';
 import { placeOf, reach } from './reach.js';
 import { roleFinding } from './role.js';
@@ -6,16 +9,29 @@ import { roleFinding } from './role.js';
 const ports: Readonly<Record<string, number>> = { postgres: 5432, ssh: 22 };
 
 /** Whether each target can be reached, and for Postgres whether the gateway's role there has more power than it needs. */
-export async function targetFindings({ targets }: Config): Promise<Finding[]> {
+export async function targetFindings({ targets, vault }: Config): Promise<Finding[]> {
   if (targets.length === 0)
     return [warn('targets', 'there are none', 'Name the guarded systems under targets: docs/configuration.md.')];
-  return (await Promise.all(targets.map((target) => one(target)))).flat();
+  // Their credentials are asked for as the gateway does it; what it would log is in what is found.
+  const opened = await openTargets({ targets, vault, log: pino({ level: 'silent' }) });
+  try {
+    const found = targets.map(({ input }) => opened.find(input.protocol, input.name));
+    return (await Promise.all(found.map((target) => (target === undefined ? [] : one(target))))).flat();
+  } finally {
+    opened.close();
+  }
 }
 
-async function one({ input, upstream, unavailable }: Config['targets'][number]): Promise<Finding[]> {
+async function one({ input, upstream, unavailable }: Target): Promise<Finding[]> {
   const check = `target ${input.name}`;
   if (unavailable !== undefined)
-    return [fail(check, unavailable, 'Put the file there, or set the variable; nobody can use the target until then.')];
+    return [
+      fail(
+        check,
+        unavailable,
+        'Put there what is missing (a file, a variable, what Vault or a command gives); nobody can use the target until then.',
+      ),
+    ];
   const place = placeOfUpstream(input.protocol, upstream);
   if (place === undefined) return [ok(check, `${input.protocol}; where it is says its own file`)];
   const where = `${place.host}:${place.port}`;

@@ -9,6 +9,7 @@ export { pass, answerFields, type Change, type Passed } from './passing.js';
 export { answerOf, type Upgrade } from './upgrading.js';
 export { promptOf } from './prompt.js';
 export { readPath, type Path } from './path.js';
+export { TargetPool, type Pooled } from './pool.js';
 export { RequestRefusal } from './refusal.js';
 export { sha256 } from './hashing.js';
 export { ConnectionSessions, type WebSession } from './sessions.js';

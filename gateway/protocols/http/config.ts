@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import Type from 'typebox';
+import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 import type { Provider } from './cloud/reading.js';
 import { readApiDocument, type ApiDocument } from './openapi.js';
@@ -42,9 +43,6 @@ const body_bytes_default = 4_194_304;
 const timeout_seconds_default = 300;
 const loopback = /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost)$/u;
 
-const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
-const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema]);
-
 const CredentialSchema = Type.Union(
   [
     Type.Object({ bearer: SecretSchema }, { ...closed, title: '{bearer: …}' }),
@@ -68,7 +66,7 @@ const FormSchema = Type.Object(
     }),
     credential: Type.Optional(CredentialSchema),
     openapi: Type.Optional(
-      Type.Union([FileSchema, Type.String({ minLength: 1, title: 'a string' })], {
+      Type.Union([...SecretSchema.anyOf], {
         description: 'The OpenAPI document (3.x) of the API, as YAML or JSON.',
       }),
     ),

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Decision } from '#engine';
-import type { Enforced, Mount, Prompt, Services, Session } from '../../protocol.js';
+import type { Enforced, Mount, Prompt, Services, Session, Target } from '../../protocol.js';
 import {
   admit,
   answerFields,
@@ -11,6 +11,7 @@ import {
   readBody,
   RequestRefusal,
   takeToken,
+  TargetPool,
   type ExchangeParts,
   type Fields,
   type Forwarded,
@@ -29,23 +30,16 @@ import { withhold } from './withheld.js';
 /** `https://gateway/http/TARGET/…`: each request is one operation, from its first byte to its answer's last. */
 
 interface Parts extends ExchangeParts {
-  readonly targetOf: (name: string, upstream: HttpUpstream) => HttpTarget;
+  readonly targets: TargetPool<HttpUpstream, HttpTarget>;
 }
 
 export function reverseGate(services: Services): Mount {
-  const targets = new Map<string, HttpTarget>();
-  const targetOf = (name: string, upstream: HttpUpstream) => {
-    let target = targets.get(name);
-    if (target === undefined) targets.set(name, (target = new HttpTarget(upstream)));
-    return target;
-  };
+  const targets = new TargetPool<HttpUpstream, HttpTarget>((upstream, renewed) => new HttpTarget(upstream, renewed));
   return mountOf(
     '/http/',
     services,
-    (request, response, parts) => new HttpExchange(request, response, { ...parts, targetOf }),
-    () => {
-      for (const target of targets.values()) target.close();
-    },
+    (request, response, parts) => new HttpExchange(request, response, { ...parts, targets }),
+    () => targets.close(),
   );
 }
 
@@ -53,11 +47,11 @@ export function reverseGate(services: Services): Mount {
 class HttpExchange extends Exchange {
   protected readonly protocol = 'http';
   protected readonly supports = obligations;
-  readonly #targetOf: Parts['targetOf'];
+  readonly #targets: Parts['targets'];
 
   constructor(request: Exchange['request'], response: Exchange['response'], parts: Parts) {
     super(request, response, parts);
-    this.#targetOf = parts.targetOf;
+    this.#targets = parts.targets;
   }
 
   protected async serve(): Promise<void> {
@@ -77,7 +71,7 @@ class HttpExchange extends Exchange {
       refuseLeak(read, presented.token);
       checkSignature(upstream.signing, fields, read.query);
       const held = this.session(identity, target, presented.token, seen.all.get('user-agent'));
-      await this.during(held, () => this.#operate(held.session, read, upstream, promptOf(seen.all)));
+      await this.during(held, () => this.#operate(held.session, read, { target, upstream }, promptOf(seen.all)));
     } finally {
       body.release();
     }
@@ -86,7 +80,7 @@ class HttpExchange extends Exchange {
   async #operate(
     session: Session,
     request: Request,
-    upstream: HttpUpstream,
+    { target, upstream }: { readonly target: Target; readonly upstream: HttpUpstream },
     prompt: Prompt | undefined,
   ): Promise<void> {
     let masks: AnswerMasks | undefined;
@@ -103,11 +97,11 @@ class HttpExchange extends Exchange {
     const circumstances = { ...(prompt === undefined ? {} : { prompt }), withhold };
     const admitted = await admit(session, operationOf(request, upstream), circumstances, enforce, this.signal);
     const { decision } = admitted;
-    const target = this.#targetOf(this.target, upstream);
+    const sender = this.#targets.of(target, upstream);
     await this.forward(
       admitted,
       () => limitProblem(decision, this.target, 'seconds'),
-      () => this.#pass(request, target, decision, masks),
+      () => this.#pass(request, sender, decision, masks),
     );
   }
 

@@ -1,20 +1,23 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, UpstreamAgents } from '../../web/index.js';
+import { ask, UpstreamAgents, type Pooled } from '../../web/index.js';
 import type { Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
 import { hostOf } from './operation.js';
 import { authorizing, type Authorizing } from './signing/authorizing.js';
 
 /** The guarded API: its connections, and the credential that nobody else has. */
-export class HttpTarget {
+export class HttpTarget implements Pooled {
   readonly #upstream: HttpUpstream;
   readonly #agents: UpstreamAgents;
   readonly #authorizing: Authorizing | undefined;
+  readonly #renewed: () => Promise<HttpTarget | undefined>;
 
-  constructor(upstream: HttpUpstream) {
+  /** @param renewed where the credential was refused: the same API, with another one */
+  constructor(upstream: HttpUpstream, renewed: () => Promise<HttpTarget | undefined>) {
     this.#upstream = upstream;
     this.#authorizing = upstream.signing === undefined ? undefined : authorizing(upstream.signing);
+    this.#renewed = renewed;
     this.#agents = new UpstreamAgents(upstream);
   }
 
@@ -22,10 +25,12 @@ export class HttpTarget {
   async send(request: Request, signal: AbortSignal): Promise<IncomingMessage> {
     const fields = await this.#authorized(request);
     const answer = await this.#ask(request, fields, signal);
-    if (answer.statusCode !== 401 || this.#authorizing?.refused(fields) !== true) return answer;
-    // Nothing was done: it is asked once more, with a token that is fetched anew.
+    if (answer.statusCode !== 401 || Object.keys(fields).length === 0) return answer;
+    // Nothing was done: it is asked once more, with a token that is fetched anew, or with what it is fetched by now.
+    const other = this.#authorizing?.refused(fields) === true ? this : await this.#renewed();
+    if (other === undefined) return answer;
     answer.destroy();
-    return this.#ask(request, await this.#authorized(request), signal);
+    return other.#ask(request, await other.#authorized(request), signal);
   }
 
   async #authorized(request: Request): Promise<Readonly<Record<string, string>>> {
@@ -86,6 +91,10 @@ export class HttpTarget {
     if (place.origin !== new URL(origin).origin) return undefined;
     const inside = place.pathname === base || place.pathname.startsWith(`${base}/`);
     return inside ? mounted + place.pathname.slice(base.length) + place.search + place.hash : undefined;
+  }
+
+  retire(): void {
+    this.#agents.retire();
   }
 
   close(): void {

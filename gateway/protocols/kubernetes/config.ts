@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 import { readKubeconfig } from './kubeconfig.js';
 import type { Place } from './operation.js';
@@ -18,11 +19,10 @@ export interface KubernetesUpstream extends Place {
 }
 
 const closed = { additionalProperties: false } as const;
-const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
 
 const FormSchema = Type.Object(
   {
-    kubeconfig: Type.Union([FileSchema, Type.String({ minLength: 1, title: 'a string' })], {
+    kubeconfig: Type.Union([...SecretSchema.anyOf], {
       description: 'Whole, with nothing in other files: kubectl config view --raw --flatten --minify.',
     }),
     context: Type.Optional(Type.String({ minLength: 1, description: 'Absent: its current context.' })),

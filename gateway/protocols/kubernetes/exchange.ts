@@ -17,6 +17,7 @@ import {
   type ExchangeParts,
   type Forwarded,
   type Problem,
+  type TargetPool,
   type Upgrade,
 } from '../../web/index.js';
 import type { Address } from './address.js';
@@ -41,7 +42,7 @@ const nothing: Enforced = {};
 const body_bytes_max = 3_145_728;
 
 export interface Parts extends ExchangeParts {
-  readonly targetOf: (name: string, upstream: KubernetesUpstream) => KubernetesTarget;
+  readonly targets: TargetPool<KubernetesUpstream, KubernetesTarget>;
   readonly refusals: Refusals;
 }
 
@@ -188,7 +189,7 @@ export class KubernetesExchange extends Exchange {
     const bytes_max = decision.limits.bytes;
     const { fields, kinds } = masks;
     const changed = fields === undefined ? readableText(request, kinds) : readable(request.fields.get('accept'));
-    const target = this.#parts.targetOf(this.target, upstream);
+    const target = this.#parts.targets.of(session.target, upstream);
     const answer = await target.send(request, changed, session.principal, this.signal);
     if ((answer.statusCode ?? 0) < 200) {
       answer.destroy();
@@ -206,7 +207,7 @@ export class KubernetesExchange extends Exchange {
   /** A request that becomes a stream, unless the API server answers it. */
   async #stream(leaving: Leaving, { form, protocols }: Extract<Handshake, { kind: 'websocket' }>): Promise<Result> {
     const { request, address, session, masks, decision } = leaving;
-    const target = this.#parts.targetOf(this.target, leaving.upstream);
+    const target = this.#parts.targets.of(leaving.session.target, leaving.upstream);
     const dialled = await target.dial(request, address, protocols, session.principal, this.signal);
     if (dialled.answer !== undefined) {
       const { problem, text } = await refusalOf(dialled.answer, masks.kinds);

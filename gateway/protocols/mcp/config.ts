@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import Type from 'typebox';
+import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 
 /** A target's `upstream`: an MCP server at a URL, or a program that the gateway starts and speaks to over its standard input. */
@@ -40,8 +41,6 @@ export type McpUpstream = HttpServer | StdioServer;
 
 const closed = { additionalProperties: false } as const;
 const loopback = /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost)$/u;
-const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
-const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema]);
 
 const CredentialSchema = Type.Union(
   [

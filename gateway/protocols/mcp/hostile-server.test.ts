@@ -246,7 +246,7 @@ describe('a call that is taken back', () => {
     });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', () => resolve()));
     const { port } = http.address() as AddressInfo;
-    const target = new McpTarget(readMcpUpstream({ url: `http://127.0.0.1:${port}/mcp` }));
+    const target = new McpTarget(readMcpUpstream({ url: `http://127.0.0.1:${port}/mcp` }), async () => undefined);
     const session = sessionAt(target);
     let end: Parameters<Use['enter']>[0] = () => undefined;
     const enter: Use['enter'] = (ended) => {

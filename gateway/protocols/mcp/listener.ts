@@ -10,6 +10,7 @@ import {
   RequestRefusal,
   sendProblem,
   takeToken,
+  TargetPool,
   type Problem,
 } from '../../web/index.js';
 import { Answer } from './answer.js';
@@ -34,26 +35,21 @@ const keep_alive_ms = 30_000;
 const message_bytes_max = 1_048_576;
 
 export function mcpGate(services: Services): readonly Mount[] {
-  const targets = new Map<string, McpTarget>();
+  const targets = new TargetPool<McpUpstream, McpTarget>((upstream, renewed) => new McpTarget(upstream, renewed));
   const sessions = new Sessions();
   const pins = new Pins(services);
   const exchanges = new Set<Exchange>();
-  const targetOf = (name: string, upstream: McpUpstream) => {
-    let target = targets.get(name);
-    if (target === undefined) targets.set(name, (target = new McpTarget(upstream)));
-    return target;
-  };
   const gate: Mount = {
     prefix: '/mcp/',
     serve(request, response) {
-      const exchange = new Exchange(request, response, { services, sessions, pins, targetOf });
+      const exchange = new Exchange(request, response, { services, sessions, pins, targets });
       exchanges.add(exchange);
       void exchange.run().finally(() => exchanges.delete(exchange));
     },
     close: async () => {
       sessions.close();
       for (const exchange of exchanges) exchange.stop();
-      for (const target of targets.values()) target.close();
+      targets.close();
     },
   };
   return [gate, metadataMount(services)];
@@ -87,7 +83,7 @@ interface Parts {
   readonly services: Services;
   readonly sessions: Sessions;
   readonly pins: Pins;
-  readonly targetOf: (name: string, upstream: McpUpstream) => McpTarget;
+  readonly targets: TargetPool<McpUpstream, McpTarget>;
 }
 
 /** Who asks, and of which target. */
@@ -212,7 +208,7 @@ class Exchange {
 
   async #begin(admission: Admission, message: ClientRequest, answer: Answer): Promise<void> {
     const { fields, target, upstream, owner } = admission;
-    const { services, sessions, pins, targetOf } = this.#parts;
+    const { services, sessions, pins, targets } = this.#parts;
     if (fields.has('mcp-session-id'))
       throw new MessageRefusal(
         400,
@@ -224,7 +220,7 @@ class Exchange {
     sessions.room(owner);
     const { name } = target.input;
     const session = new McpSession({
-      target: targetOf(name, upstream),
+      target: targets.of(target, upstream),
       name,
       log: services.log,
       firstSeen: pins.of(name),

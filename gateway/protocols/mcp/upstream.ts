@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, UpstreamAgents } from '../../web/index.js';
+import { ask, UpstreamAgents, type Pooled } from '../../web/index.js';
 import type { HttpServer, McpUpstream } from './config.js';
 import type { Connection, Listening, Receiver } from './connection.js';
 import { placeOf } from './operation.js';
@@ -8,12 +8,15 @@ import { readEvents } from './sse.js';
 import { StdioConnection } from './stdio.js';
 
 /** The guarded server: its connections, and the credential that nobody else has. */
-export class McpTarget {
+export class McpTarget implements Pooled {
   readonly upstream: McpUpstream;
   readonly #agents: UpstreamAgents | undefined;
+  readonly #renewed: () => Promise<McpTarget | undefined>;
 
-  constructor(upstream: McpUpstream) {
+  /** @param renewed where the credential was refused: the same server, with another one */
+  constructor(upstream: McpUpstream, renewed: () => Promise<McpTarget | undefined>) {
     this.upstream = upstream;
+    this.#renewed = renewed;
     this.#agents = upstream.kind === 'http' ? new UpstreamAgents(upstream) : undefined;
   }
 
@@ -21,13 +24,28 @@ export class McpTarget {
   connect(receiver: Receiver, said: (line: string) => void): Connection {
     const { upstream } = this;
     return upstream.kind === 'http'
-      ? new HttpConnection(upstream, this.#agents!, receiver)
+      ? new HttpConnection({ server: upstream, agents: this.#agents! }, receiver, () => this.#another())
       : new StdioConnection(upstream, receiver, said);
+  }
+
+  async #another(): Promise<Side | undefined> {
+    const other = await this.#renewed();
+    return other?.upstream.kind === 'http' ? { server: other.upstream, agents: other.#agents! } : undefined;
+  }
+
+  retire(): void {
+    this.#agents?.retire();
   }
 
   close(): void {
     this.#agents?.close();
   }
+}
+
+/** The server as it is asked: with which credential, and over which connections. */
+interface Side {
+  readonly server: HttpServer;
+  readonly agents: UpstreamAgents;
 }
 
 /**
@@ -36,16 +54,16 @@ export class McpTarget {
  * @see https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#streamable-http
  */
 class HttpConnection implements Connection {
-  readonly #server: HttpServer;
-  readonly #agents: UpstreamAgents;
+  #side: Side;
+  readonly #another: () => Promise<Side | undefined>;
   readonly #receiver: Receiver;
   readonly #over = new AbortController();
   #session: string | undefined;
   #version: string | undefined;
 
-  constructor(server: HttpServer, agents: UpstreamAgents, receiver: Receiver) {
-    this.#server = server;
-    this.#agents = agents;
+  constructor(side: Side, receiver: Receiver, another: () => Promise<Side | undefined>) {
+    this.#side = side;
+    this.#another = another;
     this.#receiver = receiver;
   }
 
@@ -57,7 +75,7 @@ class HttpConnection implements Connection {
     if (signal !== undefined) return this.#post(text, signal, origin, trace);
     // All sessions share the target's connections: none is kept by an answer without end.
     const over = new AbortController();
-    const timer = setTimeout(() => over.abort(), this.#server.timeout_ms);
+    const timer = setTimeout(() => over.abort(), this.#side.server.timeout_ms);
     try {
       await this.#post(text, over.signal, origin, trace);
     } finally {
@@ -105,7 +123,23 @@ class HttpConnection implements Connection {
     fields: Readonly<Record<string, string>>,
     signal?: AbortSignal,
   ): Promise<IncomingMessage> {
-    const server = this.#server;
+    const answer = await this.#once(method, text, fields, signal);
+    if (answer.statusCode !== 401 || this.#side.server.credential === undefined) return answer;
+    // Nothing was done: it may be asked once more, where there is another credential by now. The session goes on with that.
+    const other = await this.#another();
+    if (other === undefined) return answer;
+    answer.destroy();
+    this.#side = other;
+    return this.#once(method, text, fields, signal);
+  }
+
+  #once(
+    method: 'POST' | 'GET' | 'DELETE',
+    text: string,
+    fields: Readonly<Record<string, string>>,
+    signal?: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const { server, agents } = this.#side;
     const standard = server.port === (server.protocol === 'https:' ? 443 : 80);
     const place = placeOf(server);
     const { credential } = server;
@@ -127,7 +161,7 @@ class HttpConnection implements Connection {
         timeout_ms: server.timeout_ms,
         signal: AbortSignal.any([...over, ...(signal === undefined ? [] : [signal])]),
       },
-      this.#agents,
+      agents,
     );
   }
 
@@ -143,7 +177,7 @@ class HttpConnection implements Connection {
 
   async #read(answer: IncomingMessage, origin: object | undefined): Promise<void> {
     const type = (answer.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
-    const { answer_bytes_max: bytes_max } = this.#server;
+    const { answer_bytes_max: bytes_max } = this.#side.server;
     try {
       if (type === 'text/event-stream') {
         for await (const { data, id } of readEvents(answer, bytes_max))

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import Type from 'typebox';
+import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 
 /** A target's `upstream`: where the guarded server is, and as whom the gateway signs in there. */
@@ -32,8 +33,6 @@ const modes = ['disable', 'require', 'verify-full'] as const;
 const loopbackPattern = '^(127(\\.[0-9]{1,3}){3}|::1|localhost|/.*)$';
 const loopback = new RegExp(loopbackPattern, 'u');
 
-const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
-const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema]);
 const ModeSchema = Type.Unsafe<PostgresTlsMode>({
   type: 'string',
   enum: [...modes],
@@ -51,7 +50,9 @@ const FormSchema = Type.Object(
     host: Type.String({ minLength: 1, description: "A name, an address, or a Unix socket's folder." }),
     port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535, default: port_default })),
     database: Type.String({ minLength: 1 }),
-    user: Type.String({ minLength: 1, description: "The gateway's own role there; clients never learn its password." }),
+    user: Type.Union([...SecretSchema.anyOf], {
+      description: "The gateway's own role there; clients never learn its password.",
+    }),
     password: Type.Optional(SecretSchema),
     tls: Type.Optional(
       Type.Union(

@@ -11,6 +11,7 @@ import type {
   Listener,
   Obligation,
   Services,
+  Session,
   Target,
 } from '../../protocol.js';
 import { authenticate } from './session/authenticate.js';
@@ -25,6 +26,7 @@ import type { PostgresUpstream } from './config.js';
 import { denial, failure, sqlstates } from './enforce.js';
 import { connectOperation, type Place } from './operation.js';
 import { promptIn, promptOfApplication, promptSetting } from './prompt.js';
+import { UpstreamRefusal } from './refusal.js';
 import { PostgresSession, type SessionParts } from './session/session.js';
 import { endPointOf } from './wire/end-point.js';
 import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './wire/startup.js';
@@ -107,6 +109,17 @@ export async function listen(
     },
   };
 }
+
+/** A server that let the gateway in, and what it was let in with. */
+interface Connected {
+  readonly connection: Upstream;
+  readonly place: Place;
+  readonly upstream: PostgresUpstream;
+  readonly content: Kinds;
+}
+
+const unavailable = ({ input, unavailable: why = 'its credential cannot be had' }: Target) =>
+  new Refused(sqlstates.unavailable, `target "${input.name}" is not available: ${why}`);
 
 interface Tls {
   readonly context: SecureContext;
@@ -263,9 +276,6 @@ class Greeting {
       this.#services,
     );
     const target = this.#target(startup.target, identity);
-    const upstream = target.upstream as PostgresUpstream;
-    const place: Place = { database: startup.database ?? upstream.database, user: upstream.user };
-
     const named = startup.settings.get(promptSetting);
     const prompt = promptIn(named ?? '') ?? promptOfApplication(startup.application) ?? identity.prompt;
     const session = this.#services.openSession({
@@ -278,38 +288,17 @@ class Greeting {
     });
     let connection: Upstream | undefined;
     try {
-      const submission = await session.submit(
-        connectOperation(place, startup.settings),
-        { transaction: 'idle' },
-        () => nothing,
-      );
-      if (submission.decision.outcome !== 'allow') {
-        await this.refuse(denial(submission.decision, target.input.name, 'FATAL'));
-        session.close('denied');
-        return undefined;
-      }
-      const content = contentOf(submission.decision);
-      await submission.recorded;
-      try {
-        connection = await connectUpstream({
-          upstream,
-          target: target.input.name,
-          database: place.database,
-          settings: startup.settings,
-          maskKey: this.#services.maskKey?.(target.input.name),
-          signal: this.#gone.signal,
-        });
-      } catch (error) {
-        submission.settle({ status: 'error', code: sqlstates.upstream });
-        throw error;
-      }
-      submission.settle({ status: 'ok' });
+      const connected = await this.#connect(session, startup);
+      if (connected === undefined) return undefined;
+      const { place, upstream, content } = connected;
+      connection = connected.connection;
       for (const [name, value] of connection.parameters) {
         const unsafe = unsafeSetting(name, value);
         if (unsafe !== undefined) throw new RefusedSetting(unsafe);
       }
       if (this.#gone.signal.aborted) throw new ProtocolError('the client went away');
-      return this.#open(session, connection, place, target, sessions, { content, claimed: named !== undefined });
+      const parts = { content, claimed: named !== undefined };
+      return this.#open(session, connection, place, upstream, sessions, parts);
     } catch (error) {
       connection?.socket.destroy();
       session.close('failed');
@@ -317,17 +306,55 @@ class Greeting {
     }
   }
 
+  /**
+   * Asks policy, then signs in to the server; undefined where policy said no, and the client was told. A server that refuses
+   * the gateway's credential is tried once more where there is another by now: as an operation of its own, since the user may
+   * be another with it.
+   */
+  async #connect(session: Session, startup: StartupRequest, again = false): Promise<Connected | undefined> {
+    const { target } = session;
+    const name = target.input.name;
+    const upstream = target.upstream as PostgresUpstream | undefined;
+    if (upstream === undefined) throw unavailable(target);
+    const place: Place = { database: startup.database ?? upstream.database, user: upstream.user };
+    const operation = connectOperation(place, startup.settings);
+    const submission = await session.submit(operation, { transaction: 'idle' }, () => nothing);
+    if (submission.decision.outcome !== 'allow') {
+      await this.refuse(denial(submission.decision, name, 'FATAL'));
+      session.close('denied');
+      return undefined;
+    }
+    const content = contentOf(submission.decision);
+    await submission.recorded;
+    try {
+      const connection = await connectUpstream({
+        upstream,
+        target: name,
+        database: place.database,
+        settings: startup.settings,
+        maskKey: this.#services.maskKey?.(name),
+        signal: this.#gone.signal,
+      });
+      submission.settle({ status: 'ok' });
+      return { connection, place, upstream, content };
+    } catch (error) {
+      submission.settle({ status: 'error', code: sqlstates.upstream });
+      const refused = !again && error instanceof UpstreamRefusal && error.credential;
+      if (!refused || (await target.renew?.(upstream)) !== true) throw error;
+      return this.#connect(session, startup, true);
+    }
+  }
+
   #open(
-    session: ReturnType<Services['openSession']>,
+    session: Session,
     upstream: Upstream,
     place: Place,
-    target: Target,
+    settings: PostgresUpstream,
     sessions: Set<PostgresSession>,
     { content, claimed }: Pick<SessionParts, 'content' | 'claimed'>,
   ): PostgresSession {
     const socket = this.#socket;
-    const name = target.input.name;
-    const settings = target.upstream as PostgresUpstream;
+    const name = session.target.input.name;
     const key = this.#cancelKeys.issue(upstream.cancelKey, settings, name, () => opened.cancelHeld());
     const notices = upstream.notices.map((notice) =>
       content === noKinds ? notice : (maskNotice({ buffer: notice, start: 0, end: notice.length }, content) ?? notice),
@@ -370,7 +397,7 @@ class Greeting {
         { target: name, subject: identity.principal.subject, reason: target.unavailable },
         'target unavailable',
       );
-      throw new Refused(sqlstates.unavailable, `target "${name}" is not available: ${target.unavailable}`);
+      throw unavailable(target);
     }
     return target;
   }

@@ -3,6 +3,8 @@ import { UpstreamError } from '../../errors.js';
 /** The server itself said no. Its SQLSTATE and message reach the client; they name the role and database, no secret. */
 export class UpstreamRefusal extends UpstreamError {
   readonly sqlstate: string;
+  /** Whether the gateway's own credential is what it refused. */
+  readonly credential: boolean;
 
   constructor(target: string, fields: ReadonlyMap<string, string>, encrypted: boolean) {
     const sqlstate = fields.get('C') ?? '08004';
@@ -13,6 +15,7 @@ export class UpstreamRefusal extends UpstreamError {
       detail: `${sqlstate} ${text}`,
     });
     this.sqlstate = ours ? '08004' : sqlstate;
+    this.credential = ours;
   }
 }
 

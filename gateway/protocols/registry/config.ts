@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import Type from 'typebox';
+import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 import type { Origin } from '../../web/index.js';
 
@@ -19,8 +20,6 @@ export type Credential = { readonly basic: string } | { readonly bearer: string 
 const closed = { additionalProperties: false } as const;
 const timeout_seconds_default = 60;
 const loopback = /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost)$/u;
-const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
-const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema]);
 
 const FormSchema = Type.Object(
   {

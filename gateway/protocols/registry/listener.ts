@@ -8,6 +8,7 @@ import {
   RequestRefusal,
   sendProblem,
   takeToken,
+  TargetPool,
   type ExchangeParts,
   type Problem,
 } from '../../web/index.js';
@@ -22,18 +23,15 @@ import { UploadSeal } from './uploads.js';
 /** `docker push GATEWAY/TARGET/REPOSITORY:TAG`: the API of registries at `/v2/TARGET/…`, of which each request is one operation. */
 
 interface Parts extends ExchangeParts {
-  readonly targetOf: (name: string, upstream: RegistryUpstream) => RegistryTarget;
+  readonly targets: TargetPool<RegistryUpstream, RegistryTarget>;
   readonly sealOf: (name: string) => UploadSeal;
 }
 
 export function registryGate(services: Services): Mount {
-  const targets = new Map<string, RegistryTarget>();
+  const targets = new TargetPool<RegistryUpstream, RegistryTarget>(
+    (upstream, renewed) => new RegistryTarget(upstream, renewed),
+  );
   const seals = new Map<string, UploadSeal>();
-  const targetOf = (name: string, upstream: RegistryUpstream) => {
-    let target = targets.get(name);
-    if (target === undefined) targets.set(name, (target = new RegistryTarget(upstream)));
-    return target;
-  };
   const sealOf = (name: string) => {
     let seal = seals.get(name);
     if (seal === undefined) seals.set(name, (seal = new UploadSeal(secretOf(services, name))));
@@ -42,10 +40,8 @@ export function registryGate(services: Services): Mount {
   return mountOf(
     '/v2/',
     services,
-    (request, response, parts) => new RegistryExchange(request, response, { ...parts, targetOf, sealOf }),
-    () => {
-      for (const target of targets.values()) target.close();
-    },
+    (request, response, parts) => new RegistryExchange(request, response, { ...parts, targets, sealOf }),
+    () => targets.close(),
   );
 }
 
@@ -94,7 +90,7 @@ class RegistryExchange extends Exchange {
         incoming: request,
         response: this.response,
         session: held.session,
-        target: this.#parts.targetOf(name, upstream),
+        target: this.#parts.targets.of(target, upstream),
         host: upstream.name,
         seal: this.#parts.sealOf(name),
         prompt: promptOf(all),

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, UpstreamAgents, type Origin, type Streamed } from '../../web/index.js';
+import { ask, UpstreamAgents, type Origin, type Pooled, type Streamed } from '../../web/index.js';
 import type { RegistryUpstream } from './config.js';
 
 /** A request to the registry, as it leaves. */
@@ -19,37 +19,30 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const hosts_max = 16;
 
 /** The guarded registry: its connections, and the credential that nobody else has. */
-export class RegistryTarget {
+export class RegistryTarget implements Pooled {
   readonly #upstream: RegistryUpstream;
   readonly #agents: UpstreamAgents;
   readonly #storage = new Map<string, UpstreamAgents>();
+  readonly #renewed: () => Promise<RegistryTarget | undefined>;
 
-  constructor(upstream: RegistryUpstream) {
+  /** @param renewed where the credential was refused: the same registry, with another one */
+  constructor(upstream: RegistryUpstream, renewed: () => Promise<RegistryTarget | undefined>) {
     this.#upstream = upstream;
+    this.#renewed = renewed;
     this.#agents = new UpstreamAgents(upstream);
   }
 
   /** Sends what was judged; resolves with the head of the answer. Throws UpstreamError. */
   async send(sent: Sent, signal: AbortSignal): Promise<IncomingMessage> {
-    const { name, credential, timeout_ms } = this.#upstream;
-    const authorization =
-      credential === undefined
-        ? undefined
-        : 'bearer' in credential
-          ? `Bearer ${credential.bearer}`
-          : `Basic ${Buffer.from(credential.basic).toString('base64')}`;
-    const answer = await ask(
-      {
-        origin: this.#upstream,
-        method: sent.method,
-        path: sent.path,
-        fields: { host: name, ...sent.fields, ...(authorization === undefined ? {} : { authorization }) },
-        body: sent.body ?? nothing,
-        timeout_ms,
-        signal,
-      },
-      this.#agents,
-    );
+    let answer = await this.#ask(sent, signal);
+    // A body that is not held has gone by.
+    if (answer.statusCode === 401 && !(sent.body !== undefined && 'stream' in sent.body)) {
+      const other = await this.#renewed();
+      if (other !== undefined) {
+        answer.destroy();
+        answer = await other.#ask(sent, signal);
+      }
+    }
     const status = answer.statusCode ?? 0;
     if (status === 401) {
       answer.destroy();
@@ -61,6 +54,28 @@ export class RegistryTarget {
       throw new UpstreamError('the registry answered with no status that there is');
     }
     return answer;
+  }
+
+  #ask(sent: Sent, signal: AbortSignal): Promise<IncomingMessage> {
+    const { name, credential, timeout_ms } = this.#upstream;
+    const authorization =
+      credential === undefined
+        ? undefined
+        : 'bearer' in credential
+          ? `Bearer ${credential.bearer}`
+          : `Basic ${Buffer.from(credential.basic).toString('base64')}`;
+    return ask(
+      {
+        origin: this.#upstream,
+        method: sent.method,
+        path: sent.path,
+        fields: { host: name, ...sent.fields, ...(authorization === undefined ? {} : { authorization }) },
+        body: sent.body ?? nothing,
+        timeout_ms,
+        signal,
+      },
+      this.#agents,
+    );
   }
 
   /** As `send`; where the registry sends elsewhere for a blob, the gateway goes there, without its credential. */
@@ -131,6 +146,11 @@ export class RegistryTarget {
     }
     this.#storage.set(name, (agents = new UpstreamAgents(origin)));
     return agents;
+  }
+
+  retire(): void {
+    this.#agents.retire();
+    for (const agents of this.#storage.values()) agents.retire();
   }
 
   close(): void {

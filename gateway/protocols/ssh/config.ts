@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 import { anyHostKey, knownHosts, fingerprints, type HostKeyCheck } from './hostkeys.js';
 import { utils } from './library.js';
@@ -22,8 +23,6 @@ const closed = { additionalProperties: false } as const;
 const port_default = 22;
 const lifetime_default_s = 300;
 
-const FileSchema = Type.Object({ file: Type.String({ minLength: 1 }) }, { ...closed, title: '{file: PATH}' });
-const SecretSchema = Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema]);
 const FingerprintSchema = Type.String({
   pattern: '^SHA256:[A-Za-z0-9+/]{43}=?$',
   title: 'SHA256:…',
@@ -73,7 +72,7 @@ const FormSchema = Type.Object(
       }),
     ),
     known_hosts: Type.Optional(
-      Type.Union([Type.String({ minLength: 1, title: 'a string' }), FileSchema], {
+      Type.Union([...SecretSchema.anyOf], {
         description: "The host's keys, as in ~/.ssh/known_hosts.",
       }),
     ),

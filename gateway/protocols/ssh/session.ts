@@ -11,7 +11,7 @@ import { permit } from './permit.js';
 import { aboutOf, type TerminalSize } from './recorded.js';
 import { opened, relay, signal } from './relay.js';
 import { SftpGate } from './sftp.js';
-import { connectUpstream } from './upstream.js';
+import { connectUpstream, NotLetIn } from './upstream.js';
 
 /** One client, signed in: its channels, each of which is judged for itself. */
 
@@ -80,7 +80,12 @@ export class SshSession {
     });
     if (!allowed.allowed) return allowed.said;
     try {
-      const client = await connectUpstream(upstream, this.#gone.signal, `${session.principal.subject} ${session.id}`);
+      const who = `${session.principal.subject} ${session.id}`;
+      const client = await connectUpstream(upstream, this.#gone.signal, who).catch(async (error: unknown) => {
+        const renewed = error instanceof NotLetIn && (await session.target.renew?.(upstream));
+        if (renewed !== true) throw error;
+        return connectUpstream(session.target.upstream as SshUpstream, this.#gone.signal, who);
+      });
       if (this.#gone.signal.aborted) client.end();
       allowed.settle({ status: 'ok' });
       this.#client = client;

@@ -11,6 +11,9 @@ import { mint, presentMinted } from './minted.js';
 const connect_ms_max = 20_000;
 const keep_alive_ms = 15_000;
 
+/** The host knows another credential than the gateway has. */
+export class NotLetIn extends UpstreamError {}
+
 /**
  * @param who For whom, where a certificate is made: the host logs it.
  * @throws UpstreamError that says what a person can do about it, and holds no secret.
@@ -27,7 +30,8 @@ export function connectUpstream(upstream: SshUpstream, signal: AbortSignal, who:
     const fail = (error: Error) => {
       signal.removeEventListener('abort', abort);
       client.destroy();
-      reject(new UpstreamError(whyNot(error, `${host}:${port}`, user, shown), { cause: error }));
+      const Kind = shown === undefined && isAuthentication(error) ? NotLetIn : UpstreamError;
+      reject(new Kind(whyNot(error, `${host}:${port}`, user, shown), { cause: error }));
     };
     if (signal.aborted) return fail(new Error('the client went away'));
     signal.addEventListener('abort', abort, { once: true });
@@ -61,10 +65,11 @@ export function connectUpstream(upstream: SshUpstream, signal: AbortSignal, who:
   });
 }
 
-function whyNot(error: Error & { level?: string }, address: string, user: string, shown: string | undefined): string {
+const isAuthentication = (error: Error & { level?: string }) => error.level === 'client-authentication';
+
+function whyNot(error: Error, address: string, user: string, shown: string | undefined): string {
   if (shown !== undefined)
     return `the host ${address} shows another key (${shown}) than the configuration has: somebody may stand in between, or it was installed anew`;
-  if (error.level === 'client-authentication')
-    return `the host ${address} does not let ${user} log in with the gateway's credential`;
+  if (isAuthentication(error)) return `the host ${address} does not let ${user} log in with the gateway's credential`;
   return `the host ${address} cannot be reached`;
 }
