@@ -46,7 +46,9 @@ export async function openTargets({ targets, vault, log, now = Date.now }: Targe
         field: reference.to.kind === 'vault' ? reference.to.field : '',
       }));
       kept.push(...own);
-      live.push((opened = new LiveTarget(target, target.form, own, log)) as LiveTarget);
+      const renewing = new LiveTarget(target, target.form, own, log);
+      live.push(renewing);
+      opened = renewing;
     }
     found.set(`${target.input.protocol}/${target.input.name}`, opened);
   }

@@ -80,10 +80,9 @@ export class Keeper {
 
   /** When it is due: more time for what there is, else something new. */
   #refresh(): void {
-    const { extend } = this.place;
-    const given = this.given;
+    const { place, given } = this;
     this.#reading ??= this.#ask(
-      async () => (given === undefined ? undefined : await extend?.call(this.place, given)) ?? this.place.read(),
+      async () => (given === undefined ? undefined : await place.extend?.(given)) ?? place.read(),
     ).finally(() => (this.#reading = undefined));
   }
 

@@ -15,8 +15,8 @@ export async function targetFindings({ targets, vault }: Config): Promise<Findin
   // Their credentials are asked for as the gateway does it; what it would log is in what is found.
   const opened = await openTargets({ targets, vault, log: pino({ level: 'silent' }) });
   try {
-    const found = targets.map(({ input }) => opened.find(input.protocol, input.name));
-    return (await Promise.all(found.map((target) => (target === undefined ? [] : one(target))))).flat();
+    const found = targets.flatMap(({ input }) => opened.find(input.protocol, input.name) ?? []);
+    return (await Promise.all(found.map((target) => one(target)))).flat();
   } finally {
     opened.close();
   }

@@ -159,7 +159,7 @@ describe('problems stand with line and column', () => {
     [
       'a number where text belongs',
       listen + identity + policy + upstream(`${server}password: 12345`),
-      '18:17: targets[0].upstream.password: must be a string, or {file: PATH}',
+      '18:17: targets[0].upstream.password: must be a string, or {file: PATH}, or {vault: {path: …, field: …}}, or {command: […]}',
     ],
     [
       'a label that is no text',

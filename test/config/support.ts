@@ -13,6 +13,8 @@ export const postgres: Protocol = {
   listen: () => Promise.reject(new Error('nothing listens in these tests')),
 };
 
+const builtIn = [postgres];
+
 /** Runs `use` with the path of a scratch folder that is gone afterwards. */
 export async function inScratch<T>(use: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-config-'));
@@ -41,7 +43,7 @@ export async function load(
     for (const [name, content] of Object.entries(options.files ?? {})) await writeFile(join(folder, name), content);
     const file = join(folder, 'sallyport.yaml');
     await writeFile(file, source);
-    return loadConfig(file, { env: options.env ?? {}, protocols: options.protocols ?? [postgres] });
+    return loadConfig(file, { env: options.env ?? {}, protocols: options.protocols ?? builtIn });
   });
 }
 
