@@ -286,6 +286,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const recorder =
       config.recordings === undefined ? undefined : await openRecorder({ config: config.recordings, log, now });
     if (recorder !== undefined) closing.push(() => recorder.close());
+    closing.push(() => signing.settled());
     const targets = await openTargets({ ...config, log, now });
     closing.push(() => targets.close());
     const services: Services = {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Audit } from './audit/record.js';
 import { AuditError, IdentityError, StateError } from './errors.js';
@@ -21,6 +22,8 @@ export interface SignIns {
   certified(certificate: Buffer, user: string, client: Client): Promise<Identity>;
   /** Throws IdentityError where an identity is good for another target than the one that is opened. */
   admit(opening: Opening): void;
+  /** Resolves when nobody is being looked up any more, so that every refusal is recorded before the audit ends; in bounded time. */
+  settled(): Promise<void>;
 }
 
 export interface SignInParts {
@@ -33,13 +36,24 @@ export interface SignInParts {
   readonly log: Logger;
 }
 
+/** For sign-ins that are under way when the gateway ends. */
+const settle_ms_max = 5_000;
+
 export function signIns(parts: SignInParts): SignIns {
   const { identity, tickets, assertions, certificates, revocations, audit, log } = parts;
   const recorded = (error: unknown, client: Client): unknown => {
     if (error instanceof IdentityError) record(audit, log, error, client);
     return error;
   };
-  const checked = async (client: Client, find: () => Promise<Identity>): Promise<Identity> => {
+  const looking = new Set<Promise<unknown>>();
+  const checked = (client: Client, find: () => Promise<Identity>): Promise<Identity> => {
+    const found = check(client, find);
+    looking.add(found);
+    const over = () => looking.delete(found);
+    found.then(over, over);
+    return found;
+  };
+  const check = async (client: Client, find: () => Promise<Identity>): Promise<Identity> => {
     try {
       const found = await find();
       revocations.check(found);
@@ -68,6 +82,12 @@ export function signIns(parts: SignInParts): SignIns {
     },
     certified: (certificate, user, client) =>
       checked(client, () => certificates.identify(certificate, { user, address: client.address })),
+    async settled() {
+      const late = new AbortController();
+      const patience = setTimeout(settle_ms_max, undefined, { signal: late.signal }).catch(() => undefined);
+      await Promise.race([Promise.allSettled(looking), patience]);
+      late.abort();
+    },
     admit({ identity: { target }, target: { input }, client }) {
       if (target === undefined || target === input.name) return;
       throw recorded(

@@ -102,7 +102,7 @@ test('a URL is asked with its token, as often as is configured', async () => {
         totalResults: 2,
         Resources: [
           { id: 'g1', displayName: 'dba', members: [{ value: 'g2', type: 'Group' }] },
-          { id: 'g2', displayName: 'oncall', members: [{ value: 'ada', type: 'User' }] },
+          { id: 'g2', displayName: 'oncall', members: [{ value: 'ada', type: 'User' }, { value: 'eve' }] },
         ],
       }),
     );
@@ -113,6 +113,9 @@ test('a URL is asked with its token, as often as is configured', async () => {
     const identity = open({ url, token: 'secret', refresh_ms: 60_000 });
     const token = await idp.issueToken({ subject: 'ada', groups: [] });
     expect((await identity.identify(token)).principal.groups).toEqual(['oncall', 'dba']);
+    // Nobody says whether that member is a user: it is in no group.
+    const eve = await idp.issueToken({ subject: 'eve', groups: [] });
+    expect((await identity.identify(eve)).principal.groups).toEqual([]);
     await identity.identify(token);
     expect(asked).toEqual(['Bearer secret']);
     now_ms += 60_001;

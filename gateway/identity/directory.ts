@@ -69,7 +69,9 @@ export function readDirectory(text: string): Membership {
     for (const member of given as (Member | string)[]) {
       members += 1;
       if (members > members_max) throw new Error(`it has more than ${members_max} members`);
-      const { value: whom, type = 'User' } = typeof member === 'string' ? { value: member } : member;
+      // A name alone is how people write a file. A member that SCIM gives without a type may be either: it is none.
+      const { value: whom, type } = typeof member === 'string' ? { value: member, type: 'User' } : member;
+      if (type === undefined) continue;
       if (type !== 'User' && type !== 'Group')
         throw new Error(`"${String(type)}" is no type of a member: User or Group`);
       const key = nameOf(whom, 'value');

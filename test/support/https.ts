@@ -13,10 +13,12 @@ export interface Send {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON; a string and bytes as they stand. */
   readonly body?: unknown;
+  /** The client's own: 127.0.0.2 and so on, for those that the gateway shall take for different ones. */
+  readonly localAddress?: string;
 }
 
 export function caller(base: { host: string; port: number; ca: string }) {
-  return (path: string, { method = 'GET', headers = {}, body }: Send = {}): Promise<Sent> =>
+  return (path: string, { method = 'GET', headers = {}, body, localAddress }: Send = {}): Promise<Sent> =>
     new Promise((resolve, reject) => {
       const payload =
         body === undefined
@@ -27,6 +29,7 @@ export function caller(base: { host: string; port: number; ca: string }) {
       const call = request(
         {
           ...base,
+          ...(localAddress === undefined ? {} : { localAddress }),
           path,
           method,
           headers: {
