@@ -71,10 +71,10 @@ export function readDirectory(text: string): Membership {
       if (members > members_max) throw new Error(`it has more than ${members_max} members`);
       // A name alone is how people write a file. A member that SCIM gives without a type may be either: it is none.
       const { value: whom, type } = typeof member === 'string' ? { value: member, type: 'User' } : member;
-      if (type === undefined) continue;
-      if (type !== 'User' && type !== 'Group')
+      if (type !== undefined && type !== 'User' && type !== 'Group')
         throw new Error(`"${String(type)}" is no type of a member: User or Group`);
       const key = nameOf(whom, 'value');
+      if (type === undefined) continue;
       const inner = type === 'Group' ? names.get(key) : key;
       // A group that is not here has no members that anybody could know of.
       if (inner === undefined) continue;
