@@ -128,7 +128,7 @@ describe(group, () => {
     const { code, stdout } = await sallyport('env', 'build', '--format', 'ssh_config');
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^# for known_hosts: \[127\.0\.0\.1\]:\d+ ssh-ed25519 AAAA\S+\nMatch originalhost build exec "sallyport ssh-cert build [^"\n]+"\nHost build\n {2}HostName 127\.0\.0\.1\n {2}Port \d+\n {2}User build\n/u,
+      /^# for known_hosts: \[127\.0\.0\.1\]:\d+ ssh-ed25519 AAAA\S+\n# for known_hosts: @cert-authority \S+ ssh-ed25519 AAAA\S+\nMatch originalhost build exec "sallyport ssh-cert build [^"\n]+"\nHost build\n {2}HostName 127\.0\.0\.1\n {2}Port \d+\n {2}User build\n/u,
     );
     expect((await sallyport('env', 'build', '--format', 'pg_service')).stderr).toContain('is no Postgres target');
   });
