@@ -111,9 +111,14 @@ function otherwiseWritten(json: unknown): string[] {
 function queriesIn(given: string): string[] {
   const text = given.replace(/^\ufeff/, '');
   try {
-    return findInJson(text, places, whole)
-      .filter(({ kind }) => kind === 'string')
-      .map(({ start, end }) => JSON.parse(text.slice(start, end)) as string);
+    const found: string[] = [];
+    for (const { kind, start, end } of findInJson(text, places, whole)) {
+      // So many are unreadable together, and the others add nothing to that.
+      if (found.length > batch_max) break;
+      const query = kind === 'string' ? (JSON.parse(text.slice(start, end)) as string) : '';
+      if (query.includes('{')) found.push(query);
+    }
+    return found;
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     return [];
