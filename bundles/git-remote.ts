@@ -5,6 +5,7 @@ import path from 'node:path';
 import { BundleError, codeOf, messageOf, refusal } from './error.js';
 import { GitSource } from './git.js';
 import { gitEnvironment } from './git-run.js';
+import { isPlainOnLoopback } from './loopback.js';
 import type { Signers } from './signed-commits.js';
 import type { Commit, Snapshot, Source } from './snapshot.js';
 
@@ -176,8 +177,7 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 /** What anybody on the way could change is no source of policy, signed or not. */
 function demandSafe({ url }: RemoteGitOptions): void {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
-  const onThisMachine = scheme === 'http' && /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])([:/]|$)/i.test(url);
-  if (scheme === undefined || scheme === 'https' || scheme === 'ssh' || onThisMachine) return;
+  if (scheme === undefined || scheme === 'https' || scheme === 'ssh' || isPlainOnLoopback(url)) return;
   throw refusal('bad_remote', `policy.git.url ${JSON.stringify(withoutCredentials(url))} is not https:// or ssh://`, {
     help: 'What comes in clear could be changed on the way.',
   });

@@ -3,6 +3,7 @@ import { request as requestHttps } from 'node:https';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { BundleError, messageOf, refusal } from './error.js';
+import { isPlainOnLoopback } from './loopback.js';
 import { type BundleKeys, demandSignedBundle, fingerprintOf } from './opa-signatures.js';
 import {
   type Commit,
@@ -133,12 +134,13 @@ export class BundleServerSource implements Source {
 
   async #read({ status, etag, modified, body }: Answer): Promise<{ etag: string | undefined; snapshot: Snapshot }> {
     if (status !== 200) throw new Error(`the server answers ${status}`);
-    const archive = await filesOf(body);
+    const archive: ReadonlyMap<string, Uint8Array> = await filesOf(body);
     if (archive.has('patch.json'))
       throw refusal('delta_bundle', 'is a change to another bundle', { file: 'patch.json', help: 'Serve whole bundles: this gateway asks for no others.' }); // prettier-ignore
-    const signer = this.#options.signing && (await demandSignedBundle(archive, this.#options.signing));
+    const signed = this.#options.signing && (await demandSignedBundle(archive, this.#options.signing));
+    const signer = signed?.signer;
     const builder = new SnapshotBuilder();
-    for (const [name, content] of archive) if (isPolicyFile(name)) builder.add(name, content);
+    for (const [name, content] of signed?.files ?? archive) if (isPolicyFile(name)) builder.add(name, content);
     const { digest } = builder.finish({});
     const time = new Date(Date.parse(modified) || Date.now()).toISOString();
     const commit = {
@@ -195,7 +197,7 @@ function get(
   return new Promise((resolve, reject) => {
     const ending = AbortSignal.any([AbortSignal.timeout(answer_ms_max + wait_ms), ...(signal ? [signal] : [])]);
     const options = { headers, signal: ending, ...(ca === undefined ? {} : { ca }) };
-    const asked = (url.startsWith('https:') ? requestHttps : requestHttp)(url, options, (response) => {
+    const asked = (/^https:/i.test(url) ? requestHttps : requestHttp)(url, options, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
@@ -228,7 +230,7 @@ function pause(time_ms: number, signal: AbortSignal): Promise<void> {
 
 /** What anybody on the way could change is no source of policy. */
 function demandSafe(url: string): void {
-  if (/^https:\/\//i.test(url) || /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])([:/]|$)/i.test(url)) return;
+  if (/^https:\/\//i.test(url) || isPlainOnLoopback(url)) return;
   throw refusal('bad_remote', `policy.bundle.url ${JSON.stringify(shown(url))} is not https://`, {
     help: 'What comes in clear could be changed on the way.',
   });

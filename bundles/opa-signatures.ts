@@ -23,37 +23,51 @@ export const bundleAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'P
 const signatureFile = '.signatures.json';
 const hashes: Readonly<Record<string, string>> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' };
 
+export interface SignedBundle {
+  /** The fingerprint of the key. */
+  readonly signer: string;
+  /** As they were signed, without the signature. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
 /**
- * Demands that every file of a bundle is as one of the keys signed it, and no file is missing or too many. Gives the key's
- * fingerprint.
+ * Demands that every file of a bundle is as one of the keys signed it, and no file is missing or too many. Of data it is the value
+ * that is signed, and another reader may read the same bytes as another one (YAML's `on`, a number that is rounded): what goes on
+ * is written anew from what was verified.
  *
  * @param files All of the archive, by name without a leading slash.
  * @see https://www.openpolicyagent.org/docs/latest/management-bundles/#signing
  */
-export async function demandSignedBundle(files: ReadonlyMap<string, Uint8Array>, keys: BundleKeys): Promise<string> {
+export async function demandSignedBundle(
+  files: ReadonlyMap<string, Uint8Array>,
+  keys: BundleKeys,
+): Promise<SignedBundle> {
   const document = files.get(signatureFile);
   if (document === undefined) throw unsigned('the bundle is not signed');
   const tokens = (readJson(document) as { signatures?: unknown } | undefined)?.signatures;
   // More than one has no meaning in the format.
   if (!Array.isArray(tokens) || tokens.length !== 1 || typeof tokens[0] !== 'string')
     throw unsigned(`${signatureFile} does not hold one signature`);
-  const { payload, key } = await verified(tokens[0], keys);
+  const { payload, key } = await payloadOf(tokens[0], keys);
   if (keys.scope !== undefined && payload.scope !== keys.scope)
     throw unsigned(`the signature is for the scope ${JSON.stringify(payload.scope ?? '')}, not ${JSON.stringify(keys.scope)}`); // prettier-ignore
   const signed = new Map((payload.files ?? []).map((file) => [String(file.name).replace(/^\//, ''), file]));
+  const verified = new Map<string, Uint8Array>();
   for (const [name, content] of files) {
     if (name === signatureFile) continue;
     const file = signed.get(name);
     const algorithm = hashes[String(file?.algorithm)];
     if (file === undefined || algorithm === undefined)
       throw unsigned('is not in the signature, or with a hash that is not known', name);
-    if (digestOf(name, content, algorithm) !== String(file.hash).toLowerCase())
+    const bytes = signedOf(name, content);
+    if (createHash(algorithm).update(bytes).digest('hex') !== String(file.hash).toLowerCase())
       throw unsigned('is not what was signed', name);
+    verified.set(name, bytes);
     signed.delete(name);
   }
   const [missing] = signed.keys();
   if (missing !== undefined) throw unsigned('was signed, and is not in the bundle', missing);
-  return fingerprintOf(key);
+  return { signer: fingerprintOf(key), files: verified };
 }
 
 interface Payload {
@@ -62,7 +76,7 @@ interface Payload {
   readonly keyid?: unknown;
 }
 
-async function verified(token: string, { keys }: BundleKeys): Promise<{ payload: Payload; key: BundleKey }> {
+async function payloadOf(token: string, { keys }: BundleKeys): Promise<{ payload: Payload; key: BundleKey }> {
   let why = 'by none of the keys of policy.bundle.signing';
   for (const key of keys) {
     try {
@@ -86,14 +100,21 @@ export function fingerprintOf({ pem }: BundleKey): string {
   return `SHA256:${createHash('sha256').update(der).digest('base64').slice(0, 43)}`;
 }
 
-/** Of what is data, the value is hashed: OPA reads it before it signs it. Of all else, the bytes. */
-function digestOf(name: string, content: Uint8Array, algorithm: string): string {
+/** What is hashed: of data its value, as JSON, since OPA reads it before it signs it; of all else the bytes. */
+function signedOf(name: string, content: Uint8Array): Uint8Array {
   const last = name.split('/').at(-1) ?? '';
-  const hash = createHash(algorithm);
-  if (last === '.manifest' || last === 'data.json') hash.update(canonical(readJson(content)));
-  else if (/^data\.ya?ml$/.test(last)) hash.update(canonical(parse(Buffer.from(content).toString('utf8'))));
-  else hash.update(content);
-  return hash.digest('hex');
+  if (last === '.manifest' || last === 'data.json') return Buffer.from(canonical(readJson(content)));
+  if (/^data\.ya?ml$/.test(last)) return Buffer.from(canonical(readYaml(name, content)));
+  return content;
+}
+
+/** Throws BundleError where it is none: what cannot be read was not signed. */
+function readYaml(name: string, content: Uint8Array): unknown {
+  try {
+    return parse(Buffer.from(content).toString('utf8')) as unknown;
+  } catch (error) {
+    throw unsigned(`cannot be read: ${messageOf(error)}`, name);
+  }
 }
 
 /** JSON with its keys in the order of their bytes, as Go's encoder writes it without escapes for HTML. */

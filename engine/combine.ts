@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { engineCodes } from './decision.js';
-import type { Approval, Decision, EngineCode, Limits, Mask, MaskFunction, Outcome, Reason } from './decision.js';
+import type { Approval, Decision, EngineCode, Filter, Limits, Mask, MaskFunction, Outcome, Reason } from './decision.js'; // prettier-ignore
 import type { Verdict } from './evaluate.js';
 import { lowest, maskWeight } from './shapes.js';
 
@@ -34,7 +34,7 @@ export function unite(verdicts: readonly Verdict[]): Verdict {
     outcome,
     reasons,
     masks: [...masks.values()],
-    filters: verdicts.flatMap((verdict) => verdict.filters),
+    filters: filtersOf(verdicts),
     approvals: approvalsOf(verdicts),
     limits: verdicts.reduce<Limits>((limits, verdict) => lowest(limits, verdict.limits), {}),
     ...consequences(verdicts),
@@ -70,15 +70,28 @@ function approvalsOf(verdicts: readonly Verdict[]): Approval[] {
   return [...first, ...later.flat().map(({ preview, ...rest }) => (mayRun && preview ? { preview, ...rest } : rest))];
 }
 
+/**
+ * A filter reads values as they are, and which rows come tells of them: those of a later layer may not read what an earlier one
+ * masks at the source.
+ */
+function filtersOf(verdicts: readonly Verdict[]): Filter[] {
+  const unseen = new Set<string>();
+  return verdicts.flatMap(({ filters, masks }) => {
+    const hidden = [...unseen];
+    for (const { resource, scope } of masks) if (scope === 'source') unseen.add(resource);
+    return hidden.length === 0 ? filters : filters.map((filter) => ({ ...filter, unseen: hidden }));
+  });
+}
+
 /** Functions that show nothing of the value, whatever their parameters. */
 const opaque: ReadonlySet<MaskFunction> = new Set<MaskFunction>(['null', 'redact', 'hash']);
 
 /**
- * Shows no more than either of two masks. Within one layer the order of functions decides, as its author meant; between two
- * it does not do: `truncate` to the second stands before `partial` and shows all of a time, a pattern shows whatever it does
+ * Shows no more than either of two masks, and goes by the resource of the stricter. Within one layer the order of functions decides
+ * between two masks of one name, as its author meant; between two layers, or two names of one thing, it does not do: `truncate` to the second stands before `partial` and shows all of a time, a pattern shows whatever it does
  * not find, and `hash` at the output would let predicates see what the other layer keeps from them.
  */
-function noLooser(left: Mask, right: Mask): Mask {
+export function noLooser(left: Mask, right: Mask): Mask {
   const scope = left.scope === 'source' || right.scope === 'source' ? 'source' : 'output';
   const [first, second] = maskWeight(right) < maskWeight(left) ? [right, left] : [left, right];
   const { resource, code } = first;

@@ -27,6 +27,8 @@ export interface Filter {
   /** A predicate in the target's own language; several on one resource are AND-ed. */
   readonly where: string;
   readonly code: string;
+  /** Resources that an earlier layer masks at the source: the predicate must not read them. Absent: it may read whatever there is. */
+  readonly unseen?: readonly string[];
 }
 
 export interface Approval {

@@ -332,6 +332,20 @@ describe('layers', () => {
     expect(decision.filters).toHaveLength(1);
   });
 
+  test('a filter may not read what an earlier layer masks at the source', async () => {
+    const filter = (where: string) => `filter contains {"code": "f", "resource": "r", "where": "${where}"} if true`;
+    const mask = (resource: string, scope: string) =>
+      `mask contains {"resource": "${resource}", "with": "hash", "scope": "${scope}"} if true`;
+    const engine = await engineOfLayers(
+      [part(`${filter('x')}\n${mask('a', 'source')}\n${mask('b', 'output')}`)],
+      [part(`${filter('y')}\n${mask('c', 'source')}`)],
+    );
+    expect(engine.decide(inputOf()).filters).toEqual([
+      { resource: 'r', where: 'x', code: 'f' },
+      { resource: 'r', where: 'y', code: 'f', unseen: ['a'] },
+    ]);
+  });
+
   test('masks that differ in their parameters only become redact', async () => {
     const mask = (keep: number) =>
       part(`mask contains {"resource": "a", "with": "partial", "parameters": {"keep": ${String(keep)}}} if true`);

@@ -2,7 +2,7 @@
 export * from './input.js';
 export * from './decision.js';
 export { engineCapabilities, suppliedBuiltins } from './builtins.js';
-export { approved, deny } from './combine.js';
+export { approved, deny, noLooser } from './combine.js';
 export { noUsage } from './manifest.js';
 export { maskWeight } from './shapes.js';
 export * from './masks.js';

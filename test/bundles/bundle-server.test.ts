@@ -119,7 +119,10 @@ describe('a bundle', () => {
     linked.write('2', 156);
     always(gzipSync(linked));
     await expect(refused()).rejects.toThrow(/neither a file nor a folder/);
-    expect(() => openSource({ bundle: { url: 'http://bundles.example/b.tar.gz' } })).toThrow(/is not https/);
+    for (const url of ['http://bundles.example/b.tar.gz', 'http://localhost:80@bundles.example/b.tar.gz'])
+      expect(() => openSource({ bundle: { url, token: 'bundle-token' } })).toThrow(/is not https/);
+    const git = { url: 'http://localhost:80@git.example/policy.git', token: 'git-token' };
+    expect(() => openSource({ git }, '/nowhere')).toThrow(/is not https/);
   });
 });
 
@@ -164,5 +167,29 @@ describe('a bundle whose signature is asked for', () => {
     await expect(refused((await signing()).keys)).rejects.toThrow(/signed by none of the keys/);
     await expect(refused({ keys: [{ ...keys.keys[0]!, id: 'release' }] })).rejects.toThrow(/by the key "default", which is not called so/); // prettier-ignore
     await expect(refused({ ...keys, scope: 'production' })).rejects.toThrow(/not "production"/);
+  });
+
+  test('has the data that were signed, however another reader would take the bytes', async () => {
+    const { keys, options } = await signing();
+    const folder = await scratch();
+    const files = { ...goodPolicy, 'data.yaml': 'secret_tables: []\nfrozen: "on"\ncode: "010"\n' };
+    await writeTree(folder, files);
+    await run(await findOpa(), ['sign', ...options, '--bundle', '.'], { cwd: folder });
+    const signatures = await readFile(path.join(folder, '.signatures.json'));
+    const archive = (data: string) =>
+      gzipSync(writeTar(new Map(Object.entries({ ...files, 'data.yaml': data, '.signatures.json': signatures }).map(([name, content]) => [name, Buffer.from(content)])))); // prettier-ignore
+    const read = (data: string) => {
+      always(archive(data));
+      return openSource({ bundle: { url: url(), signing: keys } }).read();
+    };
+    const genuine = await read(files['data.yaml']);
+    // Its value is the same by YAML 1.2; by 1.1, as OPA reads it, this is true.
+    const other = await read(files['data.yaml'].replace('"on"', 'on'));
+    expect(other.revision).toBe(genuine.revision);
+    expect(Buffer.from(other.files.get('data.yaml')!).toString()).toBe(
+      '{"code":"010","frozen":"on","secret_tables":[]}',
+    );
+    await expect(read(files['data.yaml'].replace('"on"', 'yes'))).rejects.toThrow(/data\.yaml: is not what was signed/);
+    await expect(read('{')).rejects.toThrow(/data\.yaml: cannot be read/);
   });
 });

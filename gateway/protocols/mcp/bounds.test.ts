@@ -107,4 +107,15 @@ describe('masks that meet on one value', () => {
       structuredContent: { customer: { email: '***', n: '***' } },
     });
   });
+
+  test('one that cannot be put in force is refused, not left out', () => {
+    const pattern = { code: 'm', with: 'pattern', scope: 'output' } as const;
+    const named = (resource: string, kinds?: string[]) =>
+      masksOf([{ ...pattern, resource, ...(kinds && { parameters: { kinds } }) }], 'lookup', () => '00');
+    for (const resource of ['lookup:customer.email', '*:email'])
+      expect(() => named(resource)).toThrow('fields of results can be masked with null, redact or hash');
+    expect(() => named('*', ['emial'])).toThrow(/kinds/);
+    // Of another tool, whose name may have a colon in it.
+    expect(named('crm:lookup')).toBeUndefined();
+  });
 });

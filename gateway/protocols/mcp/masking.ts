@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { patternKinds, type Mask } from '#engine';
+import { parametersProblem, patternKinds, type Mask } from '#engine';
 import {
   editJson,
   findInJson,
@@ -54,22 +54,30 @@ export function masksOf(masks: readonly Mask[], tool: string | undefined, key: (
   const fields: FieldMask[] = [];
   for (const mask of masks) {
     const { resource, code } = mask;
-    if (mask.with === 'pattern') {
-      if (resource !== '*' && resource !== tool) continue;
-      kinds |= kindsOf((mask.parameters?.['kinds'] as readonly PatternKind[] | undefined) ?? patternKinds);
+    const colon = resource.indexOf(':');
+    const owner = resource.slice(0, Math.max(colon, 0));
+    const isOwn = tool !== undefined && (owner === '*' || owner === tool);
+    if (mask.with === 'pattern' && (resource === '*' || resource === tool)) {
+      kinds |= kindsIn(mask);
       continue;
     }
-    const colon = resource.indexOf(':');
+    // Of another tool, whose name may have a colon in it.
+    if (mask.with === 'pattern' && !isOwn) continue;
     if (colon < 1)
       throw new MaskRefusal(`the mask ${code} is on "${resource}": write TOOL:FIELD, as in lookup:customer.email`);
     const { with: how } = mask;
     if (how !== 'null' && how !== 'redact' && how !== 'hash')
       throw new MaskRefusal(`the mask ${code} is "${how}": fields of results can be masked with null, redact or hash`);
-    const owner = resource.slice(0, colon);
-    if (tool === undefined || (owner !== '*' && owner !== tool)) continue;
+    if (!isOwn) continue;
     fields.push({ path: pathOf(resource.slice(colon + 1), code), with: how });
   }
   return kinds === noKinds && fields.length === 0 ? undefined : new ResultMasks(kinds, fields, key);
+}
+
+function kindsIn({ resource, parameters = {}, code }: Mask): Kinds {
+  const wrong = parametersProblem('pattern', parameters);
+  if (wrong !== undefined) throw new MaskRefusal(`the mask ${code} on "${resource}": ${wrong}`);
+  return kindsOf((parameters['kinds'] as readonly PatternKind[] | undefined) ?? patternKinds);
 }
 
 function pathOf(text: string, code: string): JsonPath {

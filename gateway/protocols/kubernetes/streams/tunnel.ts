@@ -57,6 +57,8 @@ export class Tunnel {
   #lastOpened = 0;
   #nextUpstream = 1;
   #waiting_bytes = 0;
+  /** Connections that are being judged, those among them that nobody waits for any more. */
+  #judging = 0;
   #bytes = 0;
   #over = false;
   #finish: (result: Result) => void = () => undefined;
@@ -122,7 +124,7 @@ export class Tunnel {
     this.#lastOpened = stream;
     const asked = readPort(read);
     const known = asked === undefined ? undefined : this.#connections.get(asked.id);
-    const full = known === undefined && this.#connections.size >= connections_max;
+    const full = known === undefined && Math.max(this.#connections.size, this.#judging) >= connections_max;
     if (asked === undefined || full || known?.[asked.kind] !== undefined || (known && known.port !== asked.port))
       return this.#toClient(resetFrame(stream, full ? reset.refused : reset.protocolError), this.#options.client);
     const connection = known ?? new Connection(asked.port);
@@ -138,6 +140,7 @@ export class Tunnel {
   /** Whatever is thrown is an answer on the error stream. */
   async #judge(connection: Connection): Promise<void> {
     const { connect, refusal, exceeded } = this.#options;
+    this.#judging++;
     try {
       const allowed = await connect(connection.port, connection.signal);
       if (connection.signal.aborted) return allowed.settle({ status: 'cancelled' });
@@ -151,6 +154,8 @@ export class Tunnel {
       this.#open(connection);
     } catch (error) {
       if (!connection.signal.aborted) this.#refuse(connection, refusal(error));
+    } finally {
+      this.#judging--;
     }
   }
 

@@ -62,6 +62,16 @@ export function filterExpression(where: string, relation: FilterRelation, alias:
   return `(${writer.predicate(read(where), 0)})`;
 }
 
+/** The columns that a predicate names. @throws {MaskError} where it is none. */
+export function filterColumns(where: string): ReadonlySet<string> {
+  const columns = new Set<string>();
+  new Writer(undefined, (name) => {
+    columns.add(name);
+    return { sql: quoteName(name), column: undefined };
+  }).predicate(read(where), 0);
+  return columns;
+}
+
 /** What is wrong with a filter wherever it is used, before any relation is known; undefined where nothing is. */
 export function filterProblem(where: string, resource?: string): string | undefined {
   const parts = resource?.split('.');

@@ -31,7 +31,8 @@ interface Case {
 
 interface Group {
   readonly masks?: Readonly<Record<string, string | Partial<Mask>>>;
-  readonly filters?: Readonly<Record<string, string>>;
+  /** `unseen`: what a policy beneath it masks. */
+  readonly filters?: Readonly<Record<string, string | Pick<Filter, 'where' | 'unseen'>>>;
   readonly cases: Case[];
 }
 
@@ -45,7 +46,10 @@ const obligationsOf = ({ masks = {}, filters = {} }: Group): Obligations => ({
     const base = { resource, scope: 'source', code: 'test_mask' } as const;
     return (typeof mask === 'string' ? { ...base, with: mask } : { ...base, ...mask }) as Mask;
   }),
-  filters: Object.entries(filters).map(([resource, where]): Filter => ({ resource, where, code: 'test_filter' })),
+  filters: Object.entries(filters).map(([resource, filter]): Filter => ({
+    ...(typeof filter === 'string' ? { where: filter } : filter),
+    ...{ resource, code: 'test_filter' },
+  })),
 });
 
 let real: TestDatabase;
@@ -228,6 +232,7 @@ for (const [index, { file, group }] of groups.entries()) {
 const filtered = (after: readonly string[], { filters = {} }: Group): readonly string[] =>
   after.map((query) => {
     const [, relation = ''] = /from (\S+)$/.exec(query) ?? [];
-    const where = filters[relation];
+    const filter = filters[relation];
+    const where = typeof filter === 'object' ? filter.where : filter;
     return where === undefined ? query : `${query} where ${where}`;
   });

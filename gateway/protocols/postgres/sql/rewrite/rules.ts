@@ -1,11 +1,11 @@
-import { maskWeight, type Filter, type Mask } from '#engine';
+import { maskWeight, noLooser, type Filter, type Mask } from '#engine';
 import { RewriteRefusal, type Obligations } from '../../enforcing/rewriting.js';
 import type { CatalogColumn, Relation } from '../catalog.js';
 import { qualified } from '../facts.js';
 import type { ViewLineage } from '../lineage.js';
 import { nullOf, MaskError, type MaskColumn } from '../masks/column.js';
 import { maskExpression } from '../masks/expression.js';
-import { filterExpression } from '../masks/filter.js';
+import { filterColumns, filterExpression } from '../masks/filter.js';
 import type { Source } from '../scope.js';
 import { unchanged } from './unchanged.js';
 
@@ -90,14 +90,14 @@ export class Obliged {
     return this.#filters.has(relation) || this.masks(relation);
   }
 
-  /** The strictest of the masks on any of these names. */
+  /** What shows no more than any of the masks on these names. They may be of several layers, and of different columns' authors. */
   strictest(names: Iterable<string>): Mask | undefined {
     let found: Mask | undefined;
     for (const name of names) {
       const mask = this.#masks.get(name);
       if (mask === undefined) continue;
       this.#met.add(name);
-      if (found === undefined || maskWeight(mask) < maskWeight(found)) found = mask;
+      found = found === undefined ? mask : noLooser(found, mask);
     }
     return found;
   }
@@ -109,6 +109,7 @@ export class Obliged {
     const name = qualified(relation);
     const lineage = relation.definition === undefined ? undefined : this.#views.lineage(relation);
     const masked = new Map<string, Rule>();
+    const named = new Map<string, Iterable<string>>();
     for (const [index, column] of relation.columns.entries()) {
       const below = lineage?.columns.get(column.name);
       const names = new Set([`${name}.${column.name}`]);
@@ -116,10 +117,9 @@ export class Obliged {
       for (const origin of source.columns[index]?.origins ?? [])
         if (origin.endsWith(`.${column.name}`)) names.add(origin);
       for (const copy of below?.copies ?? []) names.add(copy.name);
-      const rule = this.#rule(
-        names,
-        (below?.derived ?? []).map((through) => through.name),
-      );
+      const derived = (below?.derived ?? []).map((through) => through.name);
+      const rule = this.#rule(names, derived);
+      named.set(column.name, [...names, ...derived]);
       if (rule !== undefined) masked.set(column.name, rule);
     }
     this.#generated(relation, masked);
@@ -128,6 +128,7 @@ export class Obliged {
     );
     this.#known(relation, name);
     if (masked.size === 0 && filters.length === 0) return undefined;
+    demandUnseen(relation, filters, named);
     return { relation, masked, filters: distinct(filters), guard: this.#guard(relation) };
   }
 
@@ -140,7 +141,13 @@ export class Obliged {
       if (mask !== undefined) masked.set(column.name, { mask, scope: mask.scope });
     }
     this.#known(relation, name);
-    return { relation, masked, filters: distinct(this.filters(name)), guard: this.#guard(relation), query };
+    const filters = this.filters(name);
+    demandUnseen(
+      relation,
+      filters,
+      new Map(relation.columns.map((column) => [column.name, [`${name}.${column.name}`]])),
+    );
+    return { relation, masked, filters: distinct(filters), guard: this.#guard(relation), query };
   }
 
   #guard(relation: Relation): string | undefined {
@@ -179,6 +186,37 @@ export class Obliged {
       );
     }
   }
+}
+
+/**
+ * Refuses filters that read what an earlier layer of policy masks: which rows they let through would tell.
+ *
+ * @param named By column, the names that it and what it is made of go by.
+ */
+function demandUnseen(
+  relation: Relation,
+  filters: readonly Filter[],
+  named: ReadonlyMap<string, Iterable<string>>,
+): void {
+  for (const { where, resource, code, unseen = [] } of filters) {
+    if (unseen.length === 0) continue;
+    const names = new Set(unseen);
+    const isHidden = (column: string): boolean => [...(named.get(column) ?? [])].some((name) => names.has(name));
+    for (const column of refusing(() => filterColumns(where), resource)) {
+      if (![column, ...inputsOf(relation, column)].some(isHidden)) continue;
+      throw new RewriteRefusal(
+        'filter_unenforceable',
+        `the filter ${code} of ${resource} reads ${column}, which the policy beneath it masks: which rows come would tell its values`,
+      );
+    }
+  }
+}
+
+/** What the server computes a generated column of: all columns, where that is not known. Of any other column none. */
+function inputsOf({ columns }: Relation, column: string): readonly string[] {
+  const generated = columns.find(({ name }) => name === column);
+  if (generated?.generated === undefined) return [];
+  return generated.inputs.length > 0 ? generated.inputs : columns.map(({ name }) => name);
 }
 
 const distinct = (filters: readonly Filter[]): readonly Filter[] => {
