@@ -100,12 +100,19 @@ export function fingerprintOf({ pem }: BundleKey): string {
   return `SHA256:${createHash('sha256').update(der).digest('base64').slice(0, 43)}`;
 }
 
+/** What is not verified yet is read here, where everything else waits for it. */
+const yaml_bytes_max = 1_048_576;
+const json_bytes_max = 16_777_216;
+
 /** What is hashed: of data its value, as JSON, since OPA reads it before it signs it; of all else the bytes. */
 function signedOf(name: string, content: Uint8Array): Uint8Array {
   const last = name.split('/').at(-1) ?? '';
-  if (last === '.manifest' || last === 'data.json') return Buffer.from(canonical(readJson(content)));
-  if (/^data\.ya?ml$/.test(last)) return Buffer.from(canonical(readYaml(name, content)));
-  return content;
+  const isYaml = /^data\.ya?ml$/.test(last);
+  if (!isYaml && last !== '.manifest' && last !== 'data.json') return content;
+  const bytes_max = isYaml ? yaml_bytes_max : json_bytes_max;
+  if (content.length > bytes_max)
+    throw unsigned(`is larger than ${bytes_max / 1_048_576} MiB${isYaml ? ': write it as data.json' : ''}`, name);
+  return Buffer.from(canonical(isYaml ? readYaml(name, content) : readJson(content)));
 }
 
 /** Throws BundleError where it is none: what cannot be read was not signed. */

@@ -191,5 +191,6 @@ describe('a bundle whose signature is asked for', () => {
     );
     await expect(read(files['data.yaml'].replace('"on"', 'yes'))).rejects.toThrow(/data\.yaml: is not what was signed/);
     await expect(read('{')).rejects.toThrow(/data\.yaml: cannot be read/);
+    await expect(read(`${files['data.yaml']}#${'x'.repeat(1_048_576)}\n`)).rejects.toThrow(/larger than 1 MiB: write it as data\.json/); // prettier-ignore
   });
 });
