@@ -1,4 +1,5 @@
 import type { Access, Action } from '#engine';
+import { oneBelow } from './nesting.js';
 
 /**
  * What well-known programs do with their arguments. A program that is not here, or an option that is not known to be
@@ -145,7 +146,7 @@ const runs =
   (args, terminal, name) => {
     const at = skip(args);
     if (at === undefined || at >= args.length) return unknown(`what ${name} would run is not known`);
-    const inner = effectOf(args.slice(at), terminal);
+    const inner = oneBelow(() => effectOf(args.slice(at), terminal)) ?? unknown('too many programs run one another');
     const ran = { type: 'program', name: programName(args[at]!) ?? args[at]!, access: 'execute' as const };
     return { ...inner, action: raise ?? inner.action, others: [...(inner.others ?? []), ran] };
   };

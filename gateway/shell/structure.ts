@@ -42,6 +42,8 @@ export interface ShellStructure {
 /** A longer line is not looked at: nobody could read it either. */
 export const command_chars_max = 65_536;
 const commands_max = 256;
+/** The grammar reads what is in a substitution once more at each level. */
+const substitutions_deep_max = 8;
 
 /** Variables that change how a program talks, and nothing else of what it does. */
 export const harmlessVariable = /^(LANG|LANGUAGE|LC_[A-Z]+|TZ|COLUMNS|LINES|NO_COLOR|CLICOLOR|TERM|COLORTERM)$/u;
@@ -83,6 +85,7 @@ class Reader {
   readonly commands: SimpleCommand[] = [];
   readonly because: string[] = [];
   readonly words: Placed[] = [];
+  #deep = 0;
 
   visit = (node: SyntaxNode): void => {
     switch (node.type) {
@@ -203,6 +206,20 @@ class Reader {
     return known ? word.value : word.text;
   }
 
+  /** The commands of a substitution: it is opaque anyway, and they are named for whoever reads it. */
+  #within(substitution: Extract<WordPart, { type: 'CommandExpansion' | 'ProcessSubstitution' }>): void {
+    if (this.#deep >= substitutions_deep_max) {
+      this.because.push(`it has more than ${substitutions_deep_max} substitutions in one another`);
+      return;
+    }
+    // Read only when it is asked for.
+    const { script } = substitution;
+    if (script === undefined) return;
+    this.#deep += 1;
+    this.visit(script);
+    this.#deep -= 1;
+  }
+
   /** Whether it is known. A pattern in front could become an option, so it is not. */
   #part(part: WordPart, first = false): boolean {
     switch (part.type) {
@@ -219,9 +236,7 @@ class Reader {
         return !first;
       default:
         this.because.push(`what ${clip(part.text)} becomes is not known`);
-        if (part.type === 'CommandExpansion' || part.type === 'ProcessSubstitution') {
-          if (part.script !== undefined) this.visit(part.script);
-        }
+        if (part.type === 'CommandExpansion' || part.type === 'ProcessSubstitution') this.#within(part);
         return false;
     }
   }
