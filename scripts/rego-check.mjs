@@ -11,17 +11,29 @@ const opa = process.env.SALLYPORT_OPA || (await found()) || 'opa';
 const folders = ['rego/sallyport', 'rego/policy'];
 const output_bytes_max = 16 * 1024 * 1024;
 
+// Each is a policy of its own, beside our library.
+const examples = ['cloud-budget', 'held-secret'];
+const policyOf = (example) => `examples/${example}/policy`;
+
+const format = [...folders, ...examples.map(policyOf)];
 const steps = [
-  { name: 'format', args: ['fmt', '--fail', '--list', ...folders], help: 'run: opa fmt -w rego/sallyport rego/policy' },
-  { name: 'check', args: ['check', '--strict', '--schema', 'rego/schemas', ...folders] },
-  { name: 'test', args: ['test', '--fail-on-empty', '--format', 'json', ...folders], say: tests },
-  {
-    name: 'coverage',
-    args: ['test', '--coverage', '--threshold', '100', '--format', 'json', ...folders],
-    say: coverage,
-    help: 'every rule needs an example that it allows and one that it refuses',
-  },
+  { name: 'format', args: ['fmt', '--fail', '--list', ...format], help: `run: opa fmt -w ${format.join(' ')}` },
+  ...stepsOf('', folders),
+  ...examples.flatMap((example) => stepsOf(` of examples/${example}`, ['rego/sallyport', policyOf(example)])),
 ];
+
+function stepsOf(whose, together) {
+  return [
+    { name: `check${whose}`, args: ['check', '--strict', '--schema', 'rego/schemas', ...together] },
+    { name: `test${whose}`, args: ['test', '--fail-on-empty', '--format', 'json', ...together], say: tests },
+    {
+      name: `coverage${whose}`,
+      args: ['test', '--coverage', '--threshold', '100', '--format', 'json', ...together],
+      say: coverage,
+      help: 'every rule needs an example that it allows and one that it refuses',
+    },
+  ];
+}
 
 /** What `findOpa` of bundles/ finds or fetches; undefined before the first build. */
 async function found() {
