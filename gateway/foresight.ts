@@ -43,6 +43,8 @@ export interface Foreseen {
 
 /** A decision takes some 50 µs, and everybody else waits meanwhile. */
 const tries_max = 600;
+/** On a large operation it takes as much longer: of all inputs that are tried, as JSON. */
+const tried_chars_max = 8_388_608;
 
 export class Foresight {
   readonly #parts: ForesightParts;
@@ -83,7 +85,7 @@ export class Foresight {
     return {
       revision: revision.id,
       decision,
-      search: whatWouldDiffer({ revision, input, values, targets, tries_max }),
+      search: whatWouldDiffer({ revision, input, values, targets, tries_max, tried_chars_max }),
     };
   }
 

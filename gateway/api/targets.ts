@@ -1,5 +1,6 @@
 import { needed, type ApiParts } from './parts.js';
-import { notFound } from './problem.js';
+import { notFound, Problem } from './problem.js';
+import { Rates } from './rates.js';
 import type { App } from './server.js';
 
 /** Where a target is reached through this gateway, for whoever knows its name; lists have those that policy lets one begin with. */
@@ -18,8 +19,17 @@ export interface Reachable {
   readonly host_authority?: string;
 }
 
-export function targetRoutes(app: App, { reachable, foresight }: ApiParts): void {
+/** Lists for one person: policy decides on each target there is, and everybody else waits meanwhile. */
+const lists_burst = 60;
+const lists_perSecond = 3;
+
+export function targetRoutes(app: App, { reachable, foresight, now }: ApiParts): void {
+  const lists = new Rates({ burst: lists_burst, perSecond: lists_perSecond, now });
+
   app.get('/targets', async ({ caller }) => {
+    const { issuer, subject } = caller.identity.principal;
+    if (!lists.take(JSON.stringify([issuer, subject])))
+      throw new Problem(429, 'too_many', 'too many lists of targets; ask again in a moment', { 'retry-after': '1' });
     const names = needed(foresight, 'lists of targets')
       .offered(caller)
       .map(({ input }) => input.name);

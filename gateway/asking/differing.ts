@@ -27,6 +27,8 @@ export interface SearchOptions {
   readonly values: readonly string[];
   readonly targets: readonly Input['target'][];
   readonly tries_max?: number;
+  /** Of all inputs that are tried, as JSON; absent: it is only their number that is bounded. */
+  readonly tried_chars_max?: number;
 }
 
 interface Change {
@@ -47,7 +49,9 @@ const influential_max = 40;
 const better = { deny: 0, hold: 1, allow: 2 } as const;
 
 export function whatWouldDiffer(options: SearchOptions): Search {
-  const { revision, input, tries_max = tries_default_max } = options;
+  const { revision, input, tried_chars_max = Number.POSITIVE_INFINITY } = options;
+  const fitting = Math.floor(tried_chars_max / JSON.stringify(input).length);
+  const tries_max = Math.min(options.tries_max ?? tries_default_max, fitting);
   const now = revision.decide(input);
   const said = summary(now);
   const found: Difference[] = [];

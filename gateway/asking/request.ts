@@ -18,10 +18,11 @@ export function readRequest(line: string): Operation {
   const known = methods[method.toUpperCase()];
   if (known === undefined || !target.startsWith('/'))
     throw new ConfigError(`"${line}" is no request: write a method and a path, as in "GET /v1/users?limit=5"`);
-  const url = new URL(target, 'http://target.invalid');
+  // Behind two slashes would be a host.
+  const url = new URL(`http://target.invalid${target}`);
   const segments = url.pathname.split('/').slice(1).map(decodeURIComponent);
-  const query: Record<string, string[]> = {};
-  for (const [name, value] of url.searchParams) (query[name] ??= []).push(value);
+  const names = [...new Set(url.searchParams.keys())];
+  const query = Object.fromEntries(names.map((name) => [name, url.searchParams.getAll(name)]));
   const [action, access] = known;
   return {
     ...{ stage: 'execute', action, opaque: false },

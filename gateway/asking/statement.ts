@@ -14,6 +14,9 @@ const kinds = {
   DeleteStmt: ['delete', 'delete', 'delete'],
 } as const;
 
+/** Of the tree of a statement: two for each expression inside another. */
+const levels_max = 2_000;
+
 type Node = Readonly<Record<string, unknown>>;
 
 export async function readStatement(sql: string): Promise<Operation> {
@@ -65,8 +68,9 @@ class Found {
   readonly #functions = new Set<string>();
   readonly #common = new Set<string>();
 
-  walk(value: unknown, access: Resource['access']): void {
-    if (Array.isArray(value)) for (const one of value) this.walk(one, access);
+  walk(value: unknown, access: Resource['access'], level = 0): void {
+    if (level > levels_max) throw new ConfigError('the statement is nested too deeply');
+    if (Array.isArray(value)) for (const one of value) this.walk(one, access, level + 1);
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
     for (const [key, inner] of Object.entries(value as Node)) {
       if (key === 'CommonTableExpr') this.#common.add(String((inner as Node)['ctename']));
@@ -75,7 +79,7 @@ class Found {
       else if (key === 'RangeVar') this.#relation(inner as Node, 'read');
       else if (key === 'ColumnRef') this.#columns.push(names((inner as Node)['fields']));
       else if (key === 'FuncCall') this.#functions.add(names((inner as Node)['funcname']).join('.'));
-      this.walk(inner, access);
+      this.walk(inner, access, level + 1);
     }
   }
 

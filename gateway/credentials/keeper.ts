@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { Sparing } from '../web/index.js';
 import { NotGiven, type Given, type Place } from './place.js';
 
 export interface KeeperOptions {
@@ -10,6 +11,9 @@ const retry_ms_min = 1_000;
 const retry_ms_max = 30_000;
 /** Between two readings that refused sign-ins ask for. */
 const renewal_ms_min = 1_000;
+/** Of those at once, and in the long run: clients that are refused on purpose get no lease and no run of a command each time. */
+const renewals_burst = 5;
+const renewal_every_ms = 30_000;
 /** What setTimeout takes. */
 const timer_ms_max = 86_400_000;
 
@@ -27,6 +31,7 @@ export class Keeper {
   #reading: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
+  readonly #renewals: Sparing;
   #renewed_ms = Number.NEGATIVE_INFINITY;
   #closed = false;
 
@@ -34,6 +39,7 @@ export class Keeper {
     this.place = place;
     this.#log = log;
     this.#now = now;
+    this.#renewals = new Sparing({ burst: renewals_burst, every_ms: renewal_every_ms, now });
   }
 
   /** The first reading; never rejects. */
@@ -63,7 +69,7 @@ export class Keeper {
   /** Reads again because what it gave was not taken: once for all who ask meanwhile, and not too often. Never rejects. */
   async renew(): Promise<void> {
     if (this.#reading !== undefined) return this.#reading;
-    if (this.#now() - this.#renewed_ms < renewal_ms_min) return;
+    if (this.#closed || this.#now() - this.#renewed_ms < renewal_ms_min || !this.#renewals.take()) return;
     this.#renewed_ms = this.#now();
     await this.#read();
   }

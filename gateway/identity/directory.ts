@@ -72,7 +72,7 @@ export function readDirectory(text: string): Membership {
       // A name alone is how people write a file. A member that SCIM gives without a type may be either: it is none.
       const { value: whom, type } = typeof member === 'string' ? { value: member, type: 'User' } : member;
       if (type !== undefined && type !== 'User' && type !== 'Group')
-        throw new Error(`"${String(type)}" is no type of a member: User or Group`);
+        throw new Error(`${JSON.stringify(type)} is no type of a member: User or Group`);
       const key = nameOf(whom, 'value');
       if (type === undefined) continue;
       const inner = type === 'Group' ? names.get(key) : key;

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { sha256 } from './hashing.js';
 import { JsonError, unambiguous } from './json.js';
 import { readParts, type Part } from './multipart.js';
-import { readPairs } from './pairs.js';
+import { checkOverride, readPairs } from './pairs.js';
 import { RequestRefusal } from './refusal.js';
 
 /** The body of a request: held whole, since all of it is judged, and what is judged is bound to its hash. */
@@ -110,7 +110,11 @@ export const isOpaque = ({ kind, parts = [] }: SeenBody): boolean =>
 
 function jsonOf(text: string): unknown {
   try {
-    return unambiguous(text);
+    const value = unambiguous(text);
+    // Frameworks that read forms and JSON alike look for it in both; their other names for it are words of APIs as well.
+    if (typeof value === 'object' && value !== null && Object.hasOwn(value, '_method'))
+      checkOverride('_method', 'body');
+    return value;
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     throw new RequestRefusal(400, 'json', `the body cannot be read in one way: ${error.message}`);
@@ -139,15 +143,20 @@ function kindOf(essence: string): SeenBody['kind'] {
   return 'binary';
 }
 
+/** Parameters as they are to be written, without spaces around "=": readers differ on those. */
+const media_type =
+  /^([A-Za-z0-9!#$&^.+-]+\/[A-Za-z0-9!#$&^.+-]+)((?:[ \t]*;(?:[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+=(?:"[^"\\]*"|[^";\s]*))?)*)[ \t]*$/;
+
 /** RFC 9110, 8.3.1; one type, and a charset at most once. */
 function mediaType(value: string | undefined): { readonly essence: string; readonly charset: string | undefined } {
   if (value === undefined) return { essence: '', charset: undefined };
-  const [, essence = '', parameters = ''] =
-    /^([A-Za-z0-9!#$&^.+-]+\/[A-Za-z0-9!#$&^.+-]+)((?:[ \t]*;.*)?)$/.exec(value) ?? [];
+  const [, essence = '', parameters = ''] = media_type.exec(value) ?? [];
   const charsets = [...parameters.matchAll(/;[ \t]*charset="?([^";,\s]*)"?/gi)].map(([, name = '']) =>
     name.toLowerCase(),
   );
-  if (essence === '' || charsets.length > 1 || parameters.includes(',')) {
+  // "charset*", and what stands in quotes: readers differ on whether it is one.
+  const others = (parameters.match(/charset/gi) ?? []).length - charsets.length;
+  if (essence === '' || charsets.length > 1 || others > 0 || parameters.includes(',')) {
     throw new RequestRefusal(415, 'content_type', 'the field Content-Type does not name one media type');
   }
   return { essence: essence.toLowerCase(), charset: charsets[0] };

@@ -74,6 +74,7 @@ const credentialNames: ReadonlySet<string> = new Set([
     'x-functions-key',
     'x-ms-authorization-auxiliary',
   ],
+  ...['x-serverless-authorization', 'x-goog-iap-jwt-assertion', 'x-amz-s3session-token'],
   ...['ocp-apim-subscription-key', 'x-plex-token', 'x-token', 'x-auth-key', 'x-authorization', 'x-secret'],
 ]);
 

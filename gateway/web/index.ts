@@ -12,6 +12,7 @@ export { readPath, type Path } from './path.js';
 export { TargetPool, type Pooled } from './pool.js';
 export { RequestRefusal } from './refusal.js';
 export { sha256 } from './hashing.js';
+export { Sparing } from './sparing.js';
 export { ConnectionSessions, type WebSession } from './sessions.js';
 export { takeToken, type Presented } from './token.js';
 export { ask, readAnswer, UpstreamAgents, type Asked, type Origin, type Streamed } from './upstream.js';

@@ -127,10 +127,20 @@ class Reader {
   }
 }
 
+/** Decimal digits that every double holds. */
+const digits_max = 15;
+const digitsOf = (text: string): number =>
+  text
+    .replace(/[eE].*$/, '')
+    .replace(/[-.]/g, '')
+    .replace(/^0+|0+$/g, '').length;
+
 function numberOf(text: string): number {
   const value = Number(text);
   const whole = /^-?[0-9]+$/.test(text);
-  if (!Number.isFinite(value) || (whole && !Number.isSafeInteger(value))) {
+  // As a fraction or with an exponent as well, where there are more digits than a double has: 9007199254740993.0.
+  const exact = Number.isSafeInteger(value) || (!whole && (!Number.isInteger(value) || digitsOf(text) <= digits_max));
+  if (!Number.isFinite(value) || !exact) {
     throw new JsonError('the JSON has a number that not every reader holds exactly: send it as a text');
   }
   return value;

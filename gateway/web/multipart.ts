@@ -1,4 +1,5 @@
 import { sha256 } from './hashing.js';
+import { checkOverride } from './pairs.js';
 import { RequestRefusal } from './refusal.js';
 
 /**
@@ -32,7 +33,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /**
  * @param value Of Content-Type.
  * @param repeated Names that may come more than once; those that end in "[]" always may.
- * @throws {RequestRefusal} code `multipart`, or `duplicate_field`
+ * @throws {RequestRefusal} code `multipart`, `duplicate_field` or `method_override`
  */
 export function readParts(bytes: Buffer, value: string, repeated: ReadonlySet<string>): Part[] {
   const [, quoted, plain] = boundary_pattern.exec(value) ?? [];
@@ -43,6 +44,7 @@ export function readParts(bytes: Buffer, value: string, repeated: ReadonlySet<st
   const met = new Map<string, string>();
   return pieces.map((piece) => {
     const { part, content } = partOf(piece);
+    checkOverride(part.name, 'form');
     const folded = part.name.normalize('NFKC').trim().toLowerCase().replace(/[. ]/g, '_');
     const before = met.get(folded);
     const again = repeated.has(part.name) || part.name.endsWith('[]');

@@ -22,8 +22,21 @@ export interface Pairs {
 const pairs_max = 1_000;
 const unreserved = /[A-Za-z0-9\-._~]/;
 
-/** Names by which a request would be another one than its method says. */
-const overriding: ReadonlySet<string> = new Set(['_method', 'x-http-method-override', '_http_method', 'httpmethod']);
+/** Names by which a request would be another one than its method and fields say: of frameworks, Salesforce, and Google's APIs. */
+const overriding: ReadonlySet<string> = new Set([
+  ...['_method', '_http_method', '_httpmethod', 'httpmethod', '$httpmethod', '$httpheaders'],
+  ...['x-http-method-override', 'x-http-method', 'x-method-override'],
+]);
+
+/** Throws RequestRefusal for a name by which servers would take the request for another one. */
+export function checkOverride(name: string, where: string): void {
+  if (!overriding.has(fold(name))) return;
+  throw new RequestRefusal(
+    400,
+    'method_override',
+    `the ${where} says another method than the request: use that method`,
+  );
+}
 
 /**
  * @param where "query" or "form", for messages and reasons.
@@ -40,13 +53,7 @@ export function readPairs(raw: string, where: string, repeated: ReadonlySet<stri
     if (piece === '') continue;
     const pair = pairOf(piece, where);
     const folded = fold(pair.name);
-    if (overriding.has(folded)) {
-      throw new RequestRefusal(
-        400,
-        'method_override',
-        `the ${where} says another method than the request: use that method`,
-      );
-    }
+    checkOverride(pair.name, where);
     const again = repeated.has(pair.name) || pair.name.endsWith('[]');
     if (met.has(folded) && !(again && values.has(pair.name))) {
       throw new RequestRefusal(

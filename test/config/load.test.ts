@@ -103,7 +103,7 @@ describe('a whole file', () => {
 
   test.each([
     ['no key to know it by', 'private_key: {file: ./id}', 'the host would have to be trusted blindly'],
-    ['nothing to log in with', `host_key: "SHA256:${'A'.repeat(43)}"`, 'give private_key or password'],
+    ['nothing to log in with', `host_key: "SHA256:${'A'.repeat(43)}"`, 'give private_key, password or certificate'],
     ['a private key that is none', 'private_key: {file: ./none}, known_hosts: {file: ./none}', 'cannot be read'],
   ])('a host with %s is not available, and says what to give', async (_what, keys, said) => {
     const text = `listen: {ssh: "127.0.0.1:0"}\n${identity}${policy}targets:

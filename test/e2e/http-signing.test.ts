@@ -1,6 +1,9 @@
 import { createVerify, generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { startWeb, type Web } from '../support/web.js';
 
@@ -23,6 +26,9 @@ const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 20
 
 let tokens: Server;
 let web: Web;
+let folder: string;
+/** The secret that its server takes at /turned; elsewhere any. */
+let taken = 'first';
 /** What the server of tokens was asked, and how it answers. */
 const asked: { url: string; metadata: unknown; body: URLSearchParams }[] = [];
 let status = 200;
@@ -35,8 +41,9 @@ beforeAll(async () => {
     request.on('end', () => {
       const body = new URLSearchParams(Buffer.concat(chunks).toString());
       asked.push({ url: request.url ?? '', metadata: request.headers['metadata'], body });
-      const token = `t-${String(asked.length)}`;
-      response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
+      const token = request.url === '/same' ? 'one' : `t-${String(asked.length)}`;
+      const known = request.url !== '/turned' || body.get('client_secret') === taken;
+      response.writeHead(known ? status : 401, { 'content-type': 'application/json', connection: 'close' });
       response.end(JSON.stringify({ access_token: token, token_type: 'Bearer', expires_in: seconds }));
     });
   });
@@ -47,7 +54,14 @@ beforeAll(async () => {
     private_key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
     token_uri: `${url}/google`,
   });
+  folder = await mkdtemp(join(tmpdir(), 'sallyport-signing-'));
+  await writeFile(join(folder, 'secret'), 'first');
+  const turned = { command: ['cat', join(folder, 'secret')], refresh: '1h' };
   const credentials = {
+    refused: { oauth: { token_url: `${url}/refused`, client_id: 'me', client_secret: 'hush' } },
+    failing: { oauth: { token_url: `${url}/failing`, client_id: 'me', client_secret: 'hush' } },
+    same: { oauth: { token_url: `${url}/same`, client_id: 'me', client_secret: 'hush' } },
+    turned: { oauth: { token_url: `${url}/turned`, client_id: 'me', client_secret: turned } },
     plain: { oauth: { token_url: `${url}/oauth`, client_id: 'me', client_secret: 'hush', scope: 's' } },
     google: { google: { service_account: account } },
     azure: { azure: { tenant_id: 'ten', client_id: 'me', client_secret: 'hush', scope: 'z/.default', authority: url } },
@@ -71,6 +85,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await web?.close();
   tokens?.close();
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 });
 beforeEach(() => {
   asked.length = 0;
@@ -100,6 +115,38 @@ test('client credentials: one token for many requests, fetched anew once it is r
   web.upstream.answers((_heard, response) => response.writeHead(401).end());
   expect((await call('plain')).status).toBe(401);
   expect(sent().slice(5)).toEqual(['Bearer t-2', 'Bearer t-3']);
+});
+
+test('a target that refuses all that is asked has few tokens fetched, however often a client asks', async () => {
+  web.upstream.answers((_heard, response) => response.writeHead(401).end());
+  for (let time = 0; time < 12; time += 1) expect((await call('refused')).status).toBe(401);
+  expect(asked.length).toBeLessThanOrEqual(7);
+  expect(asked.length).toBeGreaterThan(1);
+});
+
+test('a token that is the same once more is not tried once more', async () => {
+  web.upstream.answers((_heard, response) => response.writeHead(401).end());
+  expect((await call('same')).status).toBe(401);
+  expect(asked).toHaveLength(2);
+  expect(sent()).toEqual(['Bearer one']);
+});
+
+test('a secret that was replaced is asked for, where it is no longer taken', async () => {
+  expect((await call('turned')).status).toBe(200);
+  taken = 'second';
+  await writeFile(join(folder, 'secret'), 'second');
+  const before = sent()[0];
+  web.upstream.answers(({ headers }, response) =>
+    response.writeHead(headers['authorization'] === before ? 401 : 200).end(),
+  );
+  expect((await call('turned')).status).toBe(200);
+  expect(asked.map(({ body }) => body.get('client_secret'))).toEqual(['first', 'first', 'second']);
+});
+
+test('where none is to be had, few are asked for, however often a client asks', async () => {
+  status = 500;
+  for (let time = 0; time < 12; time += 1) expect((await call('failing')).status).toBe(502);
+  expect(asked.length).toBeLessThanOrEqual(7);
 });
 
 test('where no token is to be had, the request is not sent, and nothing of the credential is told', async () => {

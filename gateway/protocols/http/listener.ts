@@ -22,7 +22,7 @@ import type { HttpUpstream } from './config.js';
 import { limitProblem, obligations } from './enforce.js';
 import { passMasked } from './masked.js';
 import { answerMasks, checkMasked, MaskRefusal, unconditional, type AnswerMasks } from './masking.js';
-import { operationOf } from './operation.js';
+import { operationOf, servesGraphql } from './operation.js';
 import { checkSignature, replacedBy } from './signing/authorizing.js';
 import { HttpTarget } from './upstream.js';
 import { withhold } from './withheld.js';
@@ -69,6 +69,7 @@ class HttpExchange extends Exchange {
     try {
       const read = readRequest(request.method ?? '', address, fields, body.bytes, upstream);
       refuseLeak(read, presented.token);
+      refuseCredentials(read, upstream);
       checkSignature(upstream.signing, fields, read.query);
       const held = this.session(identity, target, presented.token, seen.all.get('user-agent'));
       await this.during(held, () => this.#operate(held.session, read, { target, upstream }, promptOf(seen.all)));
@@ -87,7 +88,7 @@ class HttpExchange extends Exchange {
     const enforce = (decision: Decision): Enforced => {
       try {
         masks = answerMasks(decision.masks, () => this.#maskKey());
-        if (masks !== undefined) checkMasked(request, masks);
+        if (masks !== undefined) checkMasked(request, masks, servesGraphql(request, upstream));
         return {};
       } catch (error) {
         if (!(error instanceof MaskRefusal || error instanceof RequestRefusal)) throw error;
@@ -151,6 +152,22 @@ function fieldsFor(raw: readonly string[], { credential, signing }: HttpUpstream
   const without = new Map(forwarded);
   for (const name of [field, ...replacedBy(signing), credential?.name ?? '']) without.delete(name);
   return { forwarded: without, credentials: credentials.filter((name) => without.has(name)), all };
+}
+
+/** Where a client may say who it is beside fields: RFC 6750, 2.2 and 2.3, and what APIs call their keys. */
+const credentialNames = /^(?:access_token|oauth_token|api[_-]?key|x-api-key)$/i;
+
+/** Fields of the client's own are left out; what stands in a query or form is judged, so it cannot be. */
+function refuseCredentials({ query, body }: Request, { credential, signing }: HttpUpstream): void {
+  if (credential === undefined && signing === undefined) return;
+  const names = [...query.list.map(({ name }) => name), ...Object.keys(body.seen?.form ?? {})];
+  if (names.some((name) => credentialNames.test(name))) {
+    throw new RequestRefusal(
+      400,
+      'credential_in_query',
+      'the query or form has a credential of your own: the gateway has one for this target, send the request without',
+    );
+  }
 }
 
 /** The token is for the gateway alone, wherever else in the request somebody put it. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Mask } from '#engine';
-import { answerMasks } from './masking.js';
+import { addressed, readFields, readRequest } from './codec.js';
+import { answerMasks, checkMasked } from './masking.js';
 
 const mask = (code: string, resource: string, how: Mask['with'], kinds?: readonly string[]): Mask => ({
   code,
@@ -50,4 +51,20 @@ describe('of masks that meet', () => {
 test('what is no JSON is told apart without masks of fields, too', () => {
   const masks = answerMasks([mask('content', '*', 'pattern', ['email'])], () => '')!;
   expect(() => masks.json('ada@example.com')).toThrow('no JSON');
+});
+
+test('where fields are masked, what names the fields of its answer is refused, in whichever form it is asked', () => {
+  const masks = answerMasks([mask('ssn', 'body:**.ssn', 'null')], () => '')!;
+  const check = (body: unknown, served: boolean) => () => {
+    const fields = readFields(['content-type', 'application/json'], true);
+    const reading = { base: '', repeated: new Set<string>(), encodedSlashes: false };
+    const request = readRequest(
+      ...(['POST', addressed('/http/t/api'), fields, Buffer.from(JSON.stringify(body)), reading] as const),
+    );
+    checkMasked(request, masks, served);
+  };
+  expect(check({ query: '{ other: ssn }' }, false)).toThrow(/GraphQL/);
+  expect(check({ Query: '{ other: ssn }' }, false)).toThrow(/GraphQL/);
+  expect(check({ id: 'kept-by-the-server' }, true)).toThrow(/GraphQL/);
+  expect(check({ id: '7' }, false)).not.toThrow();
 });

@@ -154,8 +154,12 @@ function kindsIn({ with: name, parameters = {}, code }: Mask): Kinds {
 const versions = ['if-match', 'if-unmodified-since', 'if-range'];
 const reads = (method: string): boolean => method === 'GET' || method === 'HEAD';
 
-/** Of a request whose answer is masked: what brings values out by another way, or writes masks over them, is refused. */
-export function checkMasked(request: Request, masks: AnswerMasks): void {
+/**
+ * Of a request whose answer is masked: what brings values out by another way, or writes masks over them, is refused.
+ *
+ * @param servesGraphql Whether the target is known to serve GraphQL at this path.
+ */
+export function checkMasked(request: Request, masks: AnswerMasks, servesGraphql: boolean): void {
   const { method, fields, body } = request;
   for (const name of [...versions, ...(reads(method) ? [] : ['if-none-match'])]) {
     if ((fields.forwarded.get(name) ?? '*') !== '*') {
@@ -175,7 +179,7 @@ export function checkMasked(request: Request, masks: AnswerMasks): void {
       'the body holds a value as it was masked for you: written back, it would take the place of the real one; send only what you change',
     );
   }
-  if (asksGraphql(request)) {
+  if (asksGraphql(request, servesGraphql)) {
     throw new RequestRefusal(
       403,
       'masked_graphql',

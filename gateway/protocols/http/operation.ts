@@ -92,7 +92,7 @@ function cloudOf(request: Request, { cloud: provider, host, base, signing }: Htt
 }
 
 /** Whether the configuration says that the target serves GraphQL at this path. */
-function servesGraphql({ path }: Request, { graphql, base }: HttpUpstream): boolean {
+export function servesGraphql({ path }: Request, { graphql, base }: HttpUpstream): boolean {
   const asked = path.segments.slice(segmentsOf(base)).filter((segment) => segment !== '');
   return graphql.some((segments) => segments.length === asked.length && segments.every((one, at) => one === asked[at]));
 }

@@ -5,6 +5,10 @@ import type { Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
 import { hostOf } from './operation.js';
 import { authorizing, type Authorizing } from './signing/authorizing.js';
+import { TokenRefused } from './signing/token.js';
+
+/** Fields that the gateway adds. */
+type Authorization = Readonly<Record<string, string>>;
 
 /** The guarded API: its connections, and the credential that nobody else has. */
 export class HttpTarget implements Pooled {
@@ -23,17 +27,35 @@ export class HttpTarget implements Pooled {
 
   /** Sends what was judged; resolves with the head of the answer. Throws UpstreamError. */
   async send(request: Request, signal: AbortSignal): Promise<IncomingMessage> {
-    const fields = await this.#authorized(request);
-    const answer = await this.#ask(request, fields, signal);
+    const { target, fields } = await this.#ready(request);
+    const answer = await target.#ask(request, fields, signal);
     if (answer.statusCode !== 401 || Object.keys(fields).length === 0) return answer;
     // Nothing was done: it is asked once more, with a token that is fetched anew, or with what it is fetched by now.
-    const other = this.#authorizing?.refused(fields) === true ? this : await this.#renewed();
+    const other = target.#authorizing?.refused(fields) === true ? target : await target.#renewed();
     if (other === undefined) return answer;
+    const again = await other.#ready(request).catch((error: unknown) => {
+      answer.destroy();
+      throw error;
+    });
+    // The same once more would only count as another attempt.
+    const { authorization } = again.fields;
+    if (authorization !== undefined && authorization === fields['authorization']) return answer;
     answer.destroy();
-    return other.#ask(request, await other.#authorized(request), signal);
+    return again.target.#ask(request, again.fields, signal);
   }
 
-  async #authorized(request: Request): Promise<Readonly<Record<string, string>>> {
+  /** What is asked, and by which fields: where whoever hands out tokens does not take the credential, by another one. */
+  async #ready(request: Request): Promise<{ readonly target: HttpTarget; readonly fields: Authorization }> {
+    try {
+      return { target: this, fields: await this.#authorized(request) };
+    } catch (error) {
+      const other = error instanceof TokenRefused ? await this.#renewed() : undefined;
+      if (other === undefined) throw error;
+      return { target: other, fields: await other.#authorized(request) };
+    }
+  }
+
+  async #authorized(request: Request): Promise<Authorization> {
     const { credential } = this.#upstream;
     if (this.#authorizing !== undefined) return this.#authorizing.fields(request, this.#host);
     return credential === undefined ? {} : { [credential.name]: credential.value };
@@ -48,7 +70,7 @@ export class HttpTarget implements Pooled {
 
   async #ask(
     { method, path, query, fields, body }: Request,
-    authorization: Readonly<Record<string, string>>,
+    authorization: Authorization,
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
     const upstream = this.#upstream;
@@ -94,6 +116,7 @@ export class HttpTarget implements Pooled {
   }
 
   retire(): void {
+    this.#authorizing?.retire();
     this.#agents.retire();
   }
 

@@ -51,44 +51,69 @@ const readers: Readonly<Record<Provider, (request: Request, target: CloudTarget)
   azure: readAzure,
 };
 
-const name_pattern = /^[A-Za-z][A-Za-z0-9]{0,127}$/;
+const name_pattern = /^[A-Z][A-Za-z0-9]{0,127}$/;
 
 /** SERVICE.REGION.amazonaws.com; of S3 also with the bucket before it. */
 function readAws(request: Request, { host, service: signedFor, base_segments }: CloudTarget): Named {
-  const [, bucket, known] =
-    /^(?:(.+)\.(?=s3[.-]))?([a-z0-9-]+?)(?:[.-][a-z]+(?:-[a-z]+)+-\d)?\.amazonaws\.com$/.exec(host) ?? [];
+  const [, known] =
+    /^(?:.+\.(?=s3[.-]))?([a-z0-9-]+?)(?:[.-][a-z]+(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?$/.exec(host) ?? [];
   const service = signedFor ?? known;
   if (service === undefined) return {};
+  if (service === 's3') return { service, action: s3Action(request, host) };
   const segments = request.path.segments.slice(base_segments);
-  if (service === 's3') return { service, action: s3Action(request, segments, bucket !== undefined) };
+  const prefix = Object.hasOwn(targetPrefixes, service) ? targetPrefixes[service] : undefined;
   const asked = [
     ...(Object.hasOwn(queryServices, service) ? queried(request, segments, queryServices[service] === 'any') : []),
-    ...(Object.hasOwn(targetPrefixes, service) ? targeted(request, segments, targetPrefixes[service]!) : []),
+    ...targeted(request, segments, prefix),
   ];
   const [action] = asked;
-  // Said twice, by whichever protocols: services differ on which one they take.
-  return asked.length === 1 && action !== undefined && name_pattern.test(action) ? { service, action } : { service };
+  // Said twice, by whichever protocols: services differ on which one they take. A third one says it in the path.
+  const once = asked.length === 1 && !request.fields.forwarded.has('smithy-protocol');
+  return once && action !== undefined && name_pattern.test(action) ? { service, action } : { service };
 }
 
 const atRoot = (segments: readonly string[]): boolean => segments.every((segment) => segment === '');
 
-function queried({ method, query, body }: Request, segments: readonly string[], anywhere: boolean): string[] {
-  if (method !== 'GET' && method !== 'POST') return [];
-  if (!anywhere && !atRoot(segments)) return [];
-  const inForm = body.seen?.form?.['Action'] ?? [];
-  return [...query.list.filter(({ name }) => name === 'Action').map(({ value = '' }) => value), ...inForm];
+/** What is named in another way than it should be is "", which is the name of nothing. */
+function queried({ method, query, body: { seen } }: Request, segments: readonly string[], anywhere: boolean): string[] {
+  const fits = (method === 'GET' || method === 'POST') && (anywhere || atRoot(segments));
+  // To services that do not look at its type, another body is a form with an action of its own.
+  const clear = fits && (seen === undefined || seen.kind === 'form');
+  const pairs = [
+    ...query.list.map(({ name, value = '' }) => [name, value] as const),
+    ...Object.entries(seen?.form ?? {}).flatMap(([name, values]) => values.map((value) => [name, value] as const)),
+  ];
+  return pairs
+    .filter(([name]) => name.toLowerCase() === 'action')
+    .map(([name, value]) => (clear && name === 'Action' ? value : ''));
 }
 
-function targeted({ method, fields }: Request, segments: readonly string[], prefix: string): string[] {
+/** @param prefix Undefined for services that are not asked so. */
+function targeted({ method, fields, body: { seen } }: Request, segments: readonly string[], prefix?: string): string[] {
   const target = fields.forwarded.get('x-amz-target');
   if (target === undefined) return [];
-  const fits = method === 'POST' && atRoot(segments) && target.startsWith(`${prefix}.`);
+  const json = seen === undefined || seen.kind === 'json' || seen.kind === 'binary';
+  const fits = method === 'POST' && json && atRoot(segments) && prefix !== undefined && target.startsWith(`${prefix}.`);
   // What is another service's makes it unclear, and not only absent.
   return [fits ? target.slice(prefix.length + 1) : ''];
 }
 
-function s3Action(request: Request, segments: readonly string[], bucketInHost: boolean): string | undefined {
-  const { method, query, fields } = request;
+/**
+ * Hosts of S3 that serve buckets and objects: with a bucket before them, or with one in the path. Its other hosts (of access points'
+ * administration, for one) have other actions.
+ *
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+ */
+const s3_host =
+  /^(?:(.+)\.)?s3(?:-fips|-accelerate|-accesspoint)?(?:\.dualstack)?(?:[.-][a-z]+(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?$/;
+
+/** The path is read whole: what the target's URL has of it is a bucket, too. Elsewhere than at AWS the bucket is in the path. */
+function s3Action({ method, path: { segments }, query, fields }: Request, host: string): string | undefined {
+  const found = s3_host.exec(host);
+  if (found === null && /\.amazonaws\.com(?:\.cn)?$/.test(host)) return undefined;
+  const bucketInHost = found?.[1] !== undefined;
+  // S3 decodes first: behind an encoded slash the object begins.
+  if (!bucketInHost && segments[0]?.includes('/') === true) return undefined;
   const named = atRoot(segments) ? 0 : segments.length === 2 && segments[1] === '' ? 1 : segments.length;
   const level = ['service', 'bucket'][named + (bucketInHost ? 1 : 0)] ?? 'object';
   const parts = query.list.map(({ name }) => name).filter((name) => !s3Modifiers.has(name));
@@ -115,9 +140,16 @@ function googleDocument(service: string): ApiDocument {
   return document;
 }
 
+/** @see https://cloud.google.com/apis/docs/system-parameters */
+const googleModifiers: ReadonlySet<string> = new Set(['$alt', '$fields', '$prettyPrint', '$userProject', '$.xgafv']);
+
 /** SERVICE.googleapis.com; elsewhere (a private endpoint) whichever service has the path, if it is the only one. */
-function readGoogle({ method, path }: Request, { host }: CloudTarget): Named {
+function readGoogle({ method, path, query }: Request, { host }: CloudTarget): Named {
   const [, named] = /^([a-z-]+)\.googleapis\.com$/.exec(host) ?? [];
+  // Google's system parameters ("$httpMethod") make another request of it; those that only shape the answer do not.
+  if (query.list.some(({ name }) => name.startsWith('$') && !googleModifiers.has(name))) {
+    return named === undefined ? {} : { service: named };
+  }
   const services = named !== undefined && Object.hasOwn(googleMethods, named) ? [named] : Object.keys(googleMethods);
   const found = services.flatMap((service) => {
     const operation = googleDocument(service).find(method === 'HEAD' ? 'GET' : method, path.segments);
@@ -154,7 +186,8 @@ function readAzure({ method, path }: Request, { base_segments }: CloudTarget): N
   // What there is beside providers is known by name.
   if (at < 0 && !/^subscriptions(?:\/[^/]+(?:\/resourcegroups(?:\/[^/]+)?)?)?$/.test(rest.join('/'))) return {};
   const types = rest.filter((_, index) => index % 2 === 0);
-  if (!types.every((type) => /^[a-z0-9]+$/.test(type))) return { service };
+  // An encoded slash in a name may be one to Azure, and what stands behind it another type.
+  if (!types.every((type) => /^[a-z0-9]+$/.test(type)) || rest.some((name) => name.includes('/'))) return { service };
   const listed = rest.length % 2 === 1;
   const verb = method === 'POST' ? (listed ? 'action' : undefined) : azureMethods[method];
   if (verb === undefined || (listed && (verb === 'write' || verb === 'delete'))) return { service };

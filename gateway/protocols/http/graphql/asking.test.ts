@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { addressed, readFields, readRequest } from '../codec.js';
 import { readGraphql } from './asking.js';
 
-const reading = { base: '', repeated: new Set<string>(), encodedSlashes: false };
+const reading = { base: '', repeated: new Set(['query']), encodedSlashes: false };
 
 interface Asked {
   readonly at?: string;
@@ -103,6 +103,8 @@ describe('what could be taken for something else is unreadable', () => {
     ['variables in a text', { query: '{ a }', variables: '{"x": 1}' }],
     ['nothing', []],
     ['an operation with directives', { query: 'query @live { a }' }],
+    ['a variable with directives', { query: 'query($x: Int @other) { a(x: $x) }' }],
+    ['a variable of an answer', [{ query: '{ a @export(as: "x") }' }, { query: 'query($x: ID) { b(x: $x) }' }]],
   ])('%s', (_what, value) => {
     expect(why(value)).toEqual(expect.any(String));
     expect(json(value)?.requests).toEqual([]);
@@ -111,6 +113,23 @@ describe('what could be taken for something else is unreadable', () => {
   test('a document in the URL and another in the body', () => {
     expect(why({ query: '{ a }' }, { at: '/graphql?query=%7B%20b%20%7D' })).toMatch(/URL and in the body/);
     expect(why({ query: '{ a }' }, { at: '/graphql?operationName=B' })).toMatch(/URL and in the body/);
+  });
+
+  test('two documents in the URL, where its names may be repeated', () => {
+    const twice = `/graphql?query=${encodeURIComponent('{ a }')}&query=${encodeURIComponent('mutation { b }')}`;
+    expect(read({ at: twice, method: 'GET' })?.unreadable).toMatch(/several times/);
+  });
+
+  test('what little text makes much of: names above many fields, and variables and fragments that come again', () => {
+    const fields = Array.from({ length: 900 }, (_, at) => `a${String(at)}`);
+    const long = 'n'.repeat(20_000);
+    expect(why({ query: `{ ${long} { ${fields.join(' ')} } }` })).toMatch(/come to more/);
+    const query = `query($v: S) { ${fields.map((name) => `${name}(x: $v)`).join(' ')} }`;
+    expect(why({ query, variables: { v: long } })).toMatch(/come to more/);
+    const spread = fields.map((name) => `${name} { ...F }`).join(' ');
+    expect(why({ query: `{ ${spread} } fragment F on T { f(x: "${long}") }` })).toMatch(/come to more/);
+    expect(why({ query: `{ ${spread} } fragment F on ${long} { f }` })).toMatch(/come to more/);
+    expect(why({ query: `{ a(x: ${'['.repeat(70)}${']'.repeat(70)}) }` })).toMatch(/deep/);
   });
 
   test('fragments that multiply, many tokens, and many levels have an end', () => {
@@ -131,6 +150,18 @@ describe('where nobody said that there is GraphQL', () => {
     expect(json({ query: 'mutation { b }' }, elsewhere)?.requests).toMatchObject([{ type: 'mutation' }]);
     expect(why({ query: `{ ${'a '.repeat(9_000)} }` }, elsewhere)).toMatch(/larger/);
     expect(why({ query: 'mutation { b }', other: 1 }, elsewhere)).toEqual(expect.any(String));
+  });
+
+  test('more of them than a batch has are not looked at one by one', () => {
+    const many = Array.from({ length: 51 }, () => ({ query: '{a' }));
+    expect(why(many, elsewhere)).toMatch(/too much at once/);
+    expect(why(many, { ...elsewhere, type: 'application/octet-stream' })).toMatch(/neither JSON/);
+    expect(json(many.slice(1), elsewhere)).toBeUndefined();
+  });
+
+  test('a document under a name that differs in case is found', () => {
+    expect(why({ Query: 'mutation { b }' }, elsewhere)).toEqual(expect.any(String));
+    expect(why([{ QUERY: '{ a }' }], elsewhere)).toEqual(expect.any(String));
   });
 
   test('queries of other languages are none', () => {

@@ -26,9 +26,13 @@ const batch_max = 50;
 
 type Envelope = Readonly<Record<string, unknown>>;
 
-/** Whether a query of GraphQL may be in the request: its answer has the names that the query gives. */
-export function asksGraphql(request: Request): boolean {
-  return namedSo(request) || textsIn(request).some((text) => text.includes('{'));
+/**
+ * Whether a query of GraphQL may be in the request: its answer has the names that the query gives.
+ *
+ * @param served Whether the target is known to serve GraphQL at this path.
+ */
+export function asksGraphql(request: Request, served: boolean): boolean {
+  return served || namedSo(request) || documentsIn(request).length > 0;
 }
 
 /**
@@ -60,7 +64,10 @@ function mayBe(request: Request): boolean {
   const { query, body } = request;
   // Paths may end so for other reasons, as long as nothing is asked there.
   if (namedSo(request) && (body.seen !== undefined || query.list.some(({ name }) => urlWords.has(name)))) return true;
-  return textsIn(request).some((text) => {
+  const texts = documentsIn(request);
+  // So many are unreadable together, and it would take seconds to find out what each of them is.
+  if (texts.length > batch_max) return true;
+  return texts.some((text) => {
     try {
       return parsed(text) !== undefined;
     } catch (error) {
@@ -76,22 +83,42 @@ function namedSo({ path, body }: Request): boolean {
   return last.toLowerCase() === 'graphql' || body.seen?.media_type === 'application/graphql';
 }
 
+/** Texts that may be documents: one that asks for something has braces. */
+const documentsIn = (request: Request): string[] => textsIn(request).filter((text) => text.includes('{'));
+
 /** Every text that a server could take for a query. */
 function textsIn({ query, body }: Request): string[] {
   const asked = query.list.filter(({ name }) => name === 'query').map(({ value = '' }) => value);
-  const { form, parts = [] } = body.seen ?? {};
+  const { form, json, parts = [] } = body.seen ?? {};
   const inParts = parts.flatMap(({ name, text = '' }) =>
     name === 'query' ? [text] : name === 'operations' ? queriesIn(text) : [],
   );
-  return [...asked, ...(form?.['query'] ?? []), ...inParts, ...queriesIn(body.bytes.toString('utf8'))];
+  const inBody = [...queriesIn(body.bytes.toString('utf8')), ...otherwiseWritten(json)];
+  return [...asked, ...(form?.['query'] ?? []), ...inParts, ...inBody];
+}
+
+/** Under "Query" and its like: some readers of JSON (Go's) do not tell capitals from small letters. */
+function otherwiseWritten(json: unknown): string[] {
+  const list: readonly unknown[] = Array.isArray(json) ? json : [json];
+  return list.filter(isObject).flatMap((one) =>
+    Object.entries(one).flatMap(([name, text]) => {
+      const meant = name !== 'query' && name.normalize('NFKC').toLowerCase() === 'query';
+      return meant && typeof text === 'string' ? [text] : [];
+    }),
+  );
 }
 
 function queriesIn(given: string): string[] {
   const text = given.replace(/^\ufeff/, '');
   try {
-    return findInJson(text, places, whole)
-      .filter(({ kind }) => kind === 'string')
-      .map(({ start, end }) => JSON.parse(text.slice(start, end)) as string);
+    const found: string[] = [];
+    for (const { kind, start, end } of findInJson(text, places, whole)) {
+      // So many are unreadable together, and the others add nothing to that.
+      if (found.length > batch_max) break;
+      const query = kind === 'string' ? (JSON.parse(text.slice(start, end)) as string) : '';
+      if (query.includes('{')) found.push(query);
+    }
+    return found;
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     return [];
@@ -100,10 +127,10 @@ function queriesIn(given: string): string[] {
 
 /** The one place of the request in which it is said what is asked. */
 function envelopesOf({ query, body: { seen } }: Request): readonly Envelope[] {
-  const inUrl = query.list.filter(({ name }) => urlWords.has(name));
+  const inUrl = Object.entries(query.values).filter(([name]) => urlWords.has(name));
   if (seen === undefined) {
     if (inUrl.length === 0) throw new GraphqlError('it asks for nothing that GraphQL knows');
-    return [fromTexts(Object.fromEntries(inUrl.map(({ name, value = '' }) => [name, [value]])))];
+    return [fromTexts(Object.fromEntries(inUrl))];
   }
   if (inUrl.length > 0) throw new GraphqlError('it is asked for in the URL and in the body');
   if (seen.kind === 'form') return [fromTexts(seen.form ?? {})];

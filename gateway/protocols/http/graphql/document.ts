@@ -25,6 +25,10 @@ type Read = Pick<GraphqlRequest, 'type' | 'name' | 'fields'>;
 const tokens_max = 8_000;
 const fields_max = 2_000;
 const depth_max = 50;
+/** Of lists and objects in arguments, as in JSON. */
+const value_depth_max = 64;
+/** Of all fields as policy sees them: paths repeat the names above them, and fragments and variables may come again and again. */
+const chars_max = 1_048_576;
 const none: Values = {};
 
 /** Undefined where it is no GraphQL. Throws GraphqlError where it is too large to say. */
@@ -98,6 +102,9 @@ function variablesOf(
     variableDefinitions.map((one) => one.variable.name.value),
     'variable',
   );
+  if (variableDefinitions.some(({ directives = [] }) => directives.length > 0)) {
+    throw new GraphqlError('a variable has directives of its own');
+  }
   const values = new Map<string, unknown>();
   for (const { variable, defaultValue } of variableDefinitions) {
     const name = variable.name.value;
@@ -124,6 +131,7 @@ class Reader {
   readonly #fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   readonly #values: ReadonlyMap<string, unknown>;
   #steps = 0;
+  #chars = 0;
 
   constructor(fragments: ReadonlyMap<string, FragmentDefinitionNode>, values: ReadonlyMap<string, unknown>) {
     this.#fragments = fragments;
@@ -136,11 +144,15 @@ class Reader {
       // Fragments that spread fragments multiply: each selection counts, whether it gives a field or not.
       if (++this.#steps > fields_max) throw new GraphqlError(`it asks for more than ${fields_max} fields`);
       const directives = [...place.directives, ...(selection.directives ?? []).map((one) => one.name.value)];
+      // What is judged here would have another value there: that of an answer.
+      if (directives.includes('export')) throw new GraphqlError('a directive makes a variable of an answer');
       switch (selection.kind) {
         case Kind.FIELD: {
           const path = [...place.path, selection.name.value];
+          const text = path.join('.');
+          this.#count([text, selection.alias?.value, place.conditions, directives]);
           this.fields.push({
-            path: path.join('.'),
+            path: text,
             name: selection.name.value,
             ...(selection.alias === undefined ? {} : { alias: selection.alias.value }),
             arguments: this.#argumentsOf(selection.arguments ?? []),
@@ -181,13 +193,26 @@ class Reader {
     );
     const entries = nodes.flatMap(({ name, value }) => {
       const read = valueOf(value, this.#values);
+      this.#count(read.value);
       return read.value === undefined ? [] : [[name.value, read.value] as const];
     });
     return entries.length === 0 ? none : Object.fromEntries(entries);
   }
+
+  /** Ends as soon as it is too much: counting is never more than what may be counted. */
+  #count(value: unknown): void {
+    this.#chars += typeof value === 'string' ? value.length : 8;
+    if (this.#chars > chars_max) throw new GraphqlError('its fields and arguments come to more than is looked at');
+    if (typeof value !== 'object' || value === null) return;
+    for (const [name, one] of Object.entries(value)) {
+      if (!Array.isArray(value)) this.#chars += name.length;
+      this.#count(one);
+    }
+  }
 }
 
-function valueOf(node: ValueNode, variables: ReadonlyMap<string, unknown>): { readonly value: unknown } {
+function valueOf(node: ValueNode, variables: ReadonlyMap<string, unknown>, depth = 0): { readonly value: unknown } {
+  if (depth > value_depth_max) throw new GraphqlError('an argument is too deep');
   switch (node.kind) {
     case Kind.VARIABLE: {
       const name = node.name.value;
@@ -209,13 +234,15 @@ function valueOf(node: ValueNode, variables: ReadonlyMap<string, unknown>): { re
     case Kind.NULL:
       return { value: null };
     case Kind.LIST:
-      return { value: node.values.map((one) => valueOf(one, variables).value ?? null) };
+      return { value: node.values.map((one) => valueOf(one, variables, depth + 1).value ?? null) };
     case Kind.OBJECT: {
       unique(
         node.fields.map((one) => one.name.value),
         'field of an object',
       );
-      const entries = node.fields.map((one) => [one.name.value, valueOf(one.value, variables).value] as const);
+      const entries = node.fields.map(
+        (one) => [one.name.value, valueOf(one.value, variables, depth + 1).value] as const,
+      );
       return { value: Object.fromEntries(entries.filter(([, value]) => value !== undefined)) };
     }
   }

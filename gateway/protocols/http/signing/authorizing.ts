@@ -9,8 +9,10 @@ import { Token } from './token.js';
 export interface Authorizing {
   /** @param host as it is sent. Throws UpstreamError where there is none to be had. */
   fields(request: Request, host: string): Promise<Readonly<Record<string, string>>>;
-  /** The target did not take these: whether another attempt would have others. */
+  /** The target did not take these: whether another attempt may have others. */
   refused(fields: Readonly<Record<string, string>>): boolean;
+  /** There is another credential now: nothing is kept. */
+  retire(): void;
   close(): void;
 }
 
@@ -19,16 +21,15 @@ export function authorizing(signing: Signing): Authorizing {
     return {
       fields: (request, host) => Promise.resolve(signed(signable(request, host), signing.aws, Date.now())),
       refused: () => false,
+      retire: () => undefined,
       close: () => undefined,
     };
   }
   const token = new Token(signing.token);
   return {
     fields: async () => ({ authorization: `Bearer ${await token.get()}` }),
-    refused: ({ authorization = '' }) => {
-      token.refuse(authorization.slice('Bearer '.length));
-      return true;
-    },
+    refused: ({ authorization = '' }) => token.refuse(authorization.slice('Bearer '.length)),
+    retire: () => token.retire(),
     close: () => token.close(),
   };
 }
@@ -67,7 +68,11 @@ export function checkSignature(signing: Signing | undefined, { all }: Fields, qu
       "the request is signed by the gateway's own access key: somebody gave it away, it has to be replaced",
     );
   }
-  if (query.list.some(({ name }) => /^x-amz-(?:signature|credential|algorithm|security-token)$/i.test(name))) {
+  if (
+    query.list.some(({ name }) =>
+      /^(?:x-amz-(?:signature|credential|algorithm|security-token)|awsaccesskeyid)$/i.test(name),
+    )
+  ) {
     throw new RequestRefusal(400, 'signed_url', 'the URL is a signed one: send the request without a signature');
   }
   if ((all.get('x-amz-content-sha256') ?? '').toUpperCase().startsWith('STREAMING-')) {

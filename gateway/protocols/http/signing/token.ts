@@ -1,6 +1,6 @@
 import { sign } from 'node:crypto';
 import { UpstreamError } from '../../../errors.js';
-import { ask, readAnswer, UpstreamAgents, type Origin } from '../../../web/index.js';
+import { ask, readAnswer, Sparing, UpstreamAgents, type Origin } from '../../../web/index.js';
 import type { TokenForm } from './forms.js';
 
 /**
@@ -14,6 +14,10 @@ export class Token {
   readonly #now: () => number;
   #kept: Kept | undefined;
   #fetching: Promise<Kept> | undefined;
+  /** Of the last attempt, where it failed. */
+  #failure: Error | undefined;
+  /** Of fetches that clients bring about: by requests that are refused, and while none is to be had. */
+  readonly #fetches: Sparing;
 
   constructor(form: TokenForm, now: () => number = Date.now) {
     this.#form = form;
@@ -25,19 +29,37 @@ export class Token {
     };
     this.#agents = new UpstreamAgents(this.#origin);
     this.#now = now;
+    this.#fetches = new Sparing({ burst: fetches_burst, every_ms: fetch_every_ms, now });
   }
 
-  /** Throws UpstreamError where there is none to be had. */
+  /** Throws UpstreamError where there is none to be had, TokenRefused where it is the credential that is not taken. */
   async get(): Promise<string> {
     if (this.#kept !== undefined && this.#now() < this.#kept.until_ms) return this.#kept.token;
-    this.#fetching ??= this.#fetch().finally(() => (this.#fetching = undefined));
-    this.#kept = await this.#fetching;
+    if (this.#fetching === undefined) {
+      if (this.#failure !== undefined && !this.#fetches.take()) throw this.#failure;
+      this.#fetching = this.#fetch().finally(() => (this.#fetching = undefined));
+    }
+    try {
+      this.#kept = await this.#fetching;
+      this.#failure = undefined;
+    } catch (error) {
+      this.#failure = error as Error;
+      throw error;
+    }
     return this.#kept.token;
   }
 
-  /** It was refused: the next one is fetched anew, unless that has happened already. */
-  refuse(token: string): void {
-    if (this.#kept?.token === token) this.#kept = undefined;
+  /** It was refused: whether the next one is another, fetched anew unless that has happened already. */
+  refuse(token: string): boolean {
+    if (this.#kept?.token !== token) return true;
+    if (!this.#fetches.take()) return false;
+    this.#kept = undefined;
+    return true;
+  }
+
+  /** There is another credential now: what is under way ends, and no connection is kept. */
+  retire(): void {
+    this.#agents.retire();
   }
 
   close(): void {
@@ -59,20 +81,30 @@ export class Token {
       this.#agents,
     );
     const text = await readAnswer(answer, answer_bytes_max);
-    if (answer.statusCode !== 200) {
-      throw new UpstreamError("no token was to be had for the gateway's own credential", {
-        detail: `${host} answered ${String(answer.statusCode)}`,
+    const { statusCode: status = 0 } = answer;
+    if (status !== 200) {
+      const Kind = refusals.has(status) ? TokenRefused : UpstreamError;
+      throw new Kind("no token was to be had for the gateway's own credential", {
+        detail: `${host} answered ${String(status)}`,
       });
     }
     return keptOf(text.toString('utf8'), asked_ms);
   }
 }
 
+/** Whoever hands out tokens does not take what the gateway asks with: it may have been replaced. */
+export class TokenRefused extends UpstreamError {}
+
+/** RFC 6749, 5.2: also where the client or its assertion is wrong. */
+const refusals: ReadonlySet<number> = new Set([400, 401, 403]);
+
 interface Kept {
   readonly token: string;
   readonly until_ms: number;
 }
 
+const fetches_burst = 5;
+const fetch_every_ms = 30_000;
 const timeout_ms = 30_000;
 const answer_bytes_max = 65_536;
 /** Before it expires: what is on its way then arrives in time. */
