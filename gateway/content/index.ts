@@ -8,6 +8,7 @@ export {
   type WholePaths,
 } from './json.js';
 export { plainText } from './escapes.js';
+export { Lines, type LineEnds } from './lines.js';
 export { allKinds, has, kindsOf, noKinds, type Kinds, type PatternKind } from './kinds.js';
 export { ContentStream, maskInPlace, maskText } from './stream.js';
 export { TerminalStream, type Showing } from './terminal.js';

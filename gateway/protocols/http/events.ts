@@ -1,5 +1,5 @@
 import { StringDecoder } from 'node:string_decoder';
-import { JsonError } from '../../content/index.js';
+import { JsonError, Lines } from '../../content/index.js';
 import type { AnswerMasks, Masker } from './masking.js';
 
 /** Answers that are made of many small texts: lines of JSON, and events (WHATWG HTML, "Server-sent events"). */
@@ -12,20 +12,20 @@ const none = Buffer.alloc(0);
 export class LineMasker implements Masker {
   readonly #masks: AnswerMasks;
   readonly #decoder = new StringDecoder('utf8');
-  #rest = '';
+  readonly #lines = new Lines('lf');
 
   constructor(masks: AnswerMasks) {
     this.#masks = masks;
   }
 
   push(piece: Buffer): Buffer {
-    const lines = (this.#rest + this.#decoder.write(piece)).split('\n');
-    this.#rest = bounded(lines.pop()!);
+    const lines = this.#lines.push(this.#decoder.write(piece));
+    checkLength(this.#lines);
     return Buffer.from(lines.map((line) => `${this.#line(line)}\n`).join(''));
   }
 
   finish(): Buffer {
-    return Buffer.from(this.#line(this.#rest + this.#decoder.end()));
+    return Buffer.from(this.#line(this.#lines.rest() + this.#decoder.end()));
   }
 
   #line(line: string): string {
@@ -40,7 +40,7 @@ export class LineMasker implements Masker {
 export class EventMasker implements Masker {
   readonly #masks: AnswerMasks;
   readonly #decoder = new StringDecoder('utf8');
-  #rest = '';
+  readonly #lines = new Lines('any');
   #event: string[] = [];
   #chars = 0;
 
@@ -49,11 +49,8 @@ export class EventMasker implements Masker {
   }
 
   push(piece: Buffer): Buffer {
-    const text = this.#rest + this.#decoder.write(piece);
-    // A carriage return at the end may be half of a line's end.
-    const cut = text.endsWith('\r') ? text.length - 1 : text.length;
-    const lines = text.slice(0, cut).split(/\r\n|\n|\r/);
-    this.#rest = bounded(lines.pop()! + text.slice(cut));
+    const lines = this.#lines.push(this.#decoder.write(piece));
+    checkLength(this.#lines);
     return Buffer.from(lines.map((line) => this.#take(line)).join(''));
   }
 
@@ -100,7 +97,6 @@ export class EventMasker implements Masker {
   }
 }
 
-function bounded(rest: string): string {
-  if (rest.length > piece_chars_max) throw new JsonError('a line is larger than is looked at');
-  return rest;
+function checkLength({ length }: Lines): void {
+  if (length > piece_chars_max) throw new JsonError('a line is larger than is looked at');
 }

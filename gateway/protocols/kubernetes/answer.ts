@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { StringDecoder } from 'node:string_decoder';
-import { ContentStream, JsonError, maskText, noKinds, type Kinds } from '../../content/index.js';
+import { ContentStream, JsonError, Lines, maskText, noKinds, type Kinds } from '../../content/index.js';
 import { answerFields, pass, type Passed } from '../../web/index.js';
 import { UpstreamError } from '../../errors.js';
 import type { KubernetesRequest } from './codec.js';
@@ -166,10 +166,10 @@ async function passEvents(
   response.writeHead(answer.statusCode ?? 200, [...fieldsOf(answer, dropped), 'content-type', 'application/json']);
   response.flushHeaders();
   const decoder = new StringDecoder('utf8');
+  const lines = new Lines('lf');
   const gone = () => answer.destroy();
   response.once('close', gone);
   let bytes = 0;
-  let rest = '';
   const end = (how: Passed['how']): Passed => {
     response.off('close', gone);
     if (how === 'whole') response.end();
@@ -179,10 +179,9 @@ async function passEvents(
   };
   try {
     for await (const chunk of answer as AsyncIterable<Buffer>) {
-      const lines = (rest + decoder.write(chunk)).split('\n');
-      rest = lines.pop()!;
-      if (rest.length > document_bytes_max) return end('cut');
-      const events = lines.filter((line) => line.trim() !== '').map((line) => `${mask(line)}\n`);
+      const whole = lines.push(decoder.write(chunk));
+      if (lines.length > document_bytes_max) return end('cut');
+      const events = whole.filter((line) => line.trim() !== '').map((line) => `${mask(line)}\n`);
       if (events.length === 0) continue;
       const masked = Buffer.from(events.join(''));
       bytes += masked.length;
@@ -190,7 +189,7 @@ async function passEvents(
       if (!response.write(masked)) await drained(response);
       if (response.destroyed) return end('gone');
     }
-    const last = rest + decoder.end();
+    const last = lines.rest() + decoder.end();
     // A line without its end is no event.
     return end(last.trim() === '' && answer.complete ? 'whole' : 'cut');
   } catch {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
+import { Lines } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
-import { Lines } from './lines.js';
 
 /**
  * Server-sent events: each holds one message of JSON-RPC.
@@ -18,7 +18,7 @@ const id_chars_max = 1_024;
 /** The events of an answer, as they come. Throws UpstreamError for one that is larger than `bytes_max`. */
 export async function* readEvents(answer: IncomingMessage, bytes_max: number): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder('utf-8');
-  const lines = new Lines();
+  const lines = new Lines('any');
   let data: string[] = [];
   let length = 0;
   let id: string | undefined;

@@ -2,10 +2,10 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { Lines } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
 import type { StdioServer } from './config.js';
 import type { Connection, Listening, Receiver } from './connection.js';
-import { Lines } from './lines.js';
 
 /**
  * A program of this session's own that is spoken to over its standard input and output, a message a line. It finds nothing in its
@@ -98,7 +98,7 @@ export class StdioConnection implements Connection {
   async #read(bytes_max: number): Promise<void> {
     const { stdout } = this.#child;
     const decoder = new TextDecoder('utf-8');
-    const lines = new Lines();
+    const lines = new Lines('any');
     const tooLarge = () => this.#gone('the program sent a message that is too large');
     try {
       for await (const chunk of stdout as AsyncIterable<Buffer>) {
