@@ -115,10 +115,11 @@ export interface RecordingAbout {
   readonly masked: boolean;
 }
 
-/** One operation as it is recorded. A promise: nothing more may come until it has resolved. */
+/** One operation as it is recorded. */
 export interface Recording {
   readonly id: string;
-  output(stream: 'stdout' | 'stderr', bytes: Buffer): Promise<void> | undefined;
+  /** Whether the client may be shown it: false where it is not recorded and has to be. Of a promise, nothing more may come until then. */
+  output(stream: 'stdout' | 'stderr', bytes: Buffer): Promise<boolean> | boolean;
   /** What the client sends, where that is not echoed: so much as the configuration has, then its length and digest. */
   input(bytes: Buffer): void;
   resize(columns: number, rows: number): void;

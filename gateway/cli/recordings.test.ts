@@ -25,6 +25,8 @@ beforeAll(async () => {
   });
   const events = [
     eventLine(0.5, 'o', '\u001b[1mbold\u001b[0m words\r\n'),
+    eventLine(1, 'o', 'to \u001b]52;c;cm0gLXJmIH4K\u0007\u001b'),
+    eventLine(1, 'o', '[cyou\r\n'),
     eventLine(9, 'm', 'stopped'),
     eventLine(9, 'x', '126'),
   ];
@@ -65,9 +67,10 @@ test('search finds words through their colours, and says when they stood there',
 
 test('play shows it at its pace, by the id of the decision too; --text at once and without sequences', async () => {
   const played = await run('play', 'd-abc-1', '--speed', '2', '--idle', '1s');
-  expect(played.waits).toEqual([250, 500]);
-  expect(played.stdout).toContain('\u001b[1mbold\u001b[0m words\r\n\r\n[sallyport: stopped]\r\n');
+  expect(played.waits).toEqual([250, 250, 0, 500]);
+  // Neither the clipboard is written, nor a question asked that the terminal would answer into the shell.
+  expect(played.stdout).toContain('\u001b[1mbold\u001b[0m words\r\nto you\r\n\r\n[sallyport: stopped]\r\n');
   const text = await run('play', 'r-abc-1', '--text');
-  expect(text.stdout).toBe('bold words\n\n[sallyport: stopped]\n');
+  expect(text.stdout).toBe('bold words\nto [cyou\n\n[sallyport: stopped]\n');
   expect((await run('play', '../r-abc-1')).code).toBe(1);
 });

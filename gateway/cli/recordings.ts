@@ -16,7 +16,8 @@ Examples:
   sallyport recordings play --text r-4f1c09a2b7de-17 | less
 
 They are read where they are kept: this needs the rights of the gateway's own account. play writes to the terminal what the
-host wrote to its client's, escape sequences included; --text leaves those out.`;
+host wrote to its client's, as far as it draws: what a terminal would answer, store, or be set up by is left out. --text leaves out
+all sequences.`;
 
 interface Where {
   readonly config?: string;
@@ -129,7 +130,7 @@ function matchesOf({ recording, matches }: FoundRecording): string {
 
 async function play(id: string, flags: PlayFlags, around: Surroundings): Promise<ExitCode> {
   const { describe, eventsOf, recordingOf } = await import('../recordings/index.js');
-  const { plainText } = await import('../content/index.js');
+  const { plainText, Screen, screenReset } = await import('../content/index.js');
   const folder = await folderOf(flags, around);
   const found = await describe(folder, recordingOf(id));
   if (found === undefined) {
@@ -137,16 +138,17 @@ async function play(id: string, flags: PlayFlags, around: Surroundings): Promise
     return exit.no;
   }
   const pause = around.wait ?? (async (time_ms: number) => void (await wait(time_ms)));
+  const screen = new Screen();
   let before = 0;
   for await (const event of eventsOf(found.file)) {
     const [at, code] = event;
     if (flags.text !== true && code !== 'x') await pause((Math.min(at - before, flags.idle) * 1_000) / flags.speed);
     before = at;
     const shown = shownOf(event);
-    around.stdout.write(flags.text === true ? printable(plainText(shown).replaceAll('\r', '')) : shown);
+    if (flags.text === true) around.stdout.write(printable(plainText(shown).replaceAll('\r', '')));
+    else around.stdout.write(code === 'o' ? screen.push(shown) : shown);
   }
-  // Whatever it did to the terminal: colours, another screen, a cursor that is hidden.
-  if (flags.text !== true) around.stdout.write('\u001b[0m\u001b[?1049l\u001b[?25h\r\n');
+  if (flags.text !== true) around.stdout.write(`${screenReset}\r\n`);
   return exit.done;
 }
 

@@ -18,4 +18,4 @@ export {
   signatureOf,
   verifies,
 } from './keys.js';
-export { string, WireReader } from './wire.js';
+export { string, uint32, WireReader } from './wire.js';

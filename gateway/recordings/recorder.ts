@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, mkdir, open } from 'node:fs/promises';
+import { chmod, mkdir, open, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { RecordingsConfig } from '../config/index.js';
 import { AuditError } from '../errors.js';
@@ -69,6 +69,11 @@ export async function openRecorder({ config, log, now }: RecorderParts): Promise
         },
         header,
       );
+      if (!(await recording.begun()) && config.fail === 'closed') {
+        await recording.close(undefined);
+        await rm(path, { force: true });
+        throw new Error('it could not be begun');
+      }
       return followed(recording);
     } catch (error) {
       log.error({ err: error, recording: id }, 'a recording could not begin');

@@ -6,7 +6,7 @@ import { eventLine, type CastCode } from './cast.js';
 
 /** One recording on its way into its file. */
 
-/** Whoever has more to say waits until this much is written. */
+/** Whoever has more to say waits until this much is written: no more has been shown that a full disk could lose. */
 const waiting_bytes_max = 1_048_576;
 
 export interface RecordingParts {
@@ -34,6 +34,8 @@ export class RecordingFile implements Recording {
   #waiting_bytes = 0;
   #writing: Promise<void> | undefined;
   #lost = false;
+  /** The file takes nothing any more. */
+  #broken = false;
   #ended = false;
   #onLost: () => void = () => undefined;
   #closed: Promise<Recorded> | undefined;
@@ -47,9 +49,19 @@ export class RecordingFile implements Recording {
     void this.#line(header);
   }
 
-  output(stream: 'stdout' | 'stderr', bytes: Buffer): Promise<void> | undefined {
+  /** Whether its first line stands in the file: until then nothing is known of whether it can be written. */
+  async begun(): Promise<boolean> {
+    await this.#writing;
+    return !this.#lost;
+  }
+
+  output(stream: 'stdout' | 'stderr', bytes: Buffer): Promise<boolean> | boolean {
+    // What comes behind the end was stopped: nobody is shown it.
+    if (this.#ended) return false;
     const text = this.#streams[stream].read(bytes);
-    return text === '' ? undefined : this.#event('o', text);
+    const written = text === '' ? undefined : this.#event('o', text);
+    const kept = () => !this.#lost || this.#parts.fail === 'open';
+    return written === undefined ? kept() : written.then(kept);
   }
 
   input(bytes: Buffer): void {
@@ -90,7 +102,7 @@ export class RecordingFile implements Recording {
     const { file } = this.#parts;
     try {
       await this.#writing;
-      if (!this.#lost) await file.datasync();
+      if (!this.#broken) await file.datasync();
     } catch (error) {
       this.#lose(error);
     }
@@ -117,12 +129,12 @@ export class RecordingFile implements Recording {
     return this.#waiting_bytes > waiting_bytes_max ? this.#writing : undefined;
   }
 
-  /** Writes what waits, together, until nothing does. Never rejects. */
+  /** Writes what waits, together, until nothing does: also where there is no room for more, as it was shown. Never rejects. */
   async #write(): Promise<void> {
     // What is said in one breath is written at once.
     await Promise.resolve();
     try {
-      while (this.#lines.length > 0 && !this.#lost) {
+      while (this.#lines.length > 0) {
         const text = Buffer.from(this.#lines.splice(0).join(''));
         await writeAll(this.#parts.file, text);
         this.#digest.update(text);
@@ -130,6 +142,7 @@ export class RecordingFile implements Recording {
         this.#waiting_bytes -= text.length;
       }
     } catch (error) {
+      this.#broken = true;
       this.#lose(error);
     }
     this.#writing = undefined;

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import type { RecordingsConfig } from '../config/index.js';
 import type { RecordingAbout, Session } from '../protocol.js';
 import { describe as described, kept } from './folder.js';
+import { RecordingFile } from './recording.js';
 import { openRecorder, searchRecordings, type OpenRecorder } from './index.js';
 
 let folder: string;
@@ -113,11 +114,32 @@ describe('a recording', () => {
     const recording = (await (await open({ bytes_max: 600 })).begin(session, shell))!;
     let lost = 0;
     recording.onLost(() => (lost += 1));
-    void recording.output('stdout', Buffer.alloc(300, 'x'));
-    void recording.output('stdout', Buffer.alloc(300, 'x'));
+    const first = recording.output('stdout', Buffer.alloc(200, 'x'));
+    // What has no room is not shown either; what was shown before is still written.
+    expect(recording.output('stdout', Buffer.alloc(300, 'y'))).toBe(false);
     expect(lost).toBe(1);
+    expect(await first).toBe(true);
     expect(await recording.close('0')).toMatchObject({ complete: false });
     expect((await stat(join(folder, 'r-abc-1.cast'))).size).toBeLessThanOrEqual(600);
+    expect((await lines('r-abc-1')).slice(1)).toEqual([[0, 'o', 'x'.repeat(200)]]);
+    expect(recording.output('stdout', Buffer.from('behind the end'))).toBe(false);
+  });
+
+  test('does not begin where its first line cannot stand, and leaves no file', async () => {
+    const closed = await open({ bytes_max: 100 });
+    await expect(closed.begin(session, shell)).rejects.toThrow('could not be recorded');
+    expect(await readdir(folder)).toEqual([]);
+    // Opened it was, and then the disk is full: that is known before anything is let through.
+    const full = { write: () => Promise.reject(new Error('no space left on device')), close: () => Promise.resolve() };
+    const recording = new RecordingFile(
+      {
+        ...{ id: 'r-abc-1', file: full as unknown as FileHandle, terminal: true, fail: 'closed', now },
+        ...{ bytes_max: 100_000, input_bytes_max: 0, take: () => true, failed: () => undefined },
+      },
+      '{}\n',
+    );
+    expect(await recording.begun()).toBe(false);
+    expect(recording.output('stdout', Buffer.from('never shown'))).toBe(false);
   });
 
   test('that goes on without room tells nobody where the configuration says open', async () => {
@@ -125,6 +147,7 @@ describe('a recording', () => {
     const recording = (await open_.begin(session, shell))!;
     recording.onLost(() => expect('nobody').toBe('told'));
     void recording.output('stdout', Buffer.alloc(1_000, 'x'));
+    expect(recording.output('stdout', Buffer.from('shown all the same'))).toBe(true);
     expect(await recording.close('0')).toMatchObject({ complete: false });
   });
 

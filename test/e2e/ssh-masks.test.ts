@@ -138,6 +138,13 @@ describe('a pattern mask', () => {
           sftp.readFile('people', (error, all) => (error ? reject(error) : resolve(all))),
         ),
       ).rejects.toThrow('keeps its length');
+      // Servers open for reading what asks for neither reading nor writing: 0, and "append" alone.
+      for (const flags of [0, 4])
+        await expect(
+          new Promise((resolve, reject) =>
+            sftp.open('people', flags, (error, handle) => (error ? reject(error) : resolve(handle))),
+          ),
+        ).rejects.toThrow('keeps its length');
       await new Promise<void>((resolve, reject) =>
         sftp.writeFile('written', 'x', (error) => (error ? reject(error) : resolve())),
       );

@@ -192,6 +192,9 @@ describe('a recording', () => {
     expect(full.errors).toContain('can no longer be recorded');
     const lost = await outcome((result) => result['code'] === 'recording_failed');
     expect(lost.result.recording).toMatchObject({ complete: false });
+    // What is not recorded was not shown.
+    const [, ...kept] = await recordingOf(lost);
+    expect(texts(kept, 'o').length).toBeGreaterThanOrEqual(full.shown.length);
   });
 
   test('that cannot begin lets nothing reach the host', async () => {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ssh2, { type Client, type ClientChannel, type SFTPWrapper } from 'ssh2';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
+import { caller } from '../support/https.js';
 import type { TokenOptions } from '../support/idp.js';
 import { startSshHost, type SshHost } from '../support/ssh-host.js';
 
@@ -47,7 +48,7 @@ beforeAll(async () => {
     protocol: 'ssh',
     policy,
     config: {
-      listen: { ssh: '127.0.0.1:0' },
+      listen: { ssh: '127.0.0.1:0', https: '127.0.0.1:0' },
       targets: [
         target('build', { ...upstream, host_key: host.fingerprint }),
         target('other', { ...upstream, host_key: `SHA256:${'A'.repeat(43)}` }),
@@ -136,6 +137,43 @@ describe('commands', () => {
       code: 7,
     });
     expect(await run('kill -9 $$', { token: all })).toMatchObject({ code: null, signal: 'SIGKILL' });
+  });
+
+  test('may end by a signal for which the protocol has no name', async () => {
+    expect(await run('kill -VTALRM $$', { token: all })).toMatchObject({ code: 255, signal: undefined });
+    expect(await run('cat notes')).toMatchObject({ code: 0 });
+  });
+
+  test('are one for each channel, and what is asked for behind them is not given', async () => {
+    const client = await open({ token: all });
+    const { _protocol: protocol } = client as unknown as {
+      _protocol: {
+        exec(channel: number, command: string, answer: boolean): void;
+        pty(
+          ...given: [channel: number, rows: number, columns: number, height: number, width: number, term: string, modes: string, answer: boolean] // prettier-ignore
+        ): void;
+      };
+    };
+    // All in one breath: the command is still being judged when the rest arrives.
+    const exec = protocol.exec.bind(protocol);
+    protocol.exec = (channel, command, answer) => {
+      exec(channel, command, answer);
+      protocol.pty(channel, 24, 80, 0, 0, 'xterm', '', false);
+      exec(channel, 'echo second', false);
+    };
+    try {
+      let outcome: Outcome | undefined;
+      const log = await reached(async () => {
+        outcome = await new Promise<Outcome>((resolve, reject) => {
+          client.exec('cat notes', (error, channel) => (error ? reject(error) : resolve(collect(channel))));
+        });
+      });
+      expect(outcome).toEqual({ stdout: 'plain words\n', stderr: '', code: 0, signal: undefined });
+      expect(log).toEqual(["exec 'cat' 'notes'"]);
+    } finally {
+      client.end();
+    }
+    expect(await run('cat notes')).toMatchObject({ code: 0 });
   });
 
   test('get their input, bytes of every kind, and its end', async () => {
@@ -238,6 +276,27 @@ describe('signing in', () => {
     expect(lost.stderr).toContain('there is no target "nowhere"');
   });
 
+  test('with a token for another target leads nowhere, says so, and disturbs nobody', async () => {
+    const { address } = gateway.gateway.listeners.find(({ protocol }) => protocol === 'https')!;
+    const ca = await readFile(join(gateway.folder, '.sallyport', 'https.pem'), 'utf8');
+    const form = {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+      subject_token: await gateway.token(),
+      audience: 'other',
+    };
+    const sent = await caller({ ...address, ca })('/v1/token', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams(form).toString(),
+    });
+    const { access_token: password } = sent.json<{ access_token: string }>();
+    const outcome = await run('ls', { password });
+    expect(outcome).toMatchObject({ stdout: '', code: 255 });
+    expect(outcome.stderr).toContain('is for the target "other", and not for "build"');
+    expect(await run('cat notes')).toMatchObject({ code: 0 });
+  });
+
   test('leads to no host that shows another key', async () => {
     let outcome: Outcome | undefined;
     expect(await reached(async () => (outcome = await run('ls', { target: 'other' })))).toEqual([]);
@@ -259,6 +318,20 @@ describe('shells and terminals', () => {
       });
       expect(outcome).toMatchObject({ stdout: 'typed\n', code: 3 });
       expect(host.log).toContain('pty 80x24');
+    } finally {
+      client.end();
+    }
+  });
+
+  test('have the name of a terminal, and no path to one', async () => {
+    const client = await open({ token: all });
+    const shell = (term: string) =>
+      new Promise<ClientChannel>((resolve, reject) => {
+        client.shell({ rows: 24, cols: 80, term }, (error, channel) => (error ? reject(error) : resolve(channel)));
+      });
+    try {
+      await expect(shell('../../srv/terminal')).rejects.toThrow('pseudo-terminal');
+      (await shell('screen.xterm-256color')).end('exit\n');
     } finally {
       client.end();
     }

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { posix } from 'node:path';
 import ssh2, { type Connection, type ServerChannel, type Session, type SFTPWrapper } from 'ssh2';
+import { string, uint32 } from '../../gateway/openssh/index.js';
 import { fingerprintOf } from '../../gateway/protocols/ssh/hostkeys.js';
 import { makeKey } from '../../gateway/protocols/ssh/library.js';
 
@@ -107,7 +108,7 @@ export async function startSshHost(folder: string, { runs = true } = {}): Promis
     child.stdin.on('error', () => undefined);
     child.once('close', (code, signal) => {
       running.delete(child);
-      if (signal !== null) channel.exit(signal.replace('SIG', ''), false, '');
+      if (signal !== null) exitBySignal(channel, signal.replace('SIG', ''));
       else channel.exit(code ?? 0);
       channel.end();
     });
@@ -132,6 +133,34 @@ export async function startSshHost(folder: string, { runs = true } = {}): Promis
       await closed;
     },
   };
+}
+
+/** The names that OpenSSH's server has for signals; all others are "SIG@openssh.com" to it. */
+const signalNames = new Set('ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2'.split(' '));
+
+/** What of the library is not in its types. */
+interface Insides {
+  readonly outgoing: { readonly id: number };
+  readonly _client: {
+    readonly _protocol: {
+      readonly _cipher: { encrypt(packet: Buffer): void };
+      readonly _packetRW: {
+        readonly write: { readonly allocStart: number; alloc(bytes: number): Buffer; finalize(packet: Buffer): Buffer };
+      };
+    };
+  };
+}
+
+/** The library sends names alone that it knows (RFC 4254, section 6.10): the others are packed here. */
+function exitBySignal(channel: ServerChannel, name: string): void {
+  if (signalNames.has(name)) return channel.exit(name, false, '');
+  const { outgoing, _client: client } = channel as unknown as Insides;
+  const { _cipher: cipher, _packetRW: packets } = client._protocol;
+  const head = [Buffer.of(98), uint32(outgoing.id), string('exit-signal'), Buffer.of(0)];
+  const payload = Buffer.concat([...head, string('SIG@openssh.com'), Buffer.of(0), string(''), string('')]);
+  const packet = packets.write.alloc(payload.length);
+  packet.set(payload, packets.write.allocStart);
+  cipher.encrypt(packets.write.finalize(packet));
 }
 
 const codes = ssh2.utils.sftp.STATUS_CODE;

@@ -126,9 +126,18 @@ export class Fields {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** pflags of SSH_FXP_OPEN. */
+const flagNames = ['read', 'write', 'append', 'create', 'truncate', 'exclusive'] as const;
+
+/**
+ * pflags of SSH_FXP_OPEN. What asks for neither reading nor writing is opened for reading by servers (0 is O_RDONLY), and
+ * says so here.
+ *
+ * @throws ProtocolError for bits that version 3 does not have.
+ */
 export function openFlags(flags: number): string[] {
-  return ['read', 'write', 'append', 'create', 'truncate', 'exclusive'].filter((_, bit) => (flags & (1 << bit)) !== 0);
+  if (flags >>> flagNames.length !== 0) throw new ProtocolError('an SFTP request to open has flags that are not known');
+  const named = flagNames.filter((_, bit) => (flags & (1 << bit)) !== 0);
+  return named.includes('read') || named.includes('write') ? named : ['read', ...named];
 }
 
 export function status(id: number, code: number, message: string): Buffer {

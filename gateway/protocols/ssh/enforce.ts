@@ -61,9 +61,11 @@ export function notApproved(end: Exclude<HoldEnd, { how: 'approved' | 'supersede
 }
 
 /** What went wrong, in words that are safe to show. */
-export function failure(error: unknown): string {
-  if (error instanceof AuditError) return line('refused: the operation could not be recorded');
-  return line(error instanceof GatewayError ? error.message : 'internal error in the gateway');
+export const failure = (error: unknown): string => line(wordsOf(error));
+
+export function wordsOf(error: unknown): string {
+  if (error instanceof AuditError) return 'refused: the operation could not be recorded';
+  return error instanceof GatewayError ? error.message : 'internal error in the gateway';
 }
 
 /** For a terminal in raw mode too; nothing that is quoted can move its cursor. */

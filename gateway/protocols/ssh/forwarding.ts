@@ -85,17 +85,19 @@ class Forwardings {
   ): Promise<void> {
     const allowed = await this.#permitted(forward);
     if (allowed === undefined) return reject();
-    open(allowed.client, (error, upstream) => {
-      if (error) {
-        allowed.settle({ status: 'error' });
-        return reject();
-      }
+    const failed = () => {
+      allowed.settle({ status: 'error' });
+      reject();
+    };
+    const opened = (error: Error | undefined, upstream: ClientChannel) => {
+      if (error) return failed();
       join(halfOpen(accept()), upstream, allowed.limits, this.#gone, ({ stopped, ...counted }) =>
         allowed.settle(
           stopped ? { status: 'cancelled', code: 'limit_exceeded', ...counted } : { status: 'ok', ...counted },
         ),
       );
-    });
+    };
+    asked(() => open(allowed.client, opened), failed);
   }
 
   async #request(
@@ -124,8 +126,10 @@ class Forwardings {
       this.#remote.set(key, new Listening(allowed, this.#gone));
       accept?.(chosen);
     };
-    if (tcp) allowed.client.forwardIn(info.bindAddr ?? '', info.bindPort ?? 0, listening);
-    else allowed.client.openssh_forwardInStreamLocal(info.socketPath ?? '', listening);
+    asked(() => {
+      if (tcp) allowed.client.forwardIn(info.bindAddr ?? '', info.bindPort ?? 0, listening);
+      else allowed.client.openssh_forwardInStreamLocal(info.socketPath ?? '', listening);
+    }, listening);
   }
 
   async #cancel(
@@ -141,10 +145,12 @@ class Forwardings {
     this.#remote.delete(key);
     listening.end();
     const done = (error?: Error | null) => (error ? reject?.() : accept?.());
-    if (name === 'cancel-tcpip-forward') client.unforwardIn(info.bindAddr ?? '', info.bindPort ?? 0, done);
-    else if (name === 'cancel-streamlocal-forward@openssh.com')
-      client.openssh_unforwardInStreamLocal(info.socketPath ?? '', done);
-    else reject?.();
+    asked(() => {
+      if (name === 'cancel-tcpip-forward') client.unforwardIn(info.bindAddr ?? '', info.bindPort ?? 0, done);
+      else if (name === 'cancel-streamlocal-forward@openssh.com')
+        client.openssh_unforwardInStreamLocal(info.socketPath ?? '', done);
+      else reject?.();
+    }, done);
   }
 
   /** Whoever connects to what listens on the host is led to the client. */
@@ -165,6 +171,15 @@ class Forwardings {
         else reject();
       });
     });
+  }
+}
+
+/** Asks the host for something. The library throws where the connection to it ended a moment ago, in whoever's time that is. */
+function asked(ask: () => unknown, failed: (error: Error) => void): void {
+  try {
+    ask();
+  } catch (error) {
+    failed(error instanceof Error ? error : new Error(String(error)));
   }
 }
 

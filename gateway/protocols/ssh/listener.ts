@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { AuthContext, Connection, ServerChannel } from 'ssh2';
-import { IdentityError, UpstreamError } from '../../errors.js';
+import { GatewayError, IdentityError, UpstreamError } from '../../errors.js';
 import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
 import { algorithms } from './algorithms.js';
 import { certified, showsCertificate } from './certificate.js';
 import type { SshUpstream } from './config.js';
-import { exitFailed, line } from './enforce.js';
+import { exitFailed, line, wordsOf } from './enforce.js';
 import { hostCertificate } from './host-certificate.js';
 import { fingerprintOf } from './hostkeys.js';
 import { Server, utils } from './library.js';
@@ -102,7 +102,7 @@ function greet({ connection, client, services, sessions }: Greeting): void {
     let aborted = false;
     // The client tries another way meanwhile: an answer now would be taken for that one's.
     context.once('abort', () => (aborted = true));
-    void signIn(context, services, client).then(
+    const answered = signIn(context, services, client).then(
       (known) => {
         if (aborted) return;
         // To a certificate with which nothing was signed yet, it says no more than that it is worth it.
@@ -123,12 +123,26 @@ function greet({ connection, client, services, sessions }: Greeting): void {
         context.reject(methods);
       },
     );
+    answered.catch((error: unknown) => {
+      log.error({ err: error }, 'a sign-in broke');
+      connection.end();
+    });
   });
   connection.once('ready', () => {
     clearTimeout(timer);
-    const problem = identity === undefined ? 'nobody signed in' : open(identity, target);
+    const problem = identity === undefined ? 'nobody signed in' : admit(identity, target);
     if (typeof problem === 'string') turnAway(connection, problem);
   });
+
+  /** Whoever is known may be good for another target only, or the session cannot be recorded: they are told, as of a target that is not there. */
+  function admit(known: Identity, name: string): string | undefined {
+    try {
+      return open(known, name);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) log.error({ err: error }, 'a session could not be opened');
+      return wordsOf(error);
+    }
+  }
 
   function open(known: Identity, name: string): string | undefined {
     const found = services.target('ssh', name);

@@ -86,15 +86,18 @@ export interface FileRequest {
   readonly access: Access;
   readonly to?: { readonly path: string; readonly access: Access };
   readonly flags?: readonly string[];
+  /** True: what stands in the file comes back as well. */
+  readonly alsoReads?: boolean;
   readonly resolved?: boolean;
 }
 
 export function fileOperation(place: Place, request: FileRequest): Operation {
-  const { operation, action, path, access, to, flags, resolved } = request;
+  const { operation, action, path, access, to, flags, alsoReads, resolved } = request;
   return make(
     action,
     [
       { type: 'file', name: path, access },
+      ...(alsoReads === true ? [{ type: 'file', name: path, access: 'read' } as const] : []),
       ...(to === undefined ? [] : [{ type: 'file', name: to.path, access: to.access }]),
     ],
     false,

@@ -37,13 +37,14 @@ const terminalOf = ({ cols, rows, term }: TerminalSize) => ({
   ...(term === undefined ? {} : { type: term }),
 });
 
-/** Through what output passes on its way to the client, at the pace at which it can be recorded. */
+/** Through what output passes on its way to the client, at the pace at which it can be recorded; what cannot be is not shown. */
 export function recorded(recording: Recording | undefined, name: 'stdout' | 'stderr', stream: Readable): Readable {
   if (recording === undefined) return stream;
   const transform = (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback) => {
-    const written = recording.output(name, chunk);
-    if (written === undefined) done(null, chunk);
-    else void written.then(() => done(null, chunk));
+    const pass = (kept: boolean) => (kept ? done(null, chunk) : done());
+    const kept = recording.output(name, chunk);
+    if (typeof kept === 'boolean') pass(kept);
+    else void kept.then(pass);
   };
   return stream.pipe(new Transform({ transform }));
 }

@@ -108,8 +108,7 @@ export function relay({ client, upstream, gone, permit, operation, recording }: 
       if (over || allowance.exceeded) return;
       finish(resultOf(exit, bytes));
       client.stderr.end(() => {
-        if (exit?.signal !== undefined) client.exit(exit.signal.replace(/^SIG/u, ''), exit.dumped, exit.said);
-        else if (exit?.code !== null && exit?.code !== undefined) client.exit(exit.code);
+        tellExit(client, exit);
         client.end();
       });
     });
@@ -129,6 +128,20 @@ export function relay({ client, upstream, gone, permit, operation, recording }: 
   };
   client.on('error', fail);
   upstream.on('error', fail);
+}
+
+/** The names that the protocol has for signals (RFC 4254, section 6.10); the library throws at any other. */
+const signals: ReadonlySet<string> = new Set(
+  ['ABRT', 'ALRM', 'FPE', 'HUP', 'ILL', 'INT', 'KILL', 'PIPE', 'QUIT', 'SEGV', 'TERM', 'USR1', 'USR2'], // prettier-ignore
+);
+
+/** Of a signal without a name (a bus error, say, which OpenSSH's server calls "SIG@openssh.com") clients get the exit code that they make of any. */
+function tellExit(client: ServerChannel, exit: Exit | undefined): void {
+  if (exit?.signal !== undefined) {
+    const name = exit.signal.replace(/^SIG/u, '');
+    if (signals.has(name)) client.exit(name, exit.dumped, exit.said);
+    else client.exit(exitFailed);
+  } else if (exit?.code !== null && exit?.code !== undefined) client.exit(exit.code);
 }
 
 /** Without a terminal a host lets a command run on when its client is gone: it is told to end. */
@@ -151,6 +164,7 @@ interface Insides {
 export function signal(upstream: ClientChannel, name: string): boolean {
   const { outgoing, _client: client } = upstream as unknown as Insides;
   if (outgoing.state !== 'open' && outgoing.state !== 'eof') return false;
+  if (!signals.has(name.replace(/^SIG/u, ''))) return false;
   client._protocol.signal(outgoing.id, name);
   return true;
 }

@@ -18,6 +18,8 @@ import { connectUpstream, NotLetIn } from './upstream.js';
 /** As OpenSSH's MaxSessions, with room for what multiplexes. */
 const channels_max = 64;
 const variables_max = 64;
+/** As entries of terminfo are called: a path would have programs read a file as one. */
+const terminalName = /^[\w.+-]{0,64}$/u;
 
 /** What a channel is for, and which prompt that was. */
 interface Asked {
@@ -154,6 +156,12 @@ export class SshSession {
     }
   }
 
+  /** A mistake of our own: the channel ends, and nobody else's does. */
+  broke(channel: ServerChannel, error: unknown): void {
+    this.#parts.log.error({ err: error }, 'an ssh channel broke');
+    refuse(channel, failure(error), exitFailed);
+  }
+
   /** Aborts when the channel, or the whole connection, is gone: then the library does not close its channels. */
   #follow(channel: ServerChannel): AbortSignal {
     const closed = new AbortController();
@@ -202,11 +210,13 @@ class Channel {
   /** Of the prompt behind it: for the record and for policy, and for the host never. */
   readonly #said = new Map<string, string>();
   #terminal: PseudoTtyInfo | undefined;
+  #begun = false;
   #running: Running | undefined;
 
   constructor(session: ClientSession, owner: SshSession) {
     this.#owner = owner;
     session.on('env', (accept, reject, { key, val }: { key: string; val: string }) => {
+      if (this.#begun) return answer(false, accept, reject);
       if (key === 'SALLYPORT_PROMPT' || key === 'TRACEPARENT') {
         this.#said.set(key === 'TRACEPARENT' ? 'traceparent' : 'x-sallyport-prompt', val);
         return answer(true, accept, reject);
@@ -216,9 +226,10 @@ class Channel {
       if (known) this.#environment[key] = val;
       answer(known, accept, reject);
     });
-    session.on('pty', (accept, _reject, info) => {
-      this.#terminal = info;
-      answer(true, accept, undefined);
+    session.on('pty', (accept, reject, info: PseudoTtyInfo & { readonly term?: string }) => {
+      const taken = !this.#begun && terminalName.test(info.term ?? '');
+      if (taken) this.#terminal = info;
+      answer(taken, accept, reject);
     });
     session.on('window-change', (accept, _reject, { rows, cols, height, width }) => {
       if (this.#terminal !== undefined) Object.assign(this.#terminal, { rows, cols, height, width });
@@ -232,9 +243,28 @@ class Channel {
     });
     session.on('x11', (_accept, reject) => answer(false, undefined, reject));
     session.on('auth-agent', (_accept, reject) => answer(false, undefined, reject));
-    session.on('exec', (accept, _reject, { command }) => void this.#exec(accept(), command));
-    session.on('shell', (accept) => void this.#shell(accept()));
-    session.on('subsystem', (accept, _reject, { name }) => void this.#subsystem(accept(), name));
+    session.on('exec', (accept, reject, { command }) =>
+      this.#begin(accept, reject, (channel) => this.#exec(channel, command)),
+    );
+    session.on('shell', (accept, reject) => this.#begin(accept, reject, (channel) => this.#shell(channel)));
+    session.on('subsystem', (accept, reject, { name }) =>
+      this.#begin(accept, reject, (channel) => this.#subsystem(channel, name)),
+    );
+  }
+
+  /**
+   * A channel is for one thing (RFC 4254, section 6.5), and it is judged with the terminal and the variables that were said before: what asks
+   * for more behind that is refused, as it could reach the host unjudged.
+   */
+  #begin(
+    accept: () => ServerChannel | undefined,
+    reject: (() => void) | undefined,
+    run: (channel: ServerChannel) => Promise<void>,
+  ): void {
+    if (this.#begun) return reject?.();
+    this.#begun = true;
+    const channel = accept();
+    if (channel !== undefined) run(channel).catch((error: unknown) => this.#owner.broke(channel, error));
   }
 
   get #options() {

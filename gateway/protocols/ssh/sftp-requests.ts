@@ -16,6 +16,8 @@ export interface PathRequest {
   /** What is done to the second path. */
   readonly toAccess?: Access;
   readonly flags?: readonly string[];
+  /** True: what is opened to be changed is read as well. */
+  readonly alsoReads?: boolean;
   /** True: it works on a symbolic link itself, and not on where that leads. */
   readonly onLink: boolean;
   /** What is opened by it. */
@@ -115,6 +117,7 @@ function readOpen(packet: Packet, fields: Fields): PathRequest {
     access: writes ? 'update' : 'read',
     paths: [path],
     flags,
+    ...(writes && flags.includes('read') ? { alsoReads: true } : {}),
     onLink: false,
     opens: 'file',
     withPaths: replacer(packet, undefined, [path]),

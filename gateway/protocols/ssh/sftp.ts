@@ -221,7 +221,7 @@ export class SftpGate {
 
   #ask(request: PathRequest, [path = '', to]: readonly string[], resolved: boolean): Promise<Permit> {
     const { session, place, channel, gone, prompt } = this.#parts;
-    const { operation, action, access, toAccess, flags } = request;
+    const { operation, action, access, toAccess, flags, alsoReads } = request;
     const asked = fileOperation(place, {
       operation,
       action,
@@ -229,6 +229,7 @@ export class SftpGate {
       access,
       ...(to === undefined || toAccess === undefined ? {} : { to: { path: to, access: toAccess } }),
       ...(flags === undefined ? {} : { flags }),
+      ...(alsoReads === undefined ? {} : { alsoReads }),
       resolved,
     });
     return permit(session, asked, { wait: (said) => channel.stderr.write(said), gone, prompt });
