@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { AuthContext, Connection, ServerChannel } from 'ssh2';
 import { GatewayError, IdentityError, UpstreamError } from '../../errors.js';
 import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
@@ -10,6 +10,7 @@ import { exitFailed, line, wordsOf } from './enforce.js';
 import { hostCertificate } from './host-certificate.js';
 import { fingerprintOf } from './hostkeys.js';
 import { Server, utils } from './library.js';
+import { Patience } from './patience.js';
 import { SshSession } from './session.js';
 
 /**
@@ -19,8 +20,8 @@ import { SshSession } from './session.js';
  * @see RFC 4252 (authentication), RFC 4256 (keyboard-interactive)
  */
 
-/** From the first byte to a session. */
-const greeting_ms_max = 60_000;
+/** From a connection to a session, and from the end of one to the end of the other. */
+const greeting_ms_default = 60_000;
 const connections_max = 1_000;
 /** Of one connection; each costs the client a while. */
 const attempts_max = 6;
@@ -40,15 +41,34 @@ export interface ListenOptions {
   readonly hostKey: string;
   /** Who vouches for it, in the same form. */
   readonly authority: string;
+  /** Whoever has not signed in by then is hung up on, and whoever does not hang up in turn. */
+  readonly greeting_ms_max?: number;
 }
 
-export async function listen({ address, services, hostKey, authority }: ListenOptions): Promise<Listener> {
+/** What of the library is not in its types. */
+interface ServerInsides {
+  maxConnections: number;
+  readonly _srv: NodeJS.EventEmitter;
+}
+interface ConnectionInsides {
+  readonly _sock: Socket;
+}
+const socketOf = (connection: Connection): Socket => (connection as unknown as ConnectionInsides)._sock;
+
+export async function listen({
+  address,
+  services,
+  hostKey,
+  authority,
+  greeting_ms_max = greeting_ms_default,
+}: ListenOptions): Promise<Listener> {
   const key = utils.parseKey(hostKey);
   if (key instanceof Error) throw key;
   const names = [...new Set([address.host, ...(services.names ?? [])])].filter((name) => !anywhere.has(name));
   const certificate = hostCertificate({ key, authority, names });
   const connections = new Set<Connection>();
   const sessions = new Set<SshSession>();
+  const patience = new Patience(greeting_ms_max);
   // A key that was read already is taken as well; the types do not say so.
   const hostKeys = [...(certificate === undefined ? [] : [{ key: certificate.key }]), hostKey] as string[];
   const server = new Server({ hostKeys, algorithms, ident: 'Sallyport' }, (connection, info) => {
@@ -61,8 +81,12 @@ export async function listen({ address, services, hostKey, authority }: ListenOp
       port: info.port,
       confidential: true,
     };
-    greet({ connection, client, services, sessions });
+    greet({ connection, client, services, sessions, patience });
   });
+  // The library tells of a connection once its first line has come: one that never says it is bounded here.
+  const insides = server as unknown as ServerInsides;
+  insides.maxConnections = connections_max;
+  insides._srv.on('connection', (socket: Socket) => patience.begin(socket));
   server.listen(address.port, address.host);
   await once(server as unknown as NodeJS.EventEmitter, 'listening');
   server.on('error', (error: Error) => services.log.error({ err: error }, 'the ssh listener failed'));
@@ -75,6 +99,7 @@ export async function listen({ address, services, hostKey, authority }: ListenOp
     note: `host key ${fingerprintOf(key.getPublicSSH())}`,
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      patience.end();
       for (const session of sessions) session.end('terminating connection: the gateway shuts down');
       for (const connection of connections) connection.end();
       await closed;
@@ -87,17 +112,16 @@ interface Greeting {
   readonly client: Client;
   readonly services: Services;
   readonly sessions: Set<SshSession>;
+  readonly patience: Patience;
 }
 
-function greet({ connection, client, services, sessions }: Greeting): void {
+function greet({ connection, client, services, sessions, patience }: Greeting): void {
   const { log } = services;
-  const timer = setTimeout(() => connection.end(), greeting_ms_max);
   let identity: Identity | undefined;
   let target = '';
   let attempts = 0;
   let keys = 0;
   connection.on('error', (error) => log.debug({ err: error, client: client.address }, 'an ssh connection broke'));
-  connection.once('close', () => clearTimeout(timer));
   connection.on('authentication', (context) => {
     let aborted = false;
     // The client tries another way meanwhile: an answer now would be taken for that one's.
@@ -129,9 +153,9 @@ function greet({ connection, client, services, sessions }: Greeting): void {
     });
   });
   connection.once('ready', () => {
-    clearTimeout(timer);
     const problem = identity === undefined ? 'nobody signed in' : admit(identity, target);
     if (typeof problem === 'string') turnAway(connection, problem);
+    else patience.callOff(socketOf(connection));
   });
 
   /** Whoever is known may be good for another target only, or the session cannot be recorded: they are told, as of a target that is not there. */
@@ -155,7 +179,10 @@ function greet({ connection, client, services, sessions }: Greeting): void {
       upstream: found.upstream as SshUpstream,
       log: log.child({ session: session.id, target: name }),
       recorder: services.recorder,
-      closed: () => sessions.delete(opened),
+      closed: () => {
+        sessions.delete(opened);
+        patience.begin(socketOf(connection));
+      },
     });
     sessions.add(opened);
     return undefined;
