@@ -52,6 +52,20 @@ describe('what is written for a terminal', () => {
   });
 });
 
+test('a key goes on behind a pause in its middle, and so does a token', () => {
+  const stream = new TerminalStream({ kinds: allKinds, numbers: false, terminal: true });
+  const out: Buffer[] = [];
+  const pieces = [
+    '-----BEGIN PRIVATE KEY-----\r\nMIIEvQIBADANBgkqh',
+    'kiG9w0BAQEFAASC\r\nBKcwggSj',
+    'AgEAAoIBAQ==\r\n-----END',
+  ];
+  for (const piece of pieces) out.push(stream.push(Buffer.from(piece)), stream.flush());
+  out.push(stream.push(Buffer.from(' PRIVATE KEY-----\r\n$ eyJhbGciOiJFUzI1NiJ9.eyJzdWIi')), stream.flush());
+  out.push(stream.push(Buffer.from('OiJhZGEifQ.c2lnbmF0dXJl\r\n$ ')), stream.finish());
+  expect(Buffer.concat(out).toString()).toBe('***\r\n$ ***\r\n$ ');
+});
+
 describe('output that is no text', () => {
   test('keeps its length from the first NUL on', () => {
     const bytes = 'ada@example.com \0\x01\x02ada@example.com\0ada@example.com';

@@ -72,11 +72,14 @@ export class TerminalStream {
     return this.#walk(added, false);
   }
 
-  /** What was held back, because nobody can wait for what follows: a word that is cut here is not found. A sequence stays whole. */
+  /**
+   * What was held back, because nobody can wait for what follows: a word that is cut here is not found. A sequence stays whole, and a
+   * key whose head was found is masked to its end.
+   */
   flush(): Buffer {
     const rest = this.#walk(this.#last, true);
     this.#last = none;
-    this.#walker.reset(this.#showing);
+    this.#walker.resume();
     this.#letters = none;
     this.#left = 0;
     if (this.binary) this.#binaryFrom = 0;

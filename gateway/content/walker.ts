@@ -134,8 +134,13 @@ export class Walker {
   reset({ kinds, numbers }: Looking): void {
     this.#table = tableOf(kinds);
     this.#numbers = numbers;
-    this.edits.length = 0;
     this.#rest = undefined;
+    this.resume();
+  }
+
+  /** The text goes on, and nothing of it is at hand any more: a key or a token that was found goes on as well. */
+  resume(): void {
+    this.edits.length = 0;
     this.#close();
     this.decided = this.at = 0;
     this.before = -1;
