@@ -34,6 +34,8 @@ class Forwardings {
   readonly #gone: AbortSignal;
   /** What listens on the host, and what each connection to it may take. */
   readonly #remote = new Map<string, Listening>();
+  /** Of those the ones that are not there yet: the bound holds for all that were asked for at once. */
+  #asked = 0;
 
   constructor(
     connection: Connection,
@@ -108,14 +110,19 @@ class Forwardings {
   ): Promise<void> {
     const tcp = name === 'tcpip-forward';
     if (!tcp && name !== 'streamlocal-forward@openssh.com') return this.#cancel(accept, reject, name, info);
-    if (this.#remote.size >= remotes_max) return reject?.();
+    if (this.#remote.size + this.#asked >= remotes_max) return reject?.();
+    this.#asked += 1;
     const allowed = await this.#permitted(
       tcp
         ? { kind: 'remote', host: info.bindAddr ?? '', port: info.bindPort ?? 0 }
         : { kind: 'remote_socket', socket: info.socketPath ?? '' },
     );
-    if (allowed === undefined) return reject?.();
+    if (allowed === undefined) {
+      this.#asked -= 1;
+      return reject?.();
+    }
     const listening = (error: Error | null | undefined, port?: number) => {
+      this.#asked -= 1;
       if (error) {
         allowed.settle({ status: 'error' });
         return reject?.();
