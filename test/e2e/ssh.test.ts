@@ -169,7 +169,7 @@ describe('commands', () => {
         });
       });
       expect(outcome).toEqual({ stdout: 'plain words\n', stderr: '', code: 0, signal: undefined });
-      expect(log).toEqual(["exec 'cat' 'notes'"]);
+      expect(log).toEqual(["exec 'cat' notes"]);
     } finally {
       client.end();
     }

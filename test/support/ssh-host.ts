@@ -129,10 +129,19 @@ export async function startSshHost(folder: string, { runs = true } = {}): Promis
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const connection of connections) connection.end();
-      for (const child of running) child.kill('SIGKILL');
+      for (const child of running) killAll(child);
       await closed;
     },
   };
+}
+
+/** With what it started: that would hold its output open. */
+function killAll({ pid }: ChildProcessWithoutNullStreams): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It ended a moment ago.
+  }
 }
 
 /** The names that OpenSSH's server has for signals; all others are "SIG@openssh.com" to it. */
