@@ -33,7 +33,6 @@ export function programName(path: string): string | undefined {
 }
 
 type Reader = (args: readonly string[], terminal: boolean, name: string) => ProgramEffect;
-
 const unknown = (because: string): ProgramEffect => ({ action: 'execute', files: [], because });
 
 /** Words that are no options, values of options among them: too many rather than too few. */
