@@ -104,7 +104,9 @@ describe('policy that flips under load', () => {
       }
     }
 
-    const clients = await Promise.all(Array.from({ length: clients_count }, () => gateway.open()));
+    const clients = await Promise.all(
+      Array.from({ length: clients_count }, () => gateway.open({ token: { expiresIn: 3_000 } })),
+    );
     try {
       const working = Promise.all(clients.map((client, number) => work(client, number)));
       const flipping = (async () => {
