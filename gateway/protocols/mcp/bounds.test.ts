@@ -9,7 +9,7 @@ import { Pins } from './pins.js';
 /** What has an end: descriptors, files of what was seen; and which of several masks is the last. */
 
 describe('a program', () => {
-  // In a process of its own, which may have 64 descriptors and has opened all of them.
+  // In a process of its own, which may have few descriptors, enough to load what is tried, and has opened all of them.
   const script = `
     import { openSync, closeSync } from 'node:fs';
     import { StdioConnection } from ${JSON.stringify(new URL('../../../dist/gateway/protocols/mcp/stdio.js', import.meta.url).href)};
@@ -36,7 +36,7 @@ describe('a program', () => {
     const run = promisify(execFile);
     const { stdout } = await run(
       'sh',
-      ['-c', 'ulimit -n 64 && exec "$0" --input-type=module -e "$1"', process.execPath, script],
+      ['-c', 'ulimit -n 512 && exec "$0" --input-type=module -e "$1"', process.execPath, script],
       { cwd: fileURLToPath(new URL('../../..', import.meta.url)) },
     );
     expect(JSON.parse(stdout)).toEqual({
