@@ -30,7 +30,7 @@ denied(document) := codes if codes := {reason.code | some reason in ssh.deny} wi
 test_readers_look if {
 	allowed(asked(reader, "connect", "connect", [])) == {"ssh_session"}
 	allowed(asked(reader, "read", "exec", [file("/etc/hosts", "read")])) == {"ssh_read"}
-	allowed(asked(reader, "write", "exec", [file("/tmp/x", "update")])) == set()
+	allowed(asked(reader, "write", "exec", [file("/srv/x", "update")])) == set()
 	denied(asked(reader, "read", "exec", [file("/etc/hosts", "read")])) == set()
 }
 
