@@ -1,5 +1,5 @@
 import type { ConsoleConfig, IdentityConfig, Provider, SignInConfig } from './config.js';
-import { isLoopback } from './listeners.js';
+import { isLoopback } from './loopback.js';
 import type { Reading } from './load.js';
 import { resolveFiles } from './references.js';
 import type { ConfigFile } from './schema.js';

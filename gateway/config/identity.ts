@@ -1,7 +1,7 @@
 import type { Claims, IdentityConfig, LoginConfig, Provider, SamlProvider } from './config.js';
 import type { KeyPath } from './document.js';
 import { duration } from './duration.js';
-import { isLoopback } from './listeners.js';
+import { isLoopback } from './loopback.js';
 import type { Reading } from './load.js';
 import { absolute, readReference, resolveFiles } from './references.js';
 import type { IdentityInput, ProviderInput } from './identity-schema.js';

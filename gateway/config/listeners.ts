@@ -2,6 +2,7 @@ import { createSecureContext } from 'node:tls';
 import type { ListenAddress } from '../protocol.js';
 import type { KeyPath } from './document.js';
 import type { Reading } from './load.js';
+import { isLoopback } from './loopback.js';
 import { absolute, readReference } from './references.js';
 import type { ListenerInput } from './schema.js';
 
@@ -61,11 +62,6 @@ function splitAddress(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon);
   return { host: host.startsWith('[') ? host.slice(1, -1) : host, port: Number(address.slice(colon + 1)) };
-}
-
-/** 127.0.0.0/8, ::1 and the name that means them. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.[0-9]{1,3}){3}$/u.test(host);
 }
 
 async function readHostKey(

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { Provider } from './config.js';
 import type { KeyPath } from './document.js';
 import { duration } from './duration.js';
-import { isLoopback } from './listeners.js';
+import { isLoopback } from './loopback.js';
 import type { Reading } from './load.js';
 import { readPeople, type People } from './people.js';
 import { absolute, isFileReference, resolveFiles } from './references.js';

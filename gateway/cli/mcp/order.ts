@@ -24,7 +24,4 @@ export type Execute = (order: Order) => Promise<Outcome>;
 /** The host of a listener: the one that the API was asked at. */
 export const hostOf = ({ url }: GatewayPlace): string => new URL(url).hostname.replace(/^\[|\]$/gu, '');
 
-/** Where a token may be sent without TLS: it leaves the machine nowhere. */
-export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|localhost|::1)$/u.test(host);
-
 export const textOf = (args: Json, name: string): string => args[name] as string;

@@ -1,8 +1,9 @@
 import { rootCertificates } from 'node:tls';
 import pg from 'pg';
+import { isLoopback } from '../../config/loopback.js';
 import { UpstreamError } from '../../errors.js';
 import { detailsOf, refused, type Json, type Outcome } from './outcome.js';
-import { hostOf, isLoopback, textOf, type Order } from './order.js';
+import { hostOf, textOf, type Order } from './order.js';
 
 /** query: one statement by the extended protocol, in a connection of its own that ends with it. */
 
@@ -54,6 +55,7 @@ export async function query(order: Order): Promise<Outcome> {
 
 function connectionOf({ target, place, token, prompt }: Order): pg.ClientConfig {
   const host = hostOf(place);
+  // On this machine it leaves nowhere.
   if (!target.tls && !isLoopback(host))
     throw new UpstreamError('the gateway takes Postgres clients without TLS: a token is not sent there');
   return {

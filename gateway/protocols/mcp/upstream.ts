@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, UpstreamAgents, type Pooled } from '../../web/index.js';
+import { ask, readAnswer, UpstreamAgents, type Pooled } from '../../web/index.js';
 import type { HttpServer, McpUpstream } from './config.js';
 import type { Connection, Listening, Receiver } from './connection.js';
 import { placeOf } from './operation.js';
@@ -183,7 +183,7 @@ class HttpConnection implements Connection {
         for await (const { data, id } of readEvents(answer, bytes_max))
           if (data !== '') await this.#receiver.message(data, origin, id);
       } else if (type === 'application/json') {
-        await this.#receiver.message(await wholeOf(answer, bytes_max), origin, undefined);
+        await this.#receiver.message((await readAnswer(answer, bytes_max)).toString('utf8'), origin, undefined);
       } else {
         throw new UpstreamError('the server answered with neither JSON nor events');
       }
@@ -197,14 +197,3 @@ class HttpConnection implements Connection {
 }
 
 const farewell_ms_max = 5_000;
-
-async function wholeOf(answer: IncomingMessage, bytes_max: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > bytes_max) throw new UpstreamError('the server sent a message that is too large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { maskText, noKinds, type Kinds } from '../../../content/index.js';
 import { UpstreamError } from '../../../errors.js';
-import { sha256, type Problem } from '../../../web/index.js';
+import { readAnswer, sha256, type Problem } from '../../../web/index.js';
 
 /**
  * kubectl takes any refused WebSocket for one of a server that is too old, asks again over SPDY, and shows only what the second
@@ -53,20 +53,7 @@ export async function refusalOf(answer: IncomingMessage, kinds: Kinds): Promise<
     answer.destroy();
     throw new UpstreamError(`the API server answered a handshake with ${status}`);
   }
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > answer_bytes_max) throw new UpstreamError('the API server answered a handshake at length');
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    throw error instanceof UpstreamError
-      ? error
-      : new UpstreamError('the API server broke off its answer', { cause: error });
-  }
-  const text = Buffer.concat(chunks).toString('utf8');
+  const text = (await readAnswer(answer, answer_bytes_max)).toString('utf8');
   const problem = { status, code: 'upstream', title: 'Refused by the API server', detail: 'the API server refused it' };
   return { problem, text: kinds === noKinds ? text : maskText(text, { kinds, numbers: true }) };
 }
