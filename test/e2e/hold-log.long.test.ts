@@ -138,9 +138,14 @@ describe('the log of a server that writes down every statement', () => {
       const answer = await child.call(`${path}/approve`, { method: 'POST', headers, body: {} });
       expect([answer.status, answer.json()['code']]).toEqual([409, 'ended']);
       // Those that live sweep up what the dead left, with their next beat.
-      const status = async () => (await child!.call(path, { headers })).json<Request>().status;
-      while ((await status()) === 'waiting') await new Promise((resolve) => setImmediate(resolve));
-      expect(await status()).toBe('withdrawn');
+      let status = 'waiting';
+      while (status === 'waiting') {
+        await new Promise((resolve) => setImmediate(resolve));
+        const told = await child.call(path, { headers });
+        // A fast machine asks more often than one address may.
+        if (told.status !== 429) status = told.json<Request>().status;
+      }
+      expect(status).toBe('withdrawn');
       // Whoever sends it again is asked about again.
       const next = await agentOf(child);
       next.sendRaw(message.query(`delete from kept where '${how} meanwhile' <> ''`));

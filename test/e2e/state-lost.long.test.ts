@@ -70,12 +70,14 @@ describe('a gateway that loses its state', () => {
       const agent = await gateway.open();
       waiting.sendRaw(message.query('delete from kept where n = 1 returning n'));
       const { id } = await whenWaiting(replicas.gateways[0]!.gateway.approvers);
+      // Others see the request a moment before the gateway knows that it is kept: until then, losing the state refuses it.
+      expect((await waiting.read()).type).toBe('N');
       valve.set(how);
       await replicas.gateways[0]!.gateway.approvers.answer(id, ada, approve);
       expect(code(await agent.query('delete from kept'))).toBe('approval_unavailable');
       expect(rows(await agent.query('select count(*) > 0 from kept'))).toEqual([['t']]);
       valve.set('open');
-      expect(shape(await waiting.readUntil('Z'))).toMatch(/^N T( D)? C Z$/);
+      expect(shape(await waiting.readUntil('Z'))).toMatch(/^T( D)? C Z$|^C Z$/);
       expect(await database.sql('select n from kept where n = 1')).toEqual([]);
       await waiting.end();
       await agent.end();
