@@ -23,6 +23,8 @@ export class Listening {
   #timer: NodeJS.Timeout | undefined;
   #started = false;
   #closed = false;
+  /** What the present connection was asked last. */
+  #asked: Promise<unknown> = Promise.resolve();
 
   constructor(parts: { readonly log: Logger; readonly connect: () => Promise<Client> }) {
     this.#parts = parts;
@@ -33,7 +35,7 @@ export class Listening {
     const listener = { channel, heard, missed };
     this.#listeners.add(listener);
     // On a connection that is there: nothing can have been missed once it listens.
-    this.#client?.query(`listen ${channel}`).then(missed, () => undefined);
+    if (this.#client !== undefined) this.#ask(this.#client, `listen ${channel}`).then(missed, () => undefined);
     return () => this.#listeners.delete(listener);
   }
 
@@ -62,8 +64,9 @@ export class Listening {
       made.on('notification', ({ channel, payload = '' }) => this.#heard(channel, payload));
       await made.connect();
       this.#client = made;
+      this.#asked = Promise.resolve();
       for (const channel of new Set([...this.#listeners].map((one) => one.channel))) {
-        await made.query(`listen ${channel}`);
+        await this.#ask(made, `listen ${channel}`);
       }
       for (const { missed } of [...this.#listeners]) missed();
       this.#watch(made);
@@ -85,12 +88,19 @@ export class Listening {
     }
   }
 
+  /** A connection takes one statement after another. */
+  #ask(client: Client, statement: string): Promise<unknown> {
+    const answer = this.#asked.then(() => client.query(statement));
+    this.#asked = answer.catch(() => undefined);
+    return answer;
+  }
+
   /** Half a connection says nothing and breaks nothing: it is asked. */
   #watch(client: Client): void {
     if (this.#closed || this.#client !== client) return;
     this.#timer = setTimeout(() => {
       const late = setTimeout(() => this.#lost(client), answer_ms_max);
-      client.query('select 1').then(
+      this.#ask(client, 'select 1').then(
         () => {
           clearTimeout(late);
           this.#watch(client);
