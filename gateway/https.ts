@@ -85,6 +85,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     prompts: parts.prompts,
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),
+    recordings: config.recordings?.folder,
     policy: {
       status: () => policy.status(),
       inForce: () => engine.current?.id,

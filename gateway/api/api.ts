@@ -8,6 +8,7 @@ import { grantRoutes } from './grants.js';
 import type { ApiParts } from './parts.js';
 import { policyRoutes } from './policy.js';
 import { promptRoutes } from './prompts.js';
+import { recordingRoutes } from './recordings.js';
 import type { App, HttpGate } from './server.js';
 import { sessionRoutes } from './sessions.js';
 import { targetRoutes } from './targets.js';
@@ -62,6 +63,7 @@ export function apiGate(
           promptRoutes(routes, parts);
           askingRoutes(routes, parts);
           auditRoutes(routes, parts);
+          recordingRoutes(routes, parts);
           policyRoutes(routes, parts);
           eventRoutes(routes, streams);
         },

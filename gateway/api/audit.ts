@@ -10,15 +10,13 @@ import {
 import type { ApiParts } from './parts.js';
 import { demand } from './caller.js';
 import { maySeeDecision } from './access.js';
-import { notFound, Problem } from './problem.js';
+import { notFound } from './problem.js';
 import { linked } from './rules.js';
+import { collect, searching } from './searching.js';
 import type { App } from './server.js';
 
 const found_max = 200;
-/** A search that takes longer is cut off, and says so: the same process judges operations. */
-const search_ms_max = 5_000;
 const counted_max = 50_000;
-const searches_atOnce_max = 4;
 
 const text = { type: 'string', minLength: 1, maxLength: 512 };
 const instant = { type: 'string', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$' };
@@ -45,17 +43,7 @@ const querySchema = {
 type SearchQuery = Partial<Record<keyof (typeof querySchema)['properties'], string>>;
 
 export function auditRoutes(app: App, parts: ApiParts): void {
-  let searching = 0;
-  const bounded = async <T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
-    if (searching >= searches_atOnce_max)
-      throw new Problem(429, 'too_many', 'too many searches run; try again in a moment', { 'retry-after': '2' });
-    searching += 1;
-    try {
-      return await work(AbortSignal.timeout(search_ms_max));
-    } finally {
-      searching -= 1;
-    }
-  };
+  const bounded = searching();
 
   app.get<{ Querystring: SearchQuery }>(
     '/audit',
@@ -65,9 +53,8 @@ export function auditRoutes(app: App, parts: ApiParts): void {
       const limit = Math.min(Number(query.limit ?? 50), found_max);
       return bounded(async (signal) => {
         const found: Found[] = [];
-        const complete = await collect(await parts.auditFiles(), readQuery(query), { limit, signal }, (one) =>
-          found.push(one),
-        );
+        const search = searchAudit(await parts.auditFiles(), readQuery(query), { limit, signal });
+        const complete = await collect(search, signal, (one) => found.push(one));
         return { found, complete };
       });
     },
@@ -100,22 +87,6 @@ export function auditRoutes(app: App, parts: ApiParts): void {
       return bounded(async (signal) => counts(await parts.auditFiles(), hours, parts.now(), signal));
     },
   );
-}
-
-/** False where the time ran out before all was looked through. */
-async function collect(
-  files: readonly string[],
-  query: AuditQuery,
-  options: { limit: number; signal: AbortSignal },
-  each: (found: Found) => void,
-): Promise<boolean> {
-  try {
-    for await (const found of searchAudit(files, query, options)) each(found);
-    return true;
-  } catch (error) {
-    if (options.signal.aborted) return false;
-    throw error;
-  }
 }
 
 function readQuery(query: SearchQuery): AuditQuery {
@@ -168,18 +139,14 @@ async function counts(files: readonly string[], hours: number, now_ms: number, s
   }));
   let counted = 0;
   let oldest = '';
-  const complete = await collect(
-    files,
-    { kinds: ['intent'], since_ms },
-    { limit: counted_max, signal },
-    ({ record }) => {
-      const slot = slots[Math.floor((Date.parse(record.timestamp) - since_ms) / part_ms)];
-      const outcome = (record['result'] as { outcome?: unknown } | undefined)?.outcome;
-      counted += 1;
-      oldest = record.timestamp;
-      if (slot !== undefined && (outcome === 'allow' || outcome === 'deny' || outcome === 'hold')) slot[outcome] += 1;
-    },
-  );
+  const search = searchAudit(files, { kinds: ['intent'], since_ms }, { limit: counted_max, signal });
+  const complete = await collect(search, signal, ({ record }) => {
+    const slot = slots[Math.floor((Date.parse(record.timestamp) - since_ms) / part_ms)];
+    const outcome = (record['result'] as { outcome?: unknown } | undefined)?.outcome;
+    counted += 1;
+    oldest = record.timestamp;
+    if (slot !== undefined && (outcome === 'allow' || outcome === 'deny' || outcome === 'hold')) slot[outcome] += 1;
+  });
   const whole = complete && counted < counted_max;
   return { slots, complete: whole, ...(whole ? {} : { since: oldest }) };
 }

@@ -30,6 +30,8 @@ export interface ApiParts extends CallerOptions {
   readonly audit: Audit;
   /** All files of the audit, rotated ones included. */
   readonly auditFiles: () => Promise<readonly string[]>;
+  /** The folder with what was recorded of screens; undefined where nothing is. */
+  readonly recordings?: string | undefined;
   readonly policy: {
     status(): PolicyStatus;
     /** The id that records name: of two revisions where there is a base. */

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { readEvent, readHeader, type CastEvent, type CastHeader } from './cast.js';
 
 /** The recordings that are kept: one file each, named after its id. */
@@ -76,7 +77,11 @@ export async function describe(folder: string, id: string): Promise<Described | 
 
 /** Its events in their order; what is no event is passed over. */
 export async function* eventsOf(file: string): AsyncGenerator<CastEvent> {
-  const input = createReadStream(file);
+  yield* eventsIn(createReadStream(file));
+}
+
+/** The same of what comes from elsewhere. */
+export async function* eventsIn(input: Readable): AsyncGenerator<CastEvent> {
   try {
     for await (const line of createInterface({ input, crlfDelay: Infinity })) {
       const event = readEvent(line);

@@ -7,6 +7,9 @@ export interface RecordingQuery {
   readonly issuer?: string;
   readonly target?: string;
   readonly session?: string;
+  /** When it began, in milliseconds since the epoch: not before, and before. */
+  readonly since_ms?: number;
+  readonly until_ms?: number;
   /** In what was shown or sent, whatever its case; escape sequences do not count. */
   readonly text?: string;
 }
@@ -46,12 +49,16 @@ export async function* searchRecordings(
   }
 }
 
-function isFrom({ header: { sallyport } }: Described, { principal, issuer, target, session }: RecordingQuery): boolean {
+function isFrom({ header: { sallyport, timestamp } }: Described, query: RecordingQuery): boolean {
+  const { principal, issuer, target, session, since_ms, until_ms } = query;
+  const began_ms = timestamp * 1_000;
   return (
     (principal === undefined || sallyport.principal.subject === principal) &&
     (issuer === undefined || sallyport.principal.issuer === issuer) &&
     (target === undefined || sallyport.target === target) &&
-    (session === undefined || sallyport.session === session)
+    (session === undefined || sallyport.session === session) &&
+    (since_ms === undefined || began_ms >= since_ms) &&
+    (until_ms === undefined || began_ms < until_ms)
   );
 }
 

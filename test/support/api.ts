@@ -40,6 +40,8 @@ export interface TestApiOptions {
   /** What else is served, given what the API stands on. */
   readonly gates?: (parts: ApiParts) => readonly HttpGate[];
   readonly now?: () => number;
+  /** Whether there may be recordings: in the folder "recordings" inside of `folder`. */
+  readonly recordings?: boolean;
 }
 
 /** Takes the tokens of one issuer, whose keys stand in the folder. */
@@ -95,6 +97,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     prompts: new PromptsInMemory(now),
     audit,
     auditFiles: async () => [auditFile],
+    recordings: options.recordings === true ? join(folder, 'recordings') : undefined,
     policy: {
       status: () => ({ format: 1, source: 'tests', pid: 1, restored: false, history: [] }),
       inForce: () => undefined,
