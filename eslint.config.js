@@ -156,6 +156,8 @@ export default defineConfig(
           'FormData',
           'URLSearchParams',
           'setInterval',
+          'requestAnimationFrame',
+          'TextDecoder',
         ].map((name) => [name, 'readonly']),
       ),
     },

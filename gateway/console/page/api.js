@@ -12,6 +12,33 @@ export const get = (path) => send('GET', path);
 export const post = (path, body = {}) => send('POST', path, body);
 
 async function send(method, path, body) {
+  return (await sent(method, path, body)).json().catch(() => ({}));
+}
+
+/** A text as it comes, and no more of it than so many bytes. `headers`: what was said of it. */
+export async function getText(path, bytes_max) {
+  const { headers, body } = await sent('GET', path);
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  const pieces = [];
+  let bytes = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return { text: pieces.join('') + decoder.decode(), headers, cut: false };
+      bytes += value.length;
+      pieces.push(decoder.decode(value, { stream: true }));
+      if (bytes >= bytes_max) return { text: pieces.join(''), headers, cut: true };
+    }
+  } catch {
+    throw new Refused(0, 'unreachable', 'the gateway broke off in the middle of its answer');
+  } finally {
+    void reader.cancel().catch(() => undefined);
+  }
+}
+
+/** What the gateway answered with a yes; its no is thrown. */
+async function sent(method, path, body) {
   const headers = { 'sallyport-console': '1', ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
   let response;
   try {
@@ -23,8 +50,8 @@ async function send(method, path, body) {
   } catch {
     throw new Refused(0, 'unreachable', 'the gateway does not answer');
   }
+  if (response.ok) return response;
   const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
   throw new Refused(response.status, answer.code ?? 'unknown', answer.detail ?? `it answered with ${response.status}`);
 }
 

@@ -16,6 +16,14 @@ export function span(ms) {
     .join(' ');
 }
 
+/** A place in something that goes on: 1:02:07. */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3_600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (number) => String(number).padStart(2, '0');
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
 export const when = (time) => {
   if (time === undefined || time === null) return '';
   const date = new Date(time);

@@ -5,7 +5,9 @@ import { grants } from './grants.js';
 import { help } from './dialog.js';
 import { h, link, replace, visible } from './dom.js';
 import { span, when } from './format.js';
+import { player } from './player.js';
 import { policy } from './policy.js';
+import { recordings } from './recordings.js';
 import { sessions } from './sessions.js';
 import { decision, timeline } from './timeline.js';
 
@@ -16,6 +18,7 @@ const places = [
   ['#/grants', 'Grants'],
   ['#/sessions', 'Sessions'],
   ['#/timeline', 'Timeline', 'auditor'],
+  ['#/recordings', 'Recordings', 'auditor'],
   ['#/counts', 'Counts', 'auditor'],
   ['#/policy', 'Policy', 'auditor'],
 ];
@@ -29,10 +32,23 @@ const keys = [
   ['g r', 'grants'],
   ['g s', 'sessions'],
   ['g t', 'timeline'],
+  ['g v', 'recordings'],
   ['g p', 'policy'],
+  ['Space', 'of a recording: play, pause'],
+  ['← →', 'five seconds back, on'],
+  ['.', 'one step'],
+  ['< >', 'slower, faster'],
   ['?', 'this'],
 ];
-const jumps = { w: '#/', r: '#/grants', s: '#/sessions', t: '#/timeline', p: '#/policy', c: '#/counts' };
+const jumps = {
+  w: '#/',
+  r: '#/grants',
+  s: '#/sessions',
+  t: '#/timeline',
+  v: '#/recordings',
+  p: '#/policy',
+  c: '#/counts',
+};
 const reasons = {
   mixed_up:
     'The answer of the identity provider did not belong to a sign-in that this browser began. Begin again, at the address that the gateway is known by.',
@@ -81,7 +97,9 @@ async function view() {
     case 'timeline':
       return timeline(around);
     case 'decisions':
-      return decision(id ?? '');
+      return decision(id ?? '', around);
+    case 'recordings':
+      return id === undefined ? recordings(around) : player(id, around);
     case 'policy':
       return policy(id);
     case 'counts':
@@ -146,6 +164,8 @@ function pressed(event) {
   const typing = event.target.closest?.('input, select, textarea, dialog') !== null;
   if (typing || event.ctrlKey || event.metaKey || event.altKey || me === undefined) return;
   const { key } = event;
+  // Space presses a button that has the focus, whatever it means elsewhere.
+  if (key === ' ' && event.target.closest?.('button, a, summary') !== null) return;
   if (jumping) {
     jumping = false;
     if (jumps[key] !== undefined) go(jumps[key]);

@@ -92,11 +92,29 @@ function row({ record, outcome }) {
           `#/decisions/${encodeURIComponent(record.decision_id)}`,
           h('code', null, visible(what || record.decision_id)),
         ),
-    [end.status, end.code, typeof end.rows === 'number' ? `${count(end.rows)} rows` : ''].filter(Boolean).join(' '),
+    [
+      visible(
+        [end.status, end.code, typeof end.rows === 'number' ? `${count(end.rows)} rows` : ''].filter(Boolean).join(' '),
+      ),
+      end.recording?.id !== undefined && [
+        ' ',
+        link(`#/recordings/${encodeURIComponent(end.recording.id)}`, 'recording'),
+      ],
+    ],
   ];
 }
 
-export async function decision(id) {
+/** Whoever may not play it is told its id. */
+function recordingOf(recording, me) {
+  if (recording === undefined) return undefined;
+  const { id, complete } = recording;
+  return [
+    me.roles.includes('auditor') ? link(`#/recordings/${encodeURIComponent(id)}`, visible(id)) : visible(id),
+    complete === false && ' (not complete)',
+  ];
+}
+
+export async function decision(id, { me }) {
   const { records, rules } = await get(`/decisions/${encodeURIComponent(id)}`);
   const judged = records.find(({ kind }) => kind === 'intent') ?? records[0];
   const outcome = records.find(({ kind }) => kind === 'outcome');
@@ -142,6 +160,7 @@ export async function decision(id) {
             ? undefined
             : [outcome.result?.status, outcome.result?.tag, outcome.result?.code].filter(Boolean).join(' · '),
         ],
+        ['Recording', recordingOf(outcome?.result?.recording, me)],
         ['Record', `${judged.writer} #${judged.sequence}`],
       ]),
       h(
