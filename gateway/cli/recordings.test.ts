@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startTestApi } from '../../test/support/api.js';
 import { eventLine, headerLine } from '../recordings/cast.js';
 import { runCommandLine } from './index.js';
 
@@ -34,12 +35,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function run(...args: string[]) {
+const run = (...args: string[]) => runIn({}, ...args, '--folder', folder);
+
+async function runIn(env: NodeJS.ProcessEnv, ...args: string[]) {
   let stdout = '';
   let stderr = '';
   const waits: number[] = [];
-  const code = await runCommandLine(['recordings', ...args, '--folder', folder], {
-    env: {},
+  const code = await runCommandLine(['recordings', ...args], {
+    env,
     fallbackFolder: folder,
     stdout: { write: (text) => (stdout += text) },
     stderr: { write: (text) => (stderr += text) },
@@ -73,4 +76,31 @@ test('play shows it at its pace, by the id of the decision too; --text at once a
   const text = await run('play', 'r-abc-1', '--text');
   expect(text.stdout).toBe('bold words\nto [cyou\n\n[sallyport: stopped]\n');
   expect((await run('play', '../r-abc-1')).code).toBe(1);
+});
+
+test('with --gateway they come from a running gateway, for its auditors', async () => {
+  const api = await startTestApi({ recordings: true });
+  try {
+    await mkdir(join(api.folder, 'recordings'));
+    await copyFile(join(folder, 'r-abc-1.cast'), join(api.folder, 'recordings', 'r-abc-1.cast'));
+    const as = async (group: string, ...args: string[]) => {
+      const token = await api.idp.issueToken({ subject: 'eve@example.com', groups: [group] });
+      return runIn({ SALLYPORT_TOKEN: token, SALLYPORT_CA: api.caFile }, ...args, '--gateway', api.url);
+    };
+    const here = await run();
+    expect(await as('audit', 'list')).toMatchObject({ code: 0, stdout: here.stdout });
+    const found = await run('search', 'bold');
+    expect(await as('audit', 'search', 'bold')).toMatchObject({ code: 0, stdout: found.stdout });
+    const played = await run('play', 'd-abc-1');
+    expect(await as('audit', 'play', 'd-abc-1')).toMatchObject({ code: 0, stdout: played.stdout });
+    const none = await as('audit', 'play', 'r-none');
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('no such recording') });
+    expect(none.stderr).not.toContain('approvals');
+    expect(await as('agents', 'play', 'r-abc-1')).toMatchObject({ code: 1, stdout: '' });
+    expect((await as('audit', 'play', 'r-abc-1', '--folder', folder)).code).toBe(2);
+    const acts = (await api.records()).filter(({ kind }) => kind === 'administrator').map(({ act }) => act);
+    expect(acts).toEqual(['recording_search', 'recording_play']);
+  } finally {
+    await api.close();
+  }
 });

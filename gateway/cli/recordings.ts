@@ -1,7 +1,9 @@
+import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ConfigError } from '../errors.js';
-import type { CastEvent, Described, FoundRecording, RecordingQuery } from '../recordings/index.js';
+import type { ListedRecording } from '../api/recordings.js';
+import type { CastEvent, FoundRecording } from '../recordings/index.js';
 import { exit, type ExitCode } from './exit.js';
 import { printable, printableJson } from './printable.js';
 import { configFile, type Surroundings } from './surroundings.js';
@@ -14,14 +16,18 @@ Examples:
   sallyport recordings play r-4f1c09a2b7de-17       what d-4f1c09a2b7de-17 let through, as its client saw it
   sallyport recordings play --speed 4 --idle 1s r-4f1c09a2b7de-17
   sallyport recordings play --text r-4f1c09a2b7de-17 | less
+  sallyport recordings play --gateway https://gateway.example:18443 r-4f1c09a2b7de-17
 
-They are read where they are kept: this needs the rights of the gateway's own account. play writes to the terminal what the
-host wrote to its client's, as far as it draws: what a terminal would answer, store, or be set up by is left out. --text leaves out
-all sequences.`;
+They are read where they are kept, with the rights of the gateway's own account; with --gateway from a running gateway, by its
+auditors, which is recorded there. play writes to the terminal what the host wrote to its client's, as far as it draws: what a
+terminal would answer, store, or be set up by is left out. --text leaves out all sequences.`;
 
 interface Where {
   readonly config?: string;
   readonly folder?: string;
+  readonly gateway?: string;
+  readonly ca?: string;
+  readonly tokenFile?: string;
 }
 
 interface ListFlags extends Where {
@@ -47,7 +53,10 @@ export function registerRecordings(program: Command, around: Surroundings, finis
   const where = (command: Command) =>
     command
       .option('-c, --config <file>', 'the configuration (default: $SALLYPORT_CONFIG or ./sallyport.yaml)')
-      .option('--folder <folder>', 'look into this folder, without a configuration');
+      .option('--folder <folder>', 'look into this folder, without a configuration')
+      .addOption(new Option('--gateway <url>', 'ask this gateway: https://HOST:PORT').conflicts('folder'))
+      .option('--ca <file>', 'who vouches for its certificate, PEM (default: $SALLYPORT_CA)')
+      .option('--token-file <file>', 'a file with the token (default: $SALLYPORT_TOKEN_FILE, else $SALLYPORT_TOKEN)');
   const filtered = (command: Command) =>
     where(command)
       .option('--principal <subject>', 'whose')
@@ -87,60 +96,129 @@ function seconds(text: string): number {
   return Number(value);
 }
 
-const columns: readonly Column<Described>[] = [
-  { title: 'WHEN', of: ({ header }) => new Date(header.timestamp * 1_000).toISOString().slice(0, 19), width_max: 19 },
+/** What is shown of one in a list, wherever it was found. */
+interface Row {
+  readonly started: string;
+  readonly id: string;
+  readonly subject: string;
+  readonly target: string;
+  readonly seconds: number;
+  readonly exit: string | undefined;
+  readonly what: string;
+  readonly matches: FoundRecording['matches'];
+}
+
+const columns: readonly Column<Row>[] = [
+  { title: 'WHEN', of: ({ started }) => started.slice(0, 19), width_max: 19 },
   { title: 'ID', of: ({ id }) => id, width_max: 80 },
-  { title: 'WHO', of: ({ header }) => header.sallyport.principal.subject, width_max: 32 },
-  { title: 'TARGET', of: ({ header }) => header.sallyport.target, width_max: 24 },
+  { title: 'WHO', of: ({ subject }) => subject, width_max: 32 },
+  { title: 'TARGET', of: ({ target }) => target, width_max: 24 },
   { title: 'FOR', of: ({ seconds: length }) => span(length * 1_000), width_max: 12 },
   { title: 'END', of: ({ exit: end }) => end ?? 'runs, or was cut off', width_max: 20 },
-  { title: 'WHAT', of: ({ header }) => header.command ?? header.sallyport.request, width_max: 60 },
+  { title: 'WHAT', of: ({ what }) => what, width_max: 60 },
 ];
 
+const rowOf = ({ recording: { id, seconds: length, exit: end, header }, matches }: FoundRecording): Row => ({
+  ...{ id, seconds: length, exit: end, matches, target: header.sallyport.target },
+  started: new Date(header.timestamp * 1_000).toISOString(),
+  subject: header.sallyport.principal.subject,
+  what: header.command ?? header.sallyport.request,
+});
+
+const rowOfListed = (one: ListedRecording): Row => ({
+  ...one,
+  exit: one.exit,
+  subject: one.principal.subject,
+  what: one.command ?? one.request,
+});
+
 async function search(text: string | undefined, flags: ListFlags, around: Surroundings): Promise<ExitCode> {
+  if (flags.gateway !== undefined) return searchThere(text, flags, around);
   const { searchRecordings } = await import('../recordings/index.js');
-  const { principal, target, session, limit, json } = flags;
-  const given = { principal, target, session, text };
-  const query = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as RecordingQuery;
   const found: FoundRecording[] = [];
-  for await (const one of searchRecordings(await folderOf(flags, around), query, { limit })) found.push(one);
+  for await (const one of searchRecordings(await folderOf(flags, around), queryOf(text, flags), { limit: flags.limit }))
+    found.push(one);
+  return tell(found, rowOf, text, flags, around);
+}
+
+async function searchThere(text: string | undefined, flags: ListFlags, around: Surroundings): Promise<ExitCode> {
+  const { ask } = await import('./api/ask.js');
+  const query = new URLSearchParams({ ...queryOf(text, flags), limit: String(Math.min(flags.limit, listed_max)) });
+  return ask(flags, around, async ({ api }) => {
+    const { found, complete } = await api.get<{ found: ListedRecording[]; complete: boolean }>(
+      `/v1/recordings?${query.toString()}`,
+    );
+    if (!complete) around.stderr.write('sallyport: the time ran out before everything was looked through\n');
+    return tell(found, rowOfListed, text, flags, around);
+  });
+}
+
+/** The API gives no more at once. */
+const listed_max = 200;
+
+const queryOf = (text: string | undefined, { principal, target, session }: ListFlags) =>
+  Object.fromEntries(
+    Object.entries({ principal, target, session, text }).filter(([, value]) => value !== undefined),
+  ) as Record<string, string>;
+
+function tell<T>(
+  found: readonly T[],
+  toRow: (one: T) => Row,
+  text: string | undefined,
+  { json }: ListFlags,
+  around: Surroundings,
+): ExitCode {
   if (found.length === 0) {
     around.stderr.write('sallyport: nothing was found\n');
     return exit.no;
   }
   if (json === true) for (const one of found) around.stdout.write(`${printableJson(one)}\n`);
-  else if (text === undefined)
-    around.stdout.write(
-      table(
-        found.map(({ recording }) => recording),
-        columns,
-      ),
-    );
-  else for (const one of found) around.stdout.write(matchesOf(one));
+  else if (text === undefined) around.stdout.write(table(found.map(toRow), columns));
+  else for (const one of found) around.stdout.write(matchesOf(toRow(one)));
   return exit.done;
 }
 
 /** A line for the recording, and one for each place. */
-function matchesOf({ recording, matches }: FoundRecording): string {
-  const { id, header } = recording;
-  const head = `${id}  ${header.sallyport.principal.subject}  ${header.sallyport.target}`;
+function matchesOf({ id, subject, target, matches }: Row): string {
+  const head = `${id}  ${subject}  ${target}`;
   const places = matches.map(({ seconds: at, line }) => `  ${span(at * 1_000).padStart(8)}  ${line}`);
   return `${[head, ...places].map(printable).join('\n')}\n`;
 }
 
 async function play(id: string, flags: PlayFlags, around: Surroundings): Promise<ExitCode> {
+  if (flags.gateway !== undefined) return playThere(id, flags, around);
   const { describe, eventsOf, recordingOf } = await import('../recordings/index.js');
-  const { plainText, Screen, screenReset } = await import('../content/index.js');
   const folder = await folderOf(flags, around);
   const found = await describe(folder, recordingOf(id));
   if (found === undefined) {
     around.stderr.write(`sallyport: no recording "${printable(id)}" in ${folder}\n`);
     return exit.no;
   }
+  return show(eventsOf(found.file), flags, around);
+}
+
+/** What the gateway found when it compared it with the audit is said where it matters. */
+const standings: Readonly<Record<string, string>> = {
+  changed: 'it is not what was recorded: its digest is not the one in the audit',
+  incomplete: 'it is not complete: it could not be recorded to its end',
+};
+
+async function playThere(id: string, flags: PlayFlags, around: Surroundings): Promise<ExitCode> {
+  const [{ ask }, { eventsIn }] = await Promise.all([import('./api/ask.js'), import('../recordings/index.js')]);
+  return ask(flags, around, async ({ api }) => {
+    const { text, headers } = await api.text(`/v1/recordings/${encodeURIComponent(id)}`);
+    const standing = standings[String(headers['sallyport-recording'])];
+    if (standing !== undefined) around.stderr.write(`sallyport: ${standing}\n`);
+    return show(eventsIn(Readable.from([text])), flags, around);
+  });
+}
+
+async function show(events: AsyncIterable<CastEvent>, flags: PlayFlags, around: Surroundings): Promise<ExitCode> {
+  const { plainText, Screen, screenReset } = await import('../content/index.js');
   const pause = around.wait ?? (async (time_ms: number) => void (await wait(time_ms)));
   const screen = new Screen();
   let before = 0;
-  for await (const event of eventsOf(found.file)) {
+  for await (const event of events) {
     const [at, code] = event;
     if (flags.text !== true && code !== 'x') await pause((Math.min(at - before, flags.idle) * 1_000) / flags.speed);
     before = at;

@@ -179,7 +179,7 @@ describe('whatever is written', () => {
             for (const line of lines) {
               expect(line).toHaveLength(screen.columns);
               line.forEach(({ text, width }, x) => {
-                expect([...text].length).toBeLessThanOrEqual(6);
+                expect([...text].length).toBeLessThanOrEqual(5);
                 // A wide letter has its other half, and there is no half without one.
                 expect(line[x + 1]?.width === 0).toBe(width === 2);
               });

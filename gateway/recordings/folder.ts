@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { readEvent, readHeader, type CastEvent, type CastHeader } from './cast.js';
 
 /** The recordings that are kept: one file each, named after its id. */
@@ -12,6 +12,7 @@ const idForm = /^r-[0-9a-z-]{1,80}$/u;
 /** A header has a command line in it. */
 const header_bytes_max = 1_048_576;
 const end_bytes = 65_536;
+const line_units_max = 16_777_216;
 
 /** The recording of a decision has its number. */
 export const recordingOf = (decision: string): string => decision.replace(/^d-/u, 'r-');
@@ -83,13 +84,29 @@ export async function* eventsOf(file: string): AsyncGenerator<CastEvent> {
 /** The same of what comes from elsewhere. */
 export async function* eventsIn(input: Readable): AsyncGenerator<CastEvent> {
   try {
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+    for await (const line of linesIn(input)) {
       const event = readEvent(line);
       if (event !== undefined) yield event;
     }
   } finally {
     input.destroy();
   }
+}
+
+/**
+ * A line ends with a line feed and with nothing else: readline takes U+2028 for an end, too, and whoever prints one would not be
+ * seen. One that is longer than any event is left out.
+ */
+async function* linesIn(input: Readable): AsyncGenerator<string> {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  for await (const chunk of input as AsyncIterable<Buffer | string>) {
+    const lines = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split('\n');
+    rest = lines.pop()!;
+    yield* lines;
+    if (rest.length > line_units_max) rest = '';
+  }
+  yield rest + decoder.end();
 }
 
 /** Removes those that have not changed since. Gives their ids. */

@@ -8,7 +8,7 @@ import type { RecordingsConfig } from '../config/index.js';
 import type { RecordingAbout, Session } from '../protocol.js';
 import { describe as described, kept } from './folder.js';
 import { RecordingFile } from './recording.js';
-import { openRecorder, searchRecordings, type OpenRecorder } from './index.js';
+import { eventsOf, openRecorder, searchRecordings, type OpenRecorder } from './index.js';
 
 let folder: string;
 let recorder: OpenRecorder | undefined;
@@ -187,6 +187,27 @@ describe('recordings that are kept', () => {
     expect(await search({ principal: 'agent:x', target: 'build' })).toHaveLength(2);
     expect(await search({ principal: 'agent:y' })).toEqual([]);
     expect(await search({ text: 'no such words' })).toEqual([]);
+  });
+
+  test('are found by when they began', async () => {
+    const open_ = await open();
+    await (await open_.begin(session, shell))!.close('0');
+    const search = async (query: object) => {
+      for await (const { recording } of searchRecordings(folder, query, { limit: 10 })) return recording.id;
+      return undefined;
+    };
+    expect(await search({ since_ms: now_ms, until_ms: now_ms + 1 })).toBe('r-abc-1');
+    expect(await search({ since_ms: now_ms + 1 })).toBeUndefined();
+    expect(await search({ until_ms: now_ms })).toBeUndefined();
+  });
+
+  test('show what stands beside a line separator of Unicode: no letter of the host hides an event', async () => {
+    const one = (await (await open()).begin(session, shell))!;
+    void one.output('stdout', Buffer.from('drop\u2028table\u2029now'));
+    await one.close('0');
+    const shown: string[] = [];
+    for await (const [, code, text] of eventsOf(join(folder, 'r-abc-1.cast'))) if (code === 'o') shown.push(text);
+    expect(shown).toEqual(['drop\u2028table\u2029now']);
   });
 
   test('are removed once they are old enough, and what is no recording stays', async () => {

@@ -1,8 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { clientTest, libpq, onPath, runProgram, type Outcome } from './support.js';
+import { eventLine, headerLine } from '../../gateway/recordings/cast.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { startOidcProvider, type OidcProvider } from '../support/oidc.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
@@ -36,6 +37,26 @@ const markup = [
 ].join(' ');
 const deletion = (condition: string) => `delete from app.kept /* ${markup} \u202e */ where ${condition}`;
 
+/** A terminal of a second and a half, with a title and a link that lead nowhere. */
+function recorded(): string {
+  const header = headerLine({
+    ...{ version: 2, width: 120, height: 10, timestamp: 1_790_000_000, title: 'x', command: 'top <b>' },
+    sallyport: {
+      ...{ id: 'r-shown-1', decision: 'd-shown-1', session: 's-1', target: 'build', protocol: 'ssh' },
+      ...{ principal: { issuer: 'https://idp.example', subject: 'agent:x' }, request: 'exec' },
+      ...{ terminal: true, masked: false },
+    },
+  });
+  const link = '\u001b]8;;javascript:globalThis.canary=1\u001b\\';
+  return [
+    header,
+    eventLine(0.1, 'o', '\u001b]0;another title\u0007\u001b[1;31mfirst words\u001b[0m\r\n'),
+    eventLine(0.8, 'o', `\u001b[?25l${link}${markup}\r\n`),
+    eventLine(1.5, 'o', '\u001b[5;3Hlast words'),
+    eventLine(1.5, 'x', '0'),
+  ].join('');
+}
+
 describe(group, () => {
   let database: TestDatabase;
   let provider: OidcProvider;
@@ -61,6 +82,7 @@ describe(group, () => {
       idp: provider.idp,
       config: {
         listen: { postgres: '127.0.0.1:0', https: '127.0.0.1:0' },
+        recordings: { folder: './recordings' },
         console: {
           administrators: ['security'],
           sign_in: { client_id: provider.clientId, client_secret: provider.clientSecret },
@@ -212,6 +234,7 @@ describe(group, () => {
       ['grants', /rants/],
       ['sessions', /essions/],
       ['timeline', 'Timeline'],
+      ['recordings', 'Recordings'],
       ['counts', 'The last 24 hours'],
       ['policy', 'Policy'],
     ] as const) {
@@ -251,6 +274,52 @@ describe(group, () => {
     expect(await page.locator('.rules a').first().innerText()).toMatch(/postgres\.rego:\d+/);
     await picture('decision');
     expect(await page.evaluate('globalThis.canary')).toBeUndefined();
+  });
+
+  clientTest(group, 'plays a recording of a terminal, and obeys nothing of it', async () => {
+    await writeFile(join(gateway.folder, 'recordings', 'r-shown-1.cast'), recorded());
+    await page.setViewportSize({ width: 1200, height: 900 });
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.goto(`${url}/console/#/`);
+    await heading(/wait/);
+    await page.keyboard.press('g');
+    await page.keyboard.press('v');
+    await heading('Recordings');
+    await page.getByLabel('Words on the screen').fill('LAST words');
+    await page.getByRole('button', { name: 'Search' }).click();
+    expect(await page.locator('tbody').innerText()).toContain('last words');
+    await page.getByRole('link', { name: 'top <b>' }).click();
+    await heading('Recording r-shown-1');
+    const screen = page.getByRole('region', { name: 'Screen' });
+
+    // A step shows what came first, and no more.
+    await page.keyboard.press('.');
+    await screen.getByText('first words', { exact: true }).waitFor();
+    expect(await screen.innerText()).not.toContain('last words');
+    expect(await screen.locator('.f-1.bold').innerText()).toBe('first words');
+    // From there it plays to its end, and goes back.
+    await page.keyboard.press('Space');
+    await screen.getByText('last words').waitFor();
+    await page.getByRole('button', { name: 'Play', exact: true }).waitFor();
+    const [image] = markup.split(' <script');
+    expect(await screen.innerText()).toContain(image);
+    await picture('player');
+    await page.getByLabel('Position').focus();
+    await page.keyboard.press('ArrowLeft');
+    await screen.getByText('last words').waitFor({ state: 'detached' });
+
+    expect(await screen.locator('a, img, script, svg').count()).toBe(0);
+    expect(await page.title()).toBe('Recording r-shown-1 · Sallyport');
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.keyboard.press('.');
+    await screen.getByText('first words', { exact: true }).waitFor();
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    await picture('player-phone-dark');
+    const played = (await gateway.records()).filter(({ act }) => act === 'recording_play');
+    expect(played).toMatchObject([{ kind: 'administrator', through: 'console', recording: 'r-shown-1' }]);
+    expect(await page.evaluate('globalThis.canary')).toBeUndefined();
+    expect(complaints).toEqual([]);
   });
 
   clientTest(group, 'leaves nothing behind when one signs out', async () => {

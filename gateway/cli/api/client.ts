@@ -11,6 +11,8 @@ export interface ApiClient {
   /** The answer's JSON. Rejects with Refused where the gateway says no, and with Unreachable where it says nothing. */
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
+  /** An answer that is no JSON, with its headers. Rejects as `get` does. */
+  text(path: string): Promise<{ readonly text: string; readonly headers: IncomingMessage['headers'] }>;
   /** Events (docs/api.md) as they come, until the gateway ends the stream. */
   events(onOpen?: () => void): AsyncGenerator<{ readonly type: string; readonly id: string }, void, undefined>;
 }
@@ -81,6 +83,12 @@ export function apiAt({ url, ca }: GatewayPlace, token?: string): ApiClient {
   return {
     get: (path) => json('GET', path),
     post: (path, body) => json('POST', path, body),
+    async text(path) {
+      const response = await send('GET', path);
+      const text = await read(response, url);
+      if (response.statusCode !== 200) throw refused(response.statusCode ?? 0, text);
+      return { text, headers: response.headers };
+    },
     async *events(onOpen) {
       const response = await send('GET', '/v1/events');
       if (response.statusCode !== 200) throw refused(response.statusCode ?? 0, await read(response, url));
@@ -158,14 +166,15 @@ function refused(status: number, text: string): Refused {
   }
   const code = typeof problem.code === 'string' ? problem.code : `http_${String(status)}`;
   const detail = typeof problem.detail === 'string' ? problem.detail : `it answered with status ${String(status)}`;
-  const advice = adviceFor(status, code);
+  const advice = adviceFor(status, code, detail);
   return new Refused(status, code, `${printableLine(detail)}${advice === undefined ? '' : `. ${advice}`}`);
 }
 
-function adviceFor(status: number, code: string): string | undefined {
+function adviceFor(status: number, code: string, detail: string): string | undefined {
   if (status === 401) return 'Get a new token: `sallyport login`, or put one into SALLYPORT_TOKEN';
   switch (code) {
     case 'unknown':
+      if (/\brecord/u.test(detail)) return undefined;
       return '`sallyport approvals list --status all` and `sallyport approvals grants` show what there is for you';
     case 'ended':
     case 'answered_already':
