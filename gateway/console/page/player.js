@@ -161,7 +161,7 @@ function controlsOf({ toggle, step, jump, goTo, speed, pauses, colours }) {
     { 'aria-label': 'Speed', onchange: () => speed(Number(choice.value)) },
     speeds.map((times) => h('option', { value: times, selected: times === 1 }, `${times} ×`)),
   );
-  const short = h('input', { type: 'checkbox', onchange: () => pauses(short.checked) });
+  const shorten = h('input', { type: 'checkbox', onchange: () => pauses(shorten.checked) });
   const without = h('input', { type: 'checkbox', onchange: () => colours(without.checked) });
 
   function moved() {
@@ -206,11 +206,11 @@ function controlsOf({ toggle, step, jump, goTo, speed, pauses, colours }) {
       h('button', { type: 'button', onclick: step }, 'Step'),
       choice,
       place,
-      h('label', { class: 'tick' }, short, ' shorten pauses'),
+      h('label', { class: 'tick' }, shorten, ' shorten pauses'),
       h('label', { class: 'tick' }, without, ' without colours'),
     ),
   );
-  return { element, show, speedBy, wholePauses: () => (short.checked = false) };
+  return { element, show, speedBy, wholePauses: () => (shorten.checked = false) };
 }
 
 /** What was not on the screen: words of the gateway, what was sent without an echo, and the end. */
