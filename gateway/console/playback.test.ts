@@ -126,18 +126,39 @@ describe('a playback', () => {
     expect([playback.at, playback.recorded_s, playback.seconds]).toEqual([1.5, 3, 3]);
   });
 
+  test.each([
+    ['\u001bc', 'the terminal begins anew'],
+    ['\u001b[2J', 'the screen is cleared'],
+    ['\u001b[?1049h\u001b[?1049l', 'the other screen comes and goes'],
+  ])('does no more work in a step where a few letters make much of it: %j, with which %s', (text) => {
+    const playback = new Playback(
+      readCast(cast([[1, 'o', text.repeat(1_500)]], { ...header, width: 400, height: 150 }))!,
+    );
+    playback.seek(1);
+    let steps = 0;
+    let before = playback.terminal.screen.touched_cells;
+    for (let there = false; !there; steps++) {
+      there = playback.work(65_536);
+      const { touched_cells } = playback.terminal.screen;
+      // What a step may do, and the piece that went past it: 1 024 letters, which clear the screen at most 512 times.
+      expect(touched_cells - before).toBeLessThanOrEqual(64 * 65_536 + 512 * 2 * 400 * 150);
+      before = touched_cells;
+    }
+    expect(steps).toBeLessThan(100);
+  });
+
   test('takes a bounded number of copies, and from them shows the same', () => {
     const line = `${'words '.repeat(1_000)}\r\n`;
-    const long = read(Array.from({ length: 200 }, (_, at) => [at, 'o', `${String(at)} ${line}`]));
+    const long = read(Array.from({ length: 140 }, (_, at) => [at, 'o', `${String(at)} ${line}`]));
     const playback = new Playback(long);
-    playback.seek(199);
+    playback.seek(139);
     arrive(playback, 50_000);
     expect(playback.copies.length).toBeGreaterThan(2);
     expect(playback.copies.length).toBeLessThanOrEqual(64);
-    playback.seek(150);
+    playback.seek(100);
     arrive(playback, 50_000);
     const afresh = new Playback(long);
-    afresh.seek(150);
+    afresh.seek(100);
     arrive(afresh, 1_000);
     expect(shown(playback)).toBe(shown(afresh));
   });

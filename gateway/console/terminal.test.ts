@@ -68,6 +68,7 @@ const cases: [name: string, written: string, want: string[]][] = [
   ['a wide letter does not fit one cell', '012345678漢', ['012345678', '漢']],
   ['half a wide letter is none', '漢字\r x', [' x字']],
   ['marks stand on their letter', 'e\u0301x', ['e\u0301x']],
+  ['what ends a line for a page ends none here', 'a\u2028b\u2029c', ['a\ufffdb\ufffdc']],
   ['what turns text round, or hides it, is not there', 'a\u202eb\u200bc', ['abc']],
 ];
 

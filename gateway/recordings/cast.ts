@@ -41,6 +41,9 @@ export const headerLine = (header: CastHeader): string => `${JSON.stringify(head
 export const eventLine = (seconds: number, code: CastCode, text: string): string =>
   `[${seconds.toFixed(6)},"${code}",${JSON.stringify(text)}]\n`;
 
+/** No date is later, ECMA-262 21.4.1.1. */
+const instant_ms_max = 8.64e15;
+
 /** Undefined for what is none: a file may have been cut off, or come from somewhere else. */
 export function readHeader(line: string): CastHeader | undefined {
   const value = parse(line) as Partial<CastHeader> | undefined;
@@ -48,6 +51,7 @@ export function readHeader(line: string): CastHeader | undefined {
   const fits =
     value?.version === 2 &&
     [value.width, value.height, value.timestamp].every((number) => typeof number === 'number') &&
+    Math.abs(value.timestamp! * 1_000) <= instant_ms_max &&
     [own?.id, own?.decision, own?.target, own?.request, own?.principal?.subject].every(
       (text) => typeof text === 'string',
     );

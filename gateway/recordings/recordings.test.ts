@@ -224,6 +224,15 @@ describe('recordings that are kept', () => {
     expect(await readFile(join(folder, 'notes.txt'), 'utf8')).toBe('mine');
   });
 
+  test('stay to be found beside one whose time is none', async () => {
+    await (await (await open()).begin(session, shell))!.close('0');
+    const text = await readFile(join(folder, 'r-abc-1.cast'), 'utf8');
+    await writeFile(join(folder, 'r-abc-2.cast'), text.replace(/"timestamp":[0-9]+/u, '"timestamp":1e15'));
+    const found: string[] = [];
+    for await (const { recording } of searchRecordings(folder, {}, { limit: 10 })) found.push(recording.id);
+    expect(found).toEqual(['r-abc-1']);
+  });
+
   test('are named by ids alone: no path is made from anything else', async () => {
     await open();
     for (const id of ['../r-abc-1', 'r-../x', 'r-abc-1.cast', '', 'r-ABC/1'])

@@ -287,7 +287,7 @@ describe(group, () => {
     await heading('Recordings');
     await page.getByLabel('Words on the screen').fill('LAST words');
     await page.getByRole('button', { name: 'Search' }).click();
-    expect(await page.locator('tbody').innerText()).toContain('last words');
+    await page.locator('tbody').getByText('last words').waitFor();
     await page.getByRole('link', { name: 'top <b>' }).click();
     await heading('Recording r-shown-1');
     const screen = page.getByRole('region', { name: 'Screen' });

@@ -8,6 +8,9 @@ import { Terminal } from './terminal.js';
 
 const copies_max = 64;
 const copy_units_min = 262_144;
+/** So much is drawn before it is asked how much work that was; so many cells that it cleared or moved are the work of a letter. */
+const piece_units_max = 1_024;
+const cells_per_unit = 64;
 
 export class Playback {
   /** @param cast From readCast. */
@@ -66,16 +69,19 @@ export class Playback {
     this.terminal = terminal.copy();
   }
 
-  /** Draws at most about so much more text. True: it is there. */
+  /** Draws at most about so much more text, and less where it does much to the screen. True: it is there. */
   work(units_max) {
     let left = units_max;
     while (this.next < this.goal && left > 0) {
       const [, code, text] = this.events[this.next];
-      const end = code === 'o' ? wholeLetters(text, this.drawn_units + left) : text.length;
+      const before_cells = this.terminal.screen.touched_cells;
+      const piece_units = Math.min(left, piece_units_max);
+      const end = code === 'o' ? wholeLetters(text, this.drawn_units + piece_units) : text.length;
       if (code === 'o') this.terminal.write(text.slice(this.drawn_units, end));
       if (code === 'r') this.resize(text);
       // An event without text is some work, too.
-      left -= end - this.drawn_units + 1;
+      const touched_cells = this.terminal.screen.touched_cells - before_cells;
+      left -= end - this.drawn_units + 1 + Math.floor(touched_cells / cells_per_unit);
       this.since_units += end - this.drawn_units;
       this.drawn_units = end;
       if (end >= text.length) this.ended();

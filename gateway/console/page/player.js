@@ -1,7 +1,7 @@
 import { getText } from './api.js';
 import { readCast } from './cast.js';
 import { h, link, terms, visible } from './dom.js';
-import { clock, short, when } from './format.js';
+import { clock, when } from './format.js';
 import { Playback } from './playback.js';
 import { terminalView } from './terminal-view.js';
 
@@ -17,6 +17,7 @@ const jump_s = 5;
 const speeds = [0.5, 1, 2, 4, 8, 16];
 const notes_max = 200;
 const note_chars_max = 2_000;
+const command_chars_max = 4_000;
 
 const standings = {
   whole: ['note', 'It is what was recorded: its digest is the one in the audit.'],
@@ -49,7 +50,7 @@ export async function player(id, { query }) {
           { class: 'warning' },
           'It is too long for this page, which has its beginning: sallyport recordings play has all of it.',
         ),
-      cast.header.command !== undefined && h('pre', null, h('code', null, visible(short(cast.header.command, 4_000)))),
+      cast.header.command !== undefined && commandOf(String(cast.header.command)),
       body,
       notes,
       terms([
@@ -64,6 +65,14 @@ export async function player(id, { query }) {
     ],
   };
 }
+
+/** With its lines: in one, what stands behind a comment's end would seem to belong to it. */
+const commandOf = (command) =>
+  h(
+    'pre',
+    null,
+    h('code', null, visible(command.slice(0, command_chars_max)), command.length > command_chars_max && ' …'),
+  );
 
 /** The screen and what moves it. It stops by itself when the page shows something else. */
 function stage(cast, at) {

@@ -21,6 +21,7 @@ export class Screen {
   readonly hiddenCursor: boolean;
   readonly lines: readonly (readonly Cell[])[];
   readonly hidden: readonly (readonly Cell[])[] | undefined;
+  readonly touched_cells: number;
   text(): string[];
   resize(columns: number, rows: number): void;
 }

@@ -24,6 +24,8 @@ export class Screen {
   constructor(columns, rows) {
     this.columns = sizeOf(columns, columns_max, 80);
     this.rows = sizeOf(rows, rows_max, 24);
+    /** How much work was done, for whoever does it in steps: two letters may clear a whole screen. */
+    this.touched_cells = 0;
     this.reset();
   }
 
@@ -91,6 +93,7 @@ export class Screen {
     } else if (!fits) this.x = this.columns - width;
     this.full = false;
     if (this.inserts) this.insertCells(width);
+    this.touched_cells += width;
     const { x, y } = this;
     const line = this.lines[y];
     this.mend(line, x, x + width);
@@ -233,6 +236,7 @@ export class Screen {
   }
 
   emptyLine() {
+    this.touched_cells += this.columns;
     return new Array(this.columns).fill(this.empty());
   }
 
@@ -243,6 +247,7 @@ export class Screen {
   erase(y, from, to) {
     const line = this.lines[y];
     const end = Math.min(to, this.columns);
+    this.touched_cells += end - from;
     this.mend(line, from, end);
     line.fill(this.empty(), from, end);
     this.changed.add(y);
@@ -279,6 +284,7 @@ export class Screen {
   }
 
   shiftCells(count, work) {
+    this.touched_cells += this.columns;
     const line = this.lines[this.y];
     const width = clamp(count, 0, this.columns - this.x);
     this.mend(line, this.x, this.x);
@@ -293,6 +299,7 @@ export class Screen {
 
   /** DECALN, which programs draw to see how large a screen is. */
   fill(character) {
+    this.touched_cells += this.columns * this.rows;
     for (const line of this.lines) line.fill(Object.freeze({ text: character, pen: plain, width: 1 }));
     this.changed = new Set(this.lines.keys());
     this.moveTo(0, 0);
@@ -316,6 +323,7 @@ export class Screen {
   resize(columns, rows) {
     this.columns = sizeOf(columns, columns_max, this.columns);
     this.rows = sizeOf(rows, rows_max, this.rows);
+    this.touched_cells += this.columns * this.rows;
     const gone = Math.max(0, this.y - this.rows + 1);
     this.lines = this.fitted(this.lines, gone);
     if (this.hidden !== undefined) this.hidden = this.fitted(this.hidden, 0);

@@ -113,8 +113,8 @@ export class Terminal {
 
   show(character, code) {
     const { screen } = this;
-    // Half of a pair is no letter.
-    const shown = code >= 0xd800 && code <= 0xdfff ? '\ufffd' : character;
+    // Half of a pair is no letter, and what ends a line anywhere but on a terminal does not on this one.
+    const shown = (code >= 0xd800 && code <= 0xdfff) || code === 0x2028 || code === 0x2029 ? '\ufffd' : character;
     const drawn = screen.drawing[screen.set] && code >= 0x60 && code <= 0x7e ? graphics[code - 0x60] : shown;
     this.last = drawn;
     screen.put(drawn);
