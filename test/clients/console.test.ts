@@ -290,7 +290,7 @@ describe(group, () => {
     await page.locator('tbody').getByText('last words').waitFor();
     await page.getByRole('link', { name: 'top <b>' }).click();
     await heading('Recording r-shown-1');
-    const screen = page.getByRole('region', { name: 'Screen' });
+    const screen = page.getByRole('region', { name: 'Screen', exact: true });
 
     // A step shows what came first, and no more.
     await page.keyboard.press('.');
