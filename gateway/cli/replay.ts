@@ -3,15 +3,17 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Layer } from '#engine';
 import { Option, type Command } from 'commander';
-import { BundleError, Compiler, describeProblem, findOpa, GitSource, type Snapshot } from '../../bundles/index.js';
+import { BundleError, Compiler, findOpa, GitSource, type Snapshot } from '../../bundles/index.js';
+import type { Config } from '../config/index.js';
 import { ConfigError } from '../errors.js';
-import type { Labels } from '../replay/recorded.js';
+import type { Labels } from '../replay/index.js';
 import { exit, type ExitCode } from './exit.js';
+import { type BesideOptions, demandOther, describeAll, findBeside, standing } from './replay-beside.js';
 import { configFile, type Surroundings } from './surroundings.js';
 
 const failConditions = ['loosened', 'changed', 'never'] as const;
 
-export interface ReplayCommandOptions {
+export interface ReplayCommandOptions extends BesideOptions {
   readonly directory: string;
   /** The folder inside the repository that holds the policy. */
   readonly path: string;
@@ -30,36 +32,49 @@ const examples = `
 A..B are two commits of the policy repository, as git names them; without B it is HEAD. Operations come from the audit files
 of the configuration, or from those that --audit names: also files of input documents, one JSON object a line.
 
+Where the configuration has policy.base, both commits are judged upon it, as it is in force. In the base's own repository,
+--team names what stands upon it.
+
 --fail-on loosened (the default) ends with 1 where anything is newly allowed, or a mask, a filter, a limit or an approval is
 lost or weakened, unless a commit of A..B has the trailer "${trailer}: why" in its message.
 
 Examples:
   sallyport replay main..HEAD --audit audit.jsonl
-  sallyport replay origin/main..HEAD --markdown > comment.md`;
+  sallyport replay origin/main..HEAD --markdown > comment.md
+  sallyport replay main..HEAD --audit audit.jsonl --base ../base --at v3
+  sallyport replay main..HEAD -d base --team ../team/policy --audit audit.jsonl`;
 
-/** Decides recorded operations under two revisions, and says what is different. */
+/**
+ * Decides recorded operations under two revisions, and says what is different.
+ *
+ * @param compiler Absent: one of its own.
+ */
 export async function replayCommand(
   range: string,
   options: ReplayCommandOptions,
   around: Surroundings,
+  compiler?: Pick<Compiler, 'check'>,
 ): Promise<ExitCode> {
   const [from, to] = readRange(range);
-  const [{ replay }, { asJson, asMarkdown, asText }, { isLoosened }, given] = await Promise.all([
-    import('../replay/replay.js'),
-    import('../replay/report.js'),
-    import('../replay/tally.js'),
-    surroundings(options, around),
-  ]);
+  const { replay, asJson, asMarkdown, asText, isLoosened, unrecorded } = await import('../replay/index.js');
+  const given = await surroundings(options, around);
   const source = new GitSource({ repository: path.resolve(options.directory), branch: 'HEAD', path: options.path });
   try {
     const [earlier, later] = await Promise.all([source.at(from), source.at(to)]);
-    const [before, after] = await compile([earlier, later], around);
+    const compiling = compiler ?? (await compilerOf(around));
+    const check = (snapshot: Snapshot) => compiling.check(snapshot);
+    const beside = await findBeside(options, given.config, check);
+    demandOther([earlier, later], beside);
+    // One after the other: they share what did not change. Whether a policy's tests pass is for check and test.
+    const before = (await check(earlier)).layer;
+    const after = (await check(later)).layer;
+    const other = await beside?.layer();
     const started = performance.now();
     let told = started;
     const tally = await replay({
       task: {
-        before: { id: earlier.revision, layer: before },
-        after: { id: later.revision, layer: after },
+        before: standing(earlier, before, beside, other),
+        after: standing(later, after, beside, other),
         labels: given.labels,
       },
       files: given.files,
@@ -73,11 +88,13 @@ export async function replayCommand(
         );
       },
     });
-    const { unrecorded } = await import('../replay/recorded.js');
     const loosened = isLoosened(tally);
     const meant = loosened ? await source.trailers(from, to, trailer) : [];
-    const unseen = unrecorded.filter((one) => [before, after].some((layer) => readsAny(layer, one)));
-    const report = { from, to, tally, loosened, meant, unseen, duration_ms: performance.now() - started };
+    const read = [before, after, ...(other === undefined ? [] : [other])];
+    const unseen = unrecorded.filter((one) => read.some((layer) => readsAny(layer, one)));
+    const companion = beside && { beside: { role: beside.role, revision: beside.revision, from: beside.from } };
+    const duration_ms = performance.now() - started;
+    const report = { from, to, ...companion, tally, loosened, meant, unseen, duration_ms };
     around.stdout.write({ json: asJson, markdown: asMarkdown, text: asText }[options.format](report));
     if (tally.operations === 0) {
       around.stderr.write('sallyport: no recorded operations were found: there is nothing that this says\n');
@@ -89,7 +106,7 @@ export async function replayCommand(
     return failed ? exit.no : exit.done;
   } catch (error) {
     if (!(error instanceof BundleError)) throw error;
-    around.stderr.write(error.problems.map((problem) => `sallyport: ${describeProblem(problem)}\n`).join(''));
+    around.stderr.write(describeAll(error));
     return exit.no;
   }
 }
@@ -100,11 +117,9 @@ function readRange(range: string): [string, string] {
   return [match[1]!, match[2] === '' ? 'HEAD' : match[2]!];
 }
 
-/** One after the other: they share what did not change. Tests are not run: whether the policy is good is for check and test. */
-async function compile(snapshots: readonly [Snapshot, Snapshot], around: Surroundings): Promise<[Layer, Layer]> {
+function compilerOf(around: Surroundings): Promise<Compiler> {
   const progress = (message: string) => void around.stderr.write(`${message}\n`);
-  const compiler = await Compiler.create({ opa: () => findOpa({ env: around.env, progress }) });
-  return [(await compiler.check(snapshots[0])).layer, (await compiler.check(snapshots[1])).layer];
+  return Compiler.create({ opa: () => findOpa({ env: around.env, progress }) });
 }
 
 const readsAny = ({ manifest }: Layer, what: string): boolean =>
@@ -115,9 +130,9 @@ const readsAny = ({ manifest }: Layer, what: string): boolean =>
 async function surroundings(
   options: ReplayCommandOptions,
   around: Surroundings,
-): Promise<{ readonly files: readonly string[]; readonly labels: Labels }> {
+): Promise<{ readonly files: readonly string[]; readonly labels: Labels; readonly config: Config | undefined }> {
   if (options.audit.length > 0 && options.config === undefined)
-    return { files: options.audit.map((file) => path.resolve(file)), labels: {} };
+    return { files: options.audit.map((file) => path.resolve(file)), labels: {}, config: undefined };
   const [{ loadConfig }, { protocols }, { filesOf }] = await Promise.all([
     import('../config/index.js'),
     import('../registry.js'),
@@ -125,15 +140,15 @@ async function surroundings(
   ]);
   const config = await loadConfig(configFile(options.config, around), { env: around.env, protocols });
   const labels = Object.fromEntries(config.targets.map(({ input }) => [input.name, input.labels]));
-  if (options.audit.length > 0) return { files: options.audit.map((file) => path.resolve(file)), labels };
+  if (options.audit.length > 0) return { files: options.audit.map((file) => path.resolve(file)), labels, config };
   const sinks = config.audit.sinks.map(({ file }) => file);
   if (sinks.length === 0)
     throw new ConfigError(`${config.file} names no audit file: say where to look with --audit FILE.`);
   // The current file is named whether it is there or not; each sink has every record.
-  return { files: (await filesOf(sinks[0]!)).filter((file) => existsSync(file)), labels };
+  return { files: (await filesOf(sinks[0]!)).filter((file) => existsSync(file)), labels, config };
 }
 
-interface Given {
+interface Given extends BesideOptions {
   readonly directory: string;
   readonly path: string;
   readonly audit?: string[];
@@ -153,7 +168,12 @@ export function registerReplay(program: Command, around: Surroundings, finish: (
     .option('-d, --directory <folder>', 'the policy repository', '.')
     .option('--path <folder>', 'the folder inside it that holds the policy', '.')
     .option('--audit <file...>', 'audit files, or files of input documents')
-    .option('-c, --config <file>', 'the configuration of the gateway: its audit files, and the labels of its targets')
+    .option('-c, --config <file>', "the gateway's configuration: its audit files, labels of targets, and policy.base")
+    .option('--base [folder]', "the organisation's base, upon which both commits stand (default: that of -c)")
+    .option('--no-base', 'without it, though the configuration names one')
+    .option('--team [folder]', "the commits are the base's: a team's policy upon both (default: that of -c)")
+    .option('--at <commit>', 'the base, or the team, as it was at this commit of its repository')
+    .option('--at-path <folder>', 'the folder of it that holds the policy')
     .option('--json', 'all differences as one JSON object')
     .option('--markdown', 'for a comment on a pull request')
     .addOption(new Option('--fail-on <what>', 'when to end with 1').choices(failConditions).default('loosened'))
@@ -166,6 +186,10 @@ export function registerReplay(program: Command, around: Surroundings, finish: (
         directory: given.directory,
         path: given.path,
         audit: given.audit ?? [],
+        base: given.base,
+        team: given.team,
+        at: given.at,
+        atPath: given.atPath,
         config: given.config,
         format,
         failOn: given.failOn,

@@ -4,10 +4,16 @@ import { compare } from './compare.js';
 import { recordedOperation, type Labels } from './recorded.js';
 import { Tallier, type Tally } from './tally.js';
 
+/** A revision and what it is made of: its own layer, and the base beneath it or the team's upon it. */
+export interface Standing {
+  readonly id: string;
+  readonly layers: readonly Layer[];
+}
+
 /** What every worker needs. It can be sent to another thread. */
 export interface Task {
-  readonly before: { readonly id: string; readonly layer: Layer };
-  readonly after: { readonly id: string; readonly layer: Layer };
+  readonly before: Standing;
+  readonly after: Standing;
   readonly labels: Labels;
 }
 
@@ -16,20 +22,22 @@ export class Judge {
   readonly #before: Revision;
   readonly #after: Revision;
   readonly #labels: Labels;
+  readonly #alone: boolean;
 
-  private constructor(before: Revision, after: Revision, labels: Labels) {
+  private constructor(before: Revision, after: Revision, labels: Labels, alone: boolean) {
     this.#before = before;
     this.#after = after;
     this.#labels = labels;
+    this.#alone = alone;
   }
 
   static async create({ before, after, labels }: Task): Promise<Judge> {
     const engine = createEngine();
     const [earlier, later] = await Promise.all([
-      engine.prepare(before.id, [before.layer]),
-      engine.prepare(after.id, [after.layer]),
+      engine.prepare(before.id, before.layers),
+      engine.prepare(after.id, after.layers),
     ]);
-    return new Judge(earlier, later, labels);
+    return new Judge(earlier, later, labels, before.layers.length === 1);
   }
 
   /** Each line is a record of the audit, or an input document. What is neither is passed by. */
@@ -47,6 +55,7 @@ export class Judge {
     const before = this.#before.decide(input);
     const changes = compare(before, this.#after.decide(input));
     tallier.count('operations');
+    if (this.#alone && isOfTwo(found.revision)) tallier.count('upon_base');
     if (found.revision === this.#before.id && found.outcome !== before.outcome) tallier.count('unlike_recorded');
     if (changes.length === 0) return;
     tallier.count('changed');
@@ -60,6 +69,9 @@ export class Judge {
       });
   }
 }
+
+/** Records name both revisions where there was a base. */
+const isOfTwo = (revision: string): boolean => revision.includes('+');
 
 function readLine(line: string, labels: Labels): ReturnType<typeof recordedOperation> {
   const record = parseRecord(Buffer.from(line));

@@ -1,12 +1,12 @@
-import { createEngine, type Input, type Layer } from '#engine';
+import type { Input } from '#engine';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { cleanUp, commit, compiler, repository, scratch, snapshotOf, type Files } from '../../test/bundles/support.js';
+import { cleanUp, commit, repository, scratch, snapshotOf, type Files } from '../../test/bundles/support.js';
 import { inputOf } from '../../test/support/policy.js';
-import { openAudit, readRecords } from '../audit/index.js';
-import { replayCommand, trailer, type ReplayCommandOptions } from '../cli/replay.js';
-import { SessionRecords } from '../records.js';
+import { auditOf, check, replayedIn } from '../../test/support/replay.js';
+import { readRecords } from '../audit/index.js';
+import { trailer, type ReplayCommandOptions } from '../cli/replay.js';
 import { compare } from './compare.js';
 import { recordedOperation, type Recorded } from './recorded.js';
 
@@ -43,44 +43,15 @@ const write: Input = {
   },
 };
 
-/** An audit file of these operations as the gateway writes it, judged by this policy. */
-async function auditOf(inputs: readonly Input[], id: string, layer: Layer): Promise<string> {
-  const file = path.join(await scratch(), 'audit.jsonl');
-  const revision = await createEngine().prepare(id, [layer]);
-  const audit = await openAudit({ sinks: [{ file }], durability: 'disk' });
-  for (const input of inputs) {
-    const records = new SessionRecords(input.session.id, input.target, input.principal, input.session.client);
-    const { hash } = input.operation;
-    const entry = records.intent(input, revision.decide(input), { hash, own: input.operation['postgres'] });
-    await audit.write(entry, { durable: true });
-  }
-  await audit.close();
-  return file;
-}
-
 let repo: string;
 let audit: string;
 beforeAll(async () => {
   repo = await repository(before);
-  const { layer } = await (await compiler()).check(snapshotOf(before));
+  const { layer } = await check(snapshotOf(before));
   audit = await auditOf([read, read, write], 'git:then', layer);
 }, 120_000);
 
-async function replayed(range: string, options: Partial<ReplayCommandOptions> = {}) {
-  let [out, err] = ['', ''];
-  const around = {
-    stdout: { write: (text: string) => (out += text) },
-    stderr: { write: (text: string) => (err += text) },
-    env: process.env,
-    fallbackFolder: repo,
-  };
-  const given: ReplayCommandOptions = {
-    directory: repo, path: '.', audit: [audit], config: undefined, format: 'json', failOn: 'loosened', workers: 0, operations_max: undefined,
-    ...options,
-  }; // prettier-ignore
-  const code = await replayCommand(range, given, around);
-  return { code, out, err };
-}
+const replayed = (range: string, options?: Partial<ReplayCommandOptions>) => replayedIn(repo, audit, range, options);
 
 describe('replay', () => {
   test('catches a change that silently drops a mask', async () => {

@@ -1,10 +1,20 @@
 import { loosening, type ChangeKind } from './compare.js';
 import { isLoosened, type Group, type Tally } from './tally.js';
 
+/** What both revisions were judged together with. */
+export interface Companion {
+  /** base: the revisions are a team's, and it lies beneath them. team: they are the base's, and it stands upon them. */
+  readonly role: 'base' | 'team';
+  readonly revision: string;
+  /** "in force", or where it was read. */
+  readonly from: string;
+}
+
 /** What `sallyport replay` found, for a terminal, for a pull request, and for programs. */
 export interface Report {
   readonly from: string;
   readonly to: string;
+  readonly beside?: Companion;
   readonly tally: Tally;
   readonly loosened: boolean;
   /** Values of the trailer in the commits between the two: who says that it is meant. */
@@ -84,13 +94,19 @@ export function asMarkdown(report: Report): string {
 /** Names come from tokens and from policy: none may end the cell, or become markup. */
 const code = (text: string): string => `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
 
-function head({ from, to, tally, duration_ms }: Report): string[] {
+function head({ from, to, beside, tally, duration_ms }: Report): string[] {
   const rate = duration_ms > 0 ? Math.round((tally.operations * 1000) / duration_ms) : 0;
   return [
     `${from} → ${to}: ${tally.operations} recorded operations decided under both, ${tally.changed} differently ` +
       `(${(duration_ms / 1000).toFixed(1)} s, ${rate} a second).`,
+    ...(beside === undefined ? [] : [together(beside)]),
   ];
 }
+
+const together = ({ role, revision, from }: Companion): string =>
+  role === 'base'
+    ? `Both stand upon the organisation's base ${revision} (${from}).`
+    : `Both lie beneath the team's policy ${revision} (${from}).`;
 
 function more({ groups, beyond }: Tally): string[] {
   const hidden = Math.max(groups.length - printed_max, 0);
@@ -106,6 +122,10 @@ function foot({ tally, loosened, meant, unseen }: Report): string[] {
   if (tally.unlike_recorded > 0)
     lines.push(
       `${tally.unlike_recorded} operations were decided otherwise when they came: records lack what policy looked at then.`,
+    );
+  if (tally.upon_base > 0)
+    lines.push(
+      `${tally.upon_base} operations were judged upon the organisation's base when they came, and here without: give it with -c or --base.`,
     );
   if (tally.erased > 0)
     lines.push(`${tally.erased} records were passed by: what they would need has been erased or withheld.`);

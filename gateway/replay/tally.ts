@@ -17,20 +17,32 @@ export interface Tally {
   readonly erased: number;
   /** Decided otherwise by the revision that judged them then: records lack what it looked at. */
   readonly unlike_recorded: number;
+  /** Judged then upon an organisation's base, which this was not given. */
+  readonly upon_base: number;
   readonly groups: readonly Group[];
   /** Differences beyond the groups that are kept. */
   readonly beyond: Readonly<Partial<Record<ChangeKind, number>>>;
 }
 
+const counted = ['operations', 'changed', 'erased', 'unlike_recorded', 'upon_base'] as const;
+
 const groups_default_max = 10_000;
 
-export const emptyTally: Tally = { operations: 0, changed: 0, erased: 0, unlike_recorded: 0, groups: [], beyond: {} };
+export const emptyTally: Tally = {
+  operations: 0,
+  changed: 0,
+  erased: 0,
+  unlike_recorded: 0,
+  upon_base: 0,
+  groups: [],
+  beyond: {},
+};
 
 export class Tallier {
   readonly #groups_max: number;
   readonly #groups = new Map<string, { -readonly [K in keyof Group]: Group[K] }>();
   readonly #beyond = new Map<ChangeKind, number>();
-  readonly #counts = { operations: 0, changed: 0, erased: 0, unlike_recorded: 0 };
+  readonly #counts = { operations: 0, changed: 0, erased: 0, unlike_recorded: 0, upon_base: 0 };
 
   constructor(groups_max = groups_default_max) {
     this.#groups_max = groups_max;
@@ -49,7 +61,7 @@ export class Tallier {
   }
 
   merge(other: Tally): void {
-    for (const name of ['operations', 'changed', 'erased', 'unlike_recorded'] as const) this.count(name, other[name]);
+    for (const name of counted) this.count(name, other[name]);
     for (const group of other.groups) this.add(group);
     for (const [kind, count] of Object.entries(other.beyond))
       this.#beyond.set(kind as ChangeKind, (this.#beyond.get(kind as ChangeKind) ?? 0) + count);
