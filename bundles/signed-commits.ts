@@ -26,6 +26,10 @@ export async function demandSigned(gitDirectory: string, hash: string, { keys }:
     const said = await verify(gitDirectory, hash, allowed);
     const fingerprint = /^Good "git" signature for \S+ with \S+ key (SHA256:[A-Za-z0-9+/]+)/m.exec(said)?.[1];
     if (fingerprint !== undefined) return fingerprint;
+    if (/cannot run ssh-keygen/.test(said))
+      throw refusal('unsigned', `the signature of commit ${hash} cannot be checked: git found no ssh-keygen`, {
+        help: 'Install OpenSSH (8.2 or newer, not 8.7) where the gateway runs: git checks signatures with its ssh-keygen.',
+      });
     const why = /SHA256:[A-Za-z0-9+/]+/.exec(said);
     throw refusal(
       'unsigned',

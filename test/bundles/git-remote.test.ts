@@ -2,11 +2,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { execFileSync, spawn } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { deflateSync, inflateSync } from 'node:zlib';
 import { openSource } from '../../bundles/index.js';
 import { RemoteGitSource, type RemoteGitOptions } from '../../bundles/git-remote.js';
+import { clientTest, onPath } from '../clients/support.js';
 import { cleanUp, commit, git, goodPolicy, repository, scratch, signingKey } from './support.js';
 
 /** A real repository behind git's own server for HTTP, that asks for a token. */
@@ -124,8 +125,31 @@ describe('a repository elsewhere', () => {
   );
 });
 
-describe('where signatures are asked for', () => {
-  test('a commit is policy only when one of the keys signed it, and the key is named', async () => {
+const signatures = 'where signatures are asked for';
+
+describe(signatures, () => {
+  test('a machine without ssh-keygen says that it cannot look', async () => {
+    const folder = await repository(goodPolicy);
+    const lines = git(folder, 'cat-file', 'commit', 'HEAD').split('\n');
+    const signature = 'gpgsig -----BEGIN SSH SIGNATURE-----\n U1NIU0lH\n -----END SSH SIGNATURE-----';
+    const at = lines.findIndex((line) => line.startsWith('committer '));
+    const object = [...lines.slice(0, at + 1), signature, ...lines.slice(at + 1), ''].join('\n');
+    const made = path.join(await scratch(), 'commit');
+    await writeFile(made, object);
+    git(folder, 'update-ref', 'HEAD', git(folder, 'hash-object', '-t', 'commit', '-w', made));
+    const programs = await scratch();
+    await symlink(onPath('git')!, path.join(programs, 'git'));
+    const source = openSource({ git: { url: folder }, signing: { keys: ['ssh-ed25519 AAAA'] } });
+    const before = process.env['PATH'];
+    process.env['PATH'] = programs;
+    try {
+      await expect(source.read()).rejects.toThrow(/git found no ssh-keygen/);
+    } finally {
+      process.env['PATH'] = before;
+    }
+  });
+
+  clientTest(signatures, 'a commit is policy only when one of the keys signed it, and the key is named', async () => {
     const keys = await scratch();
     for (const name of ['good', 'other']) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path.join(keys, name)]); // prettier-ignore
     const publicKey = execFileSync('ssh-keygen', ['-y', '-f', path.join(keys, 'good')], { encoding: 'utf8' }).trim();
@@ -147,36 +171,42 @@ describe('where signatures are asked for', () => {
     await expect(source.read()).rejects.toThrow(/is not signed/);
   });
 
-  test('what is read is what was signed, whatever lies in the repository under its name', async () => {
-    const key = await signingKey();
-    const folder = await repository({ 'a/deep/data.yaml': 'secret_tables: []\n', 'a/deep/run': 'x', 'b.rego': 'package b\n' }); // prettier-ignore
-    key.sign(folder, 'signed');
-    const source = openSource({ git: { url: folder, path: 'a' }, signing: { keys: [key.publicKey] } });
-    expect([...(await source.read()).files.keys()]).toEqual(['deep/data.yaml']);
-    expect((await openSource({ git: { url: folder }, signing: { keys: [key.publicKey] } }).read()).files.size).toBe(2);
-    await expect(
-      openSource({ git: { url: folder, path: 'a/none' }, signing: { keys: [key.publicKey] } }).read(),
-    ).rejects.toThrow(/has no folder/);
+  clientTest(
+    signatures,
+    'what is read is what was signed, whatever lies in the repository under its name',
+    async () => {
+      const key = await signingKey();
+      const folder = await repository({ 'a/deep/data.yaml': 'secret_tables: []\n', 'a/deep/run': 'x', 'b.rego': 'package b\n' }); // prettier-ignore
+      key.sign(folder, 'signed');
+      const source = openSource({ git: { url: folder, path: 'a' }, signing: { keys: [key.publicKey] } });
+      expect([...(await source.read()).files.keys()]).toEqual(['deep/data.yaml']);
+      expect((await openSource({ git: { url: folder }, signing: { keys: [key.publicKey] } }).read()).files.size).toBe(
+        2,
+      );
+      await expect(
+        openSource({ git: { url: folder, path: 'a/none' }, signing: { keys: [key.publicKey] } }).read(),
+      ).rejects.toThrow(/has no folder/);
 
-    // Whoever may push into a folder may write there, too; git reads most trees and all files without hashing them.
-    for (const [name, from, to] of [
-      ['HEAD:a/deep/data.yaml', 'secret_tables', 'public_tables'],
-      ['HEAD:a/deep', 'run\0', 'x.rego\0'],
-      ['HEAD:a', 'deep', 'peed'],
-      ['HEAD^{tree}', ' a\0', ' c\0'],
-    ] as const) {
-      const object = git(folder, 'rev-parse', name);
-      const file = path.join(folder, '.git', 'objects', object.slice(0, 2), object.slice(2));
-      const before = await readFile(file);
-      const content = inflateSync(before).toString('latin1');
-      expect(content).toContain(from);
-      const text = content.slice(content.indexOf('\0') + 1).replace(from, to);
-      await rm(file);
-      await writeFile(file, deflateSync(Buffer.from(`${content.split(' ')[0]!} ${text.length}\0${text}`, 'latin1')));
-      await expect(source.read()).rejects.toThrow(/is not what its name says|has no folder .* that could be read/);
-      await rm(file);
-      await writeFile(file, before);
-    }
-    expect((await source.read()).commit).toMatchObject({ subject: 'signed' });
-  });
+      // Whoever may push into a folder may write there, too; git reads most trees and all files without hashing them.
+      for (const [name, from, to] of [
+        ['HEAD:a/deep/data.yaml', 'secret_tables', 'public_tables'],
+        ['HEAD:a/deep', 'run\0', 'x.rego\0'],
+        ['HEAD:a', 'deep', 'peed'],
+        ['HEAD^{tree}', ' a\0', ' c\0'],
+      ] as const) {
+        const object = git(folder, 'rev-parse', name);
+        const file = path.join(folder, '.git', 'objects', object.slice(0, 2), object.slice(2));
+        const before = await readFile(file);
+        const content = inflateSync(before).toString('latin1');
+        expect(content).toContain(from);
+        const text = content.slice(content.indexOf('\0') + 1).replace(from, to);
+        await rm(file);
+        await writeFile(file, deflateSync(Buffer.from(`${content.split(' ')[0]!} ${text.length}\0${text}`, 'latin1')));
+        await expect(source.read()).rejects.toThrow(/is not what its name says|has no folder .* that could be read/);
+        await rm(file);
+        await writeFile(file, before);
+      }
+      expect((await source.read()).commit).toMatchObject({ subject: 'signed' });
+    },
+  );
 });

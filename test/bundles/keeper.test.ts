@@ -11,6 +11,7 @@ import {
   readStatus,
   requestOrder,
 } from '../../bundles/index.js';
+import { clientTest } from '../clients/support.js';
 import {
   cleanUp,
   commit,
@@ -350,12 +351,14 @@ describe('an order', () => {
   });
 });
 
-describe('where signatures are asked for, what lies on disk is in force only with one', () => {
+const signatures = 'where signatures are asked for, what lies on disk is in force only with one';
+
+describe(signatures, () => {
   const signed = (folder: string, { publicKey }: SigningKey) => ({
     source: openSource({ git: { url: folder }, signing: { keys: [publicKey] } }),
   });
 
-  test('and what is tried without one is not promoted', async () => {
+  clientTest(signatures, 'and what is tried without one is not promoted', async () => {
     const folder = await repository(goodPolicy);
     const key = await signingKey();
     key.sign(folder, 'signed');
@@ -372,7 +375,7 @@ describe('where signatures are asked for, what lies on disk is in force only wit
     expect(keeper.status().pinned).toBeUndefined();
   });
 
-  test('and a key that was taken out takes what it signed along, at the next start', async () => {
+  clientTest(signatures, 'and a key that was taken out takes what it signed along, at the next start', async () => {
     const folder = await repository(goodPolicy);
     const [lost, kept] = [await signingKey(), await signingKey()];
     lost.sign(folder, 'by a key that is lost');
@@ -382,7 +385,7 @@ describe('where signatures are asked for, what lies on disk is in force only wit
     await expect(keep(folder, directory, signed(folder, kept))).rejects.toThrow(/is none of policy\.signing\.keys/);
   });
 
-  test('and is kept with it, though it was built before anybody asked', async () => {
+  clientTest(signatures, 'and is kept with it, though it was built before anybody asked', async () => {
     const folder = await repository(goodPolicy);
     const key = await signingKey();
     key.sign(folder, 'signed');

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { writeTar } from '../../bundles/tar.js';
 import { startWeb, type Web } from '../support/web.js';
 import { clientTest, runProgram } from './support.js';
 
@@ -86,12 +87,9 @@ describe(group, () => {
 
   /** A layer with one file in it, as tar has it. */
   async function layer(name: string, bytes: Buffer): Promise<string> {
-    const inside = join(folder, name);
-    await mkdir(inside);
-    await writeFile(join(inside, 'file'), bytes);
-    const tar = join(folder, `${name}.tar`);
-    expect((await runProgram('tar', ['-cf', tar, '-C', inside, '.'])).code).toBe(0);
-    return tar;
+    const file = join(folder, `${name}.tar`);
+    await writeFile(file, writeTar(new Map([['file', bytes]])));
+    return file;
   }
 
   clientTest(group, 'pushes, lists, copies, pulls and removes, byte for byte', async () => {
