@@ -232,7 +232,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       now,
     });
     closing.push(() => own.close());
-    const identity = createIdentity({ ...config.identity, own, now, log });
+    const spent = openSpent(database);
+    const identity = createIdentity({ ...config.identity, own, spent, now, log });
     closing.push(() => identity.close());
 
     const prompts = new SharedPrompts({ database, replica, log, now });
@@ -276,11 +277,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
     const tickets = openTickets({ database, own, identify: (token) => identity.identify(token) });
     const assertions = openAssertions({
-      ...{ providers: config.identity.saml, spent: openSpent(database), now },
+      ...{ providers: config.identity.saml, spent, now, log },
       recipients: [`${own.issuer}/v1/saml/acs`, `${own.issuer}/v1/token`],
       tokenLifetimeMax_ms: config.identity.tokenLifetimeMax_ms,
       clockSkew_ms: config.identity.clockSkew_ms,
     });
+    closing.push(() => assertions.close());
     const certificates = openCertificates({ own, identity, now });
     const signing = signIns({ identity, tickets, assertions, certificates, revocations, audit, log });
     const recorder =

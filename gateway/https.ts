@@ -183,7 +183,8 @@ function openConsole(
   const signIn = config.console.sign_in;
   if (signIn === undefined) return undefined;
   // An ID token is for the console and for nobody else; a token for the gateway signs nobody in here.
-  const provider = { ...signIn.provider, audience: [signIn.client_id] };
+  // It is fetched by the gateway itself, for a code and a nonce that are good once.
+  const provider = { ...signIn.provider, audience: [signIn.client_id], singleUse: false };
   const identity = createIdentity({ ...config.identity, providers: [provider], now, log });
   const gate = consoleGate(api, { signIn, origin, identify: (idToken) => identity.identify(idToken) });
   return { gate, close: () => identity.close() };

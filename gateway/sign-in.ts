@@ -98,12 +98,12 @@ export function signIns(parts: SignInParts): SignIns {
   };
 }
 
-/** Tickets, and which assertions came before, lie in the state: out of reach, nobody can be told from anybody. */
+/** Tickets, and what came before that is good once, lie in the state: out of reach, nobody can be told from anybody. */
 function ticketsOut(error: unknown): unknown {
   if (!(error instanceof StateError)) return error;
   return new IdentityError(
     'state',
-    'tickets and assertions cannot be looked up at the moment; try again later, or use a token',
+    'tickets, and whether something that is good once came before, cannot be looked up at the moment; try again later, or use a token',
     {
       cause: error,
       ...(error.detail === undefined ? {} : { detail: error.detail }),

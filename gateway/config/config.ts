@@ -171,6 +171,8 @@ export interface Provider {
   readonly kindDefault: PrincipalKind;
   /** Who is in which group, beside what tokens say. */
   readonly directory?: DirectoryConfig;
+  /** Each of its tokens signs in once, wherever it is brought. */
+  readonly singleUse?: boolean;
 }
 
 export type DirectoryConfig =
@@ -189,6 +191,8 @@ export interface SamlProvider {
   readonly claims: Claims;
   readonly kindDefault: PrincipalKind;
   readonly tokenLifetime_ms: number;
+  /** Who is in which group, beside what assertions say. */
+  readonly directory?: DirectoryConfig;
 }
 
 /** Principal field: name of the claim that it comes from. "a.b" is the claim of that name, else b inside a. */

@@ -63,6 +63,9 @@ const ProviderSchema = Type.Object(
     ),
     claims: Type.Optional(ClaimsSchema),
     directory: Type.Optional(DirectorySchema),
+    single_use: Type.Optional(
+      Type.Boolean({ default: false, description: 'Each token signs in once, and needs a "jti" for that.' }),
+    ),
     kind_default: Type.Optional(
       Type.Unsafe<(typeof principalKinds)[number]>({
         type: 'string',
@@ -95,6 +98,7 @@ const SamlSchema = Type.Object(
         description: 'What a principal is whose assertion does not say.',
       }),
     ),
+    directory: Type.Optional(DirectorySchema),
     token_lifetime: Type.Optional(duration('How long what is given for an assertion lives.', '15m')),
   },
   { ...closed, description: 'A SAML 2.0 identity provider: its assertions are changed into tokens of the gateway.' },

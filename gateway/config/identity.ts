@@ -76,8 +76,9 @@ const assertedLifetime_ms = 900_000;
 async function readSaml(
   { providers, saml = [] }: IdentityInput,
   audience: string,
-  { directory, document, problems }: Reading,
+  reading: Reading,
 ): Promise<SamlProvider[]> {
+  const { directory, document, problems } = reading;
   const taken = {
     name: new Set(providers.map(({ name }) => name)),
     issuer: new Set(providers.map((one) => one.issuer)),
@@ -106,6 +107,7 @@ async function readSaml(
       claims: claimsOf(input),
       kindDefault: input.kind_default ?? 'human',
       tokenLifetime_ms: read_ms(input.token_lifetime, assertedLifetime_ms),
+      ...(await readDirectory(input.directory, ['identity', 'saml', index], reading)),
     });
   }
   return found;
@@ -174,6 +176,7 @@ async function readProvider(input: ProviderInput, path: KeyPath, reading: Readin
     algorithms: input.algorithms ?? ['ES256', 'EdDSA', 'PS256', 'RS256'],
     claims: claimsOf(input),
     kindDefault: input.kind_default ?? 'service',
+    ...(input.single_use === true && { singleUse: true }),
     ...(await readDirectory(input.directory, path, reading)),
   };
 }

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { parse } from 'yaml';
 import type { DirectoryConfig } from '../config/index.js';
 import { IdentityError } from '../errors.js';
+import type { Identity } from '../protocol.js';
 import { boundedText } from './discovery.js';
 import { stale_ms_max } from './keys.js';
 
@@ -110,6 +111,16 @@ export function groupsOf({ ofSubject, ofGroup }: Membership, subject: string): r
       throw new IdentityError('directory', `the directory has you in more than ${groupsOfOne_max} groups`);
   }
   return [...found];
+}
+
+/** The groups that the directory has for the subject, beside those that somebody vouched for already. */
+export function inGroups(identity: Identity, directory: Directory): Identity {
+  const { principal } = identity;
+  const groups = [...new Set([...principal.groups, ...directory.groupsOf(principal.subject)])];
+  return Object.freeze({
+    ...identity,
+    principal: Object.freeze({ ...principal, groups: Object.freeze(groups) as string[] }),
+  });
 }
 
 export function openDirectory(config: DirectoryConfig, { now, log, fetch: fetcher }: DirectoryOptions): Directory {

@@ -4,11 +4,12 @@ import type { IdentityConfig, Provider } from '../config/index.js';
 import { ConfigError, IdentityError } from '../errors.js';
 import type { Identity } from '../protocol.js';
 import { VerifiedTokens } from './cache.js';
-import { openDirectory, type Directory } from './directory.js';
+import { inGroups, openDirectory, type Directory } from './directory.js';
 import { DiscoveredKeys } from './discovery.js';
 import type { OwnTokens } from './issuing/own-tokens.js';
 import { FileKeys, type Keys } from './keys.js';
 import { readPrincipal } from './principal.js';
+import type { Spent } from './spent.js';
 import { quote, readToken } from './token.js';
 import { verifyToken } from './verify.js';
 
@@ -16,13 +17,15 @@ export { openSigningKeys, type SigningKeys } from './issuing/signing-keys.js';
 export { ownTokens, ancestors_max, type Act, type Issuance, type OwnTokens } from './issuing/own-tokens.js';
 export { openTickets, ticketChores, type Tickets } from './issuing/tickets.js';
 export { openCertificates, type Certificates } from './issuing/certificates.js';
-export { openAssertions, openSpent, spentChores, type Assertions } from './saml/index.js';
+export { openAssertions, type Assertions } from './saml/index.js';
+export { openSpent, spentChores, type Spent } from './spent.js';
 export { looksLikeTicket } from './issuing/secret.js';
 
 export interface Identities {
   /**
    * Turns a token into who it is for, or throws IdentityError. The same token gives the same object again, for as long
-   * as it is valid and its issuer's keys are the same.
+   * as it is valid and its issuer's keys are the same; where its issuer's are good once, it is refused the second time. Rejects
+   * with StateError where it cannot be known whether it came before.
    */
   identify(token: string): Promise<Identity>;
   /** The same for a token of the gateway's own that is bound to a key, by whoever has proven to hold it. */
@@ -37,6 +40,8 @@ export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict'
   readonly fetch?: typeof fetch;
   /** Tokens of the gateway's own, which it accepts as those of a provider. */
   readonly own?: OwnTokens | undefined;
+  /** Which tokens came before, where a provider's are good once. Absent: such tokens are refused. */
+  readonly spent?: Spent | undefined;
 }
 
 interface Issuer {
@@ -50,7 +55,7 @@ interface Issuer {
  * does not answer yet is a warning, and asked again when somebody comes with one of its tokens.
  */
 export function createIdentity(options: IdentityOptions): Identities {
-  const { providers, tokenLifetimeMax_ms, clockSkew_ms, now = Date.now, log, fetch: fetcher = fetch, own } = options;
+  const { providers, tokenLifetimeMax_ms, clockSkew_ms, now = Date.now, log, fetch: fetcher = fetch, own, spent } = options;
   const verified = new VerifiedTokens();
   const issuers = new Map<string, Issuer>(
     providers.map((provider) => {
@@ -102,6 +107,11 @@ export function createIdentity(options: IdentityOptions): Identities {
       const { generation } = keys;
       const payload = await verifyToken(token, provider, keys, terms());
       const identity = issuer.read(payload);
+      if (provider.singleUse === true) {
+        // Last, and never remembered as verified: what is refused for another reason may come again, once that is put right.
+        await spend(identity, spent);
+        return identity;
+      }
       // Keys that changed meanwhile may not be those that vouched for it: verified again next time.
       if (keys.generation === generation) verified.set(key, { identity, keys, generation });
       return identity;
@@ -111,6 +121,15 @@ export function createIdentity(options: IdentityOptions): Identities {
       for (const { keys } of issuers.values()) keys.close();
     },
   };
+}
+
+/** One sign-in is one use. Without an id, nobody could tell one token from another of the same moment. */
+async function spend({ principal: { issuer, token }, expires_ms }: Identity, spent: Spent | undefined): Promise<void> {
+  if (token.id === undefined || token.id === '')
+    throw new IdentityError('claims', 'the token has no "jti", and its issuer\'s are good once: it cannot be told from others');
+  if (spent === undefined)
+    throw new IdentityError('single_use', 'tokens of this issuer are good once, which cannot be seen to here');
+  await spent.take(issuer, token.id, expires_ms);
 }
 
 /** Groups that change make a token be looked at again, as keys that change do. */
@@ -128,13 +147,4 @@ function keysWith(keys: Keys, directory: Directory): Keys {
       directory.close();
     },
   };
-}
-
-function inGroups(identity: Identity, directory: Directory): Identity {
-  const { principal } = identity;
-  const groups = [...new Set([...principal.groups, ...directory.groupsOf(principal.subject)])];
-  return Object.freeze({
-    ...identity,
-    principal: Object.freeze({ ...principal, groups: Object.freeze(groups) as string[] }),
-  });
 }

@@ -1,15 +1,15 @@
 import type { JWTPayload } from 'jose';
+import type { Logger } from 'pino';
 import type { Claims, Provider, SamlProvider } from '../../config/index.js';
 import { readReference } from '../../config/references.js';
 import { IdentityError } from '../../errors.js';
 import type { Identity } from '../../protocol.js';
+import { inGroups, openDirectory } from '../directory.js';
 import { readPrincipal } from '../principal.js';
 import { signedContent } from './library.js';
 import { checkAssertion, unasked, type Assertion, type Checked } from './assertion.js';
 import { document_bytes_max, readShape, type Shape } from './shape.js';
-import type { Spent } from './spent.js';
-
-export { openSpent, spentChores } from './spent.js';
+import type { Spent } from '../spent.js';
 
 /**
  * SAML 2.0 assertions to principals. The library checks signatures, and hands out what is signed; which documents it gets
@@ -19,6 +19,7 @@ export { openSpent, spentChores } from './spent.js';
 export interface Assertions {
   /** A response or an assertion alone, in base64 or base64url. Rejects with IdentityError or StateError. */
   identify(given: string): Promise<Identity>;
+  close(): void;
 }
 
 export interface AssertionsParts {
@@ -29,10 +30,17 @@ export interface AssertionsParts {
   readonly clockSkew_ms: number;
   readonly spent: Spent;
   readonly now: () => number;
+  readonly log?: Logger;
+  readonly fetch?: typeof fetch;
 }
 
 export function openAssertions(parts: AssertionsParts): Assertions {
-  const { providers, recipients, tokenLifetimeMax_ms, clockSkew_ms, spent, now } = parts;
+  const { providers, recipients, tokenLifetimeMax_ms, clockSkew_ms, spent, now, log, fetch: fetcher = fetch } = parts;
+  const directories = new Map(
+    providers.flatMap(({ issuer, directory }) =>
+      directory === undefined ? [] : [[issuer, openDirectory(directory, { now, log, fetch: fetcher })] as const],
+    ),
+  );
   return {
     async identify(given) {
       const xml = decoded(given);
@@ -42,10 +50,16 @@ export function openAssertions(parts: AssertionsParts): Assertions {
       const assertion = await verified(xml, shape, provider);
       const terms = { issuer: provider.issuer, audience: provider.audience, recipients, now_ms: now(), clockSkew_ms };
       const checked = checkAssertion(assertion, { ...terms, lifetime_ms_max: tokenLifetimeMax_ms });
-      const identity = identityOf(checked, provider, Math.min(provider.tokenLifetime_ms, tokenLifetimeMax_ms), now());
+      const named = identityOf(checked, provider, Math.min(provider.tokenLifetime_ms, tokenLifetimeMax_ms), now());
+      const directory = directories.get(provider.issuer);
+      await directory?.refresh();
+      const identity = directory === undefined ? named : inGroups(named, directory);
       // Last: what is refused for another reason may come again, once that is put right.
       await spent.take(provider.issuer, checked.id, checked.good_ms);
       return identity;
+    },
+    close() {
+      for (const directory of directories.values()) directory.close();
     },
   };
 }

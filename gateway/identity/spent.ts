@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
-import { IdentityError } from '../../errors.js';
-import type { Database } from '../../state/database.js';
-import type { Chore } from '../../state/housekeeping.js';
+import { IdentityError } from '../errors.js';
+import type { Database } from '../state/database.js';
+import type { Chore } from '../state/housekeeping.js';
 
-/** Assertions that were brought already, at whichever gateway over the state: each is good once. */
+/** What is good once and was brought already, at whichever gateway over the state: SAML assertions, and tokens of providers whose tokens are. */
 export interface Spent {
-  /** Rejects with IdentityError for one that was brought before, and for any where too many are remembered; with StateError. */
+  /**
+   * `id` is the issuer's name for it; it is good until `until_ms` (since the epoch). Rejects with IdentityError for one that was
+   * brought before, and for any where too many are remembered; with StateError where nobody can tell.
+   */
   take(issuer: string, id: string, until_ms: number): Promise<void>;
 }
 
@@ -16,7 +19,7 @@ const after_ms = 600_000;
 
 export const spentChores: readonly Chore[] = [
   {
-    what: 'assertions',
+    what: 'spent assertions and tokens',
     text: `delete from sallyport.assertions where key in (
       select key from sallyport.assertions where expires < now() order by expires limit $1 for update skip locked)
       returning 1`,
@@ -40,8 +43,8 @@ export function openSpent(database: Database): Spent {
       );
       if (row?.taken === true) return;
       throw row?.full === true
-        ? new IdentityError('too_many', 'too many assertions came in within the last minutes; try again later')
-        : new IdentityError('replayed', 'the SAML assertion was brought before: sign in again');
+        ? new IdentityError('too_many', 'too many of those that are good once came in within the last minutes; try again later')
+        : new IdentityError('replayed', 'this was brought before, and is good once: sign in again for another');
     },
   };
 }
