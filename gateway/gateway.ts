@@ -30,6 +30,7 @@ import {
   createIdentity,
   openAssertions,
   openCertificates,
+  openPeers,
   openSigningKeys,
   openSpent,
   openTickets,
@@ -265,7 +266,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const revokedMessage = 'terminating connection: the token was revoked';
     const revocations = new Revocations({
       ...{ database, replica, log, now },
-      tokenLifetimeMax_ms: config.identity.tokenLifetimeMax_ms,
+      tokenLifetimeMax_ms: Math.max(
+        config.identity.tokenLifetimeMax_ms,
+        config.identity.mtls?.certificateLifetimeMax_ms ?? 0,
+      ),
       strict: config.identity.revocationStrict,
     });
     revocations.subscribe((fits) => pipeline.revoke(fits, revokedMessage));
@@ -284,7 +288,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     closing.push(() => assertions.close());
     const certificates = openCertificates({ own, identity, now });
-    const signing = signIns({ identity, tickets, assertions, certificates, revocations, audit, log });
+    const peers = openPeers({ mtls: config.identity.mtls, now, log });
+    closing.push(() => peers.close());
+    const signing = signIns({ identity, tickets, assertions, certificates, peers, revocations, audit, log });
     const recorder =
       config.recordings === undefined ? undefined : await openRecorder({ config: config.recordings, log, now });
     if (recorder !== undefined) closing.push(() => recorder.close());
@@ -307,7 +313,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         if (revocations.isRevoked(session.principal)) pipeline.kill({ session: session.id }, revokedMessage);
         return session;
       },
-      identify: (given, client) => signing.identify(given, client),
+      identify: (given, client, certificate) => signing.identify(given, client, certificate),
       provable: (name, client) => signing.provable(name, client),
       certified: (certificate, user, client) => signing.certified(certificate, user, client),
     };

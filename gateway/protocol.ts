@@ -17,6 +17,15 @@ export interface Identity {
   readonly prompt?: Prompt;
   /** The only target that it may be used for; absent: any. `openSession` refuses it for others. */
   readonly target?: string;
+  /** The thumbprint of the client certificate that the token is bound to (RFC 8705), which was shown with it. */
+  readonly certificate?: string;
+}
+
+/** What a client showed in its TLS handshake, in which it proved to hold the key of it. */
+export interface ClientCertificate {
+  readonly der: Buffer;
+  /** Why none of the listener's authorities vouches for it; absent: one does. */
+  readonly problem?: string;
 }
 
 /**
@@ -301,8 +310,11 @@ export interface SessionEnd {
 
 export interface Services {
   readonly log: Logger;
-  /** Turns a token or a ticket into an identity, or throws IdentityError. Records the refusal. */
-  identify(token: string, client: Client): Promise<Identity>;
+  /**
+   * Turns a token or a ticket into an identity, or a client certificate, or both where they belong together. Throws IdentityError,
+   * and records the refusal.
+   */
+  identify(token: string | undefined, client: Client, certificate?: ClientCertificate): Promise<Identity>;
   /**
    * Where a user name is the first half of a ticket: the second half is a password that can be proven without sending it.
    * Undefined for all other names: a token has to be sent.
@@ -333,7 +345,7 @@ export interface Services {
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
-  readonly tls?: { readonly certificate: string; readonly key: string };
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly clientAuthorities?: string };
   /** A private key that the gateway shows to its clients (SSH). Absent: one that is made once. */
   readonly hostKey?: string;
   /** A private key that vouches for the one that is shown (SSH). Absent: one that is made once. */

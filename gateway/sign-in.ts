@@ -7,14 +7,16 @@ import {
   type Assertions,
   type Certificates,
   type Identities,
+  type Peers,
   type Tickets,
 } from './identity/index.js';
 import type { Revocations } from './live/index.js';
-import type { Client, Identity, Opening, Provable } from './protocol.js';
+import type { Client, ClientCertificate, Identity, Opening, Provable } from './protocol.js';
 
 /** How whoever comes is known, for all protocols alike. Whoever is refused stands in the audit, with the reason. */
 export interface SignIns {
-  identify(given: string, client: Client): Promise<Identity>;
+  /** By a token or a ticket, by a client certificate, or by both where they belong together. */
+  identify(given: string | undefined, client: Client, certificate?: ClientCertificate): Promise<Identity>;
   /** A SAML assertion, which is good once. */
   assert(given: string, client: Client): Promise<Identity>;
   provable(name: string, client: Client): Promise<Provable | undefined>;
@@ -31,6 +33,7 @@ export interface SignInParts {
   readonly tickets: Tickets;
   readonly assertions: Assertions;
   readonly certificates: Certificates;
+  readonly peers: Peers;
   readonly revocations: Revocations;
   readonly audit: Audit;
   readonly log: Logger;
@@ -40,7 +43,7 @@ export interface SignInParts {
 const settle_ms_max = 5_000;
 
 export function signIns(parts: SignInParts): SignIns {
-  const { identity, tickets, assertions, certificates, revocations, audit, log } = parts;
+  const { identity, tickets, assertions, certificates, peers, revocations, audit, log } = parts;
   const recorded = (error: unknown, client: Client): unknown => {
     if (error instanceof IdentityError) record(audit, log, error, client);
     return error;
@@ -62,9 +65,29 @@ export function signIns(parts: SignInParts): SignIns {
       throw recorded(ticketsOut(error), client);
     }
   };
+  const byToken = (given: string, thumbprint?: string) =>
+    looksLikeTicket(given) ? tickets.redeem(given) : identity.identify(given, thumbprint);
+  const find = async (given: string | undefined, certificate: ClientCertificate | undefined): Promise<Identity> => {
+    if (certificate !== undefined)
+      return given === undefined ? peers.identify(certificate) : together(given, certificate);
+    if (given === undefined) throw new IdentityError('no_token', 'nobody is signed in: send a token');
+    return byToken(given);
+  };
+  /** RFC 8705, 3, for tokens that are bound to the certificate; any other has to be of whom the certificate names. */
+  const together = async (given: string, certificate: ClientCertificate): Promise<Identity> => {
+    const thumbprint = peers.check(certificate);
+    const found = await byToken(given, thumbprint);
+    if (found.certificate === thumbprint) return found;
+    const { principal } = await peers.identify(certificate);
+    if (principal.subject !== found.principal.subject)
+      throw new IdentityError(
+        'certificate',
+        'token and client certificate are of two: send one of them, or a token for the one that the certificate names',
+      );
+    return found;
+  };
   return {
-    identify: (given, client) =>
-      checked(client, () => (looksLikeTicket(given) ? tickets.redeem(given) : identity.identify(given))),
+    identify: (given, client, certificate) => checked(client, () => find(given, certificate)),
     assert: (given, client) => checked(client, () => assertions.identify(given)),
     async provable(name, client) {
       const proof = await tickets.prove(name).catch((error: unknown) => {

@@ -1,7 +1,10 @@
+import { constants } from 'node:crypto';
 import { createServer, type Server as HttpsServer } from 'node:https';
+import type { TlsOptions } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { ListenAddress, Listener, Mount } from '../protocol.js';
+import { noteCertificate } from '../web/index.js';
 import { byPrefix, upgradeByPrefix } from './mounts.js';
 import { addressOf, Problem, problemOf, sendProblem } from './problem.js';
 import { Rates } from './rates.js';
@@ -16,7 +19,7 @@ export interface HttpGate {
 }
 
 export interface HttpsOptions {
-  readonly address: ListenAddress & { readonly tls: { readonly certificate: string; readonly key: string } };
+  readonly address: ListenAddress & { readonly tls: NonNullable<ListenAddress['tls']> };
   readonly gates: readonly HttpGate[];
   /** Asked before the gates, and with the request as it came: nothing of it is read or decoded before. */
   readonly mounts?: readonly Mount[];
@@ -37,6 +40,18 @@ const upload_ms_max = 600_000;
 const requests_burst = 300;
 const requests_perSecond = 60;
 
+/**
+ * Certificates are asked for, and none is refused here: who has one that is not good is told so in their own protocol, and it is in
+ * the audit. Every connection shows its own anew: with sessions that are resumed, one would be good for longer than it says.
+ */
+const asking = (authorities: string | undefined): TlsOptions =>
+  authorities === undefined
+    ? {}
+    : {
+        ...{ ca: authorities, requestCert: true, rejectUnauthorized: false },
+        secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+      };
+
 export async function listenHttps(options: HttpsOptions): Promise<Listener> {
   const { address, gates, log, now } = options;
   const { mounts = [] } = options;
@@ -46,6 +61,7 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
         {
           cert: address.tls.certificate,
           key: address.tls.key,
+          ...asking(address.tls.clientAuthorities),
           minVersion: 'TLSv1.2',
           maxHeaderSize: header_bytes_max,
           headersTimeout: request_ms_max,
@@ -55,6 +71,7 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
         },
         byPrefix(mounts, handler, request_ms_max),
       );
+      if (address.tls.clientAuthorities !== undefined) server.prependListener('secureConnection', noteCertificate);
       return server.on('upgrade', upgradeByPrefix(mounts, handler));
     },
     bodyLimit: body_bytes_max,

@@ -114,6 +114,8 @@ export interface IdentityConfig {
   readonly revocationStrict: boolean;
   readonly ownTokens: OwnTokensConfig;
   readonly saml: readonly SamlProvider[];
+  /** Absent: client certificates are good for tokens that are bound to them alone. */
+  readonly mtls?: MtlsConfig;
   /** Absent: whoever signs in with `sallyport login` has to say where. */
   readonly login?: LoginConfig;
 }
@@ -177,6 +179,20 @@ export interface Provider {
 
 export type DirectoryConfig =
   { readonly file: string } | { readonly url: string; readonly token?: string; readonly refresh_ms: number };
+
+/** Client certificates as names: those of one SPIFFE trust domain. */
+export interface MtlsConfig {
+  /** "example.org" */
+  readonly trustDomain: string;
+  /** What whoever has one is in and may be, beside the directory. */
+  readonly groups: readonly string[];
+  readonly roles: readonly string[];
+  readonly purpose?: string;
+  readonly kindDefault: PrincipalKind;
+  readonly directory?: DirectoryConfig;
+  /** The longest life that one may have been given. */
+  readonly certificateLifetimeMax_ms: number;
+}
 
 /** One issuer of SAML 2.0 assertions. */
 export interface SamlProvider {

@@ -104,6 +104,35 @@ const SamlSchema = Type.Object(
   { ...closed, description: 'A SAML 2.0 identity provider: its assertions are changed into tokens of the gateway.' },
 );
 
+const namesOf = (description: string) =>
+  Type.Optional(Type.Array(Type.String({ minLength: 1 }), { uniqueItems: true, description }));
+
+const MtlsSchema = Type.Object(
+  {
+    trust_domain: Type.String({
+      pattern: '^[a-z0-9._-]{1,255}$',
+      description: 'Of the SPIFFE IDs that certificates have: "example.org" for spiffe://example.org/….',
+      'x-problem': 'is no trust domain: small letters, digits, ".", "-" and "_"',
+    }),
+    groups: namesOf('Of everybody with such a certificate.'),
+    roles: namesOf('Of everybody with such a certificate.'),
+    purpose: Type.Optional(Type.String({ minLength: 1, description: 'Of everybody with such a certificate.' })),
+    kind_default: Type.Optional(
+      Type.Unsafe<(typeof principalKinds)[number]>({
+        type: 'string',
+        enum: [...principalKinds],
+        default: 'service',
+        description: 'What a principal with such a certificate is.',
+      }),
+    ),
+    directory: Type.Optional(DirectorySchema),
+    certificate_lifetime_max: Type.Optional(
+      duration('The longest life that a certificate may have been given.', '24h'),
+    ),
+  },
+  { ...closed, description: 'Client certificates as names, at listeners with tls.client_authorities.' },
+);
+
 const OwnTokensSchema = Type.Object(
   {
     issuer: Type.Optional(
@@ -164,6 +193,7 @@ export const IdentitySchema = Type.Object(
     own_tokens: Type.Optional(OwnTokensSchema),
     login: Type.Optional(LoginSchema),
     saml: Type.Optional(Type.Array(SamlSchema)),
+    mtls: Type.Optional(MtlsSchema),
   },
   closed,
 );
@@ -178,4 +208,5 @@ export interface IdentityInput {
   readonly own_tokens?: Type.Static<typeof OwnTokensSchema>;
   readonly login?: Type.Static<typeof LoginSchema>;
   readonly saml?: readonly Type.Static<typeof SamlSchema>[];
+  readonly mtls?: Type.Static<typeof MtlsSchema>;
 }

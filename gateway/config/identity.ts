@@ -1,4 +1,4 @@
-import type { Claims, IdentityConfig, LoginConfig, Provider, SamlProvider } from './config.js';
+import type { Claims, IdentityConfig, LoginConfig, MtlsConfig, Provider, SamlProvider } from './config.js';
 import type { KeyPath } from './document.js';
 import { duration } from './duration.js';
 import { isLoopback } from './loopback.js';
@@ -42,6 +42,7 @@ export async function readIdentity(input: IdentityInput, url: string, reading: R
     revocationStrict: input.revocation === 'strict',
     ownTokens,
     saml: await readSaml(input, ownTokens.issuer, reading),
+    ...(await readMtls(input.mtls, reading)),
     ...readLogin(input.login, providers, reading),
   };
 }
@@ -111,6 +112,23 @@ async function readSaml(
     });
   }
   return found;
+}
+
+const certificateLifetime_ms = 86_400_000;
+
+async function readMtls(input: IdentityInput['mtls'], reading: Reading): Promise<{ readonly mtls?: MtlsConfig }> {
+  if (input === undefined) return {};
+  return {
+    mtls: {
+      trustDomain: input.trust_domain,
+      groups: input.groups ?? [],
+      roles: input.roles ?? [],
+      ...(input.purpose !== undefined && { purpose: input.purpose }),
+      kindDefault: input.kind_default ?? 'service',
+      certificateLifetimeMax_ms: read_ms(input.certificate_lifetime_max, certificateLifetime_ms),
+      ...(await readDirectory(input.directory, ['identity', 'mtls'], reading)),
+    },
+  };
 }
 
 function readLogin(

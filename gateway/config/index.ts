@@ -26,6 +26,7 @@ export {
   type Provider,
   type RecordingsConfig,
   type RemoteSink,
+  type MtlsConfig,
   type SamlProvider,
   type SignInConfig,
   type SignatureAlgorithm,

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { ListenAddress } from '../protocol.js';
 import type { KeyPath } from './document.js';
@@ -83,13 +84,13 @@ async function readHostKey(
 }
 
 async function readTls(
-  input: { readonly certificate: { readonly file: string }; readonly key: { readonly file: string } },
+  input: NonNullable<Exclude<ListenerInput, string>['tls']>,
   path: KeyPath,
   { directory, document, problems }: Reading,
-): Promise<{ certificate: string; key: string } | undefined> {
-  const read = async (part: 'certificate' | 'key') => {
+): Promise<ListenAddress['tls']> {
+  const read = async (part: 'certificate' | 'key' | 'client_authorities') => {
     try {
-      return await readReference(absolute(directory, input[part].file));
+      return await readReference(absolute(directory, input[part]?.file ?? ''));
     } catch (error) {
       problems.push(document.problem([...path, part, 'file'], (error as Error).message));
       return undefined;
@@ -104,7 +105,34 @@ async function readTls(
     problems.push(document.keyProblem(path, `certificate and key cannot be used: ${whyNoContext(error)}`));
     return undefined;
   }
-  return { certificate, key };
+  if (input.client_authorities === undefined) return { certificate, key };
+  const clientAuthorities = await read('client_authorities');
+  if (clientAuthorities === undefined) return undefined;
+  try {
+    checkAuthorities(clientAuthorities);
+  } catch (error) {
+    problems.push(document.problem([...path, 'client_authorities', 'file'], (error as Error).message));
+    return undefined;
+  }
+  return { certificate, key, clientAuthorities };
+}
+
+/** OpenSSL passes over what it cannot read in such a file, and over what vouches for nobody. */
+function checkAuthorities(text: string): void {
+  const found = text.match(/-----BEGIN [^-]*CERTIFICATE-----[\s\S]*?-----END [^-]*CERTIFICATE-----/gu) ?? [];
+  if (found.length === 0) throw new Error('holds no certificate in PEM form ("-----BEGIN CERTIFICATE-----")');
+  for (const [index, pem] of found.entries()) {
+    const certificate = readable(pem, index);
+    if (!certificate.ca) throw new Error(`its certificate ${index + 1} is not one of an authority`);
+  }
+}
+
+function readable(pem: string, index: number): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    throw new Error(`its certificate ${index + 1} cannot be read`);
+  }
 }
 
 function whyNoContext(error: unknown): string {

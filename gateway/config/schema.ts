@@ -24,7 +24,17 @@ const AddressSchema = Type.String({
   'x-problem': 'is no address; write HOST:PORT, as in 127.0.0.1:5432 or [::1]:5432',
 });
 
-const ListenerTlsSchema = Type.Object({ certificate: FileReferenceSchema, key: FileReferenceSchema }, closed);
+const ListenerTlsSchema = Type.Object(
+  {
+    certificate: FileReferenceSchema,
+    key: FileReferenceSchema,
+    client_authorities: Type.Optional({
+      ...FileReferenceSchema,
+      description: 'Who vouches for certificates of clients, PEM; they are asked for one. Absent: they are not asked.',
+    }),
+  },
+  closed,
+);
 
 const ListenerSchema = Type.Union([
   AddressSchema,

@@ -18,6 +18,7 @@ export { ownTokens, ancestors_max, type Act, type Issuance, type OwnTokens } fro
 export { openTickets, ticketChores, type Tickets } from './issuing/tickets.js';
 export { openCertificates, type Certificates } from './issuing/certificates.js';
 export { openAssertions, type Assertions } from './saml/index.js';
+export { openPeers, type Peers } from './peers.js';
 export { openSpent, spentChores, type Spent } from './spent.js';
 export { looksLikeTicket } from './issuing/secret.js';
 
@@ -25,9 +26,10 @@ export interface Identities {
   /**
    * Turns a token into who it is for, or throws IdentityError. The same token gives the same object again, for as long
    * as it is valid and its issuer's keys are the same; where its issuer's are good once, it is refused the second time. Rejects
-   * with StateError where it cannot be known whether it came before.
+   * with StateError where it cannot be known whether it came before. `certificate` is the thumbprint of one that was shown and is
+   * good: a token may be bound to that.
    */
-  identify(token: string): Promise<Identity>;
+  identify(token: string, certificate?: string): Promise<Identity>;
   /** The same for a token of the gateway's own that is bound to a key, by whoever has proven to hold it. */
   identifyHolder(token: string, holder: string): Promise<Identity>;
   close(): void;
@@ -55,7 +57,16 @@ interface Issuer {
  * does not answer yet is a warning, and asked again when somebody comes with one of its tokens.
  */
 export function createIdentity(options: IdentityOptions): Identities {
-  const { providers, tokenLifetimeMax_ms, clockSkew_ms, now = Date.now, log, fetch: fetcher = fetch, own, spent } = options;
+  const {
+    providers,
+    tokenLifetimeMax_ms,
+    clockSkew_ms,
+    now = Date.now,
+    log,
+    fetch: fetcher = fetch,
+    own,
+    spent,
+  } = options;
   const verified = new VerifiedTokens();
   const issuers = new Map<string, Issuer>(
     providers.map((provider) => {
@@ -89,7 +100,7 @@ export function createIdentity(options: IdentityOptions): Identities {
       await own.keys.refresh();
       return own.read(await verifyToken(token, own.provider, own.keys, { ...terms(), holder }));
     },
-    async identify(given) {
+    async identify(given, certificate) {
       const key = VerifiedTokens.key(given);
       const known = await verified.get(key, now);
       if (known !== undefined) return known;
@@ -105,15 +116,17 @@ export function createIdentity(options: IdentityOptions): Identities {
       const { provider, keys } = issuer;
       await keys.refresh();
       const { generation } = keys;
-      const payload = await verifyToken(token, provider, keys, terms());
-      const identity = issuer.read(payload);
+      const payload = await verifyToken(token, provider, keys, { ...terms(), certificate });
+      // A bound one is never remembered as verified: it is good with its certificate alone.
+      const bound = payload.cnf !== undefined && certificate !== undefined;
+      const identity = bound ? Object.freeze({ ...issuer.read(payload), certificate }) : issuer.read(payload);
       if (provider.singleUse === true) {
         // Last, and never remembered as verified: what is refused for another reason may come again, once that is put right.
         await spend(identity, spent);
         return identity;
       }
       // Keys that changed meanwhile may not be those that vouched for it: verified again next time.
-      if (keys.generation === generation) verified.set(key, { identity, keys, generation });
+      if (!bound && keys.generation === generation) verified.set(key, { identity, keys, generation });
       return identity;
     },
     close() {
@@ -126,7 +139,10 @@ export function createIdentity(options: IdentityOptions): Identities {
 /** One sign-in is one use. Without an id, nobody could tell one token from another of the same moment. */
 async function spend({ principal: { issuer, token }, expires_ms }: Identity, spent: Spent | undefined): Promise<void> {
   if (token.id === undefined || token.id === '')
-    throw new IdentityError('claims', 'the token has no "jti", and its issuer\'s are good once: it cannot be told from others');
+    throw new IdentityError(
+      'claims',
+      'the token has no "jti", and its issuer\'s are good once: it cannot be told from others',
+    );
   if (spent === undefined)
     throw new IdentityError('single_use', 'tokens of this issuer are good once, which cannot be seen to here');
   await spent.take(issuer, token.id, expires_ms);

@@ -43,7 +43,10 @@ export function openSpent(database: Database): Spent {
       );
       if (row?.taken === true) return;
       throw row?.full === true
-        ? new IdentityError('too_many', 'too many of those that are good once came in within the last minutes; try again later')
+        ? new IdentityError(
+            'too_many',
+            'too many of those that are good once came in within the last minutes; try again later',
+          )
         : new IdentityError('replayed', 'this was brought before, and is good once: sign in again for another');
     },
   };

@@ -10,6 +10,8 @@ export interface Terms {
   readonly now_ms: number;
   /** The thumbprint of a key that whoever shows the token has proven to hold. */
   readonly holder?: string | undefined;
+  /** The thumbprint of the client certificate that was shown (RFC 8705, 3.1). */
+  readonly certificate?: string | undefined;
 }
 
 /**
@@ -42,19 +44,25 @@ export async function verifyToken(
     throw translate(error, token, provider, terms);
   }
   checkTimes(payload, terms);
-  checkHolder(payload, terms.holder);
+  checkHolder(payload, terms);
   return payload;
 }
 
 /** RFC 7800: whoever presents a token that is bound to a key has to prove that they hold it, which a password cannot do. */
-function checkHolder({ cnf }: JWTPayload, holder: string | undefined): void {
+function checkHolder({ cnf }: JWTPayload, { holder, certificate }: Terms): void {
+  if (holder === undefined && certificate !== undefined && cnf !== undefined)
+    return checkConfirmation(cnf, 'x5t#S256', certificate, 'certificate');
   if (holder === undefined && cnf !== undefined)
     throw new IdentityError('bound', 'the token is bound to a key ("cnf"): a bearer token is needed');
-  if (holder === undefined) return;
+  if (holder !== undefined) checkConfirmation(cnf, 'jkt', holder, 'key');
+}
+
+/** Another way of confirmation beside the one that is known would be one that nobody checked. */
+function checkConfirmation(cnf: unknown, how: string, proven: string, what: string): void {
   const members = typeof cnf === 'object' && cnf !== null ? Object.entries(cnf) : [];
   const [[name, value] = []] = members;
-  if (members.length !== 1 || name !== 'jkt' || value !== holder)
-    throw new IdentityError('bound', 'the token is bound to another key than the one that was shown');
+  if (members.length !== 1 || name !== how || value !== proven)
+    throw new IdentityError('bound', `the token is bound to another ${what} than the one that was shown`);
 }
 
 /** Tolerance is for a token that an issuer dates a little ahead; it never makes a token live longer than it says. */

@@ -14,5 +14,7 @@ export { RequestRefusal } from './refusal.js';
 export { sha256 } from './hashing.js';
 export { Sparing } from './sparing.js';
 export { ConnectionSessions, type WebSession } from './sessions.js';
-export { takeToken, type Presented } from './token.js';
+export { certificateOf, noteCertificate } from './certificate.js';
+export { signIn, type SignedIn } from './signing-in.js';
+export type { Presented } from './token.js';
 export { ask, readAnswer, UpstreamAgents, type Asked, type Origin, type Streamed } from './upstream.js';

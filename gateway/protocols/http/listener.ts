@@ -10,7 +10,7 @@ import {
   promptOf,
   readBody,
   RequestRefusal,
-  takeToken,
+  signIn,
   TargetPool,
   type ExchangeParts,
   type Fields,
@@ -60,8 +60,8 @@ class HttpExchange extends Exchange {
     this.target = address.target;
     // Who asks comes first: nobody learns what is refused, or which targets there are, without a token.
     const seen = readFields(request.rawHeaders, false);
-    const presented = takeToken(seen.all);
-    const identity = await this.services.identify(presented.token, this.client);
+    const presented = await signIn(this.services, seen.all, request.socket, this.client);
+    const { identity } = presented;
     const target = this.find(address.target);
     const upstream = target.upstream as HttpUpstream;
     const fields = fieldsFor(request.rawHeaders, upstream, presented);

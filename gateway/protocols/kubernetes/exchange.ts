@@ -12,7 +12,7 @@ import {
   RequestRefusal,
   sendProblem,
   sha256,
-  takeToken,
+  signIn,
   type Admitted,
   type ExchangeParts,
   type Forwarded,
@@ -104,8 +104,7 @@ export class KubernetesExchange extends Exchange {
     // Who asks comes first: nobody learns what is refused, or which targets there are, without a token.
     const raw = request.rawHeaders.filter(notUpgrading(request.rawHeaders));
     const { all } = readFields(raw, true);
-    const { token } = takeToken(all);
-    const identity = await this.services.identify(token, this.client);
+    const { token, identity } = await signIn(this.services, all, request.socket, this.client);
     const target = this.find(name);
     const body = await this.#body();
     try {

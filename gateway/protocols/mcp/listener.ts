@@ -9,7 +9,7 @@ import {
   readFields,
   RequestRefusal,
   sendProblem,
-  takeToken,
+  signIn,
   TargetPool,
   type Problem,
 } from '../../web/index.js';
@@ -157,8 +157,7 @@ class Exchange {
     this.#target = addressed(request.url ?? '');
     // Who asks comes first: nobody learns what is refused, or which targets there are, without a token.
     const { all: fields } = readFields(request.rawHeaders, true);
-    const { token } = takeToken(fields);
-    const identity = await this.#parts.services.identify(token, this.#client());
+    const { token, identity } = await signIn(this.#parts.services, fields, request.socket, this.#client());
     const target = this.#find(this.#target);
     const upstream = target.upstream as McpUpstream;
     const admission: Admission = { identity, token, target, upstream, fields, owner: ownerOf(identity.principal) };

@@ -7,7 +7,7 @@ import {
   readFields,
   RequestRefusal,
   sendProblem,
-  takeToken,
+  signIn,
   TargetPool,
   type ExchangeParts,
   type Problem,
@@ -70,8 +70,7 @@ class RegistryExchange extends Exchange {
     const { request } = this;
     // Who asks comes first: nobody learns what is refused, or which targets there are, without a token.
     const { all } = readFields(request.rawHeaders, true);
-    const { token } = takeToken(all);
-    const identity = await this.services.identify(token, this.client);
+    const { token, identity } = await signIn(this.services, all, request.socket, this.client);
     const asked = addressed(request.url ?? '');
     if (asked === 'ping') return this.#greet();
     if (asked === 'catalog') {
