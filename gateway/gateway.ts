@@ -351,7 +351,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         policy,
         base: organisation,
         rollout,
-        identify: (given, client) => signing.identify(given, client),
+        identify: (given, client, certificate) => signing.identify(given, client, certificate),
         assert: (given, client) => signing.assert(given, client),
         own,
         tickets,

@@ -41,7 +41,7 @@ export interface HttpsParts {
   readonly rollout?: Rollout | undefined;
   readonly identify: Services['identify'];
   /** Whom a SAML assertion is about. */
-  readonly assert: Services['identify'];
+  readonly assert: NonNullable<ApiParts['assert']>;
   /** What the gateway issues itself. */
   readonly own: OwnTokens;
   readonly tickets: Tickets;

@@ -2,7 +2,8 @@ import type { Principal } from '#engine';
 import type { FastifyRequest } from 'fastify';
 import { IdentityError } from '../errors.js';
 import type { Client, Identity } from '../protocol.js';
-import { addressOf, Problem } from './problem.js';
+import { clientOf } from './forms.js';
+import { Problem } from './problem.js';
 import { Rates } from './rates.js';
 
 export type Role = 'administrator' | 'auditor';
@@ -45,7 +46,7 @@ export function callers(options: CallerOptions): (request: FastifyRequest) => Pr
   const refused = new Rates({ burst: refused_burst, perSecond: refused_perSecond, now: options.now });
   return async (request) => {
     const { authorization } = request.headers;
-    const client: Client = { address: addressOf(request), port: request.socket.remotePort ?? 0, confidential: true };
+    const client = clientOf(request);
     if (authorization === undefined) throw nobody();
     if (!refused.has(client.address)) {
       throw new Problem(429, 'too_many', 'too many tokens from this address were refused; try again later', {

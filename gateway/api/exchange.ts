@@ -3,9 +3,8 @@ import { IdentityError } from '../errors.js';
 import { ancestors_max, type Act, type Issuance, type OwnTokens } from '../identity/index.js';
 import type { Client, Identity } from '../protocol.js';
 import { prompt_chars_max } from '../prompts.js';
+import { clientOf, form_bytes_max, formOf, secondsUntil, takeForms } from './forms.js';
 import type { ApiParts } from './parts.js';
-import { addressOf } from './problem.js';
-import { Rates } from './rates.js';
 import { recordAct } from './record.js';
 import type { HttpGate } from './server.js';
 
@@ -19,10 +18,7 @@ const jwtType = 'urn:ietf:params:oauth:token-type:jwt';
 const samlType = 'urn:ietf:params:oauth:token-type:saml2';
 const accessType = 'urn:ietf:params:oauth:token-type:access_token';
 
-const body_bytes_max = 262_144;
 const purpose_chars_max = 256;
-const refused_burst = 30;
-const refused_perSecond = 0.5;
 const parameters = new Set([
   'grant_type',
   'subject_token',
@@ -53,23 +49,12 @@ export function exchangeGate(parts: ApiParts, own: OwnTokens): HttpGate {
   return {
     name: 'exchange',
     async register(app) {
-      const refused = new Rates({ burst: refused_burst, perSecond: refused_perSecond, now: parts.now });
-      app.removeAllContentTypeParsers();
-      app.addContentTypeParser(
-        'application/x-www-form-urlencoded',
-        { parseAs: 'string', bodyLimit: body_bytes_max },
-        (_request, body, done) => done(null, body),
-      );
-      const routes = app;
-      routes.post('/v1/token', { bodyLimit: body_bytes_max }, async (request, reply) => {
-        const client: Client = {
-          address: addressOf(request),
-          port: request.socket.remotePort ?? 0,
-          confidential: true,
-        };
+      const refused = takeForms(app, parts.now);
+      app.post('/v1/token', { bodyLimit: form_bytes_max }, async (request, reply) => {
+        const client = clientOf(request);
         if (!refused.has(client.address)) return reply.code(429).send(said('invalid_request', 'too many were refused'));
         try {
-          const form = readForm(request.body);
+          const form = readForm(formOf(request));
           const { issuance, identity } = await orderOf(form, client, parts, own);
           const caller = { identity, roles: new Set<never>(), through: 'token exchange', client };
           const fields = issuance.target === undefined ? {} : { target: issuance.target };
@@ -82,7 +67,7 @@ export function exchangeGate(parts: ApiParts, own: OwnTokens): HttpGate {
             access_token: token,
             issued_token_type: jwtType,
             token_type: 'Bearer',
-            expires_in: Math.max(0, Math.floor((expires_ms - parts.now()) / 1000)),
+            expires_in: secondsUntil(expires_ms, parts.now()),
           });
         } catch (error) {
           if (!(error instanceof ExchangeError) && !(error instanceof IdentityError)) throw error;
@@ -100,9 +85,9 @@ const said = (error: string, text: string) => ({ error, error_description: text.
 type Form = ReadonlyMap<string, string>;
 
 /** A parameter that is not known, or stands twice, may be one that another reader takes for something else. */
-function readForm(body: unknown): Form {
+function readForm(given: URLSearchParams): Form {
   const form = new Map<string, string>();
-  for (const [name, value] of new URLSearchParams(typeof body === 'string' ? body : '')) {
+  for (const [name, value] of given) {
     if (!parameters.has(name))
       throw new ExchangeError('invalid_request', `the parameter ${name.slice(0, 40)} is not known`);
     if (form.has(name)) throw new ExchangeError('invalid_request', `the parameter ${name} is given twice`);

@@ -1,7 +1,5 @@
 import type { Decision } from '#engine';
-import { X509Certificate } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
 import { GatewayError, IdentityError, ProtocolError } from '../../errors.js';
 import type {
   Client,
@@ -17,6 +15,7 @@ import type {
 import { authenticate } from './session/authenticate.js';
 import { CancelKeys } from './session/cancel.js';
 import { noKinds, type Kinds } from '../../content/index.js';
+import { certificateOf } from '../../web/index.js';
 import * as codec from './codec.js';
 import { maskNotice } from './enforcing/content.js';
 import { askedOf } from './enforcing/patterns.js';
@@ -28,7 +27,7 @@ import { connectOperation, type Place } from './operation.js';
 import { promptIn, promptOfApplication, promptSetting } from './prompt.js';
 import { UpstreamRefusal } from './refusal.js';
 import { PostgresSession, type SessionParts } from './session/session.js';
-import { endPointOf } from './wire/end-point.js';
+import { tlsOf, type Tls } from './wire/encryption.js';
 import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './wire/startup.js';
 import type { Ask, Interpreter } from './judging/statement.js';
 import { connectUpstream, type Upstream } from './upstream.js';
@@ -120,17 +119,6 @@ interface Connected {
 
 const unavailable = ({ input, unavailable: why = 'its credential cannot be had' }: Target) =>
   new Refused(sqlstates.unavailable, `target "${input.name}" is not available: ${why}`);
-
-interface Tls {
-  readonly context: SecureContext;
-  /** What clients may bind their sign-in to. */
-  readonly endPoint: Buffer | undefined;
-}
-
-const tlsOf = ({ certificate, key }: NonNullable<ListenAddress['tls']>): Tls => ({
-  context: createSecureContext({ cert: certificate, key, minVersion: 'TLSv1.2' }),
-  endPoint: endPointOf(new X509Certificate(certificate).raw),
-});
 
 /** One connection until it is a session. */
 class Greeting {
@@ -242,17 +230,8 @@ class Greeting {
       plain.unshift(this.#rest);
       this.#rest = Buffer.alloc(0);
     }
-    const secure = new TLSSocket(plain, {
-      isServer: true,
-      secureContext: this.#tls!.context,
-      ALPNProtocols: ['postgresql'],
-    });
+    const secure = await this.#tls!.encrypt(plain);
     secure.on('error', () => this.abort());
-    await new Promise<void>((resolve, reject) => {
-      secure.once('secure', () => resolve());
-      secure.once('close', () => reject(new ProtocolError('the TLS handshake failed')));
-    });
-    secure.pause();
     this.#socket = secure;
     // Without the name of the protocol, another one's client could be led here (ALPACA).
     if (direct && secure.alpnProtocol !== 'postgresql')
@@ -272,7 +251,10 @@ class Greeting {
         send: (message) => this.#socket.write(message),
         next: (type, bytes_max) => this.#message(type, bytes_max),
       },
-      { user: startup.user, client, endPoint: 'encrypted' in this.#socket ? this.#tls?.endPoint : undefined },
+      {
+        ...{ user: startup.user, client, certificate: certificateOf(this.#socket) },
+        endPoint: 'encrypted' in this.#socket ? this.#tls?.endPoint : undefined,
+      },
       this.#services,
     );
     const target = this.#target(startup.target, identity);

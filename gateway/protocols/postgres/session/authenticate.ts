@@ -1,11 +1,11 @@
 import { IdentityError, ProtocolError } from '../../../errors.js';
-import type { Client, Identity, Provable, Services } from '../../../protocol.js';
+import type { Client, ClientCertificate, Identity, Provable, Services } from '../../../protocol.js';
 import * as codec from '../codec.js';
 import { backend, frontend } from '../codec.js';
 import { scram_bytes_max, ScramServer } from '../wire/scram-server.js';
 
 /**
- * Who a client is: a token or a ticket as the password, in clear inside TLS; or, where the user name is the first half of
+ * Who a client is: a certificate that it showed in the TLS handshake; a token or a ticket as the password, in clear inside TLS; or, where the user name is the first half of
  * a ticket, a proof of the second half that does not send it, as clients with `require_auth=scram-sha-256` insist on.
  *
  * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
@@ -16,11 +16,20 @@ export interface Conversation {
   next(type: number, bytes_max: number): Promise<Buffer>;
 }
 
+export interface Who {
+  readonly user: string;
+  readonly client: Client;
+  readonly endPoint: Buffer | undefined;
+  /** Whoever showed one is asked for no password: it names them, or nobody. */
+  readonly certificate?: ClientCertificate | undefined;
+}
+
 export async function authenticate(
   conversation: Conversation,
-  who: { readonly user: string; readonly client: Client; readonly endPoint: Buffer | undefined },
+  who: Who,
   services: Pick<Services, 'identify' | 'provable'>,
 ): Promise<Identity> {
+  if (who.certificate !== undefined) return services.identify(undefined, who.client, who.certificate);
   const provable = await services.provable?.(who.user, who.client);
   if (provable !== undefined) return prove(conversation, provable, who.endPoint);
   conversation.send(codec.authenticationCleartextPassword);
