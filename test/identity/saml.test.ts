@@ -363,6 +363,7 @@ describe('at a gateway', () => {
 
   beforeAll(async () => {
     state = await createDatabase();
+    await writeFile(join(folder, 'groups.yaml'), 'groups: [{displayName: oncall, members: [ada@example.com]}]');
     gateway = await startTestGateway({
       protocol: 'https',
       config: {
@@ -377,9 +378,17 @@ describe('at a gateway', () => {
               issuer: 'https://idp.example',
               audience: 'x',
               jwks: { file: './jwks.json' },
+              single_use: true,
             },
           ],
-          saml: [{ name: 'company', issuer: idp.issuer, certificates: { file: join(folder, 'idp.pem') } }],
+          saml: [
+            {
+              name: 'company',
+              issuer: idp.issuer,
+              certificates: { file: join(folder, 'idp.pem') },
+              directory: { file: join(folder, 'groups.yaml') },
+            },
+          ],
         },
         targets: [{ name: 'orders', protocol: 'http', upstream: { url: 'http://127.0.0.1:1' } }],
       },
@@ -409,12 +418,35 @@ describe('at a gateway', () => {
     expect([first.status, first.text]).toEqual([200, expect.stringContaining('access_token')]);
     expect(first.headers['cache-control']).toBe('no-store');
     const { access_token: token } = first.json<{ access_token: string }>();
-    expect(decodeJwt(token)).toMatchObject({ iss: audience, aud: audience, sub: 'ada@example.com', groups: ['dba'] });
+    expect(decodeJwt(token)).toMatchObject({ iss: audience, aud: audience, sub: 'ada@example.com' });
+    // Of the assertion, and of the directory.
+    expect(decodeJwt(token)['groups']).toEqual(['dba', 'oncall']);
     const who = await call('/v1/whoami', { headers: { authorization: `Bearer ${token}` } });
     expect(who.json()).toMatchObject({ subject: 'ada@example.com', issuer: idp.issuer, kind: 'human' });
     const again = await post('/v1/saml/acs', { SAMLResponse });
     expect([again.status, again.json()]).toEqual([400, expect.objectContaining({ error: 'replayed' })]);
     await until(async () => JSON.stringify(await gateway.records()).includes('"reason":"replayed"'));
+  });
+
+  test('a token that is good once is exchanged once, for one that is good for more', async () => {
+    const subject_token = await gateway.token({ audience: 'x', groups: ['security'] });
+    const form = {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+      subject_token,
+    };
+    const sent = await post('/v1/token', form);
+    expect([sent.status, sent.text]).toEqual([200, expect.stringContaining('access_token')]);
+    expect((await post('/v1/token', form)).json()).toMatchObject({
+      error: 'invalid_grant',
+      error_description: expect.stringContaining('good once'),
+    });
+    const headers = { authorization: `Bearer ${subject_token}` };
+    expect((await call('/v1/whoami', { headers })).status).toBe(401);
+    const { access_token } = sent.json<{ access_token: string }>();
+    const own = { headers: { authorization: `Bearer ${access_token}` } };
+    expect((await call('/v1/whoami', own)).status).toBe(200);
+    expect((await call('/v1/whoami', own)).status).toBe(200);
   });
 
   test('an assertion is exchanged for a token for one target (RFC 8693)', async () => {

@@ -15,7 +15,7 @@ export interface Certificate {
 }
 
 export interface LeafOptions {
-  /** Host names and addresses that it is good for. Default: localhost and 127.0.0.1. */
+  /** Host names, addresses and URIs that it is good for; none: it has a common name alone. Default: localhost and 127.0.0.1. */
   readonly names?: readonly string[];
   /** Days from now, may be negative. Default: from yesterday to tomorrow. */
   readonly validFrom_days?: number;
@@ -107,7 +107,7 @@ const leafExtensions = (names: readonly string[], client = false) => [
   extension('2.5.29.19', sequence(), true), // basicConstraints: no authority
   extension('2.5.29.15', bits(Buffer.from([0b1000_0000]), 7), true), // keyUsage: signs handshakes
   extension('2.5.29.37', sequence(oid(`1.3.6.1.5.5.7.3.${client ? 2 : 1}`))), // extendedKeyUsage: a server, or a client
-  extension('2.5.29.17', sequence(...names.map(alternativeName))), // subjectAltName
+  ...(names.length === 0 ? [] : [extension('2.5.29.17', sequence(...names.map(alternativeName)))]), // subjectAltName
 ];
 
 /** subjectKeyIdentifier and authorityKeyIdentifier: which of two authorities of one name it was. */
@@ -126,6 +126,7 @@ const extension = (id: string, content: Buffer, critical = false) =>
   sequence(oid(id), ...(critical ? [boolean(true)] : []), octets(content));
 
 function alternativeName(name: string): Buffer {
+  if (name.includes('://')) return value(0x86, Buffer.from(name, 'latin1'));
   switch (isIP(name)) {
     case 0:
       return value(0x82, Buffer.from(name, 'latin1'));

@@ -17,7 +17,8 @@ export interface Send {
   readonly localAddress?: string;
 }
 
-export function caller(base: { host: string; port: number; ca: string }) {
+/** `cert` and `key`: what the client shows of itself, PEM. */
+export function caller(base: { host: string; port: number; ca: string; cert?: string; key?: string }) {
   return (path: string, { method = 'GET', headers = {}, body, localAddress }: Send = {}): Promise<Sent> =>
     new Promise((resolve, reject) => {
       const payload =
