@@ -67,6 +67,10 @@ export async function loadConfig(
   const names = options.protocols.map(({ name }) => name);
   const listen = await readListeners(input.listen ?? {}, [...names, 'https'], reading);
   const identity = await readIdentity(input.identity, calledUrl(input, listen), reading);
+  if (identity.mtls !== undefined && ![...listen.values()].some(({ tls }) => tls?.clientAuthorities !== undefined))
+    reading.problems.push(
+      document.keyProblem(['identity', 'mtls'], 'no listener asks for certificates: give one tls.client_authorities'),
+    );
   const policy = await readPolicy(input.policy, reading);
   const vault = await readVault(input.vault, reading);
   const targets = await readTargets(input.targets ?? [], options.protocols, references, reading);
