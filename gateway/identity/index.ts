@@ -35,7 +35,10 @@ export interface Identities {
   close(): void;
 }
 
-export interface IdentityOptions extends Omit<IdentityConfig, 'revocationStrict' | 'ownTokens' | 'login' | 'saml'> {
+export interface IdentityOptions extends Omit<
+  IdentityConfig,
+  'revocationStrict' | 'ownTokens' | 'login' | 'saml' | 'mtls'
+> {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
   readonly log?: Logger;

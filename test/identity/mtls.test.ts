@@ -195,6 +195,7 @@ describe('over HTTPS', () => {
   test.each(['TLSv1.2', 'TLSv1.3'] as const)('no session is resumed, so that it is shown anew: %s', async (version) => {
     const first = await converse(version);
     expect(first.answer).toContain('HTTP/1.1 200');
+    expect(first.session).toBeInstanceOf(Buffer);
     const second = await converse(version, first.session);
     expect([second.reused, second.answer]).toEqual([false, expect.stringContaining('HTTP/1.1 200')]);
   });
@@ -206,8 +207,9 @@ async function converse(version: SecureVersion, session?: Buffer) {
     ...{ host: '127.0.0.1', port, ca: servers.certificate, cert: good.certificate, key: good.key },
     ...{ minVersion: version, maxVersion: version, ...(session === undefined ? {} : { session }) },
   });
+  const sessions: (Buffer | undefined)[] = [];
+  socket.once('secureConnect', () => sessions.push(socket.getSession()));
   // Of TLS 1.3 it comes after the handshake.
-  const sessions: Buffer[] = [];
   socket.on('session', (one: Buffer) => sessions.push(one));
   socket.write('GET /http/cloud/invoices HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n');
   let answer = '';
