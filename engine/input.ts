@@ -67,7 +67,8 @@ export const PrincipalSchema = Type.Object(
         id: Type.Optional(Type.String({ description: 'The token\'s "jti".' })),
         from: Type.Optional(
           Type.Array(Type.String(), {
-            description: 'Ids of the tokens that the gateway made it from, the latest first.',
+            description:
+              'Ids of the tokens that the gateway made it from, the latest first; last that of the client certificate beside it.',
           }),
         ),
         issued: Type.Optional(Type.String({ format: 'date-time' })),

@@ -9,6 +9,7 @@ import {
   type Identities,
   type Peers,
   type Tickets,
+  type Vouched,
 } from './identity/index.js';
 import type { Revocations } from './live/index.js';
 import type { Client, ClientCertificate, Identity, Opening, Provable } from './protocol.js';
@@ -75,16 +76,18 @@ export function signIns(parts: SignInParts): SignIns {
   };
   /** RFC 8705, 3, for tokens that are bound to the certificate; any other has to be of whom the certificate names. */
   const together = async (given: string, certificate: ClientCertificate): Promise<Identity> => {
-    const thumbprint = peers.check(certificate);
-    const found = await byToken(given, thumbprint);
-    if (found.certificate === thumbprint) return found;
-    const { principal } = await peers.identify(certificate);
-    if (principal.subject !== found.principal.subject)
-      throw new IdentityError(
-        'certificate',
-        'token and client certificate are of two: send one of them, or a token for the one that the certificate names',
-      );
-    return found;
+    const shown = peers.check(certificate);
+    const found = await byToken(given, shown.thumbprint);
+    if (found.certificate !== shown.thumbprint) {
+      const named = await peers.identify(certificate);
+      revocations.check(named);
+      if (named.principal.subject !== found.principal.subject)
+        throw new IdentityError(
+          'certificate',
+          'token and client certificate are of two: send one of them, or a token for the one that the certificate names',
+        );
+    }
+    return lastingAs(found, shown);
   };
   return {
     identify: (given, client, certificate) => checked(client, () => find(given, certificate)),
@@ -119,6 +122,17 @@ export function signIns(parts: SignInParts): SignIns {
       );
     },
   };
+}
+
+/** Good for as long as both are: over when the certificate is, and when either is revoked. */
+function lastingAs(identity: Identity, { thumbprint, expires_ms }: Vouched): Identity {
+  const { principal } = identity;
+  const from = Object.freeze([...(principal.token.from ?? []), thumbprint]) as string[];
+  return Object.freeze({
+    ...identity,
+    principal: Object.freeze({ ...principal, token: Object.freeze({ ...principal.token, from }) }),
+    expires_ms: Math.min(identity.expires_ms, expires_ms),
+  });
 }
 
 /** Tickets, and what came before that is good once, lie in the state: out of reach, nobody can be told from anybody. */

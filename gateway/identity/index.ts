@@ -18,7 +18,7 @@ export { ownTokens, ancestors_max, type Act, type Issuance, type OwnTokens } fro
 export { openTickets, ticketChores, type Tickets } from './issuing/tickets.js';
 export { openCertificates, type Certificates } from './issuing/certificates.js';
 export { openAssertions, type Assertions } from './saml/index.js';
-export { openPeers, type Peers } from './peers.js';
+export { openPeers, type Peers, type Vouched } from './peers.js';
 export { openSpent, spentChores, type Spent } from './spent.js';
 export { looksLikeTicket } from './issuing/secret.js';
 

@@ -12,13 +12,18 @@ import { quote } from './token.js';
  * (SPIFFE X509-SVID, 2 and 5.2); its common name and whatever else somebody wrote into it name nobody.
  */
 export interface Peers {
-  /**
-   * Its thumbprint (RFC 8705, 3.1), where an authority of the listener vouches for it and it is good now. Throws IdentityError.
-   */
-  check(certificate: ClientCertificate): string;
+  /** What it is known by, where an authority of the listener vouches for it and it is good now. Throws IdentityError. */
+  check(certificate: ClientCertificate): Vouched;
   /** Whom it names, checked as well. Rejects with IdentityError. */
   identify(certificate: ClientCertificate): Promise<Identity>;
   close(): void;
+}
+
+export interface Vouched {
+  /** SHA-256 of its DER form, base64url (RFC 8705, 3.1). */
+  readonly thumbprint: string;
+  /** Milliseconds since the epoch. */
+  readonly expires_ms: number;
 }
 
 export interface PeersParts {
@@ -42,7 +47,10 @@ export function openPeers({ mtls, now, log, fetch: fetcher = fetch }: PeersParts
     return certificate;
   };
   return {
-    check: (certificate) => thumbprint(read(certificate)),
+    check(shown) {
+      const certificate = read(shown);
+      return { thumbprint: thumbprint(certificate), expires_ms: timesOf(certificate).to_ms };
+    },
     async identify(shown) {
       const certificate = read(shown);
       if (mtls === undefined) throw refuse('names nobody here (identity.mtls): send a token that is bound to it');
@@ -87,6 +95,8 @@ function identityOf(certificate: X509Certificate, mtls: MtlsConfig): Identity {
   return Object.freeze({ principal, expires_ms: to_ms });
 }
 
+const nameless = () => refuse('has no URI as its name (subjectAltName); a common name is none');
+
 const isoOf = (time_ms: number) => new Date(time_ms).toISOString();
 
 /**
@@ -96,12 +106,12 @@ const isoOf = (time_ms: number) => new Date(time_ms).toISOString();
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md
  */
 export function spiffeIdOf(alternatives: string | undefined, trustDomain: string): string {
-  const names = (alternatives ?? '').split(', ');
-  if (alternatives === undefined) throw refuse('has no URI as its name (subjectAltName); a common name is none');
+  if (alternatives === undefined) throw nameless();
+  const names = alternatives.split(', ');
   if (alternatives.includes('"') || !names.every((name) => /^[\w ]+:[^,]*$/u.test(name)))
     throw refuse('has names that cannot be read without doubt');
   const [uri, ...more] = names.filter((name) => name.startsWith('URI:')).map((name) => name.slice('URI:'.length));
-  if (uri === undefined) throw refuse('has no URI as its name (subjectAltName); a common name is none');
+  if (uri === undefined) throw nameless();
   if (more.length > 0) throw refuse('has more than one URI as its name: it has to have one');
   const prefix = `spiffe://${trustDomain}/`;
   const segments = uri.startsWith(prefix) ? uri.slice(prefix.length).split('/') : [];

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type SecureVersion, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Identity } from '../../gateway/protocol.js';
 import { createAuthority, type Certificate, type LeafOptions } from '../support/certificates.js';
+import { until } from '../support/approvals-side.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { caller, type Send } from '../support/https.js';
 import type { TokenOptions } from '../support/idp.js';
@@ -38,6 +40,9 @@ const bad: readonly (readonly [string, Certificate])[] = [
   ['of a trust domain that only begins so', leaf(['spiffe://example.org.evil/agent/billing'])],
   ['with a way upwards in its name', leaf(['spiffe://example.org/agent/../billing'])],
   ['with a comma in its name', leaf([`${billing},URI:x`])],
+  ['with a NUL in its name', leaf([`${billing}\0`])],
+  ['with a line break in its name', leaf([`${billing}\nURI:x`])],
+  ['with a second name inside of its first', leaf([`https://x, URI:${billing}`])],
   ['with a longer life than is let', leaf([billing], { validTo_days: 2 })],
 ];
 
@@ -136,6 +141,19 @@ async function get(certificate: Certificate | undefined, token?: TokenOptions, h
   return { status: answer.status, code: answer.status === 200 ? 'let in' : answer.json<{ code: string }>().code };
 }
 
+const administrator: Identity = {
+  principal: {
+    ...{
+      subject: 'ada@example.com',
+      issuer: 'https://idp.example',
+      kind: 'human',
+      attributes: {},
+      token: { expires: '2030-01-01T00:00:00Z' },
+    },
+    ...{ groups: [], roles: [] },
+  },
+  expires_ms: Number.MAX_SAFE_INTEGER,
+};
 const letIn = { status: 200, code: 'let in' };
 const refused = (code: string) => ({ status: 401, code });
 
@@ -155,12 +173,9 @@ describe('over HTTPS', () => {
 
   test('what is refused is in the audit', async () => {
     await get(leaf([]));
-    let found: unknown;
-    while (found === undefined)
-      found = (await gateway.records()).find(
-        ({ kind, ...record }) => kind === 'sign_in_refused' && JSON.stringify(record).includes('a common name is none'),
-      );
-    expect(found).toMatchObject({ reason: 'certificate' });
+    const entries = async () => (await gateway.records()).filter(({ kind }) => kind === 'sign_in_refused');
+    await until(async () => JSON.stringify(await entries()).includes('a common name is none'));
+    expect(await entries()).toContainEqual(expect.objectContaining({ reason: 'certificate' }));
   });
 
   test('without one, a token is good as ever', async () => {
@@ -186,6 +201,15 @@ describe('over HTTPS', () => {
     expect(await get(another, undefined, { authorization })).toEqual(refused('bound'));
   });
 
+  test('what is revoked of the two takes the other along, and nothing else', async () => {
+    const [lost, kept] = [leaf([billing]), leaf([billing])];
+    for (const token of [undefined, { subject: billing }, boundTo(lost)]) expect(await get(lost, token)).toEqual(letIn);
+    await gateway.gateway.revocations.revoke({ jti: thumbprint(lost) }, administrator);
+    for (const token of [undefined, { subject: billing }, boundTo(lost)])
+      expect(await get(lost, token)).toEqual(refused('revoked'));
+    expect(await get(kept, { subject: billing })).toEqual(letIn);
+  });
+
   test('a certificate alone is nothing for a page in a browser', async () => {
     expect(await get(good, undefined, { origin: 'https://evil.example' })).toEqual(refused('browser'));
     expect(await get(good, undefined, { 'sec-fetch-site': 'cross-site' })).toEqual(refused('browser'));
@@ -208,13 +232,17 @@ async function converse(version: SecureVersion, session?: Buffer) {
     ...{ minVersion: version, maxVersion: version, ...(session === undefined ? {} : { session }) },
   });
   const sessions: (Buffer | undefined)[] = [];
-  socket.once('secureConnect', () => sessions.push(socket.getSession()));
+  let reused: boolean | undefined;
+  socket.once('secureConnect', () => {
+    reused = socket.isSessionReused();
+    sessions.push(socket.getSession());
+  });
   // Of TLS 1.3 it comes after the handshake.
   socket.on('session', (one: Buffer) => sessions.push(one));
   socket.write('GET /http/cloud/invoices HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n');
   let answer = '';
   for await (const chunk of socket) answer += String(chunk);
-  return { answer, reused: socket.isSessionReused(), session: sessions.at(-1) };
+  return { answer, reused, session: sessions.at(-1) };
 }
 
 describe('with Postgres', () => {
