@@ -26,6 +26,8 @@ export interface Build {
   readonly layer: Layer;
   readonly tests: TestReport;
   readonly warnings: readonly Problem[];
+  /** What it was compiled from, Sallyport's own Rego and the tests with it, by path: codes that METADATA names are filled in. */
+  readonly rego: ReadonlyMap<string, Uint8Array>;
   readonly duration_ms: number;
 }
 
@@ -186,15 +188,16 @@ export class Compiler {
   }
 
   /** The contract's checks, and the layer. */
-  async #compile(tool: Tool, folder: string, snapshot: Snapshot): Promise<{ layer: Layer; warnings: Problem[] }> {
+  async #compile(tool: Tool, folder: string, snapshot: Snapshot): Promise<Pick<Build, 'layer' | 'warnings' | 'rego'>> {
     const modules = await parseModules(tool, snapshot, this.#modules);
     const problems = await verifyModules(modules, this.#options.filters);
 
     const bare = path.join(folder, 'bare');
     const inForce = modules.filter((module) => !isTestModule(module));
-    const rego = inForce.map((module) => [module.file, fillCodes(textOf(snapshot, module.file), module)] as const);
+    const filled = inForce.map((module) => [module.file, fillCodes(textOf(snapshot, module.file), module)] as const);
+    const rego = [...filled.map(([file, text]) => [file, Buffer.from(text)] as const), ...this.#libraryFiles()];
     const data = [...snapshot.files].filter(([file]) => !file.endsWith('.rego'));
-    await writeFiles(bare, [...rego, ...data, ...this.#libraryFiles()]);
+    await writeFiles(bare, [...rego, ...data]);
 
     const packages = [...new Set(inForce.map((module) => module.package))].filter((name) => name.startsWith('policy.'));
     const names = packages.map((name) => name.slice('policy.'.length)).sort();
@@ -218,6 +221,7 @@ export class Compiler {
     return {
       layer: { manifest, wasm: built.wasm, data: built.data },
       warnings: [...warnings(modules), ...dataWarnings(built.data, snapshot.files, targets)],
+      rego: new Map([...[...snapshot.files].filter(([file]) => file.endsWith('.rego')), ...rego]),
     };
   }
 

@@ -3,7 +3,8 @@ export { BundleError, describeProblem, type Problem } from './error.js';
 export { findOpa, type FindOptions, pinnedVersion } from './opa.js';
 export { formattedModule } from './module.js';
 export { openSource, type GitSourceOptions, type SourceOptions } from './source.js';
-export { bundleAlgorithms } from './opa-signatures.js';
+export { bundleAlgorithms, type BundleSigner } from './opa-signatures.js';
+export { type Archive, bundleFiles, packBundle, readBundle, signedFiles } from './opa-archive.js';
 export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
 export { type Catalog, readCatalog } from './catalog.js';
@@ -26,6 +27,6 @@ export {
 } from './status.js';
 export { type Order, requestOrder, revisionMeant } from './orders.js';
 export { DirectorySource } from './directory.js';
-export { BundleStore, layerFiles } from './store.js';
+export { BundleStore } from './store.js';
 export { writeTar } from './tar.js';
 export { packageRoot } from './package-root.js';

@@ -1,19 +1,10 @@
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { BundleError, messageOf, refusal } from './error.js';
 import { isPlainOnLoopback } from './loopback.js';
-import { type BundleKeys, demandSignedBundle, fingerprintOf } from './opa-signatures.js';
-import {
-  type Commit,
-  isPolicyFile,
-  type Snapshot,
-  SnapshotBuilder,
-  snapshot_bytes_max,
-  type Source,
-} from './snapshot.js';
-import { readTar } from './tar.js';
+import { readBundle } from './opa-archive.js';
+import { type BundleKeys, isSignedByKey } from './opa-signatures.js';
+import { type Commit, type Snapshot, snapshot_bytes_max, type Source } from './snapshot.js';
 
 export interface BundleServerOptions {
   /** https://…, of one bundle; http:// on this machine alone. */
@@ -32,7 +23,6 @@ const answer_ms_max = 60_000;
 const asks_ms_min = 1_000;
 /** What a server answers with that holds a request until there is something new. */
 const longPolling = 'application/vnd.openpolicyagent.bundles';
-const unzip = promisify(gunzip);
 
 /**
  * Policy from a server of OPA bundles: one archive, asked for with the ETag of the last, held by the server where it can
@@ -79,8 +69,7 @@ export class BundleServerSource implements Source {
   }
 
   accepts(commit: Commit | undefined): boolean {
-    const { signing } = this.#options;
-    return signing === undefined || signing.keys.some((key) => fingerprintOf(key) === commit?.signer);
+    return isSignedByKey(commit, this.#options.signing);
   }
 
   async watch(changed: () => void): Promise<() => Promise<void>> {
@@ -134,41 +123,17 @@ export class BundleServerSource implements Source {
 
   async #read({ status, etag, modified, body }: Answer): Promise<{ etag: string | undefined; snapshot: Snapshot }> {
     if (status !== 200) throw new Error(`the server answers ${status}`);
-    const archive: ReadonlyMap<string, Uint8Array> = await filesOf(body);
-    if (archive.has('patch.json'))
-      throw refusal('delta_bundle', 'is a change to another bundle', { file: 'patch.json', help: 'Serve whole bundles: this gateway asks for no others.' }); // prettier-ignore
-    const signed = this.#options.signing && (await demandSignedBundle(archive, this.#options.signing));
-    const signer = signed?.signer;
-    const builder = new SnapshotBuilder();
-    for (const [name, content] of signed?.files ?? archive) if (isPolicyFile(name)) builder.add(name, content);
+    const { builder, revision, signer } = await readBundle(body, this.#options.signing);
     const { digest } = builder.finish({});
     const time = new Date(Date.parse(modified) || Date.now()).toISOString();
     const commit = {
       hash: digest,
-      subject: revisionOf(archive.get('.manifest')),
+      subject: revision,
       author: shown(this.#options.url),
       time,
+      ...(signer && { signer }),
     };
-    const snapshot = builder.finish({ revision: `bundle:${digest}`, commit: { ...commit, ...(signer && { signer }) } });
-    return { etag, snapshot };
-  }
-}
-
-async function filesOf(body: Buffer): Promise<Map<string, Buffer>> {
-  try {
-    return readTar(await unzip(body, { maxOutputLength: 2 * snapshot_bytes_max }), 'whole');
-  } catch (error) {
-    throw refusal('bad_bundle', `what the server sent is no bundle: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** What whoever built it called it; for people. */
-function revisionOf(manifest: Uint8Array | undefined): string {
-  try {
-    const { revision } = JSON.parse(Buffer.from(manifest ?? []).toString('utf8')) as { revision?: unknown };
-    return typeof revision === 'string' ? revision.slice(0, 200) : '';
-  } catch {
-    return '';
+    return { etag, snapshot: builder.finish({ revision: `bundle:${digest}`, commit }) };
   }
 }
 

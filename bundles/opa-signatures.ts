@@ -1,7 +1,8 @@
-import { createHash, createPublicKey } from 'node:crypto';
-import { compactVerify, importSPKI } from 'jose';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { CompactSign, compactVerify, importSPKI } from 'jose';
 import { parse } from 'yaml';
 import { messageOf, refusal } from './error.js';
+import type { Commit } from './snapshot.js';
 
 /** Keys whose signature makes a bundle policy. */
 export interface BundleKeys {
@@ -20,7 +21,7 @@ export interface BundleKey {
 /** Asymmetric ones alone: with a shared secret, whoever verifies could sign. */
 export const bundleAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'] as const; // prettier-ignore
 
-const signatureFile = '.signatures.json';
+export const signatureFile = '.signatures.json';
 const hashes: Readonly<Record<string, string>> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' };
 
 export interface SignedBundle {
@@ -70,6 +71,43 @@ export async function demandSignedBundle(
   return { signer: fingerprintOf(key), files: verified };
 }
 
+export interface BundleSigner {
+  readonly key: KeyObject;
+  readonly algorithm: BundleKey['algorithm'];
+  /** What verifiers know the key by. */
+  readonly id?: string | undefined;
+  readonly scope?: string | undefined;
+}
+
+/**
+ * The content of `.signatures.json` for a bundle of these files. It has no time in it: with an algorithm that takes no randomness
+ * (RS…), the same files and key give the same bytes.
+ *
+ * @throws BundleError where the key is not one of the algorithm.
+ */
+export async function signBundle(
+  files: ReadonlyMap<string, Uint8Array>,
+  { key, algorithm, id, scope }: BundleSigner,
+): Promise<Uint8Array> {
+  const signed = [...files].map(([name, content]) => ({
+    name,
+    hash: createHash('sha256').update(signedOf(name, content)).digest('hex'),
+    algorithm: 'SHA-256',
+  }));
+  const payload = Buffer.from(JSON.stringify({ files: signed, ...(scope !== undefined && { scope }) }));
+  try {
+    const token = await new CompactSign(payload)
+      .setProtectedHeader({ alg: algorithm, ...(id !== undefined && { kid: id }) })
+      .sign(key);
+    return Buffer.from(JSON.stringify({ signatures: [token] }));
+  } catch (error) {
+    throw refusal('signing', `the bundle cannot be signed with ${algorithm}: ${messageOf(error)}`, {
+      help: 'Give --signing-alg the algorithm of the key: RS256 for RSA, ES256 for a key on P-256.',
+      cause: error,
+    });
+  }
+}
+
 interface Payload {
   readonly files?: readonly { readonly name?: unknown; readonly hash?: unknown; readonly algorithm?: unknown }[];
   readonly scope?: unknown;
@@ -100,6 +138,10 @@ export function fingerprintOf({ pem }: BundleKey): string {
   return `SHA256:${createHash('sha256').update(der).digest('base64').slice(0, 43)}`;
 }
 
+/** Whether what was built from this before was signed by one of the keys, where any are asked for. */
+export const isSignedByKey = (commit: Commit | undefined, signing: BundleKeys | undefined): boolean =>
+  signing === undefined || signing.keys.some((key) => fingerprintOf(key) === commit?.signer);
+
 /** What is not verified yet is read here, where everything else waits for it. */
 const yaml_bytes_max = 1_048_576;
 const json_bytes_max = 16_777_216;
@@ -125,7 +167,7 @@ function readYaml(name: string, content: Uint8Array): unknown {
 }
 
 /** JSON with its keys in the order of their bytes, as Go's encoder writes it without escapes for HTML. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (typeof value !== 'object' || value === null) return primitive(value);
   const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));

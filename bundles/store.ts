@@ -131,7 +131,7 @@ export class BundleStore {
 }
 
 /** A layer as files, the same bytes for the same layer. */
-export function layerFiles(layer: Layer): Map<string, Uint8Array> {
+function layerFiles(layer: Layer): Map<string, Uint8Array> {
   return new Map<string, Uint8Array>([
     ['data.json', Buffer.from(JSON.stringify(layer.data))],
     ['manifest.json', Buffer.from(`${JSON.stringify(layer.manifest, undefined, 2)}\n`)],

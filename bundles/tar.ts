@@ -37,9 +37,10 @@ export function readTar(archive: Buffer, demand?: 'whole'): Map<string, Buffer> 
 export function writeTar(files: ReadonlyMap<string, Uint8Array>): Buffer {
   const parts: Uint8Array[] = [];
   for (const [name, content] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (Buffer.byteLength(name) > 100) throw new Error(`name too long for a tar archive: ${name}`);
+    const [prefix, last] = split(name);
     const header = Buffer.alloc(block);
-    header.write(name, 0);
+    header.write(last, 0);
+    header.write(prefix, 345);
     header.write('0000644\0' + '0000000\0' + '0000000\0', 100);
     header.write(`${content.length.toString(8).padStart(11, '0')}\0` + '00000000000\0', 124);
     header.write('        ', 148);
@@ -50,6 +51,16 @@ export function writeTar(files: ReadonlyMap<string, Uint8Array>): Buffer {
     parts.push(header, content, Buffer.alloc((block - (content.length % block)) % block));
   }
   return Buffer.concat([...parts, Buffer.alloc(2 * block)]);
+}
+
+/** A name of more than 100 bytes stands in two fields, of which the first has up to 155 and ends before a slash. */
+function split(name: string): [prefix: string, last: string] {
+  if (Buffer.byteLength(name) <= 100) return ['', name];
+  for (let at = name.indexOf('/'); at > 0; at = name.indexOf('/', at + 1)) {
+    const [prefix, last] = [name.slice(0, at), name.slice(at + 1)];
+    if (Buffer.byteLength(prefix) <= 155 && Buffer.byteLength(last) <= 100) return [prefix, last];
+  }
+  throw new Error(`name too long for a tar archive: ${name}`);
 }
 
 function text(header: Buffer, at: number, length: number): string {

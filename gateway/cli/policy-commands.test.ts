@@ -3,7 +3,8 @@ import { Command } from 'commander';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { cleanUp, goodPolicy, scratch, writeTree, type Files } from '../../test/bundles/support.js';
-import { buildCommand, checkCommand, registerPolicyCommands, testCommand } from './policy-commands.js';
+import { buildCommand } from './build.js';
+import { checkCommand, registerPolicyCommands, testCommand } from './policy-commands.js';
 import { policyOrderCommand, policyStatusCommand, registerPolicyOrders } from './policy-orders.js';
 
 afterAll(cleanUp);
@@ -131,13 +132,16 @@ describe('build', () => {
     const out = path.join(await scratch(), 'bundle');
     const spoken = io();
     expect(await buildCommand(await policy(), { output: out, json: true }, spoken.io)).toBe(0);
-    expect((await readdir(out)).sort()).toEqual(['data.json', 'manifest.json', 'policy.wasm']);
+    expect((await readdir(out)).sort()).toEqual(['.manifest', '_sallyport', 'data.json', 'postgres.rego', 'postgres_test.rego']); // prettier-ignore
     expect(spoken.json()).toMatchObject({
       ok: true,
       output: out,
       tests: { passed: 1 },
-      revision: expect.stringMatching(/^directory:/) as unknown,
+      signed: false,
+      revision: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown,
     });
+    // What is left of an earlier policy would be loaded with it.
+    await expect(buildCommand(await policy(), { output: out }, io().io)).rejects.toThrow(/is not empty/);
   });
 
   test('writes nothing where a test fails', async () => {
