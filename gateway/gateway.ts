@@ -23,7 +23,7 @@ import type { Audit } from './audit/record.js';
 import type { Config, PolicySource } from './config/index.js';
 import { openTargets } from './credentials/index.js';
 import { AuditError, ConfigError } from './errors.js';
-import { Foresight } from './foresight.js';
+import { Foresight } from './pipeline/foresight.js';
 import { serveHttps } from './https.js';
 import { openHooks } from './hooks/index.js';
 import {
@@ -40,9 +40,9 @@ import {
 } from './identity/index.js';
 import { Kills, liveSessions, Revocations, Roster } from './live/index.js';
 import { killedBecause } from './live/sessions.js';
-import { Pipeline } from './pipeline.js';
-import { SharedPrompts } from './prompts-shared.js';
-import type { Prompts } from './prompts.js';
+import { Pipeline } from './pipeline/pipeline.js';
+import { SharedPrompts } from './prompts/shared.js';
+import type { Prompts } from './prompts/prompts.js';
 import type { ListenAddress, Listener, Services } from './protocol.js';
 import { Base, baseLayer, Upper } from './layers.js';
 import { openRecorder } from './recordings/index.js';
@@ -58,7 +58,7 @@ import { openReplica } from './state/replica.js';
 import { openSuccession } from './state/succession.js';
 import { signIns } from './sign-in.js';
 import { SharedUsage, usageChores } from './usage/shared.js';
-import { Withholding } from './withholding.js';
+import { Withholding } from './pipeline/withholding.js';
 
 /** Assembles the gateway from its configuration, in the order in which a part needs the one before. */
 export interface GatewayOptions {

@@ -12,7 +12,7 @@ import { IdentityError } from '../errors.js';
 import { openAudit, type Audit } from '../audit/index.js';
 import type { Identities } from '../identity/index.js';
 import type { RevocationListener, RevokeQuery } from '../live/index.js';
-import { PromptsInMemory } from '../prompts.js';
+import { PromptsInMemory } from '../prompts/prompts.js';
 import type { Effect, Listener } from '../protocol.js';
 import type { KillQuery, Sessions } from '../sessions.js';
 import { apiGate, healthGate, listenHttps, ownCertificate } from './index.js';

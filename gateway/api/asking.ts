@@ -2,7 +2,7 @@ import type { Operation, TargetInput } from '#engine';
 import { readRequest, readStatement } from '../asking/index.js';
 import { findDecision } from '../audit/index.js';
 import { ConfigError } from '../errors.js';
-import type { Foreseen } from '../foresight.js';
+import type { Foreseen } from '../pipeline/foresight.js';
 import { recordedOperation } from '../replay/recorded.js';
 import { maySeeDecision } from './access.js';
 import type { Caller } from './caller.js';

@@ -2,7 +2,7 @@ import { decodeJwt, type JWTPayload } from 'jose';
 import { IdentityError } from '../errors.js';
 import { ancestors_max, type Act, type Issuance, type OwnTokens } from '../identity/index.js';
 import type { Client, Identity } from '../protocol.js';
-import { prompt_chars_max } from '../prompts.js';
+import { prompt_chars_max } from '../prompts/prompts.js';
 import { clientOf, form_bytes_max, formOf, secondsUntil, takeForms } from './forms.js';
 import type { ApiParts } from './parts.js';
 import { recordAct } from './record.js';

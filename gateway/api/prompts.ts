@@ -1,4 +1,4 @@
-import { prompt_chars_max, type PromptText } from '../prompts.js';
+import { prompt_chars_max, type PromptText } from '../prompts/prompts.js';
 import { isSame } from './access.js';
 import type { ApiParts } from './parts.js';
 import { notFound } from './problem.js';

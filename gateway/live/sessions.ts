@@ -1,6 +1,6 @@
 import { StateError } from '../errors.js';
 import type { Sessions } from '../sessions.js';
-import type { Pipeline } from '../pipeline.js';
+import type { Pipeline } from '../pipeline/pipeline.js';
 import type { Kills } from './kills.js';
 import type { Roster } from './roster.js';
 

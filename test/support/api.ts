@@ -12,7 +12,7 @@ import {
 } from '../../gateway/api/index.js';
 import { openAudit } from '../../gateway/audit/index.js';
 import { createIdentity, type Identities } from '../../gateway/identity/index.js';
-import { PromptsInMemory } from '../../gateway/prompts.js';
+import { PromptsInMemory } from '../../gateway/prompts/prompts.js';
 import type { KillQuery, LiveSession } from '../../gateway/sessions.js';
 import { FakeApprovers } from './approvers.js';
 import { caller } from './https.js';

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { createEngine, type Input, type Layer } from '#engine';
 import { openAudit } from '../../gateway/audit/index.js';
 import { replayCommand, type ReplayCommandOptions } from '../../gateway/cli/replay.js';
-import { SessionRecords } from '../../gateway/records.js';
+import { SessionRecords } from '../../gateway/pipeline/records.js';
 import type { Build, Snapshot } from '../../bundles/index.js';
 import { compiler, scratch } from '../bundles/support.js';
 

@@ -1,7 +1,7 @@
 import type { Action, Decision, Input, Operation, Taint, Usage } from '#engine';
-import type { Spent } from './usage/counters.js';
-import type { Account } from './usage/ledger.js';
-import type { Charge, SharedUsage } from './usage/shared.js';
+import type { Spent } from '../usage/counters.js';
+import type { Account } from '../usage/ledger.js';
+import type { Charge, SharedUsage } from '../usage/shared.js';
 
 /**
  * What one session's operations use and see, charged to its principal: in this process, and, where there is a state, with the

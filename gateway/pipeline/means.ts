@@ -1,5 +1,5 @@
 import { deny, type Decision, type Input } from '#engine';
-import type { Obligation } from './protocol.js';
+import type { Obligation } from '../protocol.js';
 
 /** An obligation that the protocol cannot fulfil is no permission. */
 export function withinMeans(decision: Decision, input: Input, supports: ReadonlySet<Obligation>): Decision {

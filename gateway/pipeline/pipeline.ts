@@ -13,22 +13,22 @@ import {
   type Usage,
 } from '#engine';
 import type { Logger } from 'pino';
-import { boundOf, type Approvals, type Receipt } from './approvals/index.js';
-import { mustBeOnDisk, type Audit, type Entry } from './audit/index.js';
+import { boundOf, type Approvals, type Receipt } from '../approvals/index.js';
+import { mustBeOnDisk, type Audit, type Entry } from '../audit/index.js';
 import { Charging } from './charging.js';
-import type { Durability } from './config/index.js';
-import { ApprovalError, AuditError, StateError } from './errors.js';
+import type { Durability } from '../config/index.js';
+import { ApprovalError, AuditError, StateError } from '../errors.js';
 import { withinMeans } from './means.js';
-import { registered, together, type Prompts } from './prompts.js';
-import type { Circumstances, Enforced, Hold, Opening, Result, Session, SessionEnd, Submission } from './protocol.js';
-import type { Rollout } from './rollout/index.js';
+import { registered, together, type Prompts } from '../prompts/prompts.js';
+import type { Circumstances, Enforced, Hold, Opening, Result, Session, SessionEnd, Submission } from '../protocol.js';
+import type { Rollout } from '../rollout/index.js';
 import { SessionRecords, type IntentParts } from './records.js';
-import { fits, type KillQuery, type LiveSession } from './sessions.js';
+import { fits, type KillQuery, type LiveSession } from '../sessions.js';
 import { Submitted } from './submitted.js';
-import { Timestamps } from './timestamp.js';
-import { Ledger, type Account } from './usage/ledger.js';
+import { Timestamps } from '../timestamp.js';
+import { Ledger, type Account } from '../usage/ledger.js';
 import type { Withholding } from './withholding.js';
-import type { SharedUsage } from './usage/shared.js';
+import type { SharedUsage } from '../usage/shared.js';
 
 /**
  * The one loop: operation → decide → record → (the protocol enforces) → record. Everything that is judged is judged here,

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { inputOf } from '../test/support/policy.js';
+import { inputOf } from '../../test/support/policy.js';
 import { PromptsInMemory, registered } from './prompts.js';
 
 const { principal } = inputOf();

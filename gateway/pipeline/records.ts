@@ -1,7 +1,7 @@
 import type { Decision, Input, Principal, Reason, TargetInput } from '#engine';
-import { isFixed, members, Members, Part, quote, toJson, whole, type Entry } from './audit/index.js';
-import type { Receipt } from './approvals/approvals.js';
-import type { Result } from './protocol.js';
+import { isFixed, members, Members, Part, quote, toJson, whole, type Entry } from '../audit/index.js';
+import type { Receipt } from '../approvals/approvals.js';
+import type { Result } from '../protocol.js';
 
 /**
  * What a session writes down. Every operation leaves two records, so what is the same in many of them (who, where, why) is

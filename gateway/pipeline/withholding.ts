@@ -1,6 +1,6 @@
 import { hash as digest, createHmac, randomBytes } from 'node:crypto';
 import type { Decision, Input, Resource, Revision } from '#engine';
-import type { Withheld } from './protocol.js';
+import type { Withheld } from '../protocol.js';
 
 /**
  * What is masked for clients stands in clear in no record either: neither as a literal of a statement nor as a parameter.

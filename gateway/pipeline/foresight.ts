@@ -8,10 +8,10 @@ import {
   type Revision,
   type TargetInput,
 } from '#engine';
-import { BundleStore } from '../bundles/index.js';
-import { valuesNamed, whatWouldDiffer, type Search } from './asking/index.js';
-import type { Client, Identity, Protocol, Target } from './protocol.js';
-import type { Rollout } from './rollout/index.js';
+import { BundleStore } from '../../bundles/index.js';
+import { valuesNamed, whatWouldDiffer, type Search } from '../asking/index.js';
+import type { Client, Identity, Protocol, Target } from '../protocol.js';
+import type { Rollout } from '../rollout/index.js';
 
 /**
  * What policy would say of an operation that nobody has asked for: for lists of what somebody may use, and for the question

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Principal, Prompt } from '#engine';
-import { ApprovalError } from './errors.js';
-import type { Identity } from './protocol.js';
+import { ApprovalError } from '../errors.js';
+import type { Identity } from '../protocol.js';
 
 /**
  * Prompts that were registered ahead of the operations that name them: an agent whose protocol has no room for a text sends

@@ -1,5 +1,5 @@
 import type { Decision } from '#engine';
-import type { Result, Submission } from './protocol.js';
+import type { Result, Submission } from '../protocol.js';
 
 /** Who is told what became of an operation that was let through. */
 interface Settling {

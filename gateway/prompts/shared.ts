@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
-import { ApprovalError, StateError } from './errors.js';
+import { ApprovalError, StateError } from '../errors.js';
 import { PromptsInMemory, type Prompts, type PromptText, type RegisteredPrompt } from './prompts.js';
-import type { Identity } from './protocol.js';
-import type { Database } from './state/database.js';
-import type { Replica } from './state/replica.js';
+import type { Identity } from '../protocol.js';
+import type { Database } from '../state/database.js';
+import type { Replica } from '../state/replica.js';
 
 /**
  * Prompts that all replicas share through the state. Each has those of late in memory, too, so that an operation that names one asks
