@@ -22,7 +22,7 @@ const allowed: Readonly<Record<string, string>> = {
     "export { codec as one } from './codec.js';\nimport '../../errors.js';\nimport '#engine';",
   'gateway/protocols/one/codec.ts': "import { Buffer } from 'node:buffer';\nexport const codec = Buffer;",
   'gateway/protocols/two/index.ts': 'export const two = 2;',
-  'gateway/pipeline.ts': "import './registry.js';\nimport '../bundles/index.js';",
+  'gateway/pipeline/pipeline.ts': "import '../registry.js';\nimport '../../bundles/index.js';",
   'test/support.ts': 'export const support = 1;',
 };
 
@@ -50,7 +50,7 @@ const forbidden: readonly (readonly [string, string, string])[] = [
   ['gateway/g.ts', "import '../test/support.js';", 'product-without-tests'],
   ['gateway/h.ts', "import 'oidc-provider';", 'product-without-dev-dependencies'],
   ['gateway/protocols/one/a.ts', "import '../two/index.js';", 'protocols-are-islands'],
-  ['gateway/protocols/one/b.ts', "import '../../pipeline.js';", 'protocols-are-islands'],
+  ['gateway/protocols/one/b.ts', "import '../../pipeline/pipeline.js';", 'protocols-are-islands'],
   ['gateway/protocols/one/c.ts', "import '../../../bundles/index.js';", 'protocols-are-islands'],
   ['gateway/protocols/one/d.ts', "import 'pg';", 'no-client-library-in-protocols'],
   ['gateway/protocols/two/codec.ts', "import 'node:net';", 'codecs-are-pure'],
