@@ -224,7 +224,7 @@ describe('masks and filters', () => {
       );
       expect(errorOf(await agent.query(sql))).toMatchObject({
         C: '40001',
-        M: 'app.shown has changed since the statement was judged: send the transaction again',
+        M: 'the meaning of a name has changed since the statement was judged: send the transaction again',
       });
       expect(rows(await agent.query(sql))).toEqual([[null, '***']]);
     } finally {

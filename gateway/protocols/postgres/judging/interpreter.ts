@@ -320,8 +320,10 @@ class SessionInterpreter implements Interpreter {
     }
   }
 
-  outdated(): void {
-    this.#options.shared.outdated(this.#now());
+  outdated(isSure = false): void {
+    if (isSure) this.#options.shared.drop();
+    else this.#options.shared.outdated(this.#now());
+    if (this.#own !== undefined) this.#own = new Memory();
     this.#identity = undefined;
   }
 

@@ -10,6 +10,8 @@ import type { Claim } from '../session/claim.js';
 import type { Portal, Prepared } from '../session/names.js';
 import type { Namespace } from '../session/namespace.js';
 import type { Waiting } from '../session/waiting.js';
+import { lookFor } from '../session/looking.js';
+import type { Look } from '../sql/look.js';
 import { Holding, type Held } from './holding.js';
 import { hasForeignType, Operations } from './operations.js';
 import { Outstanding } from './outstanding.js';
@@ -288,6 +290,7 @@ export class Judge {
       leaving,
       rebind,
       guard,
+      look: this.#lookFor(judged, portal),
       limits: limitsOf(decision, judged.refers),
       used: used ?? { rows: 0, bytes: 0 },
     };
@@ -299,6 +302,13 @@ export class Judge {
         if (!this.#exchange.over) this.#exchange.refuse(failureResponse(error), mode);
       },
     );
+  }
+
+  /** Where policy masks or filters, what runs is what was judged to the moment; a portal that has begun runs what it began with. */
+  #lookFor({ template, refers }: Judged, portal: Portal | undefined): Look | undefined {
+    if (portal?.started === true || !this.#session.masks()) return undefined;
+    const inner = refers.flatMap(({ template: referred, cursor }) => (cursor === undefined ? [referred] : []));
+    return lookFor(template, inner);
   }
 
   #goOn(permit: Permit, mode: Mode, go: (permit: Permit) => Awaitable): Awaitable {

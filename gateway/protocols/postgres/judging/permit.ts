@@ -10,6 +10,7 @@ import type { Portal } from '../session/names.js';
 import { executeOperation, type Place } from '../operation.js';
 import { RewriteRefusal } from '../enforcing/rewriting.js';
 import { StatementError, type Interpreter, type Template } from './statement.js';
+import type { Look } from '../sql/look.js';
 
 /** Another statement that an EXECUTE or a FETCH names. */
 export interface Reference {
@@ -38,6 +39,8 @@ export interface Permit {
   /** What its portal is bound to is not what may leave: it is to be bound again. */
   readonly rebind: boolean;
   readonly guard: Guard | undefined;
+  /** What of the catalog is to be looked at before it runs. */
+  readonly look: Look | undefined;
   readonly limits: Limits;
   readonly used: Used;
 }

@@ -164,6 +164,9 @@ export interface Interpreter {
   transactionEnded(): void;
   /** The server reported a setting (search_path from version 18, …). */
   parameterStatus(name: string, value: string): void;
-  /** A statement failed since a relation is no longer what it was judged as. */
-  outdated(): void;
+  /**
+   * A statement failed since something is no longer what it was judged as. `isSure`: the gateway's own look says so, and no client can have
+   * made it say so.
+   */
+  outdated(isSure?: boolean): void;
 }

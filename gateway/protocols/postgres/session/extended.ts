@@ -14,6 +14,7 @@ import type { Guard } from '../enforcing/guard.js';
 import { asItCame, type Leaving } from '../enforcing/leaving.js';
 import { unlimited } from './limits.js';
 import type { Limiting } from './limiting.js';
+import type { Looking } from './looking.js';
 import type { Permit } from '../judging/permit.js';
 
 /**
@@ -26,6 +27,7 @@ export interface ExtendedParts {
   readonly exchange: Exchange;
   readonly names: Namespace;
   readonly judge: Judge;
+  readonly looking: Looking;
   /** The server is in copy-in mode. */
   copyIn(): void;
   /** What is returned resolves when the server has said whether it wants CopyData, or that the COPY is over. */
@@ -40,11 +42,9 @@ export interface ExtendedParts {
 
 /** The server looks at no more of a name than this: two that begin alike would be one to it, and two to the gateway. */
 const name_bytes_max = 63;
-
-const none: readonly Prepared[] = [];
-
 /** Statements that stand under a name of the gateway's own at once. */
 const others_max = 64;
+const none: readonly Prepared[] = [];
 
 export class ExtendedProtocol {
   readonly #parts: ExtendedParts;
@@ -412,6 +412,7 @@ export class ExtendedProtocol {
         ...describing(portal),
       });
     }
+    if (permit.look !== undefined) this.#parts.looking.send(permit.look);
     portal.prepared.recorded = true;
     portal.started = true;
     exchange.forward(buffer, start, end);

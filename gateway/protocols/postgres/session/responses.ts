@@ -37,8 +37,8 @@ export interface Expectation {
   readonly kind: ExpectationKind;
   /** The client knows nothing of it. */
   readonly hidden?: boolean;
-  /** Hidden where it goes well: its error is the client's. */
-  readonly tells?: boolean;
+  /** Hidden where it goes well: its error is the client's, and so are its notices, unless it is `error`. */
+  readonly tells?: boolean | 'error';
   /** Of a query: whether the client sees its ReadyForQuery; as everything else of it where this is absent. */
   readonly ready?: boolean;
   /** What the client gets in place of the error that this was made to provoke; or a local answer. */
@@ -51,6 +51,8 @@ export interface Expectation {
   readonly meter?: Meter | undefined;
   /** What the client gets in place of the end, where a limit was exceeded. */
   overrun?(): Buffer;
+  /** Of a Describe in the place of what a query says of its rows: that there are none goes unsaid. */
+  readonly rowsOnly?: boolean;
   /** Of a Describe: what it describes. */
   described?(columns: readonly Column[]): void;
   /** Of an Execute in whose rows patterns are looked for: what was described before it. */
@@ -235,6 +237,7 @@ export class Responses {
         if (head?.kind === 'query') this.#described = true;
         if (head?.kind === 'describe') {
           if (type === backend.rowDescription) head.described?.(readColumns(reader));
+          if (type === backend.noData && head.rowsOnly === true) return this.#finish(nothing);
           return this.#simple(reader, head, 'describe');
         }
         if (head?.kind !== 'query') this.#unexpected(type);
@@ -403,7 +406,7 @@ export class Responses {
     if (exceeded) this.#out.push(head.overrun!());
     else if (head.replacement !== undefined)
       this.#out.push((error.code === failedTransaction ? head.inFailed : undefined) ?? head.replacement);
-    else if (head.tells === true || head.hidden !== true) this.#say(reader, head);
+    else if (head.hidden !== true || (head.tells ?? false) !== false) this.#say(reader, head);
     if (head.kind === 'query' || head.kind === 'sync') {
       this.#error = exceeded ? limitError : error;
       return;

@@ -14,6 +14,7 @@ import { Farewells } from '../wire/farewells.js';
 import { Unmasked } from '../enforcing/guard.js';
 import { Judge } from '../judging/judge.js';
 import { Limiting } from './limiting.js';
+import { Looking } from './looking.js';
 import { Namespace } from './namespace.js';
 import type { Place } from '../operation.js';
 import type { Permit } from '../judging/permit.js';
@@ -127,10 +128,12 @@ export class PostgresSession {
       readable: (text) => this.#readable(text),
       cancel: () => parts.cancel(),
     });
+    const looking = new Looking(exchange, this.#names, interpreter);
     this.#simple = new SimpleProtocol({
       exchange,
       names: this.#names,
       judge: this.#judge,
+      looking,
       copying: this.#copying,
       limit: (permit) => this.#limit(permit),
     });
@@ -138,6 +141,7 @@ export class PostgresSession {
       exchange,
       names: this.#names,
       judge: this.#judge,
+      looking,
       copyIn: () => this.#copying.clear(true),
       untilCopyIsClear: () => this.#copying.untilClear(),
       executed: () => this.#copying.clear(false),

@@ -5,10 +5,13 @@ import type { Leaving } from '../enforcing/leaving.js';
 import type { Ahead } from '../judging/holding.js';
 import type { Judge } from '../judging/judge.js';
 import type { Permit } from '../judging/permit.js';
-import type { Template } from '../judging/statement.js';
+import { StatementError, type Template } from '../judging/statement.js';
+import type { Look } from '../sql/look.js';
 import type { Copying } from './copying.js';
-import { then, type Awaitable, type Exchange } from './exchange.js';
+import { AskFailed, then, type Awaitable, type Exchange } from './exchange.js';
 import type { Limiting } from './limiting.js';
+import type { Looking } from './looking.js';
+import { sendAlone } from './alone.js';
 import { unlimited } from './limits.js';
 import type { Received } from './names.js';
 import type { Namespace } from './namespace.js';
@@ -23,6 +26,7 @@ export interface SimpleParts {
   readonly names: Namespace;
   readonly judge: Judge;
   readonly copying: Copying;
+  readonly looking: Looking;
   /** Measures an execution against its limits, and stops it. */
   limit(permit: Permit): Limiting;
 }
@@ -77,12 +81,16 @@ export class SimpleProtocol {
       then(this.#judge.inner(template, 'query'), (judged) => {
         if (judged === undefined) return;
         const go = (permit: Permit): Awaitable => {
-          if (unlimited(permit.limits) || exchange.responses.empty)
-            return this.#sendQuery(template, permit, { buffer, start, end });
+          const { look } = permit;
+          if (look !== undefined && this.#isAlone(template, permit))
+            return sendAlone(this.#parts, template, permit, look);
+          const send = () => this.#sendQuery(template, permit, { buffer, start, end });
+          if (look !== undefined) return this.#lookFirst(look, permit, send);
+          if (unlimited(permit.limits) || exchange.responses.empty) return send();
           // Its limits are on what it does alone: the server looks at nothing else meanwhile.
           return exchange.drained().then(() => {
             if (exchange.over) this.#judge.outstanding.skip(permit.submission);
-            else return this.#sendQuery(template, permit, { buffer, start, end });
+            else return send();
           });
         };
         // What its names mean may be another thing by the time that it is approved: it is read anew.
@@ -92,6 +100,30 @@ export class SimpleProtocol {
         });
       }),
     );
+  }
+
+  /** Whether the string can be sent as messages of the extended protocol, between which the catalog is looked at. */
+  #isAlone({ statements, parameters }: Template, { limits }: Permit): boolean {
+    const [only] = statements;
+    if (only === undefined || statements.length !== 1 || parameters > 0) return false;
+    // The server reads data up to its end, and skips the Sync that stands there for it.
+    return only.control.kind !== 'copy_in' && unlimited(limits) && !this.#exchange.batchSent;
+  }
+
+  /** Looks at the catalog in a message of its own, and sends the string right after. */
+  async #lookFirst(look: Look, permit: Permit, send: () => Awaitable): Promise<void> {
+    const exchange = this.#exchange;
+    try {
+      const isSame = await this.#parts.looking.ask(look);
+      if (exchange.over) return;
+      if (isSame) return await send();
+      this.#judge.outstanding.skip(permit.submission);
+      exchange.refuse(failureResponse(namesChanged), 'query');
+    } catch (error) {
+      if (!(error instanceof AskFailed)) throw error;
+      this.#judge.outstanding.skip(permit.submission);
+      if (!exchange.over) exchange.askFailed(error, 'query');
+    }
   }
 
   /** The string as it is run before it is answered. */
@@ -170,3 +202,8 @@ export class SimpleProtocol {
     return limiting.over;
   }
 }
+
+const namesChanged = new StatementError(
+  '40001',
+  'the meaning of a name has changed since the statement was judged: send the transaction again',
+);

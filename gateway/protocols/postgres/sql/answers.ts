@@ -28,6 +28,7 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
           reached,
           isPreferring,
           body,
+          stamp,
         ]) => ({
           schema,
           name,
@@ -43,10 +44,11 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
           isPreferring,
           body: readBody(body ?? undefined),
           isChanging: body?.[3] === true,
+          stamp: stamp ?? undefined,
         }),
       );
     case 'operator':
-      return (data as RawOperator[]).map(([schema, left, right, fn, isLeftReached, isRightReached]) => ({
+      return (data as RawOperator[]).map(([schema, left, right, fn, isLeftReached, isRightReached, stamp]) => ({
         schema,
         left,
         right,
@@ -54,9 +56,10 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
         isKnown: isKnownRaw(fn),
         isLeftReached,
         isRightReached,
+        stamp: stamp ?? undefined,
       }));
     case 'type': {
-      const [schema, name, typeKind, oid, functions, own, columns] = data as RawType;
+      const [schema, name, typeKind, oid, functions, own, columns, stamp] = data as RawType;
       const isForeign = own !== null && !name.startsWith('_') && unknownOf(own).some((fn) => !isKnown(fn));
       return {
         oid,
@@ -69,6 +72,7 @@ export function readAnswer(kind: NameKind, raw: string): Named['value'] {
           .slice(0, domain_columns_max)
           .map(([relation, kind, column]) => ({ relation, kind, column })),
         moreColumns: (columns ?? []).length > domain_columns_max,
+        stamp: stamp ?? undefined,
       };
     }
   }
@@ -88,6 +92,7 @@ type RawRoutine = [
   reached: boolean[] | null,
   isPreferring: boolean,
   body: RawBody | null,
+  stamp?: string | null,
 ];
 /** NULL for what the server cannot print, and for what is being changed. */
 type RawBody = [text: string | null, isTree: boolean, parameters: string[] | null, changed?: boolean];
@@ -98,6 +103,7 @@ type RawOperator = [
   fn: RawFunction,
   isLeftReached: boolean,
   isRightReached: boolean,
+  stamp?: string | null,
 ];
 type RawType = [
   schema: string,
@@ -107,6 +113,7 @@ type RawType = [
   functions: RawFunction[] | null,
   own: RawFunction[] | null,
   columns?: [relation: string, kind: string, column: string][] | null,
+  stamp?: string | null,
 ];
 
 const readBody = (
@@ -165,7 +172,7 @@ interface RawRelation {
   columns: RawColumn[] | null;
   primaryKey?: string[] | null;
   definition?: [text: string | null] | null;
-  version?: [oids: number[], digest: string, changed?: boolean] | null;
+  version?: [oids: number[], digest: string, changed?: boolean, reach?: [oids: number[], digest: string]] | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: RawFunction[] | null;
@@ -190,7 +197,7 @@ interface RawRelation {
 
 function readRelation(row: RawRelation): Relation {
   const [definition] = row.definition ?? [];
-  const [oids, digest, changed] = row.version ?? [];
+  const [oids, digest, changed, reach] = row.version ?? [];
   return {
     oid: row.oid,
     schema: row.schema,
@@ -202,7 +209,10 @@ function readRelation(row: RawRelation): Relation {
     columns: (row.columns ?? []).map(readColumn),
     primaryKey: row.primaryKey ?? [],
     definition: typeof definition === 'string' ? { text: definition } : undefined,
-    version: oids === undefined || digest === undefined ? undefined : { oids, digest },
+    version:
+      oids === undefined || digest === undefined
+        ? undefined
+        : { oids, digest, ...(reach === undefined ? {} : { reach: { oids: reach[0], digest: reach[1] } }) },
     isChanged: changed === true,
     reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
       schema,

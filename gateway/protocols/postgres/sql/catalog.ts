@@ -43,6 +43,8 @@ export interface Version {
   /** The relation's own, and those of what it inherits from. */
   readonly oids: readonly number[];
   readonly digest: string;
+  /** The same for what it reaches beyond its own definition: see `reachOf`. */
+  readonly reach?: { readonly oids: readonly number[]; readonly digest: string };
 }
 
 /** What a view, a policy, a toast table or an inheritance tree reaches. */
@@ -162,6 +164,8 @@ export interface Routine {
   readonly body: Body | undefined;
   /** Its body could be looked into, but somebody is changing it, or has since the transaction's snapshot was taken. */
   readonly isChanging?: boolean;
+  /** Of one that is no part of the server: its row in the catalog. */
+  readonly stamp?: string | undefined;
 }
 
 /** The body of a function in SQL. */
@@ -183,6 +187,8 @@ export interface Operator {
   /** The operand's type is one that a value of the server's own types may become without a cast that the statement says. */
   readonly isLeftReached: boolean;
   readonly isRightReached: boolean;
+  /** Of one that is no part of the server: its row in the catalog. */
+  readonly stamp?: string | undefined;
 }
 
 export interface NamedType {
@@ -198,6 +204,8 @@ export interface NamedType {
   /** Of a domain: the columns that hold values of it, in arrays, rows, ranges and other domains as well. */
   readonly columns: readonly { readonly relation: string; readonly kind: string; readonly column: string }[];
   readonly moreColumns: boolean;
+  /** The rows of all types of that name that are no part of the server. */
+  readonly stamp?: string | undefined;
 }
 
 const nameKinds = ['relation', 'function', 'operator', 'type'] as const;
@@ -233,6 +241,8 @@ export interface Path {
   /** True where the session has a schema of temporary objects. */
   readonly temporary: boolean;
   readonly version: number;
+  /** A digest of the casts that somebody made; '' where there are none. */
+  readonly casts: string;
   /** How old what is read may be at most, since it is read by the snapshot of a transaction; 0 where it is not. */
   readonly age_ms: number;
   /** What DDL runs. */
@@ -252,6 +262,17 @@ export function changedIn({ value }: Named): string | undefined {
 
 export const wantedKey = (wanted: Wanted): string =>
   wanted.schema === undefined ? `${wanted.kind} ${wanted.name}` : `${wanted.kind} ${wanted.schema}\0${wanted.name}`;
+
+/** What a key stands for. */
+export function wantedOfKey(key: string): Wanted {
+  const space = key.indexOf(' ');
+  const zero = key.indexOf('\0');
+  return {
+    kind: key.slice(0, space) as NameKind,
+    schema: zero < 0 ? undefined : key.slice(space + 1, zero),
+    name: key.slice((zero < 0 ? space : zero) + 1),
+  };
+}
 
 /** Names remembered at once; beyond it the oldest go. */
 export const names_max = 20_000;
@@ -333,15 +354,17 @@ function readPath(data: string): Path {
     version: string;
     age?: number;
     eventTriggers: [string, string][] | null;
+    casts?: string;
   };
   return {
-    key: JSON.stringify([row.user, row.schemas, row.creation, row.eventTriggers]),
+    key: JSON.stringify([row.user, row.schemas, row.creation, row.eventTriggers, row.casts]),
     setting: row.setting,
     user: row.user,
     schemas: row.schemas,
     creation: row.creation ?? undefined,
     temporary: row.temporary,
     version: Number(row.version),
+    casts: row.casts ?? '',
     age_ms: (row.age ?? 0) * 1_000,
     eventTriggers: (row.eventTriggers ?? []).map(([name, fn]) => ({ name, function: fn })),
   };

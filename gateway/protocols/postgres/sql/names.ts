@@ -30,6 +30,8 @@ export interface Names {
   readonly changed?: string | undefined;
   /** Bodies of functions are among them. */
   readonly isFleeting?: boolean;
+  /** All answers, by `wantedKey`. */
+  readonly all?: ReadonlyMap<string, Named>;
 }
 
 /** The server's own are looked at first, as long as search_path does not say otherwise. */
@@ -246,6 +248,10 @@ export class Answers implements Names {
 
   named(wanted: Wanted): Named | undefined {
     return this.#named.get(wantedKey(wanted));
+  }
+
+  get all(): ReadonlyMap<string, Named> {
+    return this.#named;
   }
 
   get changed(): string | undefined {

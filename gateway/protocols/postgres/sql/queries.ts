@@ -11,7 +11,7 @@
  * not told apart: all of them stand for it.
  */
 
-import { changing, versionColumns } from './versions.js';
+import { castsDigest, changing, reachOf, stampOf, versionColumns } from './versions.js';
 
 const eq = 'OPERATOR(pg_catalog.=)';
 
@@ -170,6 +170,7 @@ const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object
   'eventTriggers', (select pg_catalog.json_agg(pg_catalog.json_build_array(e.evtname, pg_catalog.concat(n.nspname, '.', f.proname)) order by e.evtname)
     from pg_catalog.pg_event_trigger e join pg_catalog.pg_proc f on f.oid ${eq} e.evtfoid join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
     where e.evtenabled OPERATOR(pg_catalog.<>) 'D' and e.evtevent OPERATOR(pg_catalog.<>) 'login'),
+  'casts', ${castsDigest},
   'version', pg_catalog.current_setting('server_version_num'),
   'age', case when ${isSnapshot} then pg_catalog.date_part('epoch', pg_catalog.timestamptz_mi(pg_catalog.clock_timestamp(), pg_catalog.transaction_timestamp())) else 0 end)::pg_catalog.text`;
 
@@ -237,22 +238,34 @@ const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.att
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
 
-/** [OIDs, digest, whether it is otherwise by now than what was read]: itself and those that it inherits from. */
-const version = (oids: string): string => `case when c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
-    select pg_catalog.json_build_array(s.oids::pg_catalog.int8[], x.digest, x.changed and ${isSnapshot})
-    from (select ${oids}) as s(oids), lateral (${versionColumns('s.oids')}) as x(digest, changed)) end`;
+/**
+ * [OIDs, digest, whether it is otherwise by now than what was read]: itself and those that it inherits from; and [OIDs, digest] of what may
+ * have children.
+ */
+const version = (
+  oids: string,
+  parents: string,
+): string => `case when c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
+    select pg_catalog.json_build_array(s.oids::pg_catalog.int8[], x.digest, x.changed and ${isSnapshot},
+      pg_catalog.json_build_array(d.oids::pg_catalog.int8[], ${reachOf('d.oids')}))
+    from (select ${oids}) as s(oids), (select ${parents}) as d(oids), lateral (${versionColumns('s.oids')}) as x(digest, changed)) end`;
 
 const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', false,
   'deep', c.relkind ${eq} 'v' or c.relkind ${eq} 'm' or c.relkind ${eq} 't' or c.relrowsecurity
     or exists (select from pg_catalog.pg_inherits h where h.inhrelid ${eq} c.oid or h.inhparent ${eq} c.oid),
-  'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf}, 'version', ${version('array[c.oid]')})::pg_catalog.text
+  'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf}, 'version', ${version('array[c.oid]', 'array[c.oid]')})::pg_catalog.text
 from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 
 const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', true, 'deep', false,
   'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf},
-  'version', ${version(`pg_catalog.array_agg(distinct r.oid) from reach r where r.i ${eq} f.i and (r.oid ${eq} c.oid or r.how ${eq} 'p')`)},
+  'version', ${version(
+    `pg_catalog.array_agg(distinct r.oid) from reach r where r.i ${eq} f.i and (r.oid ${eq} c.oid or r.how ${eq} 'p')`,
+    `case when c.relkind ${eq} 'v' or c.relkind ${eq} 'm' then array[c.oid] else array(
+      select d.oid from down d join pg_catalog.pg_class z on z.oid ${eq} d.oid
+      where d.i ${eq} f.i and (d.oid ${eq} c.oid or z.relkind ${eq} 'p' or not z.relispartition) order by d.oid) end`,
+  )},
   'definition', case when (c.relkind ${eq} 'v' or c.relkind ${eq} 'm') and c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
     select pg_catalog.json_build_array(case when pg_catalog.length(d.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} then d.text end)
     from (select pg_catalog.pg_get_viewdef(c.oid)) as d(text)) end,
@@ -367,11 +380,15 @@ const bodyOf = (
     select pg_catalog.json_build_array(case when pg_catalog.length(b.text) OPERATOR(pg_catalog.<=) ${definition_chars_max} and not b.changed then b.text end, b.is_tree, ${fn}.proargnames, b.changed)
     from (select coalesce(t.text, ${fn}.prosrc), t.text is not null, ${changing(fn)} OPERATOR(pg_catalog.<>) '' from (select pg_catalog.pg_get_function_sqlbody(${fn}.oid)) as t(text)) as b(text, is_tree, changed)) end`;
 
+/** Of what is no part of the server: what tells that it is still the row that was read. */
+const madeStamp = (row: string): string =>
+  `case when ${row}.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then ${stampOf(row)} end`;
+
 const functionRows = (
   first: number,
 ): string => `select 'function', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, f.proname, f.prokind, f.pronargs, f.pronargdefaults,
     f.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, f.prorettype::pg_catalog.int8, f.proretset, ${ownerOf('f')},
-    ${argumentsOf('f')}, ${bodyOf('f')}) order by p.ord, f.oid)::pg_catalog.text
+    ${argumentsOf('f')}, ${bodyOf('f')}, ${madeStamp('f')}) order by p.ord, f.oid)::pg_catalog.text
   from (${wanted(first)}) w
   join pg_catalog.pg_proc f on f.proname ${eq} w.n
   join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
@@ -381,7 +398,7 @@ const functionRows = (
 const operatorRows = (
   first: number,
 ): string => `select 'operator', w.i, pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, o.oprleft::pg_catalog.int8, o.oprright::pg_catalog.int8,
-    ${functionName('f', 'fn')}, ${isReached('o.oprleft')}, ${isReached('o.oprright')}) order by p.ord, o.oid)::pg_catalog.text
+    ${functionName('f', 'fn')}, ${isReached('o.oprleft')}, ${isReached('o.oprright')}, ${madeStamp('o')}) order by p.ord, o.oid)::pg_catalog.text
   from (${wanted(first)}) w
   join pg_catalog.pg_operator o on o.oprname ${eq} w.n
   join pg_catalog.pg_namespace n on n.oid ${eq} o.oprnamespace
@@ -418,8 +435,11 @@ const typeRows = (
       select pg_catalog.jsonb_agg(distinct ${functionName('f', 'fn')}) from pg_catalog.pg_type z
       join pg_catalog.pg_proc f on f.oid ${eq} z.typinput::pg_catalog.oid or f.oid ${eq} z.typoutput::pg_catalog.oid or f.oid ${eq} z.typmodin::pg_catalog.oid
       join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace where z.oid ${eq} t.oid) end,
-    case when t.typtype ${eq} 'd' and t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then ${columnsHolding('t.oid')} end)::pg_catalog.text
-  from (select distinct on (w.i) w.i, t.oid, t.typname, t.typtype, n.nspname
+    case when t.typtype ${eq} 'd' and t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then ${columnsHolding('t.oid')} end,
+    (select pg_catalog.string_agg(${stampOf('z')}, ',' order by z.oid) from (values (t.s)) as w(s)
+      join pg_catalog.pg_type z on z.typname ${eq} t.typname and z.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      join pg_catalog.pg_namespace n on n.oid ${eq} z.typnamespace left join path p on p.name ${eq} n.nspname where ${looked}))::pg_catalog.text
+  from (select distinct on (w.i) w.i, w.s, t.oid, t.typname, t.typtype, n.nspname
     from (${wanted(first)}) w
     join pg_catalog.pg_type t on t.typname ${eq} w.n
     join pg_catalog.pg_namespace n on n.oid ${eq} t.typnamespace

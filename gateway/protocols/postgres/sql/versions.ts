@@ -38,7 +38,34 @@ export function versionOf(oids: string, views = true): string {
 export const versionColumns = (oids: string): string =>
   `select ${digestOf('v.text')}, pg_catalog.strpos(v.text, '${marker}') OPERATOR(pg_catalog.>) 0 from (select ${versionText(oids, true)}) as v(text)`;
 
-const digestOf = (text: string): string =>
+/**
+ * A digest, as SQL over an array of OIDs, of what else reading and writing relations runs and reaches: children, row-level policies,
+ * triggers, rules. It compares what was judged, and is no part of `versionOf`, which what leaves asks for with each run.
+ *
+ * @param oids Those that may be parents: it, and what inherits from it.
+ */
+export function reachOf(oids: string): string {
+  const lines = (
+    [
+      ['h', 'pg_inherits', 'inhparent', 'inhrelid'],
+      ['q', 'pg_policy', 'polrelid', 'oid'],
+      ['t', 'pg_trigger', 'tgrelid', 'oid'],
+      ['w', 'pg_rewrite', 'ev_class', 'oid'],
+    ] as const
+  ).map(
+    ([letter, catalog, of, row]) =>
+      `SELECT pg_catalog.concat('${letter} ', ${letter}.${of}, ' ', ${letter}.${row}, ' ', ${letter}.xmin) AS l FROM pg_catalog.${catalog} AS ${letter} WHERE ${letter}.${of} ${eq} ANY (${oids})`,
+  );
+  lines.push(
+    `SELECT pg_catalog.concat('c ', c.oid, ' ', c.relrowsecurity, ' ', c.relforcerowsecurity) AS l FROM pg_catalog.pg_class AS c WHERE c.oid ${eq} ANY (${oids})`,
+  );
+  return digestOf(`(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`);
+}
+
+/** One row of the catalog, as SQL: another one once somebody has written it anew. */
+export const stampOf = (row: string): string => `pg_catalog.concat(${row}.oid, ':', ${row}.xmin)`;
+
+export const digestOf = (text: string): string =>
   `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(${text}, pg_catalog.getdatabaseencoding())), 'hex')`;
 
 function versionText(oids: string, views: boolean): string {
@@ -56,3 +83,6 @@ function versionText(oids: string, views: boolean): string {
   ];
   return `(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`;
 }
+
+/** The casts that somebody made: which function or operator the server chooses depends on all of them. */
+export const castsDigest = `coalesce((select ${digestOf(`pg_catalog.string_agg(${stampOf('x')}, ',' order by x.oid)`)} from pg_catalog.pg_cast x where x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid), '')`;

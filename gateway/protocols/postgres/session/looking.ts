@@ -1,0 +1,154 @@
+import * as codec from '../codec.js';
+import { asItCame } from '../enforcing/leaving.js';
+import { isOutdated, type Guard } from '../enforcing/guard.js';
+import { noKinds } from '../../../content/index.js';
+import type { Interpreter, Template } from '../judging/statement.js';
+import { lookOf, type Look } from '../sql/look.js';
+import type { Exchange } from './exchange.js';
+import type { Other, Prepared } from './names.js';
+import type { Namespace } from './namespace.js';
+import type { ExpectationEnd } from './responses.js';
+
+/**
+ * Has the server compare the catalog with what a statement was judged by, as the last thing before it runs: in the client's own session and
+ * transaction, in the message before its Execute. Where something is otherwise, that fails, and the Execute is skipped.
+ */
+export class Looking {
+  readonly #exchange: Exchange;
+  readonly #names: Namespace;
+  readonly #interpreter: () => Interpreter;
+  /** By its text: the statement that the server has for a look. */
+  readonly #prepared = new Map<string, Other>();
+  #count = 0;
+
+  constructor(exchange: Exchange, names: Namespace, interpreter: () => Interpreter) {
+    this.#exchange = exchange;
+    this.#names = names;
+    this.#interpreter = interpreter;
+  }
+
+  /** Sends it, for the Execute that is sent next. `ended` hears what came of it. */
+  send({ failing, values }: Look, ended?: (end: ExpectationEnd) => void): void {
+    const exchange = this.#exchange;
+    const statement = this.#statement(failing);
+    const portal = `${exchange.own}_look`;
+    exchange.toUpstream.push(
+      Buffer.concat([codec.bind(portal, statement, values), codec.execute(portal), codec.closePortal(portal)]),
+    );
+    exchange.batchSent = true;
+    exchange.responses.expect({ kind: 'bind', hidden: true, tells: 'error', guard: telling, ...(ended && { ended }) });
+    exchange.responses.expect({
+      kind: 'execute',
+      hidden: true,
+      tells: 'error',
+      guard: telling,
+      ended: (end) => {
+        if (end.error !== undefined && isOutdated(end.error.message)) this.#interpreter().outdated(true);
+        ended?.(end);
+      },
+    });
+    exchange.responses.expect({ kind: 'close', hidden: true });
+  }
+
+  /**
+   * The same as a question of its own, for what is not bound before it runs. False: something is otherwise. Rejects with AskFailed.
+   */
+  async ask({ telling: sql, values }: Look): Promise<boolean> {
+    const rows = await this.#exchange.ask(sql, values);
+    const isSame = rows[0]?.[0] === 't';
+    if (!isSame) this.#interpreter().outdated(true);
+    return isSame;
+  }
+
+  #statement(text: string): string {
+    const known = this.#prepared.get(text);
+    if (known !== undefined && this.#names.has(known)) return known.name;
+    const exchange = this.#exchange;
+    if (known !== undefined) this.#close(known.name);
+    // There are few texts; each names what kinds of names a statement has.
+    if (this.#prepared.size >= texts_max) {
+      for (const other of this.#prepared.values()) this.#close(other.name);
+      this.#prepared.clear();
+    }
+    const other: Other = { name: `${exchange.own}_look_${String(++this.#count)}`, leaving: asItCame };
+    const prepared = stub(other, text);
+    this.#prepared.set(text, other);
+    exchange.toUpstream.push(codec.parse(other.name, text));
+    exchange.batchSent = true;
+    this.#names.otherSent(prepared, other);
+    exchange.responses.expect({
+      kind: 'parse',
+      hidden: true,
+      tells: 'error',
+      ended: ({ error, skipped }) => {
+        if (error === undefined && skipped === undefined) this.#names.statementMade(other.name, prepared);
+      },
+    });
+    return other.name;
+  }
+
+  #close(name: string): void {
+    const exchange = this.#exchange;
+    exchange.toUpstream.push(codec.closeStatement(name));
+    exchange.batchSent = true;
+    this.#names.closeSent('S', name);
+    exchange.responses.expect({ kind: 'close', hidden: true, ended: () => this.#names.closed('S', name) });
+  }
+}
+
+const texts_max = 32;
+
+/** What a look says that fails is the client's to read, in the gateway's words. */
+const telling: Guard = {
+  hidden: new Set(),
+  details: 'drop',
+  withheld: false,
+  describes: true,
+  lasts: false,
+  content: noKinds,
+  position: () => undefined,
+};
+
+/** Kinds of statements that read or write rows by names of the catalog. */
+const looked: ReadonlySet<string> = new Set([
+  'select',
+  'insert',
+  'update',
+  'delete',
+  'merge',
+  'copy',
+  'explain',
+  'execute',
+  'prepare',
+  'declare',
+  'create_table_as',
+  'create_materialized_view',
+]);
+
+/** What is to be looked at for a string, and for what its EXECUTEs run. Undefined: nothing. */
+export function lookFor(template: Template, inner: readonly Template[]): Look | undefined {
+  if (!template.statements.some(({ facts }) => looked.has(facts.kind))) return undefined;
+  return lookOf([template, ...inner]);
+}
+
+const nothing: Template = {
+  text: '',
+  statements: [],
+  action: 'session',
+  resources: [],
+  opaque: false,
+  hash: '',
+  recorded: '',
+  parameters: 0,
+};
+
+const stub = (other: Other, text: string): Prepared => ({
+  template: nothing,
+  origin: text,
+  types: [],
+  declared: [],
+  kept: undefined,
+  recorded: true,
+  leaving: asItCame,
+  other,
+});
