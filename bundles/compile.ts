@@ -5,6 +5,8 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { needlessPatterns, untested, withoutCode } from './advice.js';
 import type { Module } from './ast.js';
+import { runCases } from './case-run.js';
+import { type PolicyCase, readCases } from './cases.js';
 import { capabilitiesFile } from './capabilities.js';
 import { type Catalog, unknownColumns } from './catalog.js';
 import { BundleError, type Problem, refusal } from './error.js';
@@ -12,7 +14,7 @@ import { neverFires, uncovered } from './firing.js';
 import { check, dependencies, parseModules, runTests, testCoverage, type TestReport, type Tool } from './opa-run.js';
 import { combinationQuery, minimal, protocolQuery, protocols } from './reads.js';
 import { exceededMessage, runSandboxed } from './sandbox.js';
-import type { Snapshot } from './snapshot.js';
+import { isCaseFile, type Snapshot } from './snapshot.js';
 import { readTar } from './tar.js';
 import type { FilterChecks } from './obligations.js';
 import { dataWarnings, verifyData } from './verify-data.js';
@@ -94,7 +96,15 @@ export class Compiler {
 
   /** Tests alone. Gives what failed instead of throwing it; throws where they cannot run. */
   test(snapshot: Snapshot): Promise<TestReport> {
-    return withWorkspace(async (folder) => runTests(await this.#prepare(folder, snapshot)));
+    return withWorkspace(async (folder) => {
+      const cases = readCases(snapshot.files);
+      const tool = await this.#prepare(folder, snapshot);
+      const [report, failed] = await Promise.all([
+        runTests(tool),
+        cases.length === 0 ? [] : this.#compile(tool, folder, snapshot).then((done) => this.#judge(done, tool, cases)),
+      ]);
+      return withCases(report, cases, failed);
+    });
   }
 
   /** What a reviewer would ask about a policy that was checked, by its tests' coverage and its text. Changes nothing. */
@@ -122,10 +132,11 @@ export class Compiler {
   #work(snapshot: Snapshot, withTests: boolean): Promise<Build> {
     const started = performance.now();
     return withWorkspace(async (folder) => {
+      const cases = readCases(snapshot.files);
       const tool = await this.#prepare(folder, snapshot);
       const checking = check(tool);
-      const testing = withTests ? runTests(tool) : Promise.resolve(undefined);
       const compiling = this.#compile(tool, folder, snapshot);
+      const testing = withTests ? runTests(tool) : Promise.resolve(undefined);
       const [checked, tested, compiled] = await Promise.allSettled([checking, testing, compiling]);
 
       // What does not compile at all is told once, by the step that tells it best.
@@ -138,10 +149,13 @@ export class Compiler {
           : compiled.reason;
       }
       if (tested.status === 'rejected') throw tested.reason;
-      if (tested.value !== undefined && tested.value.problems.length > 0) throw new BundleError(tested.value.problems);
+      const failed = withTests && cases.length > 0 ? await this.#judge(compiled.value, tool, cases) : [];
+      const tests = tested.value && withCases(tested.value, cases, failed);
+      if (tests !== undefined && tests.problems.length > 0) throw new BundleError(tests.problems);
+      const { layer, warnings, rego } = compiled.value;
       return {
-        ...compiled.value,
-        tests: tested.value ?? { passed: 0, failed: 0, skipped: 0, problems: [], ran: false },
+        ...{ layer, warnings, rego },
+        tests: tests ?? { passed: 0, failed: 0, skipped: 0, problems: [], ran: false },
         duration_ms: performance.now() - started,
       };
     });
@@ -188,7 +202,7 @@ export class Compiler {
   }
 
   /** The contract's checks, and the layer. */
-  async #compile(tool: Tool, folder: string, snapshot: Snapshot): Promise<Pick<Build, 'layer' | 'warnings' | 'rego'>> {
+  async #compile(tool: Tool, folder: string, snapshot: Snapshot): Promise<Compiled> {
     const modules = await parseModules(tool, snapshot, this.#modules);
     const problems = await verifyModules(modules, this.#options.filters);
 
@@ -196,7 +210,7 @@ export class Compiler {
     const inForce = modules.filter((module) => !isTestModule(module));
     const filled = inForce.map((module) => [module.file, fillCodes(textOf(snapshot, module.file), module)] as const);
     const rego = [...filled.map(([file, text]) => [file, Buffer.from(text)] as const), ...this.#libraryFiles()];
-    const data = [...snapshot.files].filter(([file]) => !file.endsWith('.rego'));
+    const data = [...snapshot.files].filter(([file]) => !file.endsWith('.rego') && !isCaseFile(file));
     await writeFiles(bare, [...rego, ...data]);
 
     const packages = [...new Set(inForce.map((module) => module.package))].filter((name) => name.startsWith('policy.'));
@@ -219,10 +233,15 @@ export class Compiler {
       builtins: await wasmBuiltins(built.wasm),
     } as const;
     return {
+      bare,
       layer: { manifest, wasm: built.wasm, data: built.data },
       warnings: [...warnings(modules), ...dataWarnings(built.data, snapshot.files, targets)],
       rego: new Map([...[...snapshot.files].filter(([file]) => file.endsWith('.rego')), ...rego]),
     };
+  }
+
+  #judge({ layer, bare }: Compiled, tool: Tool, cases: readonly PolicyCase[]): Promise<Problem[]> {
+    return runCases({ ...tool, folder: bare }, path.dirname(bare), layer, cases);
   }
 
   /** Policy is compiled, data only carried along: -O0 inlines none of it, and OPA's own loader has read it. */
@@ -286,6 +305,19 @@ export class Compiler {
     return this.#combination;
   }
 }
+
+interface Compiled extends Pick<Build, 'layer' | 'warnings' | 'rego'> {
+  /** The folder of what was compiled: without tests, codes filled in. */
+  readonly bare: string;
+}
+
+/** A policy's tests are those in Rego and its cases. */
+const withCases = (report: TestReport, { length }: readonly PolicyCase[], failed: readonly Problem[]): TestReport => ({
+  ...report,
+  passed: report.passed + length - failed.length,
+  failed: report.failed + failed.length,
+  problems: [...report.problems, ...failed],
+});
 
 /** What the contract's checks found in a policy that does not compile either: often it is the reason. */
 function contractProblems(compiled: PromiseSettledResult<unknown>): readonly Problem[] {

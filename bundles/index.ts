@@ -1,6 +1,7 @@
 /** Policy's way from git to force: source → compile → verify → activate → roll back. */
 export { BundleError, describeProblem, type Problem } from './error.js';
 export { findOpa, type FindOptions, pinnedVersion } from './opa.js';
+export { type Answered, type Want, unmet } from './cases.js';
 export { formattedModule } from './module.js';
 export { openSource, type GitSourceOptions, type SourceOptions } from './source.js';
 export { bundleAlgorithms, type BundleSigner } from './opa-signatures.js';

@@ -46,14 +46,18 @@ export const snapshot_bytes_max = 64 * 1024 * 1024;
 
 const dataFiles = new Set(['data.json', 'data.yaml', 'data.yml']);
 
+/** Cases (bundles/cases.ts): tests that are data. */
+export const isCaseFile = (path: string): boolean => path.endsWith('.cases.yaml');
+
 /**
- * Rego, and data as OPA's bundles lay it out: `data.json` or `data.yaml` in a folder is the document at that path. Any
+ * Rego, data as OPA's bundles lay it out (`data.json` or `data.yaml` in a folder is the document at that path), and cases. Any
  * other file (a README, a workflow, a test's fixture) is not policy, and hidden folders hold none.
  */
 export function isPolicyFile(path: string): boolean {
   const parts = path.split('/');
   const name = parts.at(-1) ?? '';
-  return !parts.some((part) => part.startsWith('.')) && (name.endsWith('.rego') || dataFiles.has(name));
+  const isOne = name.endsWith('.rego') || dataFiles.has(name) || isCaseFile(name);
+  return !parts.some((part) => part.startsWith('.')) && isOne;
 }
 
 /** Hidden folders (.git, .github, ConfigMaps' ..data) are no place for policy. */

@@ -3,6 +3,7 @@ import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { Problem } from './error.js';
 import { nearest } from './nearest.js';
 import { isName } from './obligations.js';
+import { isCaseFile } from './snapshot.js';
 
 /** The names under data that mean something. */
 const contractData: readonly string[] = ['classification', 'masks'];
@@ -147,7 +148,7 @@ export function locate(
   path: readonly string[],
 ): { file?: string; line?: number } {
   for (const [file, content] of files) {
-    if (file.endsWith('.rego')) continue;
+    if (file.endsWith('.rego') || isCaseFile(file)) continue;
     const folders = file.split('/').slice(0, -1);
     if (path.length <= folders.length && path.every((part, index) => part === folders[index])) return { file };
     if (!folders.every((folder, index) => folder === path[index])) continue;

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Layer } from '#engine';
@@ -6,7 +7,7 @@ import { Option, type Command } from 'commander';
 import { BundleError, Compiler, findOpa, GitSource, type Snapshot } from '../../bundles/index.js';
 import type { Config } from '../config/index.js';
 import { ConfigError } from '../errors.js';
-import type { Labels } from '../replay/index.js';
+import type { Labels, smallestCases, Wanted } from '../replay/index.js';
 import { exit, type ExitCode } from './exit.js';
 import { type BesideOptions, demandOther, describeAll, findBeside, standing } from './replay-beside.js';
 import { configFile, type Surroundings } from './surroundings.js';
@@ -23,7 +24,13 @@ export interface ReplayCommandOptions extends BesideOptions {
   readonly failOn: (typeof failConditions)[number];
   readonly workers: number;
   readonly operations_max: number | undefined;
+  /** The file for the smallest cases; "-": standard output, and the answer goes to standard error. */
+  readonly minimise?: string | undefined;
+  readonly want?: Wanted | undefined;
+  readonly cases_max?: number | undefined;
 }
+
+const cases_default_max = 100;
 
 /** A commit that has this in its message says that it loosens the policy, and why. */
 export const trailer = 'Sallyport-Loosens';
@@ -41,6 +48,7 @@ lost or weakened, unless a commit of A..B has the trailer "${trailer}: why" in i
 Examples:
   sallyport replay main..HEAD --audit audit.jsonl
   sallyport replay origin/main..HEAD --markdown > comment.md
+  sallyport replay HEAD~1.. --audit audit.jsonl --minimise policy/regressions.cases.yaml --want before
   sallyport replay main..HEAD --audit audit.jsonl --base ../base --at v3
   sallyport replay main..HEAD -d base --team ../team/policy --audit audit.jsonl`;
 
@@ -56,7 +64,8 @@ export async function replayCommand(
   compiler?: Pick<Compiler, 'check'>,
 ): Promise<ExitCode> {
   const [from, to] = readRange(range);
-  const { replay, asJson, asMarkdown, asText, isLoosened, unrecorded } = await import('../replay/index.js');
+  const { replay, asJson, asMarkdown, asText, isLoosened, smallestCases, unrecorded } =
+    await import('../replay/index.js');
   const given = await surroundings(options, around);
   const source = new GitSource({ repository: path.resolve(options.directory), branch: 'HEAD', path: options.path });
   try {
@@ -70,21 +79,24 @@ export async function replayCommand(
     const after = (await check(later)).layer;
     const other = await beside?.layer();
     const started = performance.now();
-    let told = started;
-    const tally = await replay({
-      task: {
-        before: standing(earlier, before, beside, other),
-        after: standing(later, after, beside, other),
-        labels: given.labels,
-      },
+    let said = started;
+    const task = {
+      before: standing(earlier, before, beside, other),
+      after: standing(later, after, beside, other),
+      ...(other && { own: { before: standing(earlier, before, undefined), after: standing(later, after, undefined) } }),
+      labels: given.labels,
+      ...(options.minimise === undefined ? {} : { kinds_max: options.cases_max ?? cases_default_max }),
+    };
+    const { tally, kinds, more_kinds } = await replay({
+      task,
       files: given.files,
       workers: options.workers,
       ...(options.operations_max === undefined ? {} : { operations_max: options.operations_max }),
       progress: (operations) => {
-        if (performance.now() - told < 1000) return;
-        told = performance.now();
+        if (performance.now() - said < 1000) return;
+        said = performance.now();
         around.stderr.write(
-          `${operations} operations, ${Math.round((operations * 1000) / (told - started))} a second\n`,
+          `${operations} operations, ${Math.round((operations * 1000) / (said - started))} a second\n`,
         );
       },
     });
@@ -95,7 +107,12 @@ export async function replayCommand(
     const companion = beside && { beside: { role: beside.role, revision: beside.revision, from: beside.from } };
     const duration_ms = performance.now() - started;
     const report = { from, to, ...companion, tally, loosened, meant, unseen, duration_ms };
-    around.stdout.write({ json: asJson, markdown: asMarkdown, text: asText }[options.format](report));
+    const told = options.minimise === '-' ? around.stderr : around.stdout;
+    told.write({ json: asJson, markdown: asMarkdown, text: asText }[options.format](report));
+    if (options.minimise !== undefined) {
+      const smallest = await smallestCases(task, kinds, options.want ?? 'after', range);
+      await writeCases(options.minimise, smallest, more_kinds, around);
+    }
     if (tally.operations === 0) {
       around.stderr.write('sallyport: no recorded operations were found: there is nothing that this says\n');
       return exit.failed;
@@ -115,6 +132,22 @@ function readRange(range: string): [string, string] {
   const match = /^(.+?)\.\.(?!\.)(.*)$/.exec(range);
   if (match === null) throw new ConfigError(`"${range}" is no range: write A..B, as in main..HEAD.`);
   return [match[1]!, match[2] === '' ? 'HEAD' : match[2]!];
+}
+
+async function writeCases(
+  file: string,
+  { text, cases, untold }: Awaited<ReturnType<typeof smallestCases>>,
+  more: boolean,
+  around: Surroundings,
+): Promise<void> {
+  if (text !== undefined && file === '-') around.stdout.write(text);
+  else if (text !== undefined) await writeFile(path.resolve(file), text);
+  const lines = [
+    `${cases} smallest cases${text === undefined || file === '-' ? '' : ` in ${file}`}`,
+    ...(more ? ['there may be more kinds of difference: --cases says how many are taken'] : []),
+    ...untold.map((one) => `no case of this repository alone shows it: ${one}`),
+  ];
+  around.stderr.write(lines.map((line) => `${line}\n`).join(''));
 }
 
 function compilerOf(around: Surroundings): Promise<Compiler> {
@@ -158,6 +191,9 @@ interface Given extends BesideOptions {
   readonly failOn: ReplayCommandOptions['failOn'];
   readonly workers: string;
   readonly limit?: string;
+  readonly minimise?: string | true;
+  readonly want?: Wanted;
+  readonly cases: string;
 }
 
 export function registerReplay(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
@@ -179,6 +215,14 @@ export function registerReplay(program: Command, around: Surroundings, finish: (
     .addOption(new Option('--fail-on <what>', 'when to end with 1').choices(failConditions).default('loosened'))
     .option('--workers <number>', 'threads', String(availableParallelism()))
     .option('--limit <operations>', 'end after so many operations, or a few more')
+    .option(
+      '--minimise [file.cases.yaml]',
+      'the smallest case of each kind of difference, as tests of the policy repository',
+    )
+    .addOption(
+      new Option('--want <which>', 'on which of the commits these pass').choices(['after', 'before']).default('after'),
+    )
+    .option('--cases <number>', 'how many of them, at most', String(cases_default_max))
     .addHelpText('after', examples)
     .action(async (range: string, given: Given) => {
       const format = given.json === true ? 'json' : given.markdown === true ? 'markdown' : 'text';
@@ -195,6 +239,9 @@ export function registerReplay(program: Command, around: Surroundings, finish: (
         failOn: given.failOn,
         workers: whole(given.workers, '--workers', 64),
         operations_max: given.limit === undefined ? undefined : whole(given.limit, '--limit', Number.MAX_SAFE_INTEGER),
+        minimise: given.minimise === true ? '-' : given.minimise,
+        want: given.want,
+        cases_max: whole(given.cases, '--cases', 1_000),
       } as const;
       finish(await replayCommand(range, options, around));
     });

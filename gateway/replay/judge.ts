@@ -1,6 +1,7 @@
 import { createEngine, type Input, type Layer, type Revision } from '#engine';
 import { parseRecord } from '../audit/index.js';
 import { compare } from './compare.js';
+import { kindInput_chars_max, nameOf, type Kind } from './kinds.js';
 import { recordedOperation, type Labels } from './recorded.js';
 import { Tallier, type Tally } from './tally.js';
 
@@ -15,6 +16,17 @@ export interface Task {
   readonly before: Standing;
   readonly after: Standing;
   readonly labels: Labels;
+  /** The two without what they are judged together with; absent: there is nothing else. */
+  readonly own?: { readonly before: Standing; readonly after: Standing };
+  /** Operations that are kept, one for each kind of difference. Absent: none. */
+  readonly kinds_max?: number;
+}
+
+/** Of some lines. */
+export interface Judged {
+  readonly tally: Tally;
+  /** Of kinds that this judge has not seen before. */
+  readonly kinds: readonly Kind[];
 }
 
 /** Judges records by two revisions. */
@@ -23,31 +35,40 @@ export class Judge {
   readonly #after: Revision;
   readonly #labels: Labels;
   readonly #alone: boolean;
+  readonly #kinds_max: number;
+  /** Names of the kinds that were handed out: lines come in order, so the first of a kind is the one that counts. */
+  readonly #seen = new Set<string>();
 
-  private constructor(before: Revision, after: Revision, labels: Labels, alone: boolean) {
+  private constructor(before: Revision, after: Revision, { labels, before: { layers }, kinds_max = 0 }: Task) {
     this.#before = before;
     this.#after = after;
     this.#labels = labels;
-    this.#alone = alone;
+    this.#alone = layers.length === 1;
+    this.#kinds_max = kinds_max;
   }
 
-  static async create({ before, after, labels }: Task): Promise<Judge> {
+  static async create(task: Task): Promise<Judge> {
     const engine = createEngine();
     const [earlier, later] = await Promise.all([
-      engine.prepare(before.id, before.layers),
-      engine.prepare(after.id, after.layers),
+      engine.prepare(task.before.id, task.before.layers),
+      engine.prepare(task.after.id, task.after.layers),
     ]);
-    return new Judge(earlier, later, labels, before.layers.length === 1);
+    return new Judge(earlier, later, task);
   }
 
-  /** Each line is a record of the audit, or an input document. What is neither is passed by. */
-  judge(lines: readonly string[]): Tally {
+  /**
+   * Each line is a record of the audit, or an input document. What is neither is passed by.
+   *
+   * @param first How many lines were read before these.
+   */
+  judge(lines: readonly string[], first = 0): Judged {
     const tallier = new Tallier();
-    for (const line of lines) this.#one(line, tallier);
-    return tallier.done();
+    const kinds: Kind[] = [];
+    for (const [index, line] of lines.entries()) this.#one(line, first + index, tallier, kinds);
+    return { tally: tallier.done(), kinds };
   }
 
-  #one(line: string, tallier: Tallier): void {
+  #one(line: string, at: number, tallier: Tallier, kinds: Kind[]): void {
     const found = readLine(line, this.#labels);
     if (found === 'other') return;
     if (found === 'erased') return tallier.count('erased');
@@ -59,14 +80,17 @@ export class Judge {
     if (found.revision === this.#before.id && found.outcome !== before.outcome) tallier.count('unlike_recorded');
     if (changes.length === 0) return;
     tallier.count('changed');
-    for (const change of changes)
-      tallier.add({
-        ...change,
-        principal: input.principal.subject,
-        target: input.target.name,
-        count: 1,
-        example: decision_id,
-      });
+    for (const change of changes) {
+      const { principal, target } = input;
+      tallier.add({ ...change, principal: principal.subject, target: target.name, count: 1, example: decision_id });
+      if (line.length <= kindInput_chars_max) this.#note({ change, input, decision_id, at }, kinds);
+    }
+  }
+
+  #note(kind: Kind, kinds: Kind[]): void {
+    if (this.#seen.size >= this.#kinds_max || this.#seen.has(nameOf(kind))) return;
+    this.#seen.add(nameOf(kind));
+    kinds.push(kind);
   }
 }
 

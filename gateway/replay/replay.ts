@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
-import { Judge, type Task } from './judge.js';
+import { Judge, type Judged, type Task } from './judge.js';
+import { Kinds, type Kind } from './kinds.js';
 import { Tallier, type Tally } from './tally.js';
 
 /**
@@ -18,29 +19,49 @@ export interface ReplayOptions {
   readonly progress?: (operations: number) => void;
 }
 
+export interface Replayed {
+  readonly tally: Tally;
+  /** In the order of the files; at most `task.kinds_max`. */
+  readonly kinds: readonly Kind[];
+  /** True where there were more kinds than that. */
+  readonly more_kinds: boolean;
+}
+
+/** Lines, and how many were read before them. */
+export interface Batch {
+  readonly lines: readonly string[];
+  readonly first: number;
+}
+
 const batch_lines = 200;
 /** Batches that a worker may have before it, so that it never waits and memory stays bounded. */
 const ahead_max = 2;
 
-export async function replay(options: ReplayOptions): Promise<Tally> {
+export async function replay(options: ReplayOptions): Promise<Replayed> {
   const tallier = new Tallier();
+  const { kinds_max = 0 } = options.task;
+  const kept = new Kinds(kinds_max);
   const pool = options.workers === 0 ? await Here.start(options.task) : await Pool.start(options.task, options.workers);
   let operations = 0;
-  const take = (tally: Tally) => {
+  const take = ({ tally, kinds }: Judged) => {
     tallier.merge(tally);
+    for (const kind of kinds) kept.add(kind);
     operations += tally.operations;
     options.progress?.(operations);
   };
   try {
+    let first = 0;
     for await (const lines of batches(options.files)) {
       if (operations >= (options.operations_max ?? Infinity)) break;
-      await pool.give(lines, take);
+      await pool.give({ lines, first }, take);
+      first += lines.length;
     }
     await pool.done();
   } finally {
     await pool.end();
   }
-  return tallier.done();
+  const kinds = kept.all();
+  return { tally: tallier.done(), kinds, more_kinds: kinds_max > 0 && (kept.beyond > 0 || kinds.length === kinds_max) };
 }
 
 async function* batches(files: readonly string[]): AsyncGenerator<string[]> {
@@ -58,15 +79,15 @@ async function* batches(files: readonly string[]): AsyncGenerator<string[]> {
   if (batch.length > 0) yield batch;
 }
 
-type Take = (tally: Tally) => void;
+type Take = (judged: Judged) => void;
 
 class Here {
   private constructor(readonly judge: Judge) {}
   static async start(task: Task): Promise<Here> {
     return new Here(await Judge.create(task));
   }
-  give(lines: readonly string[], take: Take): Promise<void> {
-    take(this.judge.judge(lines));
+  give({ lines, first }: Batch, take: Take): Promise<void> {
+    take(this.judge.judge(lines, first));
     return Promise.resolve();
   }
   done(): Promise<void> {
@@ -94,7 +115,7 @@ class Pool {
   private constructor(threads: readonly Thread[]) {
     this.#threads = threads;
     for (const thread of threads) {
-      thread.worker.on('message', (message: Tally | 'ready') => {
+      thread.worker.on('message', (message: Judged | 'ready') => {
         if (message !== 'ready') thread.waiting.shift()!(message);
         this.#wake();
       });
@@ -109,11 +130,11 @@ class Pool {
     return Promise.resolve(new Pool(Array.from({ length: workers }, () => new Thread(task))));
   }
 
-  async give(lines: readonly string[], take: Take): Promise<void> {
+  async give(batch: Batch, take: Take): Promise<void> {
     await this.#until(() => this.#threads.some(({ waiting }) => waiting.length < ahead_max));
     const thread = [...this.#threads].sort((one, other) => one.waiting.length - other.waiting.length)[0]!;
     thread.waiting.push(take);
-    thread.worker.postMessage(lines);
+    thread.worker.postMessage(batch);
   }
 
   done(): Promise<void> {

@@ -1,0 +1,59 @@
+import path from 'node:path';
+import { createEngine, type Input, type Layer } from '#engine';
+import { type Answered, type PolicyCase, unmet } from './cases.js';
+import { type Problem, refusal } from './error.js';
+import type { Tool } from './opa-run.js';
+import { exceededMessage, runSandboxed } from './sandbox.js';
+import { writeFiles } from './workspace.js';
+
+/**
+ * Judges every case twice, by `opa eval` over the policy's text and by the engine over the WebAssembly that was made of it, as
+ * the gateway would: one problem for each case that either decides otherwise than is wanted.
+ *
+ * @param tool Over the folder of what was compiled, without tests. @param beside A folder beside it, for the question.
+ */
+export async function runCases(
+  tool: Tool,
+  beside: string,
+  layer: Layer,
+  cases: readonly PolicyCase[],
+): Promise<Problem[]> {
+  const [answers, revision] = await Promise.all([
+    askOpa(tool, beside, cases),
+    createEngine().prepare('cases', [layer]),
+  ]);
+  return cases.flatMap((one, index): Problem[] => {
+    const answer = answers[String(index)];
+    // A rule that conflicts ends the evaluation: nothing comes back, and the gateway refuses.
+    const byOpa = answer === undefined ? ['opa gives no decision'] : unmet(answer, one.want);
+    const byEngine = unmet(revision.decide(one.input as unknown as Input), one.want);
+    if (byOpa.length === 0 && byEngine.length === 0) return [];
+    const said = byEngine.length > 0 ? byEngine : byOpa.map((text) => `by opa alone: ${text}`);
+    const { file, line, description } = one;
+    return [{ code: 'test_failed', message: `${description}: ${said.join('; ')}`, file, line }];
+  });
+}
+
+async function askOpa(
+  tool: Tool,
+  folder: string,
+  cases: readonly PolicyCase[],
+): Promise<Readonly<Record<string, Answered | undefined>>> {
+  const rules = cases.map(
+    ({ input }, index) =>
+      `answers["${String(index)}"] := answer if answer := data.sallyport.decision.combined with input as ${JSON.stringify({ ...input, nonce: 'case' })}\n`,
+  );
+  // A package that no policy can have: only those below policy are a site's own.
+  await writeFiles(folder, [['cases/question.rego', `package sallyport_cases\n\n${rules.join('\n')}`]]);
+  const question = path.join(folder, 'cases', 'question.rego');
+  const limits = { ...tool.limits, time_ms: tool.tests_ms_max };
+  const args = ['eval', '--format', 'raw', '--capabilities', tool.capabilities, '-b', '.', '-d', question, 'data.sallyport_cases.answers']; // prettier-ignore
+  const run = await runSandboxed(tool.opa, args, { cwd: tool.folder, limits });
+  if (run.exceeded !== undefined)
+    throw refusal('tests_stopped', exceededMessage('opa eval', run.exceeded, limits), {
+      help: 'Look for a case whose rules loop over too much.',
+    });
+  if (run.status !== 0)
+    throw refusal('test_failed', `the cases could not be judged: ${(run.stderr.trim() || run.stdout.trim()).slice(0, 2000)}`); // prettier-ignore
+  return JSON.parse(run.stdout) as Record<string, Answered>;
+}
