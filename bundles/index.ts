@@ -6,6 +6,7 @@ export { formattedModule } from './module.js';
 export { openSource, type GitSourceOptions, type SourceOptions } from './source.js';
 export { bundleAlgorithms, type BundleSigner } from './opa-signatures.js';
 export { type Archive, bundleFiles, packBundle, readBundle, signedFiles } from './opa-archive.js';
+export { ociUrlPattern } from './oci.js';
 export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
 export { type Catalog, readCatalog } from './catalog.js';

@@ -115,7 +115,7 @@ interface Payload {
 }
 
 async function payloadOf(token: string, { keys }: BundleKeys): Promise<{ payload: Payload; key: BundleKey }> {
-  let why = 'by none of the keys of policy.bundle.signing';
+  let why = 'by none of the keys that are configured';
   for (const key of keys) {
     try {
       const { payload: bytes, protectedHeader } = await compactVerify(token, await importSPKI(key.pem, key.algorithm), {
@@ -124,7 +124,7 @@ async function payloadOf(token: string, { keys }: BundleKeys): Promise<{ payload
       const payload = readJson(bytes) as Payload | undefined;
       const named = payload?.keyid ?? protectedHeader.kid;
       if (payload !== undefined && (key.id === undefined || named === key.id)) return { payload, key };
-      why = `by the key ${JSON.stringify(named ?? '')}, which is not called so in policy.bundle.signing`;
+      why = `by the key ${JSON.stringify(named ?? '')}, which is not called so in signing.keys`;
     } catch (error) {
       if ((error as { code?: unknown }).code === undefined) why = `and cannot be verified: ${messageOf(error)}`;
     }

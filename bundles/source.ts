@@ -2,6 +2,7 @@ import { DirectorySource } from './directory.js';
 import { refusal } from './error.js';
 import { RemoteGitSource } from './git-remote.js';
 import { GitSource } from './git.js';
+import { OciSource, type OciOptions } from './oci.js';
 import { type BundleServerOptions, BundleServerSource } from './opa-server.js';
 import type { Signers } from './signed-commits.js';
 import type { Source } from './snapshot.js';
@@ -10,11 +11,16 @@ import type { Source } from './snapshot.js';
 export type SourceOptions =
   | { readonly directory: string }
   | { readonly bundle: BundleSourceOptions }
+  | { readonly oci: OciSourceOptions }
   | { readonly git: GitSourceOptions; readonly signing?: Signers | undefined };
 
 export interface BundleSourceOptions extends Omit<BundleServerOptions, 'poll_ms' | 'long_poll_ms'> {
   readonly poll_ms?: number;
   readonly long_poll_ms?: number;
+}
+
+export interface OciSourceOptions extends Omit<OciOptions, 'poll_ms'> {
+  readonly poll_ms?: number;
 }
 
 export interface GitSourceOptions {
@@ -35,6 +41,7 @@ export function openSource(options: SourceOptions, directory?: string): Source {
   if ('directory' in options) return new DirectorySource(options.directory);
   if ('bundle' in options)
     return new BundleServerSource({ poll_ms: poll_default_ms, long_poll_ms: 0, ...options.bundle });
+  if ('oci' in options) return new OciSource({ poll_ms: poll_default_ms, ...options.oci });
   const { url, branch = 'main', path = '.' } = options.git;
   const signers = options.signing;
   const repository = localRepository(url);

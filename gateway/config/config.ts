@@ -226,6 +226,7 @@ export interface Claims {
 export type PolicySource =
   | { readonly directory: string }
   | { readonly bundle: BundleConfig }
+  | { readonly oci: OciConfig }
   | {
       readonly git: {
         /** A URL as git takes it, or an absolute path. */
@@ -263,6 +264,12 @@ export interface BundleConfig {
     }[];
     readonly scope?: string;
   };
+}
+
+/** An artifact in a registry of images. */
+export interface OciConfig extends Omit<BundleConfig, 'long_poll_ms'> {
+  readonly user?: string;
+  readonly password?: string;
 }
 
 export type PolicyConfig = PolicySource & {

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { FileReferenceSchema, SecretSchema } from './references-schema.js';
-import { bundleAlgorithms } from '../../bundles/index.js';
+import { bundleAlgorithms, ociUrlPattern } from '../../bundles/index.js';
 import { choice, closed, duration, text } from './schema-parts.js';
 
 /** The part `policy` of sallyport.yaml: where policy comes from, and what is tried beside it. */
@@ -58,6 +58,30 @@ const SigningSchema = Type.Object(
   { ...closed, description: 'A commit is policy only with a signature of one of these keys.' },
 );
 
+const BundleSigningSchema = Type.Object(
+  {
+    keys: Type.Array(
+      Type.Object(
+        {
+          key: { ...FileReferenceSchema, description: 'The public key, PEM.' },
+          algorithm: Type.Optional(choice(bundleAlgorithms, 'RS256 where it is absent.')),
+          id: Type.Optional(text('As signatures name it. Absent: whatever they name.')),
+        },
+        closed,
+      ),
+      { minItems: 1, maxItems: 100 },
+    ),
+    scope: Type.Optional(text('That signatures have to name.')),
+  },
+  { ...closed, description: 'A bundle is policy only with a signature of one of these keys.' },
+);
+
+const fetched = {
+  ca: Type.Optional({ ...FileReferenceSchema, description: "Authorities in place of the system's, as PEM." }),
+  poll: Type.Optional(duration('How often the server is asked.', '30s')),
+  signing: Type.Optional(BundleSigningSchema),
+};
+
 const BundleSchema = Type.Object(
   {
     url: Type.String({
@@ -66,28 +90,24 @@ const BundleSchema = Type.Object(
       'x-problem': 'is no URL; write https://HOST/PATH',
     }),
     token: Type.Optional({ ...SecretSchema, description: 'Sent as bearer.' }),
-    ca: Type.Optional({ ...FileReferenceSchema, description: "Authorities in place of the system's, as PEM." }),
-    poll: Type.Optional(duration('How often the server is asked.', '30s')),
     long_poll: Type.Optional(duration('How long the server may hold a request until there is something new.', '0s')),
-    signing: Type.Optional(
-      Type.Object(
-        {
-          keys: Type.Array(
-            Type.Object(
-              {
-                key: { ...FileReferenceSchema, description: 'The public key, PEM.' },
-                algorithm: Type.Optional(choice(bundleAlgorithms, 'RS256 where it is absent.')),
-                id: Type.Optional(text('As signatures name it. Absent: whatever they name.')),
-              },
-              closed,
-            ),
-            { minItems: 1, maxItems: 100 },
-          ),
-          scope: Type.Optional(text('That signatures have to name.')),
-        },
-        { ...closed, description: 'A bundle is policy only with a signature of one of these keys.' },
-      ),
-    ),
+    ...fetched,
+  },
+  closed,
+);
+
+const OciSchema = Type.Object(
+  {
+    url: Type.String({
+      // Names of groups are not known to every reader of the published schema.
+      pattern: ociUrlPattern.replace(/\(\?<\w+>/g, '('),
+      description: 'Of an artifact: oci://REGISTRY/REPOSITORY:TAG, or @sha256:… in place of the tag.',
+      'x-problem': 'names no artifact; write oci://REGISTRY/REPOSITORY:TAG, or @sha256:… in place of the tag',
+    }),
+    user: Type.Optional(text('For Basic, at the registry or where it sends for tokens.')),
+    password: Type.Optional(SecretSchema),
+    token: Type.Optional({ ...SecretSchema, description: 'Sent as bearer, in place of user and password.' }),
+    ...fetched,
   },
   closed,
 );
@@ -117,6 +137,7 @@ const sources = {
   directory: text('A folder with Rego and data.'),
   git: GitSchema,
   bundle: BundleSchema,
+  oci: OciSchema,
 };
 
 const signed = { signing: Type.Optional(SigningSchema) };
@@ -126,6 +147,7 @@ const ShadowSchema = Type.Union(
     Type.Object({ directory: sources.directory, ...shadowParts }, { ...closed, title: '{directory: PATH}' }),
     Type.Object({ git: sources.git, ...signed, ...shadowParts }, { ...closed, title: '{git: {url: …, branch: next}}' }),
     Type.Object({ bundle: sources.bundle, ...shadowParts }, { ...closed, title: '{bundle: {url: …}}' }),
+    Type.Object({ oci: sources.oci, ...shadowParts }, { ...closed, title: '{oci: {url: …}}' }),
   ],
   { description: 'Another revision, judged beside the one in force on all that is asked, without effect.' },
 );
@@ -135,6 +157,7 @@ const BaseSchema = Type.Union(
     Type.Object({ directory: sources.directory }, { ...closed, title: '{directory: PATH}' }),
     Type.Object({ git: sources.git, ...signed }, { ...closed, title: '{git: {url: …, branch: main}}' }),
     Type.Object({ bundle: sources.bundle }, { ...closed, title: '{bundle: {url: …}}' }),
+    Type.Object({ oci: sources.oci }, { ...closed, title: '{oci: {url: …}}' }),
   ],
   { description: "The organisation's policy: it always applies, and the source beside it may only tighten it." },
 );
@@ -147,8 +170,10 @@ export const PolicySchema = Type.Union([
     { ...closed, title: '{git: {url: …, branch: main, path: .}}' },
   ),
   Type.Object({ bundle: sources.bundle, ...policyParts }, { ...closed, title: '{bundle: {url: …}}' }),
+  Type.Object({ oci: sources.oci, ...policyParts }, { ...closed, title: '{oci: {url: …}}' }),
 ]);
 
 export type BundleInput = Type.Static<typeof BundleSchema>;
+export type OciInput = Type.Static<typeof OciSchema>;
 export type PolicyInput = Type.Static<typeof PolicySchema>;
 export type SourceInput = PolicyInput | Type.Static<typeof BaseSchema> | Type.Static<typeof ShadowSchema>;

@@ -1,9 +1,9 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { createPublicKey } from 'node:crypto';
-import type { BundleConfig, PolicyConfig, PolicySource } from './config.js';
+import type { BundleConfig, OciConfig, PolicyConfig, PolicySource } from './config.js';
 import type { KeyPath } from './document.js';
 import type { Reading } from './load.js';
-import type { BundleInput, PolicyInput, SourceInput } from './policy-schema.js';
+import type { BundleInput, OciInput, PolicyInput, SourceInput } from './policy-schema.js';
 import { duration } from './duration.js';
 import { absolute, resolveFiles, whyUnreadable } from './references.js';
 
@@ -31,6 +31,7 @@ async function readSource(input: SourceInput, at: KeyPath, reading: Reading): Pr
     return { directory: folder };
   }
   if ('bundle' in input) return { bundle: await readBundle(input.bundle, [...at, 'bundle'], reading) };
+  if ('oci' in input) return { oci: await readOci(input.oci, [...at, 'oci'], reading) };
   const { url, branch = 'main', path = '.', poll, webhook, token, ssh_key, known_hosts, ca } = input.git;
   // "host:path" and "scheme://…" are git's own forms for what is elsewhere; all else is a path.
   const elsewhere = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/|^[^/\s]+:/u.test(url);
@@ -60,18 +61,41 @@ async function readSource(input: SourceInput, at: KeyPath, reading: Reading): Pr
   };
 }
 
+async function readBundle(input: BundleInput, at: KeyPath, reading: Reading): Promise<BundleConfig> {
+  const { url, long_poll } = input;
+  const { values, ...fetched } = await readFetched(input, { token: input.token }, at, reading);
+  return {
+    ...{ url, ...fetched },
+    ...(values['token'] === undefined ? {} : { token: values['token'] }),
+    ...(long_poll === undefined ? {} : { long_poll_ms: duration(long_poll) ?? 0 }),
+  };
+}
+
+async function readOci(input: OciInput, at: KeyPath, reading: Reading): Promise<OciConfig> {
+  const { url, user } = input;
+  const { values, ...fetched } = await readFetched(input, { token: input.token, password: input.password }, at, reading); // prettier-ignore
+  const { token, password } = values;
+  if ((user === undefined) !== (input.password === undefined) || (user !== undefined && input.token !== undefined))
+    reading.problems.push(reading.document.problem([...at], 'has user and password together, or a token, or none of them')); // prettier-ignore
+  return {
+    ...{ url, ...fetched },
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+    ...(token === undefined ? {} : { token }),
+  };
+}
+
+type Fetched = Pick<BundleConfig, 'ca' | 'poll_ms' | 'signing'> & { readonly values: Readonly<Record<string, string | undefined>> }; // prettier-ignore
+
 /** Keys are read at the start: without one of them nothing could be told from a forgery. */
-async function readBundle(
-  { url, token, ca, poll, long_poll, signing }: BundleInput,
+async function readFetched(
+  { ca, poll, signing }: Pick<BundleInput, 'ca' | 'poll' | 'signing'>,
+  secrets: Readonly<Record<string, unknown>>,
   at: KeyPath,
   { directory, document, problems }: Reading,
-): Promise<BundleConfig> {
-  const named = {
-    token,
-    ca,
-    ...Object.fromEntries((signing?.keys ?? []).map(({ key }, index) => [`key${index}`, key])),
-  };
-  const read = await resolveFiles(named, directory);
+): Promise<Fetched> {
+  const keysNamed = (signing?.keys ?? []).map(({ key }, index) => [`key${index}`, key] as const);
+  const read = await resolveFiles({ ...secrets, ca, ...Object.fromEntries(keysNamed) }, directory);
   if (read.unavailable !== undefined) problems.push(document.problem([...at], read.unavailable));
   const values = read.value as Record<string, string | undefined>;
   const keys = (signing?.keys ?? []).map(({ algorithm = 'RS256', id }, index) => {
@@ -82,11 +106,9 @@ async function readBundle(
     return key;
   });
   return {
-    url,
-    ...(values['token'] === undefined ? {} : { token: values['token'] }),
+    values,
     ...(values['ca'] === undefined ? {} : { ca: values['ca'] }),
     ...(poll === undefined ? {} : { poll_ms: Math.max(duration(poll) ?? 0, poll_ms_min) }),
-    ...(long_poll === undefined ? {} : { long_poll_ms: duration(long_poll) ?? 0 }),
     ...(signing === undefined
       ? {}
       : { signing: { keys, ...(signing.scope === undefined ? {} : { scope: signing.scope }) } }),
