@@ -149,7 +149,9 @@ export class OciSource implements Source {
     if (bundle !== undefined) return readBundle(await this.#registry.blob(bundle.digest, bundle.size), signing);
     const files = new Map<string, Uint8Array>();
     for (const { annotations, digest, size, mediaType } of single) {
-      const name = mediaType.includes('.manifest.') ? '.manifest' : String(annotations[title] ?? '').replace(/^(\.?\/)+/, ''); // prettier-ignore
+      const titled = annotations[title];
+      const own = typeof titled === 'string' ? titled.replace(/^(\.?\/)+/, '') : '';
+      const name = mediaType.includes('.manifest.') ? '.manifest' : own;
       if ((name !== '.manifest' && !isPolicyFile(name)) || files.has(name))
         throw refusal('bad_artifact', `a layer has the title of no policy file, or one that another has: ${JSON.stringify(name)}`, { help: 'Rego ends in .rego, and data are data.json.' }); // prettier-ignore
       files.set(name, await this.#registry.blob(digest, size));
