@@ -300,6 +300,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const services: Services = {
       log,
       target: (protocol, name) => targets.find(protocol, name),
+      targets: (protocol) => targets.all(protocol),
       maskKey,
       names: [config.console.url, config.identity.ownTokens.issuer].flatMap(hostIn),
       recorder,
@@ -339,6 +340,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await serve(protocol.name, config.listen.get(protocol.name), async (address) =>
         protocol.listen?.(address, services),
       );
+      for (const [name, listen] of Object.entries(protocol.listeners ?? {}))
+        await serve(name, config.listen.get(name), (address) => listen(address, services));
     }
     const sessions = liveSessions({ pipeline, roster, kills, gateway: replica.id });
     await serve('https', config.listen.get('https'), () =>

@@ -326,6 +326,8 @@ export interface Services {
    */
   certified?(certificate: Buffer, user: string, client: Client): Promise<Identity>;
   target(protocol: string, name: string): Target | undefined;
+  /** All of a protocol's, in the order in which the configuration has them. */
+  targets?(protocol: string): readonly Target[];
   /** Throws IdentityError, and records it, where the identity is good for another target only. */
   openSession(opening: Opening): Session;
   /** The key of a target's keyed masks, as 64 hexadecimal digits: for its upstream alone. */
@@ -389,6 +391,8 @@ export interface Protocol {
   /** The JSON Schema of the object that this protocol puts under `operation`. */
   readonly operationSchema: object;
   listen?(address: ListenAddress, services: Services): Promise<Listener>;
+  /** Further ways to its targets, by their names in the configuration's `listen`. */
+  readonly listeners?: Readonly<Record<string, (address: ListenAddress, services: Services) => Promise<Listener>>>;
   mount?(services: Services): Mount | readonly Mount[];
   /**
    * What somebody does first at a target of this protocol. Who may do one of them is shown the target in lists; nothing of it is done

@@ -65,7 +65,8 @@ export async function loadConfig(
 
   const input = value as ConfigFile;
   const names = options.protocols.map(({ name }) => name);
-  const listen = await readListeners(input.listen ?? {}, [...names, 'https'], reading);
+  const named = options.protocols.flatMap(({ listeners = {} }) => Object.keys(listeners));
+  const listen = await readListeners(input.listen ?? {}, [...names, ...named, 'https'], reading);
   const identity = await readIdentity(input.identity, calledUrl(input, listen), reading);
   if (identity.mtls !== undefined && ![...listen.values()].some(({ tls }) => tls?.clientAuthorities !== undefined))
     reading.problems.push(
@@ -83,7 +84,7 @@ export async function loadConfig(
   const people = await readConsole(input.console, { identity, https: listen.has('https') }, reading);
   refuseProblems(path, reading.problems);
 
-  const later = leftOut(input, [...names, 'https']);
+  const later = leftOut(input, [...names, ...named, 'https']);
   if (later !== undefined) reading.warnings.push(later);
   if (state.postgres !== undefined && identity.ownTokens.keys === undefined) reading.warnings.push(unsharedKeys);
   reading.warnings.push(...lonely(listen, targets, options.protocols));
@@ -246,15 +247,21 @@ function lonely(
   const spoken = new Set(targets.map(({ input }) => input.protocol));
   const mounted = new Set(protocols.filter((protocol) => protocol.mount !== undefined).map(({ name }) => name));
   const listener = (protocol: string) => (mounted.has(protocol) ? 'https' : protocol);
+  const further = new Map(protocols.map(({ name, listeners = {} }) => [name, Object.keys(listeners)]));
+  const owner = (listening: string) =>
+    protocols.find(({ name }) => further.get(name)?.includes(listening) === true)?.name ?? listening;
   return [
     ...[...spoken]
-      .filter((protocol) => !listen.has(listener(protocol)) && !listen.has(protocol))
+      .filter(
+        (protocol) =>
+          ![listener(protocol), protocol, ...(further.get(protocol) ?? [])].some((name) => listen.has(name)),
+      )
       .map(
         (protocol) =>
           `there are ${protocol} targets, but listen.${listener(protocol)} is missing: nobody can reach them`,
       ),
     ...[...listen.keys()]
-      .filter((protocol) => protocol !== 'https' && !spoken.has(protocol))
-      .map((protocol) => `listen.${protocol} leads nowhere: there is no ${protocol} target`),
+      .filter((name) => name !== 'https' && !spoken.has(owner(name)))
+      .map((name) => `listen.${name} leads nowhere: there is no ${owner(name)} target`),
   ];
 }

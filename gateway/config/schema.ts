@@ -232,6 +232,12 @@ export type ListenerInput =
 export type WebhookInput = Type.Static<typeof WebhookSchema>;
 export type TargetFileInput = Type.Static<typeof TargetSchema>;
 
+/** The names that a protocol's listeners have in `listen`. */
+export const listenersOf = (protocol: Protocol): string[] => [
+  ...(protocol.listen === undefined ? [] : [protocol.name]),
+  ...Object.keys(protocol.listeners ?? {}),
+];
+
 /** The JSON Schema of sallyport.yaml, with the upstreams of the protocols that are built. */
 export function configSchema(protocols: readonly Protocol[]) {
   const built = new Set(protocols.map((protocol) => protocol.name));
@@ -239,9 +245,10 @@ export function configSchema(protocols: readonly Protocol[]) {
   const listeners = {
     ...Object.fromEntries(plannedListeners.map((name) => [name, Type.Optional(PlannedListenerSchema)])),
     ...Object.fromEntries(
-      [...protocols.filter((protocol) => protocol.listen !== undefined).map(({ name }) => name), 'https'].map(
-        (name) => [name, Type.Optional(name === 'ssh' ? SshListenerSchema : ListenerSchema)],
-      ),
+      [...protocols.flatMap(listenersOf), 'https'].map((name) => [
+        name,
+        Type.Optional(name === 'ssh' ? SshListenerSchema : ListenerSchema),
+      ]),
     ),
   };
   const upstreams = [...protocols.map(({ name, upstreamSchema }) => [name, upstreamSchema] as const), ...planned];

@@ -11,6 +11,8 @@ import { openVault, type Vault } from './vault/index.js';
 /** Targets with their newest credentials: docs/decisions/0013-refreshing-credentials.md says how, and why so. */
 export interface Targets {
   find(protocol: string, name: string): Target | undefined;
+  /** All of a protocol's, in the configuration's order. */
+  all(protocol: string): readonly Target[];
   /** What fails, for whoever watches the process: a line for each target. */
   warnings(): readonly string[];
   close(): void;
@@ -59,6 +61,7 @@ export async function openTargets({ targets, vault, log, now = Date.now }: Targe
   }
   return {
     find: (protocol, name) => found.get(`${protocol}/${name}`),
+    all: (protocol) => [...found.values()].filter(({ input }) => input.protocol === protocol),
     warnings: () =>
       live.flatMap(({ input, problem }) => (problem === undefined ? [] : [`credentials of target ${input.name}`])),
     close() {

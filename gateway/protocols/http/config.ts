@@ -3,7 +3,9 @@ import Type from 'typebox';
 import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 import type { Provider } from './cloud/reading.js';
+import { EgressSchema, readEgress, type Egress, type EgressForm } from './egress/config.js';
 import { readApiDocument, type ApiDocument } from './openapi.js';
+import type { NamedHost } from './egress/hosts.js';
 import { isSigningForm, readSigning, signingSchemas, type Signing, type SigningForm } from './signing/forms.js';
 
 /** A target's `upstream`: where the guarded API is, and with which credential the gateway asks there. */
@@ -36,6 +38,10 @@ export interface HttpUpstream {
   readonly graphql: readonly (readonly string[])[];
   /** Whose grammar its requests have. */
   readonly cloud?: Provider;
+  /** What of it is reached through the egress proxy. */
+  readonly egress?: Egress;
+  /** Whether it is served below /http/TARGET: where it has a URL. Else host and port are those of the first that egress names. */
+  readonly reverse: boolean;
 }
 
 const closed = { additionalProperties: false } as const;
@@ -58,12 +64,16 @@ const CredentialSchema = Type.Union(
 
 const FormSchema = Type.Object(
   {
-    url: Type.String({
-      pattern: '^(https://|http://(127\\.[0-9.]+|localhost|\\[::1\\])([:/]|$))[^\\s?#@]*$',
-      description: 'Where the API is, with what every path begins with. http:// on loopback only.',
-      'x-problem':
-        'must be an https:// URL (http:// on loopback only), without user, query and fragment: credentials would travel in clear',
-    }),
+    url: Type.Optional(
+      Type.String({
+        pattern: '^(https://|http://(127\\.[0-9.]+|localhost|\\[::1\\])([:/]|$))[^\\s?#@]*$',
+        description:
+          'Where the API is, with what every path begins with. http:// on loopback only. Absent: egress.hosts says where.',
+        'x-problem':
+          'must be an https:// URL (http:// on loopback only), without user, query and fragment: credentials would travel in clear',
+      }),
+    ),
+    egress: Type.Optional(EgressSchema),
     credential: Type.Optional(CredentialSchema),
     openapi: Type.Optional(
       Type.Union([...SecretSchema.anyOf], {
@@ -118,11 +128,18 @@ const FormSchema = Type.Object(
       }),
     ),
   },
-  closed,
+  {
+    ...closed,
+    anyOf: [
+      { required: ['url'], title: 'one with a url' },
+      { required: ['egress'], title: 'one with egress.hosts' },
+    ],
+  },
 );
 
 interface HttpUpstreamForm {
-  readonly url: string;
+  readonly url?: string;
+  readonly egress?: EgressForm;
   readonly credential?:
     | { readonly bearer: string }
     | { readonly basic: string }
@@ -140,11 +157,16 @@ interface HttpUpstreamForm {
 
 /** Fills in the defaults; throws ConfigError for what can never be asked. */
 export function readHttpUpstream(form: unknown): HttpUpstream {
-  const { url, credential, openapi, tls, ...rest } = form as HttpUpstreamForm;
-  const place = placeOf(url);
+  const { url, egress, credential, openapi, tls, ...rest } = form as HttpUpstreamForm;
+  const served = url === undefined ? undefined : placeOf(url);
+  const outward = egress === undefined ? undefined : readEgress(egress, served && onlyHost(served));
+  const place = served ?? { protocol: 'https:' as const, base: '', ...outward?.hosts[0] };
+  if (served === undefined) refuseIdle(form as HttpUpstreamForm);
   if (tls?.ca !== undefined) checkAuthority(tls.ca);
   return {
-    ...place,
+    ...{ protocol: place.protocol, host: place.host ?? '', port: place.port ?? 0, base: place.base },
+    reverse: served !== undefined,
+    ...(outward === undefined ? {} : { egress: outward }),
     ...(credential === undefined
       ? {}
       : isSigningForm(credential)
@@ -160,6 +182,24 @@ export function readHttpUpstream(form: unknown): HttpUpstream {
     ...(rest.cloud === undefined ? {} : { cloud: rest.cloud }),
     graphql: (rest.graphql ?? []).map((path) => path.split('/').filter((segment) => segment !== '')),
   };
+}
+
+/** The one host of a target that has a URL, as the egress proxy knows it. Throws ConfigError. */
+function onlyHost({ protocol, host, port }: ReturnType<typeof placeOf>): NamedHost {
+  if (protocol !== 'https:') throw new ConfigError('egress: url has to be https://, as what goes through the proxy is');
+  return { host, port, below: false };
+}
+
+/** Keys of what is done with requests. */
+const looking = ['credential', 'openapi', 'tls', 'cloud', 'graphql', 'repeated'] as const;
+
+/** What would not be done: nobody looks into a tunnel. Throws ConfigError. */
+function refuseIdle(form: HttpUpstreamForm): void {
+  const idle = looking.find((key) => form[key] !== undefined);
+  if (idle === undefined) return;
+  throw new ConfigError(
+    `upstream.${idle} has no use here: what goes through a tunnel to egress.hosts is not looked at`,
+  );
 }
 
 function placeOf(url: string): Pick<HttpUpstream, 'protocol' | 'host' | 'port' | 'base'> {

@@ -1,5 +1,6 @@
 import type { Protocol } from '../../protocol.js';
 import { HttpUpstreamSchema, type HttpUpstream } from './config.js';
+import { listenEgress } from './egress/proxy.js';
 import { reverseGate } from './listener.js';
 import { firstSteps } from './operation.js';
 import { HttpOperationSchema } from './schema.js';
@@ -11,5 +12,6 @@ export const http: Protocol = {
   upstreamSchema: HttpUpstreamSchema,
   operationSchema: HttpOperationSchema,
   firstSteps: (upstream) => firstSteps(upstream as HttpUpstream),
+  listeners: { egress: listenEgress },
   mount: (services) => reverseGate(services),
 };

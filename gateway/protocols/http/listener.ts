@@ -64,6 +64,9 @@ class HttpExchange extends Exchange {
     const { identity } = presented;
     const target = this.find(address.target);
     const upstream = target.upstream as HttpUpstream;
+    if (!upstream.reverse) {
+      throw new RequestRefusal(404, 'egress_only', 'this target has no URL: it is reached through the egress proxy');
+    }
     const fields = fieldsFor(request.rawHeaders, upstream, presented);
     const body = await readBody(request, upstream.body_bytes_max);
     try {

@@ -3,6 +3,7 @@ import { isOpaque, sha256 } from '../../web/index.js';
 import { readFields, readRequest, type Request } from './codec.js';
 import { readCloud, type Cloud } from './cloud/reading.js';
 import type { HttpUpstream } from './config.js';
+import { tunnelOf } from './egress/operation.js';
 import { readGraphql } from './graphql/asking.js';
 import type { Graphql } from './graphql/schema.js';
 import type { HttpOperation } from './schema.js';
@@ -74,10 +75,13 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
 }
 
 /**
- * To begin with the API at all, which no request does (so a rule that allows `connect` is about lists alone), or to look at what stands
- * at its root.
+ * To begin with the API at all, which no request to it does (so a rule that allows `connect` is about lists, and tunnels), or to look at
+ * what stands at its root. Where there is no API: a tunnel to one of the hosts.
  */
 export function firstSteps(upstream: HttpUpstream): Operation[] {
+  if (!upstream.reverse) {
+    return (upstream.egress?.hosts ?? []).filter(({ below }) => !below).map(tunnelOf);
+  }
   const read = operationOf(
     readRequest('GET', { target: '', path: '/', query: '' }, readFields([], true), Buffer.alloc(0), upstream),
     upstream,

@@ -43,7 +43,9 @@ const BodySchema = Type.Object(
 
 export const HttpOperationSchema = Type.Object(
   {
-    method: Type.String({ description: 'GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE.' }),
+    method: Type.String({
+      description: 'GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE; CONNECT for a tunnel through the egress proxy.',
+    }),
     scheme: Type.String({ description: 'http or https.' }),
     host: Type.String({ description: 'HOST:PORT of the upstream.' }),
     path: Type.String({ description: 'As the upstream gets it: each segment encoded in one way.' }),
@@ -63,6 +65,15 @@ export const HttpOperationSchema = Type.Object(
       description: "Names of the client's own credentials that go along: of targets for which the gateway has none.",
     }),
     body: Type.Optional(BodySchema),
+    connect: Type.Optional(
+      Type.Object(
+        {
+          host: Type.String({ description: 'Lower case; an address without brackets.' }),
+          port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+        },
+        { ...closed, description: 'Where a tunnel through the egress proxy leads.' },
+      ),
+    ),
     graphql: Type.Optional(GraphqlSchema),
     cloud: Type.Optional(CloudSchema),
   },

@@ -36,6 +36,19 @@ deny contains {
 	"message": "The body can't be read: send JSON, a form or a text",
 } if {
 	input.operation.opaque
+	not http.tunnel
+}
+
+# METADATA
+# title: Tunnels lead to what the configuration names
+# description: |
+#   Through the egress proxy, for the role `egress` alone. Nobody sees what is said in a tunnel: where the configuration names
+#   hosts by "*", say here which of them are meant, with http.tunnel_to.
+# custom:
+#   code: http_tunnel
+allow contains {"code": "http_tunnel"} if {
+	"egress" in input.principal.roles
+	http.tunnel
 }
 
 # METADATA

@@ -49,3 +49,14 @@ test_deletions_wait if {
 	codes(http.approval) == {"http_delete"} with input as asked("writer", "delete", "delete")
 	count(http.approval) == 0 with input as asked("writer", "write", "insert")
 }
+
+tunnel(role) := object.union(asked(role, "connect", "use"), {"operation": {
+	"opaque": true,
+	"http": {"method": "CONNECT", "host": "pypi.example:443", "connect": {"host": "pypi.example", "port": 443}},
+}})
+
+test_tunnels_are_for_one_role if {
+	codes(http.allow) == {"http_tunnel"} with input as tunnel("egress")
+	count(http.deny) == 0 with input as tunnel("egress")
+	count(http.allow) == 0 with input as tunnel("writer")
+}

@@ -74,6 +74,25 @@ fields[lower(name)] contains value if {
 # title: The client uses a credential of its own
 own_credential if count(input.operation.http.credentials) > 0
 
+# METADATA
+# title: A tunnel through the egress proxy
+# description: |
+#   To the host that `input.operation.http.connect` names; nobody sees what is said in it, so it is opaque. Ask for the
+#   host as well: http.tunnel_to({"pypi.example:443"}).
+tunnel if {
+	input.operation.action == "connect"
+	input.operation.http.method == "CONNECT"
+	input.operation.http.connect.host != ""
+}
+
+# METADATA
+# title: A tunnel to one of these places
+# description: 'A set of "HOST:PORT".'
+tunnel_to(places) if {
+	tunnel
+	input.operation.http.host in places
+}
+
 # Understood whole.
 _known if {
 	input.operation.opaque == false

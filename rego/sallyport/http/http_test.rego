@@ -64,3 +64,22 @@ test_a_credential_of_the_client if {
 	http.own_credential with input as asked("read", "read", {"credentials": ["authorization"]})
 	not http.own_credential with input as asked("read", "read", {})
 }
+
+tunnel(method, action) := {"operation": {"action": action, "http": {
+	"method": method,
+	"host": "pypi.example:443",
+	"connect": {"host": "pypi.example", "port": 443},
+}}}
+
+test_a_tunnel_is_one_by_its_method if {
+	http.tunnel with input as tunnel("CONNECT", "connect")
+	not http.tunnel with input as tunnel("GET", "connect")
+	not http.tunnel with input as tunnel("CONNECT", "read")
+	not http.tunnel with input as asked("connect", "use", {})
+}
+
+test_a_tunnel_leads_to_one_of_the_places if {
+	http.tunnel_to({"pypi.example:443", "other.example:443"}) with input as tunnel("CONNECT", "connect")
+	not http.tunnel_to({"pypi.example:8443"}) with input as tunnel("CONNECT", "connect")
+	not http.tunnel_to({"pypi.example:443"}) with input as tunnel("GET", "connect")
+}

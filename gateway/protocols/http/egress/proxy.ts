@@ -1,0 +1,83 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Client, ListenAddress, Listener, Services } from '../../../protocol.js';
+import { answerOf, ConnectionSessions, sendProblem } from '../../../web/index.js';
+import { refuseTwice } from './routes.js';
+import { Tunnelling } from './tunnelling.js';
+
+/**
+ * The proxy that agents go out to the internet through (`HTTPS_PROXY`). It knows one method, CONNECT: what would travel in clear is
+ * not sent at all, and what is named by no target is refused.
+ */
+
+const connections_max = 2_000;
+const header_bytes_max = 32_768;
+/** For a CONNECT to arrive whole. */
+const request_ms_max = 30_000;
+
+export async function listenEgress(address: ListenAddress, services: Services): Promise<Listener> {
+  refuseTwice(services);
+  const { tls } = address;
+  const options = { maxHeaderSize: header_bytes_max, headersTimeout: request_ms_max, requestTimeout: request_ms_max };
+  const server =
+    tls === undefined
+      ? createServer(options)
+      : createTlsServer({ ...options, cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' });
+  server.maxConnections = connections_max;
+  const sessions = new ConnectionSessions();
+  const running = new Set<Tunnelling>();
+  server.on('request', refuseRequest);
+  server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    // Whoever takes it sees its end by its close.
+    socket.on('error', () => undefined);
+    try {
+      const one = new Tunnelling(request, answerOf(request, socket), {
+        ...{ services, sessions, head },
+        client: clientOf(socket),
+      });
+      running.add(one);
+      void one.run().finally(() => running.delete(one));
+    } catch {
+      // Sent behind a request that has no answer yet, it cannot be answered itself. Nobody catches what is thrown from here.
+      socket.destroy();
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(address.port, address.host, resolve);
+  });
+  const { address: host, port } = server.address() as AddressInfo;
+  return {
+    protocol: 'egress',
+    address: { host, port },
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const one of running) one.stop();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function clientOf(socket: Socket): Client {
+  const { remoteAddress = '', remotePort = 0 } = socket;
+  const address = remoteAddress.replace(/^::ffff:/, '');
+  const local = address === '::1' || /^127\./.test(address);
+  return { address, port: remotePort, confidential: socket instanceof TLSSocket || local };
+}
+
+/** Everything but CONNECT: also "GET http://host/", which would go out in clear. */
+function refuseRequest(_request: IncomingMessage, response: ServerResponse): void {
+  response.on('error', () => undefined);
+  response.shouldKeepAlive = false;
+  sendProblem(response, {
+    status: 405,
+    code: 'connect_only',
+    title: 'Request refused',
+    detail:
+      'this is the egress proxy: it takes CONNECT alone, so ask for https:// addresses; http:// would travel in clear',
+    fields: { allow: 'CONNECT', connection: 'close' },
+  });
+}
