@@ -12,7 +12,7 @@ async function helloOf(servername: string): Promise<Buffer> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const accepted = once(server, 'connection') as Promise<[ReturnType<typeof connect>]>;
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
   const client = connectTls({ host: '127.0.0.1', port: (server.address() as AddressInfo).port, servername });
   client.on('error', () => undefined);
   const [socket] = await accepted;
