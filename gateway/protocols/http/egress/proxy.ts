@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -24,7 +25,16 @@ export async function listenEgress(address: ListenAddress, services: Services): 
   const server =
     tls === undefined
       ? createServer(options)
-      : createTlsServer({ ...options, cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' });
+      : createTlsServer({
+          ...{ ...options, cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' },
+          // Whether a certificate is good is said where it is looked at, and why not. Every connection shows its own anew.
+          ...(tls.clientAuthorities === undefined
+            ? {}
+            : {
+                ...{ ca: tls.clientAuthorities, requestCert: true, rejectUnauthorized: false },
+                secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+              }),
+        });
   server.maxConnections = connections_max;
   const sessions = new ConnectionSessions();
   const running = new Set<Tunnelling>();

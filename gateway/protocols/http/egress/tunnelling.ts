@@ -8,9 +8,10 @@ import {
   promptOf,
   readFields,
   RequestRefusal,
-  takeToken,
+  signIn,
   type ExchangeParts,
   type Problem,
+  type SignedIn,
 } from '../../../web/index.js';
 import { limitProblem } from '../enforce.js';
 import { withhold } from '../withheld.js';
@@ -80,8 +81,7 @@ export class Tunnelling extends Exchange {
       throw new RequestRefusal(403, 'in_clear', 'your token would travel in clear: connect to the proxy by TLS');
     }
     const fields = readFields(this.request.rawHeaders, true).all;
-    const token = tokenOf(fields);
-    const identity = await this.services.identify(token, this.#client);
+    const { token, identity } = await this.#signIn(fields);
     const place = placeOf(this.request, fields, this.#head);
     const route = routeTo(place, this.services);
     if (route === undefined) {
@@ -93,6 +93,17 @@ export class Tunnelling extends Exchange {
     }
     this.target = route.target.input.name;
     await this.#operate(identity, token, route, place, fields);
+  }
+
+  /** By the proxy's own field alone: Authorization is for whoever is asked in the end. */
+  async #signIn(fields: ReadonlyMap<string, string>): Promise<SignedIn> {
+    const own = new Map([...fields].filter(([name]) => name === 'proxy-authorization'));
+    try {
+      return await signIn(this.services, own, this.#socket, this.#client);
+    } catch (error) {
+      if (!(error instanceof IdentityError) || error.reason !== 'no_token') throw error;
+      throw new IdentityError('no_token', 'nobody is signed in: give the proxy your token as the password of its URL');
+    }
   }
 
   async #operate(
@@ -194,7 +205,7 @@ export class Tunnelling extends Exchange {
             finish(() => resolve(bytes));
           } else if (bytes.length > 2 * hello_bytes_max) short();
         } catch (error) {
-          finish(() => reject(error));
+          finish(() => reject(error instanceof Error ? error : new Error(String(error))));
         }
       };
       socket.on('data', more);
@@ -203,16 +214,6 @@ export class Tunnelling extends Exchange {
       socket.resume();
     });
   }
-}
-
-/** Of the proxy's own field alone: Authorization is for whoever is asked in the end. */
-function tokenOf(fields: ReadonlyMap<string, string>): string {
-  const name = 'proxy-authorization';
-  const value = fields.get(name);
-  if (value === undefined) {
-    throw new IdentityError('no_token', 'nobody is signed in: give the proxy your token as the password of its URL');
-  }
-  return takeToken(new Map([[name, value]])).token;
 }
 
 /** Throws RequestRefusal for what is no CONNECT to one place. */
