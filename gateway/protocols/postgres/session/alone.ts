@@ -1,10 +1,29 @@
+import type { CommonTableExpr, SelectStmt } from 'libpg-query';
 import * as codec from '../codec.js';
 import type { Column } from '../enforcing/content.js';
 import type { Permit } from '../judging/permit.js';
-import type { Template } from '../judging/statement.js';
+import type { Statement, Template } from '../judging/statement.js';
+import { as } from '../sql/ast.js';
 import type { Look } from '../sql/look.js';
+import { parse } from '../sql/parse.js';
 import type { ExpectationEnd, ServerError } from './responses.js';
 import type { SimpleParts } from './simple.js';
+
+const known = new WeakMap<readonly Statement[], boolean>();
+
+/** Whether the server describes the rows before it looks at any; else it does once the statement has not failed. */
+function describesFirst({ statements, text }: Template): boolean {
+  let first = known.get(statements);
+  if (first === undefined) {
+    const select = as<SelectStmt>(parse(text).statements[0]?.stmt, 'SelectStmt');
+    const writes = select?.withClause?.ctes?.some(
+      (cte) => as(as<CommonTableExpr>(cte, 'CommonTableExpr')?.ctequery, 'SelectStmt') === undefined,
+    );
+    first = select !== undefined && writes !== true;
+    known.set(statements, first);
+  }
+  return first;
+}
 
 /**
  * A query string of one statement as messages of the extended protocol. The server looks up all names with Parse and Bind, and holds what it
@@ -20,6 +39,7 @@ export function sendAlone(
   const { text, statements } = template;
   const [statement] = statements;
   let columns: readonly Column[] | undefined;
+  let first: Buffer | undefined;
   let error: ServerError | undefined;
   let executed: ExpectationEnd | undefined;
   const ended = (end: ExpectationEnd): void => void (error ??= end.error);
@@ -31,7 +51,14 @@ export function sendAlone(
   );
   expect({ kind: 'parse', hidden: true, tells: true, guard, ended });
   expect({ kind: 'bind', hidden: true, tells: true, guard, ended });
-  expect({ kind: 'describe', rowsOnly: true, guard, described: (described) => (columns = described), ended });
+  expect({
+    kind: 'describe',
+    rowsOnly: true,
+    guard,
+    described: (described) => (columns = described),
+    ...(describesFirst(template) ? {} : { keep: (frame: Buffer) => void (first = frame) }),
+    ended,
+  });
   looking.send(look, ended);
   exchange.toUpstream.push(
     Buffer.concat([codec.execute(''), codec.closePortal(''), codec.closeStatement(''), codec.sync]),
@@ -40,6 +67,11 @@ export function sendAlone(
     kind: 'execute',
     guard,
     columns: () => columns,
+    ahead: () => {
+      const said = first;
+      first = undefined;
+      return said;
+    },
     completed: () => names.ran(statement, text, leaving),
     ended: (end) => {
       ended(end);

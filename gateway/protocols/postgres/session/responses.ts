@@ -53,6 +53,9 @@ export interface Expectation {
   overrun?(): Buffer;
   /** Of a Describe in the place of what a query says of its rows: that there are none goes unsaid. */
   readonly rowsOnly?: boolean;
+  /** And what it says of rows is kept, for the execution to say `ahead` of its first row or its end. */
+  keep?(frame: Buffer): void;
+  ahead?(): Buffer | undefined;
   /** Of a Describe: what it describes. */
   described?(columns: readonly Column[]): void;
   /** Of an Execute in whose rows patterns are looked for: what was described before it. */
@@ -203,7 +206,7 @@ export class Responses {
           return;
         }
         if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
-        if (reader.first) this.#rows++;
+        if (reader.first && this.#rows++ === 0) this.#ahead(head);
         this.#bytes += end - start;
         if (head.guard === undefined || head.guard.content === noKinds) this.#out.pass(buffer, start, end);
         else this.#searchRow(reader, head, head.guard.content);
@@ -237,8 +240,11 @@ export class Responses {
         if (head?.kind === 'query') this.#described = true;
         if (head?.kind === 'describe') {
           if (type === backend.rowDescription) head.described?.(readColumns(reader));
-          if (type === backend.noData && head.rowsOnly === true) return this.#finish(nothing);
-          return this.#simple(reader, head, 'describe');
+          if (type === backend.rowDescription && head.keep !== undefined)
+            head.keep(Buffer.from(buffer.subarray(start, end)));
+          else if (type === backend.rowDescription || head.rowsOnly !== true)
+            return this.#simple(reader, head, 'describe');
+          return this.#finish(nothing);
         }
         if (head?.kind !== 'query') this.#unexpected(type);
         if (type === backend.rowDescription && head.guard !== undefined && head.guard.content !== noKinds)
@@ -323,6 +329,12 @@ export class Responses {
       this.#out.pass(reader.buffer, reader.start, reader.end);
   }
 
+  /** What was kept of the answer's beginning. */
+  #ahead(head: Expectation): void {
+    const first = head.ahead?.();
+    if (first !== undefined) this.#out.push(first);
+  }
+
   /** Whether the server may have met values of the statement that this is about. */
   #isRunning(head: Expectation | undefined): boolean {
     if (head?.guard?.withheld !== true) return false;
@@ -361,6 +373,7 @@ export class Responses {
 
   #completed(reader: FrameReader, head: Expectation | undefined): void {
     if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(reader.type);
+    this.#ahead(head);
     this.#show(reader, head);
     const suspended = reader.type === backend.portalSuspended;
     this.#tag = reader.type === backend.commandComplete ? decodeTag(reader) : '';
