@@ -119,7 +119,16 @@ export class RemoteGitSource implements Source {
       return refusal('no_branch', `${withoutCredentials(url)} has no branch ${branch}`, {
         help: 'Check policy.git.branch.',
       });
-    return refusal('unreachable', `${withoutCredentials(url)} cannot be fetched: ${withoutCredentials(said)}`, {
+    const failed = `${withoutCredentials(url)} cannot be fetched: ${withoutCredentials(said)}`;
+    if (/host key verification failed/i.test(said))
+      return refusal('unknown_host', failed, {
+        help: 'The key of this host is not in policy.git.known_hosts, or another one is. Put it there as ssh-keyscan prints it, once its owner has told you the same fingerprint.',
+      });
+    if (/permission denied \(/i.test(said))
+      return refusal('key_refused', failed, {
+        help: 'The host does not let in the key of policy.git.ssh_key: give it the public half as a deploy key (ssh-keygen -y -f FILE prints it), with mode 0600 for the file.',
+      });
+    return refusal('unreachable', failed, {
       help: 'Check policy.git.url and its token, or ssh_key and known_hosts; `sallyport doctor` tries it.',
     });
   }
