@@ -126,8 +126,15 @@ module.exports = {
       name: 'shell-is-pure',
       severity: 'error',
       comment: 'What a command does is read from its words: no network, no files, no clock, no protocol.',
-      from: { path: '^gateway/shell/', pathNot: tests },
+      from: { path: '^gateway/shell/', pathNot: ['^gateway/shell/table\\.ts$', tests] },
       to: { pathNot: ['^gateway/shell/', '^engine/index\\.ts$', '^(node:)?path$', 'node_modules/(unbash|typebox)/'] },
+    },
+    {
+      name: 'shell-reads-its-own-data',
+      severity: 'error',
+      comment: 'What is known of programs is a file that ships: one place reads it, once.',
+      from: { path: '^gateway/shell/table\\.ts$' },
+      to: { pathNot: ['^gateway/shell/', '^(node:)?(fs|path)$', 'node_modules/yaml/'] },
     },
     {
       name: 'only-the-registry-knows-protocols',
