@@ -28,9 +28,9 @@ export function readerOf(name: string, row: Row): Reader {
 const inWords: Readonly<Record<Ability, string>> = {
   read: 'read files',
   write: 'write files',
-  run: 'run other programs',
+  run: 'run or end other programs',
   network: 'use the network',
-  privilege: 'change who may do what',
+  privilege: 'change who may do what, or the machine',
 };
 
 /** Why nothing is known of a program of which it is known what it could do. */

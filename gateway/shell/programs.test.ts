@@ -26,7 +26,7 @@ describe('the table of programs', () => {
 
   test('says of a program that is never known what it is able to do', () => {
     expect(understandLine('curl https://example.com', host).because).toEqual([
-      'what curl does is not known: it can read files, write files, run other programs, use the network',
+      'what curl does is not known: it can read files, write files, run or end other programs, use the network',
     ]);
     expect(understandLine('no-such-program', host).because).toEqual(['what no-such-program does is not known']);
     expect(understandLine('constructor; toString', host).because).toHaveLength(2);
