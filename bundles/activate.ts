@@ -29,7 +29,7 @@ export interface KeeperOptions {
   /** Default: one with the engine's built-ins, and `opa` found or fetched when it is first needed. */
   readonly compiler?: Compiler;
   /** What the compiler that is made here is told of the gateway. */
-  readonly surroundings?: Pick<CompilerOptions, 'filters' | 'targets'>;
+  readonly surroundings?: Pick<CompilerOptions, 'filters' | 'data' | 'targets'>;
   /** Told while `opa` is fetched. */
   readonly progress?: (message: string) => void;
   /** Where another keeper keeps the revision that can be promoted. */

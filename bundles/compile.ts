@@ -17,7 +17,7 @@ import { exceededMessage, runSandboxed } from './sandbox.js';
 import { isCaseFile, type Snapshot } from './snapshot.js';
 import { readTar } from './tar.js';
 import type { FilterChecks } from './obligations.js';
-import { dataWarnings, verifyData } from './verify-data.js';
+import { type DataChecks, dataWarnings, verifyData } from './verify-data.js';
 import { describeRules, fillCodes, isTestModule, verifyModules, warnings } from './verify.js';
 import { wasmBuiltins } from './wasm-builtins.js';
 import { inVain, wideAllows } from './wide.js';
@@ -45,6 +45,8 @@ export interface CompilerOptions {
   readonly memory_mib_max?: number;
   /** How filters are looked at, by protocol; a filter of a protocol that is not here is looked at when it is used. */
   readonly filters?: FilterChecks;
+  /** How members of the data that mean something to the gateway are looked at. */
+  readonly data?: DataChecks;
   /** The names of the gateway's targets, where they are known. */
   readonly targets?: readonly string[];
 }
@@ -57,7 +59,7 @@ export interface AdviceOptions {
 }
 
 /** Changes whenever an equal source no longer gives an equal layer, or none at all. */
-const format = 2;
+const format = 3;
 
 /** Compiles snapshots. Files that did not change since an earlier build are not parsed again. */
 export class Compiler {
@@ -220,8 +222,8 @@ export class Compiler {
       this.#reads({ ...tool, folder: bare }, folder, names),
     ]);
     if (built instanceof Error) throw problems.length > 0 ? new BundleError(problems) : built;
-    const { targets } = this.#options;
-    problems.push(...verifyData(built.data, snapshot.files, targets));
+    const { targets, data: checks } = this.#options;
+    problems.push(...verifyData(built.data, snapshot.files, targets, checks));
     if (problems.length > 0) throw new BundleError(problems);
 
     const manifest = {

@@ -11,6 +11,7 @@ export { GitSource } from './git.js';
 export type { Commit, Snapshot, Source } from './snapshot.js';
 export { type Catalog, readCatalog } from './catalog.js';
 export type { FilterCheck, FilterChecks } from './obligations.js';
+export type { DataChecks } from './verify-data.js';
 export { type Build, Compiler, type CompilerOptions } from './compile.js';
 export type { TestReport } from './opa-run.js';
 export { keepPolicy, type KeeperOptions, type PolicyKeeper } from './activate.js';

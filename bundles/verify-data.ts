@@ -5,14 +5,22 @@ import { nearest } from './nearest.js';
 import { isName } from './obligations.js';
 import { isCaseFile } from './snapshot.js';
 
-/** The names under data that mean something. */
+/** What is wrong with a member of the data, each with the path below it. */
+export type DataChecks = ReadonlyMap<
+  string,
+  (value: unknown) => readonly { readonly path: readonly string[]; readonly message: string }[]
+>;
+
+/** The names under data that mean something, those of the caller's own checks apart. */
 const contractData: readonly string[] = ['classification', 'masks'];
+const unsaid: Readonly<Record<string, string>> = { classification: 'classified', masks: 'masked by its label' };
 
 /** The data that is part of the contract: classification and masks; and the names that data must not take. */
 export function verifyData(
   data: unknown,
   files: ReadonlyMap<string, Uint8Array>,
   targets: readonly string[] = [],
+  checks: DataChecks = new Map(),
 ): Problem[] {
   if (!isRecord(data)) return [{ code: 'bad_data', message: 'the root of the data must be an object' }];
   const problems: Problem[] = [];
@@ -25,14 +33,22 @@ export function verifyData(
       });
   }
   for (const key of Object.keys(data)) {
-    const near = contractData.includes(key) ? undefined : nearest(key, contractData);
+    const known = [...contractData, ...checks.keys()];
+    const near = known.includes(key) ? undefined : nearest(key, known);
     if (near === undefined || Object.hasOwn(data, near)) continue;
     problems.push({
       code: 'unknown_data',
       message: `data.${key} means nothing to Sallyport: did you mean data.${near}?`,
-      help: `As it stands, nothing would be ${near === 'masks' ? 'masked by its label' : 'classified'}. Rename it; data of your own may have any other name.`,
+      help: `As it stands, nothing would be ${unsaid[near] ?? 'known by it'}. Rename it; data of your own may have any other name.`,
       ...locate(files, [key]),
     });
+  }
+  for (const [name, check] of checks) {
+    if (data[name] === undefined) continue;
+    for (const { path, message } of check(data[name])) {
+      const at = [name, ...path];
+      problems.push({ code: 'bad_data', message: `data.${at.join('.')} ${message}`, ...locate(files, at) });
+    }
   }
   const masks = data['masks'];
   if (masks !== undefined && !isRecord(masks)) {

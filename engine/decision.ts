@@ -123,6 +123,6 @@ export const engineCodes = {
   approval_unsupported: 'This operation cannot wait for an answer where it stands.',
   definition_changed: 'What would be used is not what it was when it was approved.',
   definition_unfit: 'The operation does not fit what its target says of it.',
-  policy_changed: 'Masks or filters are others than when this was prepared.',
+  policy_changed: 'Policy is another than when this was prepared.',
 } as const;
 export type EngineCode = keyof typeof engineCodes;

@@ -304,6 +304,7 @@ describe('a revision that cannot be used is never prepared', () => {
       rules: [],
       classified: () => new Set<string>(),
       reads: () => false,
+      data: () => ({ documents: [], digest: '' }),
       decide: () => ({}) as Decision,
     };
     expect(() => engine.activate(forged)).toThrow(TypeError);

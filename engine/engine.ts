@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { VerdictCache } from './cache.js';
 import { freeze, issue, refusal, unite } from './combine.js';
 import type { Decision } from './decision.js';
@@ -8,7 +8,7 @@ import type { Titles, Verdict } from './evaluate.js';
 import type { Input } from './input.js';
 import { checkManifest, warmInput } from './manifest.js';
 import { overlaps, Projection } from './projection.js';
-import type { Engine, Layer, LayerManifest, Revision, RuleDescription } from './revision.js';
+import type { Engine, Layer, LayerManifest, Revision, RevisionData, RuleDescription } from './revision.js';
 import { EvaluationError, WasmPolicy } from './wasm.js';
 
 export interface EngineOptions {
@@ -66,6 +66,11 @@ export function layered(revisions: readonly [Revision, ...Revision[]]): Revision
   return PreparedRevision.of(revisions);
 }
 
+const memberOf = (data: unknown, name: string): unknown =>
+  typeof data === 'object' && data !== null && Object.hasOwn(data, name)
+    ? (data as Readonly<Record<string, unknown>>)[name]
+    : undefined;
+
 const noPolicy = freeze(refusal('no_policy'));
 const notAllowed = freeze(refusal('not_allowed'));
 
@@ -94,6 +99,7 @@ class PreparedRevision implements Revision {
   readonly #settings: Required<EngineOptions>;
   readonly #plans = new Map<string, Plan>();
   readonly #classified = new Map<string, ReadonlySet<string>>();
+  readonly #data = new Map<string, RevisionData>();
 
   private constructor(id: string, layers: readonly LoadedLayer[], settings: Required<EngineOptions>) {
     this.id = id;
@@ -166,6 +172,19 @@ class PreparedRevision implements Revision {
       if (this.#classified.size < plans_max) this.#classified.set(target, columns);
     }
     return columns;
+  }
+
+  data(name: string): RevisionData {
+    let found = this.#data.get(name);
+    if (found === undefined) {
+      const documents = this.#layers.map(({ data }) => memberOf(data, name));
+      const digest = createHash('sha256')
+        .update(JSON.stringify(documents.map((document) => document ?? null)))
+        .digest('hex');
+      found = Object.freeze({ documents: Object.freeze(documents), digest });
+      this.#data.set(name, found);
+    }
+    return found;
   }
 
   decide(input: Input): Decision {

@@ -9,4 +9,4 @@ export * from './masks.js';
 export { createEngine, engineDefaults, layered } from './engine.js';
 export type { EngineOptions } from './engine.js';
 export { PolicyLoadError } from './errors.js';
-export type { Engine, Layer, LayerManifest, Revision, RuleDescription } from './revision.js';
+export type { Engine, Layer, LayerManifest, Revision, RevisionData, RuleDescription } from './revision.js';

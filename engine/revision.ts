@@ -39,6 +39,14 @@ export interface Layer {
   readonly data: unknown;
 }
 
+/** A part of the data of a revision, which is the same object with each question. */
+export interface RevisionData {
+  /** One of each layer, in their order; undefined where it has none. Frozen. */
+  readonly documents: readonly unknown[];
+  /** Equal where the documents are. */
+  readonly digest: string;
+}
+
 /** Policy that is ready to judge. Immutable: an operation keeps the one it began with. */
 export interface Revision {
   /** "git:<commit>", "directory:<digest>" */
@@ -48,6 +56,8 @@ export interface Revision {
   reads(protocol: string, path: string): boolean;
   /** The columns of a target that carry a label, but for labels whose mask is "none" (`data.classification`, `data.masks`). */
   classified(target: string): ReadonlySet<string>;
+  /** What its layers have in their data under one name. */
+  data(name: string): RevisionData;
   /** Never throws: whatever goes wrong is a deny with an engine code. */
   decide(input: Input): Decision;
 }

@@ -46,7 +46,7 @@ import type { Prompts } from './prompts/prompts.js';
 import type { ListenAddress, Listener, Services } from './protocol.js';
 import { Base, baseLayer, Upper } from './layers.js';
 import { openRecorder } from './recordings/index.js';
-import { filterChecks, protocols } from './registry.js';
+import { dataChecks, filterChecks, protocols } from './registry.js';
 import { openRollout, type Rollout } from './rollout/index.js';
 import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
@@ -170,7 +170,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       if (asksPeople(judging())) database.start();
       for (const tell of onSwap) tell();
     };
-    const surroundings = { filters: filterChecks, targets: config.targets.map(({ input }) => input.name) };
+    const surroundings = {
+      filters: filterChecks,
+      data: dataChecks,
+      targets: config.targets.map(({ input }) => input.name),
+    };
     const progress = (message: string) => log.info({}, message);
     const base = config.policy.base && new Base();
     // Before the policy itself: without its base that judges nothing.

@@ -1,4 +1,4 @@
-import type { Decision, EngineCode, Input, Operation, Principal, Prompt, TargetInput } from '#engine';
+import type { Decision, EngineCode, Input, Operation, Principal, Prompt, RevisionData, TargetInput } from '#engine';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
@@ -258,6 +258,8 @@ export interface Circumstances {
   readonly transaction?: 'idle' | 'open' | 'failed';
   /** The prompt that the operation itself names; else the session's. */
   readonly prompt?: Prompt;
+  /** What of the policy's data the operation was understood by: under a policy with other data it is refused. */
+  readonly understoodBy?: { readonly data: string; readonly digest: string };
   /**
    * The protocol's own object of the operation as a record may have it where values must not stand there. Absent: then
    * nothing of that object is recorded.
@@ -297,6 +299,8 @@ export interface Session {
   masks(): boolean;
   /** Whether a decision of the policy in force may depend on this path of the input ("operation.postgres.parameters"). */
   policyReads(path: string): boolean;
+  /** What the policy in force has in its data under a name. Absent: nothing, whatever the name. */
+  policyData?(name: string): RevisionData;
   /** Called once when the session has to end (its token expired, it was killed, the gateway stops); at once if it had to already. */
   onEnd(listener: (reason: SessionEnd) => void): void;
   /** The connection is gone. */

@@ -33,11 +33,12 @@ export function judged(options: CheckOptions, io: Io, work: Work): (dir: string)
     try {
       const progress = (message: string) => void io.stderr.write(`${message}\n`);
       // Loaded when it is needed: the protocols bring their parsers with them.
-      const { filterChecks, protocols } = await import('../registry.js');
+      const { dataChecks, filterChecks, protocols } = await import('../registry.js');
       const config = options.config === undefined ? undefined : await configOf(options.config, protocols, io);
       const compiler = await Compiler.create({
         opa: () => findOpa({ env: io.env, progress }),
         filters: filterChecks,
+        data: dataChecks,
         ...(config && { targets: config.targets.map(({ input }) => input.name) }),
       });
       return await work(compiler, openSource({ directory: folder }), config);

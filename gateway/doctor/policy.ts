@@ -9,7 +9,7 @@ import {
   readStatus,
 } from '../../bundles/index.js';
 import type { Config, PolicySource } from '../config/index.js';
-import { filterChecks } from '../registry.js';
+import { dataChecks, filterChecks } from '../registry.js';
 import { fail, type Finding, messageOf, ok, warn } from './finding.js';
 
 /** Whether the policy can be read, and would come into force; and how it stands with the gateway that runs, if one does. */
@@ -33,7 +33,12 @@ async function findingsOf(
     const source = openSource(from, policyFolder(config.state.directory));
     const snapshot = await source.read();
     const targets = config.targets.map(({ input }) => input.name);
-    const compiler = await Compiler.create({ opa: () => findOpa({ env }), filters: filterChecks, targets });
+    const compiler = await Compiler.create({
+      opa: () => findOpa({ env }),
+      filters: filterChecks,
+      data: dataChecks,
+      targets,
+    });
     const { layer, tests, warnings } = await compiler.build(snapshot);
     const unspoken = [...new Set(config.targets.map(({ input }) => input.protocol))].filter(
       (name) => !layer.manifest.packages.includes(name) && !layer.manifest.packages.includes('all'),

@@ -10,6 +10,7 @@ import {
   type Principal,
   type Prompt,
   type Revision,
+  type RevisionData,
   type Usage,
 } from '#engine';
 import type { Logger } from 'pino';
@@ -108,6 +109,9 @@ export class Pipeline {
 /** Of all sessions: they live in one time. */
 const timestamps = new Timestamps();
 
+/** Of no policy. */
+const noData: RevisionData = Object.freeze({ documents: Object.freeze([]), digest: 'none' });
+
 /** setTimeout counts in 32 bits. */
 const timer_ms_max = 2 ** 31 - 1;
 
@@ -170,6 +174,10 @@ class PipelineSession implements Session {
     return this.#revision?.reads(this.target.input.protocol, path) ?? false;
   }
 
+  policyData(name: string): RevisionData {
+    return this.#revision?.data(name) ?? noData;
+  }
+
   masks(): boolean {
     const current = this.#revision;
     // Asked with every message: looked for once in each revision.
@@ -187,7 +195,7 @@ class PipelineSession implements Session {
   }
 
   decide(operation: Operation, circumstances: Circumstances = {}): Decision {
-    return this.#judge(this.#input(operation, circumstances));
+    return this.#judge(this.#input(operation, circumstances), circumstances);
   }
 
   submit(operation: Operation, circumstances?: Circumstances): Submission;
@@ -204,7 +212,7 @@ class PipelineSession implements Session {
     if (enforce !== undefined && operation.stage === 'execute' && this.#charging.inTurn)
       return this.#counted(operation, circumstances, enforce);
     const input = this.#input(operation, circumstances);
-    const decision = this.#judge(input);
+    const decision = this.#judge(input, circumstances);
     this.#charging.spend({ operations: 1 });
     return this.#judged({ input, decision, withhold: circumstances.withhold }, enforce);
   }
@@ -220,7 +228,7 @@ class PipelineSession implements Session {
     try {
       judged = await this.#charging.take((usage, taint) => {
         const input = this.#input(operation, circumstances, { usage, taint });
-        return { input, decision: this.#judge(input), withhold };
+        return { input, decision: this.#judge(input, circumstances), withhold };
       });
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
@@ -404,11 +412,15 @@ class PipelineSession implements Session {
       : { version: 1, time, principal, prompt, session, target, operation, usage };
   }
 
-  #judge(input: Input): Decision {
+  #judge(input: Input, { understoodBy }: Circumstances): Decision {
     const revision = this.#revision;
     // A timer may be late; a token is not valid one operation longer for that.
     if (this.#parts.now() >= this.#opening.identity.expires_ms) {
       return deny('token_expired', revision?.id ?? 'none');
+    }
+    // It came into force between the two: what the operation does may be another thing under it.
+    if (understoodBy !== undefined && this.policyData(understoodBy.data).digest !== understoodBy.digest) {
+      return deny('policy_changed', revision?.id ?? 'none', `data.${understoodBy.data} changed meanwhile: try again.`);
     }
     const decision = revision === undefined ? this.#parts.engine.decide(input) : revision.decide(input);
     return withinMeans(decision, input, this.#opening.supports);

@@ -3,6 +3,7 @@ import { actions, type Action, type Resource } from '#engine';
 import { effectOf, programName } from './programs.js';
 import type { CommandPart } from './schema.js';
 import { readShell, type SimpleCommand } from './structure.js';
+import { builtIn, type Programs } from './table.js';
 
 /** What a command would do, put together from what its simple commands do: the same for every protocol that runs one. */
 
@@ -27,6 +28,8 @@ export interface Setting {
   readonly terminal: boolean;
   /** What relative names begin with: `~` for a login's own folder, `.` for one that is not known. */
   readonly folder: '~' | '.';
+  /** What is known of programs. Absent: what is built in. */
+  readonly programs?: Programs | undefined;
 }
 
 /** A command line, as a shell reads it. What is not known of one of its commands is not known of all. */
@@ -75,7 +78,7 @@ const plain = (argv: readonly string[]): SimpleCommand => ({ argv, redirections:
 
 function combine(
   commands: readonly SimpleCommand[],
-  { terminal, folder: start }: Setting,
+  { terminal, folder: start, programs = builtIn }: Setting,
   inFolder: boolean,
   reasons: readonly string[],
 ): CommandEffect {
@@ -91,7 +94,7 @@ function combine(
       if (index > 0 || argv.length > 2 || !inFolder)
         because.push('it changes its folder in between, so that names are not known: begin with cd FOLDER &&');
     }
-    const effect = argv.length === 0 ? { action: 'read' as const, files: [] } : effectOf(argv, terminal);
+    const effect = argv.length === 0 ? { action: 'read' as const, files: [] } : effectOf(argv, { terminal, programs });
     let own: Action = effect.action;
     if (argv.length > 0) add({ type: 'program', name: programName(argv[0]!) ?? argv[0]!, access: 'execute' });
     for (const { path, access } of effect.files) add({ type: 'file', name: absolute(path, folder), access });

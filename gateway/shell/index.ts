@@ -7,5 +7,7 @@ export {
   type LineEffect,
   type Setting,
 } from './command.js';
+export { programFaults, programsData, programsOf } from './extension.js';
 export { CommandSchema, type CommandPart } from './schema.js';
+export type { Programs } from './table.js';
 export { harmlessValue, harmlessVariable } from './structure.js';

@@ -18,7 +18,7 @@ function faults(...lines: readonly string[]): readonly string[] {
 describe('the table of programs', () => {
   test('has well over 200, each with a reading', () => {
     expect(builtIn.size).toBeGreaterThan(400);
-    for (const [name, reader] of builtIn) {
+    for (const [name, { reader }] of builtIn) {
       const effect = reader([], { name, terminal: false, runs: () => ({ action: 'read', files: [] }) });
       expect(effect.files.every(({ path }) => path !== '')).toBe(true);
     }
@@ -43,7 +43,7 @@ describe('the table of programs', () => {
     ];
     const programs = readPrograms(`programs:\n${rows.map((row) => `  ${row}\n`).join('')}`, 'programs.yaml');
     const read = (name: string, ...args: string[]) =>
-      programs.get(name)!(args, {
+      programs.get(name)!.reader(args, {
         name,
         terminal: false,
         runs: (argv) => ({ action: 'delete', files: [{ path: argv.join(' '), access: 'delete' }] }),

@@ -1,5 +1,5 @@
 import { unknown, type ProgramEffect } from './reading.js';
-import { builtIn } from './table.js';
+import type { Programs } from './table.js';
 
 /**
  * What one invocation of a program does. What programs are able to do, and how most of them read their words, is data
@@ -9,24 +9,31 @@ import { builtIn } from './table.js';
 /** Programs that run one another, in one command: nobody needs more, and each is a step of the stack. */
 const nesting_max = 16;
 
-/** What one invocation does. `terminal`: it would have a terminal, where pagers and editors give a shell away. */
-export function effectOf(argv: readonly string[], terminal: boolean): ProgramEffect {
-  return effectAt(argv, terminal, 0);
+/** Where it would run. */
+export interface Place {
+  /** It would have a terminal, where pagers and editors give a shell away. */
+  readonly terminal: boolean;
+  readonly programs: Programs;
 }
 
-function effectAt(argv: readonly string[], terminal: boolean, depth: number): ProgramEffect {
+/** What one invocation does. */
+export function effectOf(argv: readonly string[], place: Place): ProgramEffect {
+  return effectAt(argv, place, 0);
+}
+
+function effectAt(argv: readonly string[], place: Place, depth: number): ProgramEffect {
   const [path = '', ...args] = argv;
   const name = programName(path);
   if (name === undefined) return unknown(`${path} lies outside the system's own folders`);
-  const reader = builtIn.get(name);
+  const reader = place.programs.get(name)?.reader;
   if (reader === undefined) return unknown(`what ${name} does is not known`);
-  return reader(args, { name, terminal, runs: (inner) => ran(inner, terminal, depth + 1) });
+  return reader(args, { name, terminal: place.terminal, runs: (inner) => ran(inner, place, depth + 1) });
 }
 
 /** What a program does that another one runs, itself among what is touched. */
-function ran(argv: readonly string[], terminal: boolean, depth: number): ProgramEffect {
+function ran(argv: readonly string[], place: Place, depth: number): ProgramEffect {
   if (depth > nesting_max) return unknown('too many programs run one another');
-  const inner = effectAt(argv, terminal, depth);
+  const inner = effectAt(argv, place, depth);
   const program = { type: 'program', name: programName(argv[0]!) ?? argv[0]!, access: 'execute' as const };
   return { ...inner, others: [...(inner.others ?? []), program] };
 }

@@ -6,17 +6,16 @@ import { own } from './own.js';
 /** The rows of programs.yaml: their shape, and what has to hold between their fields. */
 
 const closed = { additionalProperties: false } as const;
-const enumOf = <T extends string>(values: readonly T[]) => Type.Unsafe<T>({ type: 'string', enum: [...values] });
+export const enumOf = <T extends string>(values: readonly T[]) => Type.Unsafe<T>({ type: 'string', enum: [...values] });
 
 export const abilities = ['read', 'write', 'run', 'network', 'privilege'] as const;
 export type Ability = (typeof abilities)[number];
 
 /** A regular expression, which is tried on one word. */
 const Pattern = Type.String({ minLength: 1, maxLength: 1024 });
-const common = {
-  can: Type.Array(enumOf(abilities), { uniqueItems: true, maxItems: abilities.length }),
-  otherwise: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
-};
+export const Abilities = Type.Array(enumOf(abilities), { uniqueItems: true, maxItems: abilities.length });
+export const Otherwise = Type.Optional(Type.String({ minLength: 1, maxLength: 200 }));
+const common = { can: Abilities, otherwise: Otherwise };
 /** Of forms that are told which words may not be there. */
 const reading = {
   refuses: Type.Optional(Type.Array(Pattern, { minItems: 1, maxItems: 16 })),
@@ -85,12 +84,20 @@ export interface Fault {
 
 /** What is wrong with a row; nothing where it is one. */
 export function faultsOf(name: string, row: unknown): readonly Fault[] {
-  if (!/^(?:[\w.+-]{1,64}|:|\[)$/u.test(name)) return [{ path: [], message: 'is no name of a program' }];
+  if (!isProgramName(name)) return [{ path: [], message: 'is no name of a program' }];
   const form = wordsOf(row);
   if (form !== undefined && (typeof form !== 'string' || !Object.hasOwn(forms, form)))
     return [{ path: ['words'], message: `must be one of ${Object.keys(forms).join(', ')}, or absent` }];
   const schema = form === undefined ? Never : forms[form]!;
-  const faults = Value.Errors(schema, row).flatMap(({ keyword, instancePath, message, params }) => {
+  const faults = schemaFaults(schema, row, form === undefined ? 'a row without words' : `words: ${form}`);
+  return faults.length > 0 ? faults : [...patternFaults(row as Row), ...contradictions(name, row as Row)];
+}
+
+export const isProgramName = (name: string): boolean => /^(?:[\w.+-]{1,64}|:|\[)$/u.test(name);
+
+/** Where a value has not the shape; `what` is what it should have been. */
+export function schemaFaults(schema: TSchema, value: unknown, what: string): readonly Fault[] {
+  return Value.Errors(schema, value).flatMap(({ keyword, instancePath, message, params }) => {
     // Of a field too many it says as much twice; of one that is missing it names the row.
     if (keyword === 'boolean') return [];
     const path = instancePath.split('/').slice(1);
@@ -98,12 +105,11 @@ export function faultsOf(name: string, row: unknown): readonly Fault[] {
     if (extra !== undefined)
       return extra.map((field) => ({
         path: [...path, field],
-        message: `is no field of ${form === undefined ? 'a row without words' : `words: ${form}`}`,
+        message: `is no field of ${what}`,
       }));
     const allowed = (params as { allowedValues?: readonly string[] }).allowedValues;
     return [{ path, message: allowed === undefined ? message : `must be one of ${allowed.join(', ')}` }];
   });
-  return faults.length > 0 ? faults : [...patternFaults(row as Row), ...contradictions(name, row as Row)];
 }
 
 const wordsOf = (row: unknown): unknown =>

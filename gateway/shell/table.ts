@@ -7,7 +7,12 @@ import { faultsOf, type Row } from './rows.js';
 
 /** What is known of programs: read once from programs.yaml, which ships beside this file's source. */
 
-export type Programs = ReadonlyMap<string, Reader>;
+export interface Program {
+  readonly row: Row;
+  readonly reader: Reader;
+}
+
+export type Programs = ReadonlyMap<string, Program>;
 
 /** A table of programs that is none. The message has a line for each fault: `file:line: program.field message`. */
 export class ProgramsError extends Error {
@@ -27,7 +32,7 @@ export function readPrograms(source: string, file: string): Programs {
   const fault = (offset: number, message: string) =>
     faults.push(`${file}:${lines.linePos(offset).line || 1}: ${message}`);
   for (const { pos, message } of [...document.errors, ...document.warnings]) fault(pos[0], message);
-  const programs = new Map<string, Reader>();
+  const programs = new Map<string, Program>();
   const root = document.contents;
   const rows = isMap(root) ? root.get('programs', true) : undefined;
   if (faults.length === 0 && (!isMap(root) || root.items.length !== 1 || !isMap(rows)))
@@ -38,7 +43,7 @@ export function readPrograms(source: string, file: string): Programs {
     const found = faultsOf(name, row);
     for (const { path: field, message } of found)
       fault(offsetOf(value, field) ?? key.range?.[0] ?? 0, `${[name, ...field].join('.')} ${message}`);
-    if (found.length === 0) programs.set(name, readerOf(name, row as Row));
+    if (found.length === 0) programs.set(name, { row: row as Row, reader: readerOf(name, row as Row) });
   }
   if (faults.length > 0) throw new ProgramsError(faults.join('\n'));
   return programs;

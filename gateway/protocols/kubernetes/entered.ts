@@ -1,5 +1,5 @@
 import type { Action, Resource } from '#engine';
-import { understandArgv, type ArgvEffect } from '../../shell/index.js';
+import { understandArgv, type ArgvEffect, type Programs } from '../../shell/index.js';
 import { withValues, type Address } from './address.js';
 import type { KubernetesRequest } from './codec.js';
 import type { KubernetesOperation } from './schema.js';
@@ -14,13 +14,13 @@ export interface Entered {
   readonly argv?: readonly string[];
 }
 
-/** Undefined for all but exec, attach and port-forward. */
-export function entered(request: KubernetesRequest): Entered | undefined {
+/** Undefined for all but exec, attach and port-forward. `programs`: what is known of them; absent: what is built in. */
+export function entered(request: KubernetesRequest, programs?: Programs): Entered | undefined {
   const { info, running } = request;
   if (!info.isResource) return undefined;
   if (running === undefined) return info.subresource === 'portforward' ? forwarded(request) : undefined;
   const { argv, stdin, terminal } = running;
-  const effect = info.subresource === 'attach' ? attached : understandArgv(argv, { terminal, folder: '.' });
+  const effect = info.subresource === 'attach' ? attached : understandArgv(argv, { terminal, folder: '.', programs });
   // Without input and terminal a shell has nothing to do.
   const shell = effect.shell && (stdin || terminal);
   const { action, resources, because } = effect;
@@ -64,9 +64,9 @@ function forwarded({ info, ports = [] }: KubernetesRequest): Entered {
 }
 
 /** What is asked for, as it leaves: a line of which all is known as every shell reads it. */
-export function sentAddress(request: KubernetesRequest): Address {
+export function sentAddress(request: KubernetesRequest, programs?: Programs): Address {
   const { address, running } = request;
-  const argv = entered(request)?.argv;
+  const argv = entered(request, programs)?.argv;
   const same = running === undefined || argv === undefined || argv.every((word, at) => word === running.argv[at]);
   return same ? address : withValues(address, 'command', argv);
 }

@@ -20,6 +20,7 @@ import {
   type TargetPool,
   type Upgrade,
 } from '../../web/index.js';
+import { programsData, programsOf, type Programs } from '../../shell/index.js';
 import type { Address } from './address.js';
 import { passMasked, passText, readable, readableText } from './answer.js';
 import { addressed, readRequest, type KubernetesRequest } from './codec.js';
@@ -146,7 +147,8 @@ export class KubernetesExchange extends Exchange {
   async #operate(asked: Asked, handshake: Handshake | undefined): Promise<void> {
     const { session, request, upstream, circumstances } = asked;
     if (handshake?.kind === 'spdy') {
-      const { outcome } = session.decide(operationOf(request, upstream), circumstances);
+      const { programs } = knownTo(session);
+      const { outcome } = session.decide(operationOf(request, upstream, programs), circumstances);
       // The reason of a denial comes first.
       if (outcome !== 'deny') throw spdyRefusal(request);
     }
@@ -159,10 +161,12 @@ export class KubernetesExchange extends Exchange {
 
   /** Judges it, waits for people, and finds out how its masks are put in force. */
   async #admit(asked: Asked, signal: AbortSignal): Promise<Leaving> {
-    const { session, request, upstream, circumstances } = asked;
-    const operation = operationOf(request, upstream);
+    const { session, request, upstream } = asked;
+    const { programs, understoodBy } = knownTo(session);
+    const circumstances = { ...asked.circumstances, ...understoodBy };
+    const operation = operationOf(request, upstream, programs);
     let masks: Masks = unmasked;
-    const address = sentAddress(request);
+    const address = sentAddress(request, programs);
     const sent = address === request.address ? nothing : { sent: sha256(address.text) };
     const enforce = (decision: Decision): Enforced => {
       try {
@@ -237,6 +241,15 @@ export class KubernetesExchange extends Exchange {
     const { bytes, seconds } = decision.limits;
     return { bytes_max: bytes, seconds, settle: (result) => submission.settle(result) };
   }
+}
+
+/** What the policy in force knows of programs, and that the operation was understood by that. */
+function knownTo(session: Session): { readonly programs: Programs; readonly understoodBy: Circumstances } {
+  const known = session.policyData?.(programsData);
+  return {
+    programs: programsOf(known?.documents ?? []),
+    understoodBy: known === undefined ? {} : { understoodBy: { data: programsData, digest: known.digest } },
+  };
 }
 
 const circumstancesOf = (prompt: Prompt | undefined): Circumstances => ({

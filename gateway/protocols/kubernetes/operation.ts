@@ -1,5 +1,5 @@
 import { actions, type Access, type Action, type Operation, type Resource } from '#engine';
-import { stronger } from '../../shell/index.js';
+import { stronger, type Programs } from '../../shell/index.js';
 import { sha256 } from '../../web/index.js';
 import type { KubernetesRequest } from './codec.js';
 import { entered } from './entered.js';
@@ -71,10 +71,10 @@ export interface Place {
   readonly impersonate: boolean;
 }
 
-export function operationOf(request: KubernetesRequest, place: Place): Operation {
+export function operationOf(request: KubernetesRequest, place: Place, programs?: Programs): Operation {
   const { info, dryRun, body } = request;
   const { action, access, opaque } = meaningOf(request);
-  const inside = entered(request);
+  const inside = entered(request, programs);
   const resource: Resource = info.isResource
     ? { type: 'object', name: objectName(info), access }
     : { type: 'path', name: info.path, access };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Access, Action, Operation, Resource } from '#engine';
-import { stronger, understandLine } from '../../shell/index.js';
+import { stronger, understandLine, type Programs } from '../../shell/index.js';
 import type { SshOperation } from './schema.js';
 
 /** What a client asks of a host, as one structured operation each. */
@@ -15,6 +15,8 @@ export interface Place {
 export interface Surroundings {
   readonly terminal: boolean;
   readonly environment: Readonly<Record<string, string>>;
+  /** What is known of programs. Absent: what is built in. */
+  readonly programs?: Programs;
 }
 
 const hostOf = (place: Place): Resource => ({ type: 'host', name: place.host, access: 'use' });
@@ -37,8 +39,9 @@ export interface ExecOperation {
 }
 
 /** A command line. What it does is the strongest of what its commands do; what is not known of one is not known of all. */
-export function execOperation(place: Place, command: string, { terminal, environment }: Surroundings): ExecOperation {
-  const { action, resources, commands, because, sent } = understandLine(command, { terminal, folder: '~' });
+export function execOperation(place: Place, command: string, surroundings: Surroundings): ExecOperation {
+  const { terminal, environment, programs } = surroundings;
+  const { action, resources, commands, because, sent } = understandLine(command, { terminal, folder: '~', programs });
   const opaque = because.length > 0;
   const operation = make(opaque ? stronger(action, 'execute') : action, [hostOf(place), ...resources], opaque, {
     request: 'exec',

@@ -1,6 +1,6 @@
 import type { Operation } from '#engine';
 import { noKinds, type Kinds } from '../../content/index.js';
-import type { Enforced, Prompt, Result, Session } from '../../protocol.js';
+import type { Circumstances, Enforced, Prompt, Result, Session } from '../../protocol.js';
 import { denial, failure, notApproved, stopped, waiting } from './enforce.js';
 import type { Limits } from './limits.js';
 import { contentOf, MaskRefusal, withhold } from './masking.js';
@@ -23,6 +23,8 @@ export interface Asking {
   /** Tells the client that people are asked. */
   readonly wait: (said: string) => void;
   readonly prompt?: Prompt | undefined;
+  /** What of the policy's data it was understood by. */
+  readonly understoodBy?: Circumstances['understoodBy'];
   /** The client no longer waits for it. */
   readonly gone: AbortSignal;
 }
@@ -31,13 +33,18 @@ export interface Asking {
 const rounds_max = 16;
 
 /** Submits an operation and waits for its record and, where policy says so, for people. Never throws. */
-export async function permit(session: Session, operation: Operation, { wait, gone, prompt }: Asking): Promise<Permit> {
+export async function permit(session: Session, operation: Operation, asking: Asking): Promise<Permit> {
+  const { wait, gone, prompt, understoodBy } = asking;
   const target = session.target.input.name;
   const because = (operation['ssh'] as { because?: readonly string[] }).because;
   try {
     for (let round = 0; round < rounds_max; round++) {
       let kinds = noKinds;
-      const circumstances = { withhold, ...(prompt === undefined ? {} : { prompt }) };
+      const circumstances = {
+        withhold,
+        ...(prompt === undefined ? {} : { prompt }),
+        ...(understoodBy === undefined ? {} : { understoodBy }),
+      };
       const submission = await session.submit(operation, circumstances, (judged) =>
         enforced(() => {
           kinds = contentOf(judged, operation);

@@ -1,7 +1,8 @@
+import type { RevisionData } from '#engine';
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, Connection, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
-import type { Operation, Prompt, Recorder, Recording, Session } from '../../protocol.js';
-import { harmlessValue, harmlessVariable } from '../../shell/index.js';
+import type { Circumstances, Operation, Prompt, Recorder, Recording, Session } from '../../protocol.js';
+import { harmlessValue, harmlessVariable, programsData, programsOf } from '../../shell/index.js';
 import { promptOf } from '../../web/index.js';
 import type { SshUpstream } from './config.js';
 import { exitDenied, exitFailed, failure, line } from './enforce.js';
@@ -25,6 +26,7 @@ const terminalName = /^[\w.+-]{0,64}$/u;
 interface Asked {
   readonly operation: Operation;
   readonly prompt: Prompt | undefined;
+  readonly understoodBy?: Circumstances['understoodBy'];
 }
 
 export interface SshSessionParts {
@@ -113,14 +115,13 @@ export class SshSession {
    * Judges what a channel is for and joins it with one of the host. Every refusal is told on standard error, with an exit
    * code, as a command would.
    */
-  async run({ channel, operation, prompt, terminal, open }: Run): Promise<Running | undefined> {
+  async run({ channel, operation, prompt, understoodBy, terminal, open }: Run): Promise<Running | undefined> {
     const gone = this.#follow(channel);
     const client = await this.#connected;
     if (typeof client === 'string') return refuse(channel, client, exitDenied);
     const allowed = await permit(this.#parts.session, operation, {
       wait: (said) => channel.stderr.write(said),
-      gone,
-      prompt,
+      ...{ gone, prompt, understoodBy },
     });
     if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
     let recording: Recording | undefined;
@@ -178,6 +179,11 @@ export class SshSession {
 
   get place(): Place {
     return this.#place;
+  }
+
+  /** What the policy in force knows of programs. */
+  get known(): RevisionData | undefined {
+    return this.#parts.session.policyData?.(programsData);
   }
 }
 
@@ -279,9 +285,12 @@ class Channel {
   }
 
   async #exec(channel: ServerChannel, command: string): Promise<void> {
-    const { operation, sent } = execOperation(this.#owner.place, command, this.#surroundings);
+    const { known, place } = this.#owner;
+    const programs = programsOf(known?.documents ?? []);
+    const { operation, sent } = execOperation(place, command, { ...this.#surroundings, programs });
     this.#running = await this.#owner.run({
       ...{ channel, ...this.#asked(operation), terminal: this.#terminal },
+      ...(known === undefined ? {} : { understoodBy: { data: programsData, digest: known.digest } }),
       open: (client) => opened((done) => client.exec(sent, this.#options, done)),
     });
   }
