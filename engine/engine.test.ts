@@ -347,6 +347,21 @@ describe('layers', () => {
     ]);
   });
 
+  test('the data of each is told in their order, with a digest that is equal where they are', async () => {
+    const data = async (...each: unknown[]) => {
+      const engine = await engineOfLayers(...each.map((one): Parameters<typeof layerOf> => [part(''), {}, one]));
+      return engine.current!.data('tools');
+    };
+    const first = await data({ tools: { saw: 1 } }, {});
+    expect(first.documents).toEqual([{ saw: 1 }, undefined]);
+    expect(Object.isFrozen(first.documents[0])).toBe(true);
+    expect((await data({ tools: { saw: 1 }, other: 1 }, {})).digest).toBe(first.digest);
+    expect((await data({}, { tools: { saw: 1 } })).digest).not.toBe(first.digest);
+    expect(await data({}, { others: 1 })).toEqual({ documents: [undefined, undefined], digest: 'none' });
+    const engine = await engineOfLayers([part(''), {}, { tools: 1 }]);
+    expect(engine.current!.data('tools')).toBe(engine.current!.data('tools'));
+  });
+
   test('masks that differ in their parameters only become redact', async () => {
     const mask = (keep: number) =>
       part(`mask contains {"resource": "a", "with": "partial", "parameters": {"keep": ${String(keep)}}} if true`);

@@ -178,9 +178,9 @@ class PreparedRevision implements Revision {
     let found = this.#data.get(name);
     if (found === undefined) {
       const documents = this.#layers.map(({ data }) => memberOf(data, name));
-      const digest = createHash('sha256')
-        .update(JSON.stringify(documents.map((document) => document ?? null)))
-        .digest('hex');
+      const digest = documents.every((document) => document === undefined)
+        ? 'none'
+        : createHash('sha256').update(JSON.stringify(documents)).digest('hex');
       found = Object.freeze({ documents: Object.freeze(documents), digest });
       this.#data.set(name, found);
     }

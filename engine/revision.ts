@@ -43,7 +43,7 @@ export interface Layer {
 export interface RevisionData {
   /** One of each layer, in their order; undefined where it has none. Frozen. */
   readonly documents: readonly unknown[];
-  /** Equal where the documents are. */
+  /** Equal where the documents are; "none" where there are none, as with no policy. */
   readonly digest: string;
 }
 

@@ -32,8 +32,7 @@ function effectAt(argv: readonly string[], place: Place, depth: number): Program
 
 /** What a program does that another one runs, itself among what is touched. */
 function ran(argv: readonly string[], place: Place, depth: number): ProgramEffect {
-  if (depth > nesting_max) return unknown('too many programs run one another');
-  const inner = effectAt(argv, place, depth);
+  const inner = depth > nesting_max ? unknown('too many programs run one another') : effectAt(argv, place, depth);
   const program = { type: 'program', name: programName(argv[0]!) ?? argv[0]!, access: 'execute' as const };
   return { ...inner, others: [...(inner.others ?? []), program] };
 }

@@ -32,6 +32,7 @@ mask contains {"code": "content", "resource": "*", "with": "pattern", "parameter
 
 limit contains {"bytes": 1000} if input.operation.kubernetes.container == "small"
 `,
+  'data.yaml': 'programs:\n  shelf-status: {can: [read], words: files, options: [--short]}\n',
 };
 
 let web: Web;
@@ -143,6 +144,12 @@ describe('a command in a container', () => {
   test('is sent in the one form in which every shell reads it', async () => {
     await exec(['sh', '-c', 'ls   /etc/hosts | head -1']);
     expect(container.ran[0]?.argv).toEqual(['sh', '-c', "'ls'   /etc/hosts | 'head' -1"]);
+  });
+
+  test('with a program that the policy knows is sent so as well, and with one that it does not know as it came', async () => {
+    await exec(['sh', '-c', 'shelf-status   --short']);
+    await exec(['sh', '-c', 'shelf-status   --long']);
+    expect(container.ran.map(({ argv }) => argv[2])).toEqual(["'shelf-status'   '--short'", 'shelf-status   --long']);
   });
 
   test('shows nothing that is masked, wherever it is cut', async () => {
