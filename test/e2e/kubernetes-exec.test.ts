@@ -149,7 +149,7 @@ describe('a command in a container', () => {
   test('with a program that the policy knows is sent so as well, and with one that it does not know as it came', async () => {
     await exec(['sh', '-c', 'shelf-status   --short']);
     await exec(['sh', '-c', 'shelf-status   --long']);
-    expect(container.ran.map(({ argv }) => argv[2])).toEqual(["'shelf-status'   '--short'", 'shelf-status   --long']);
+    expect(container.ran.map(({ argv }) => argv[2])).toEqual(["'shelf-status'   --short", 'shelf-status   --long']);
   });
 
   test('shows nothing that is masked, wherever it is cut', async () => {
