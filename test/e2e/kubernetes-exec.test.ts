@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { WebSocket } from 'ws';
 import type { Identity } from '../../gateway/protocol.js';
@@ -5,6 +8,7 @@ import { apiServer, kubeconfig } from '../support/api-server.js';
 import { until } from '../support/approvals-side.js';
 import { createContainer, type Container } from '../support/container.js';
 import { startWeb, type Web } from '../support/web.js';
+import { eventsOf, searchRecordings, type CastEvent, type FoundRecording } from '../../gateway/recordings/index.js';
 
 /** Programs in containers, over WebSocket: what is judged, what passes, what it looks like when it does not. */
 
@@ -44,6 +48,7 @@ beforeAll(async () => {
     policy,
     protocol: 'kubernetes',
     people: true,
+    config: { recordings: { folder: './recordings', size: '64KiB' } },
     upstream: (port) => ({ kubeconfig: kubeconfig(port), impersonate: true }),
   });
   web.upstream.answers(apiServer);
@@ -173,6 +178,76 @@ describe('a command in a container', () => {
     expect(said.stdout.length).toBe(bytes);
   });
 });
+
+describe('a recording of what ran in a container', () => {
+  test('has what its client saw, as masked, with how it ended; its digest is in the audit', async () => {
+    const said = await exec(['sh', '-c', "echo me@example.com; echo no >&2; ls /nowhere-at-all ''"]);
+    const { recording, events } = await recordingWith('nowhere-at-all');
+    const shown = events.filter(([, code]) => code === 'o').map(([, , text]) => text);
+    expect(shown.join('')).toContain('***');
+    expect(shown.join('').replaceAll('\r\n', '\n').length).toBe(said.stdout.length + said.stderr.length);
+    expect(JSON.stringify(recording.header) + JSON.stringify(events)).not.toContain('me@example.com');
+    expect(recording).toMatchObject({ exit: '2', header: { sallyport: { request: 'exec', protocol: 'kubernetes' } } });
+    expect(recording.header.command).toMatch(/^kubectl exec -n shop web -- sh -c '/u);
+    const digest = createHash('sha256')
+      .update(await readFile(recording.file))
+      .digest('hex');
+    await until(async () => JSON.stringify(await web.gateway.records()).includes(digest));
+  });
+
+  test('has input of what is opaque, which nothing else shows, and not of what is known', async () => {
+    await exec(['sed', 's/wanted/found/'], { stdin: 'wanted words\n' });
+    const { events } = await recordingWith('found words');
+    expect(events.filter(([, code]) => code === 'i').map(([, , text]) => text)).toEqual(['wanted words\n']);
+    await exec(['cat'], { stdin: 'harmless words\n' });
+    expect((await recordingWith('harmless words')).events.filter(([, code]) => code === 'i')).toEqual([]);
+  });
+
+  test("has a terminal's sizes, and nothing that only looks like one", async () => {
+    await exec(['cat'], {
+      stdin: 'sized words\n',
+      query: '&tty=true',
+      opened: (socket) => {
+        for (const size of ['{"Width":100,"Height":40}', 'null', '{"Width":1e9,"Height":1}', '{'])
+          socket.send(Buffer.concat([Buffer.from([4]), Buffer.from(size)]));
+      },
+    });
+    const { recording, events } = await recordingWith('sized words');
+    expect(recording.header.sallyport.terminal).toBe(true);
+    expect(events.filter(([, code]) => code === 'r').map(([, , text]) => text)).toEqual(['100x40']);
+  });
+
+  test('says that nothing ran where the API server answers with a no', async () => {
+    expect(await exec(['cat', 'unanswered'], { pod: 'other' })).toMatchObject({ status: 404 });
+    await until(async () => {
+      for await (const { recording } of searchRecordings(folder(), {}, { limit: 100 }))
+        if (recording.header.command === 'kubectl exec -n shop other -- cat unanswered')
+          return recording.exit === 'failed';
+      return false;
+    });
+  });
+
+  test('that cannot go on ends the command, with words that say so; what is not recorded is not shown', async () => {
+    const said = await exec(['seq', '20000', '60000']);
+    expect(said.stdout.length).toBeLessThan(65_536);
+    expect(said.error).toMatchObject({ message: expect.stringContaining('it can no longer be recorded') as unknown });
+    await until(async () => JSON.stringify(await web.gateway.records()).includes('"complete":false'));
+  });
+});
+
+const folder = () => join(web.gateway.folder, 'recordings');
+
+/** The one on whose screen, or in whose input, these words stand, once it is over. */
+async function recordingWith(words: string) {
+  let found: FoundRecording | undefined;
+  await until(async () => {
+    for await (const one of searchRecordings(folder(), { text: words }, { limit: 1 })) found = one;
+    return found?.recording.exit !== undefined;
+  });
+  const events: CastEvent[] = [];
+  for await (const event of eventsOf(found!.recording.file)) events.push(event);
+  return { recording: found!.recording, events };
+}
 
 describe('what is not let through', () => {
   test.each([

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { WebSocket } from 'ws';
 import type { Decision } from '#engine';
 import { ProtocolError } from '../../errors.js';
-import type { Circumstances, Enforced, Obligation, Prompt, Result, Session } from '../../protocol.js';
+import type { Circumstances, Enforced, Obligation, Prompt, Recording, Result, Session } from '../../protocol.js';
 import {
   admit,
   Exchange,
@@ -34,6 +34,7 @@ import { accept } from './streams/accept.js';
 import type { Allowed } from './streams/connection.js';
 import { readHandshake, spdyRefusal, type Handshake } from './streams/handshake.js';
 import { join, limited, type Joined } from './streams/joining.js';
+import { aboutOf } from './streams/recorded.js';
 import { Again, refusalOf, type Refusals, type Refused } from './streams/refusals.js';
 import type { KubernetesTarget } from './upstream.js';
 
@@ -60,7 +61,10 @@ interface Leaving extends Asked, Admitted {
   /** As it is sent. */
   readonly address: Address;
   readonly masks: Masks;
+  readonly opaque: boolean;
 }
+
+type WebSocketHandshake = Extract<Handshake, { kind: 'websocket' }>;
 
 /** One request and its answer, or the stream that it becomes. */
 export class KubernetesExchange extends Exchange {
@@ -178,7 +182,7 @@ export class KubernetesExchange extends Exchange {
       }
     };
     const admitted = await admit(session, operation, circumstances, enforce, signal);
-    return { ...asked, ...admitted, address, masks };
+    return { ...asked, ...admitted, address, masks, opaque: operation.opaque };
   }
 
   #maskKey(): string {
@@ -207,9 +211,30 @@ export class KubernetesExchange extends Exchange {
     return { ...passed, code: String(answer.statusCode) };
   }
 
-  /** A request that becomes a stream, unless the API server answers it. */
-  async #stream(leaving: Leaving, { form, protocols }: Extract<Handshake, { kind: 'websocket' }>): Promise<Result> {
-    const { request, address, session, masks, decision } = leaving;
+  /** A request that becomes a stream. What runs in a container is recorded, or does not run: that begins before anything is sent. */
+  async #stream(leaving: Leaving, handshake: WebSocketHandshake): Promise<Result> {
+    const { session, request, decision, masks } = leaving;
+    if (handshake.form !== 'command') return this.#join(leaving, handshake, undefined);
+    const recording = await this.services.recorder?.begin(session, aboutOf(request, decision, masks.kinds));
+    if (recording === undefined) return this.#join(leaving, handshake, undefined);
+    try {
+      const result = await this.#join(leaving, handshake, recording);
+      return { recording: await recording.close('failed'), ...result };
+    } catch (error) {
+      const kept = await recording.close('failed');
+      if (this.signal.aborted) return { status: 'cancelled', recording: kept };
+      if (!this.response.destroyed) this.failed(error);
+      return { status: 'error', recording: kept };
+    }
+  }
+
+  /** Joins it with the API server's, unless that answers. */
+  async #join(
+    leaving: Leaving,
+    { form, protocols }: WebSocketHandshake,
+    recording: Recording | undefined,
+  ): Promise<Result> {
+    const { request, address, session, masks, decision, opaque } = leaving;
     const target = this.#parts.targets.of(leaving.session.target, leaving.upstream);
     const dialled = await target.dial(request, address, protocols, session.principal, this.signal);
     if (dialled.answer !== undefined) {
@@ -228,7 +253,10 @@ export class KubernetesExchange extends Exchange {
     }
     const connect = (port: number, signal: AbortSignal) => this.#connect(leaving, port, signal);
     const refusal = (error: unknown) => this.problemOf(error).detail;
-    this.#joined = join({ client, upstream, protocol, form, request, decision, kinds: masks.kinds, connect, refusal });
+    const { kinds } = masks;
+    this.#joined = join({
+      ...{ client, upstream, protocol, form, request, decision, kinds, recording, opaque, connect, refusal },
+    });
     upstream.resume();
     return this.#joined.done;
   }

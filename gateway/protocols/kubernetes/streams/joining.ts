@@ -1,7 +1,7 @@
 import type { WebSocket } from 'ws';
 import type { Decision } from '#engine';
 import type { Kinds } from '../../../content/index.js';
-import type { Result } from '../../../protocol.js';
+import type { Recording, Result } from '../../../protocol.js';
 import type { Problem } from '../../../web/index.js';
 import type { KubernetesRequest } from '../codec.js';
 import type { Handshake } from './handshake.js';
@@ -25,6 +25,9 @@ export interface Joining extends Pick<TunnelOptions, 'connect' | 'refusal'> {
   readonly request: KubernetesRequest;
   readonly decision: Decision;
   readonly kinds: Kinds;
+  /** Of a command: what it goes into, and whether that has its input. */
+  readonly recording: Recording | undefined;
+  readonly opaque: boolean;
 }
 
 /** Both sockets are listened to when it returns. */
@@ -36,6 +39,8 @@ export function join({
   request,
   decision,
   kinds,
+  recording,
+  opaque,
   connect,
   refusal,
 }: Joining): Joined {
@@ -52,6 +57,8 @@ export function join({
         protocol,
         kinds,
         terminal: request.running?.terminal === true,
+        recording,
+        opaque,
         bytes_max,
         exceeded: () => limited('bytes', bytes_max ?? 0),
       });

@@ -11,3 +11,8 @@ export function pass(message: Buffer, binary: boolean, from: WebSocket, to: WebS
   });
   if (to.bufferedAmount > waiting_bytes_high) from.pause();
 }
+
+/** Reads on, unless the other side is behind: then what it takes lets it go on. */
+export function resumeWhereTaken(from: WebSocket, to: WebSocket): void {
+  if (to.bufferedAmount <= waiting_bytes_high) from.resume();
+}

@@ -1,10 +1,12 @@
 import type { WebSocket } from 'ws';
 import { ContentStream, maskText, noKinds, type Kinds } from '../../../content/index.js';
-import type { Result } from '../../../protocol.js';
+import type { Recording, Result } from '../../../protocol.js';
 import { statusOf } from '../enforce.js';
 import type { Problem } from '../../../web/index.js';
 import { channel, fromClient, fromServer, readEnd, type Ended } from './channels.js';
 import { pass } from './pressure.js';
+import { RecordedInput, sizeIn } from './recorded.js';
+import { Shown } from './shown.js';
 
 /**
  * A command in a container: the client's WebSocket joined with the API server's. Messages pass as they came, or masked, with
@@ -24,14 +26,26 @@ export interface RelayOptions {
   readonly protocol: string;
   readonly kinds: Kinds;
   readonly terminal: boolean;
+  readonly recording: Recording | undefined;
+  /** Whether what it does is not known from its words: then its input is recorded too. */
+  readonly opaque: boolean;
   readonly bytes_max: number | undefined;
   /** More came than `bytes_max`. */
   readonly exceeded: () => Problem;
 }
 
+const unrecorded: Problem = {
+  status: 503,
+  code: 'recording_failed',
+  title: 'Not recorded',
+  detail: 'stopped: it can no longer be recorded',
+};
+
 export class ChannelRelay {
   readonly #options: RelayOptions;
   readonly #output = new Map<number, ContentStream>();
+  readonly #shown: Shown;
+  readonly #input: RecordedInput | undefined;
   #bytes = 0;
   #ended: Ended | undefined;
   #flush: NodeJS.Timeout | undefined;
@@ -43,7 +57,9 @@ export class ChannelRelay {
   constructor(options: RelayOptions) {
     this.#options = options;
     this.done = new Promise((resolve) => (this.#finish = resolve));
-    const { client, upstream, kinds } = options;
+    const { client, upstream, kinds, terminal, recording, opaque } = options;
+    this.#shown = new Shown(recording, upstream, client);
+    if (recording !== undefined && opaque && !terminal) this.#input = new RecordedInput(recording, kinds);
     if (kinds !== noKinds)
       for (const each of [channel.stdout, channel.stderr])
         this.#output.set(each, new ContentStream({ kinds, numbers: false }));
@@ -53,11 +69,13 @@ export class ChannelRelay {
     upstream.on('error', () => undefined);
     client.once('close', () => this.#end({ status: this.#ended === undefined ? 'cancelled' : 'ok' }));
     upstream.once('close', () => this.#serverLeft());
+    recording?.onLost(() => this.stop(unrecorded, { status: 'cancelled', code: unrecorded.code }));
   }
 
   /** Ends it from outside, and says why as the API server says how a command ended. */
   stop(problem: Problem, result: Pick<Result, 'status' | 'code'>): void {
     if (this.#over) return;
+    this.#options.recording?.note(problem.detail);
     this.#say(channel.error, Buffer.from(statusOf(problem)));
     this.#end(result);
   }
@@ -69,11 +87,22 @@ export class ChannelRelay {
       client.close(policyViolation, 'a channel that is not for clients');
       return this.#end({ status: 'error', code: 'protocol' });
     }
+    this.#record(message);
     pass(message, binary, client, upstream);
   }
 
+  #record(message: Buffer): void {
+    const on = message[0]!;
+    if (on === channel.stdin) this.#input?.push(message.subarray(1));
+    else if (on === channel.close) this.#input?.end();
+    else {
+      const size = sizeIn(message.subarray(1));
+      if (size !== undefined) this.#options.recording?.resize(size.columns, size.rows);
+    }
+  }
+
   #fromServer(message: Buffer): void {
-    const { client, upstream, bytes_max } = this.#options;
+    const { bytes_max } = this.#options;
     if (this.#over) return;
     if (!fromServer(message)) return this.#lost('the API server said what is no part of the protocol');
     const on = message[0]!;
@@ -83,9 +112,9 @@ export class ChannelRelay {
       return this.stop(this.#options.exceeded(), { status: 'cancelled', code: 'limit_exceeded' });
     const output = this.#output.get(on);
     // The first message is empty, and says that all is well.
-    if (output === undefined || message.length === 1) return pass(message, true, upstream, client);
+    if (output === undefined || message.length === 1) return this.#show(on, message.subarray(1));
     const shown = output.push(message.subarray(1));
-    if (shown.length > 0) pass(framed(on, shown), true, upstream, client);
+    if (shown.length > 0) this.#show(on, shown);
     if (this.#options.terminal) this.#showSoon();
   }
 
@@ -93,9 +122,21 @@ export class ChannelRelay {
     this.#showRest();
     const text = status.subarray(0, status_bytes_max).toString('utf8');
     this.#ended = readEnd(text) ?? this.#ended;
-    const { client, upstream, kinds } = this.#options;
+    const { client, upstream, kinds, recording } = this.#options;
     const shown = kinds === noKinds ? status : Buffer.from(maskText(text, { kinds, numbers: true }));
-    pass(framed(channel.error, shown), true, upstream, client);
+    this.#shown.behind(() => {
+      if (this.#over) return;
+      if (this.#ended?.ok !== true) recording?.note(shown.toString('utf8', 0, status_bytes_max));
+      pass(framed(channel.error, shown), true, upstream, client);
+    });
+  }
+
+  /** To the client, once it is recorded. */
+  #show(on: number, text: Buffer): void {
+    const { client, upstream } = this.#options;
+    this.#shown.output(on === channel.stderr ? 'stderr' : 'stdout', text, () => {
+      if (!this.#over) pass(framed(on, text), true, upstream, client);
+    });
   }
 
   #showSoon(): void {
@@ -108,7 +149,7 @@ export class ChannelRelay {
     clearTimeout(this.#flush);
     for (const [on, output] of this.#output) {
       const rest = output.finish();
-      if (rest.length > 0) this.#say(on, rest);
+      if (rest.length > 0) this.#show(on, rest);
     }
   }
 
@@ -120,8 +161,10 @@ export class ChannelRelay {
   #serverLeft(): void {
     if (this.#over) return;
     this.#showRest();
-    if (this.#ended === undefined) return this.#lost('the API server broke off the connection');
-    this.#end({ status: this.#ended.ok ? 'ok' : 'error' });
+    this.#shown.behind(() => {
+      if (this.#ended === undefined) this.#lost('the API server broke off the connection');
+      else this.#end({ status: this.#ended.ok ? 'ok' : 'error' });
+    });
   }
 
   #lost(detail: string): void {
@@ -132,14 +175,17 @@ export class ChannelRelay {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#flush);
-    const { client, upstream } = this.#options;
+    const { client, upstream, recording } = this.#options;
     // Where it was paused, what it has still to say is dropped.
     for (const socket of [client, upstream]) {
       socket.resume();
       socket.close(normal);
     }
     const failed = status === 'ok' && this.#ended?.ok === false ? 'error' : status;
-    this.#finish({ status: failed, bytes: this.#bytes, ...(code === undefined ? {} : { code }) });
+    const result = { status: failed, bytes: this.#bytes, ...(code === undefined ? {} : { code }) };
+    if (recording === undefined) return this.#finish(result);
+    this.#input?.end();
+    void recording.close(code ?? failed).then((kept) => this.#finish({ ...result, recording: kept }));
   }
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { WebSocket } from 'ws';
 import { noKinds } from '../../../content/index.js';
 import { channel, readEnd } from './channels.js';
+import type { Recording } from '../../../protocol.js';
 import { ChannelRelay } from './relay.js';
 
 /** A side of the relay that takes nothing of what it is sent. */
@@ -11,7 +12,9 @@ class Side extends EventEmitter {
   readyState = 1;
   isPaused = false;
   bufferedAmount = 0;
+  readonly said: string[] = [];
   send(message: Buffer): void {
+    this.said.push(message.toString('latin1'));
     this.bufferedAmount += message.length;
   }
   pause(): void {
@@ -50,6 +53,8 @@ test.each([channel.stdout, channel.stderr, channel.error])(
       protocol: 'v5.channel.k8s.io',
       kinds: noKinds,
       terminal: false,
+      recording: undefined,
+      opaque: false,
       bytes_max: undefined,
       exceeded: () => ({ status: 403, code: 'limit_exceeded', title: '', detail: '' }),
     });
@@ -60,3 +65,34 @@ test.each([channel.stdout, channel.stderr, channel.error])(
     expect(await relay.done).toMatchObject({ status: 'cancelled' });
   },
 );
+
+test('what cannot be recorded yet is shown once it is, all in its order, and nothing more is read meanwhile', async () => {
+  const client = new Side();
+  const upstream = new Side();
+  let write: (kept: boolean) => void = () => undefined;
+  const seen: string[] = [];
+  const recording: Recording = {
+    id: 'r-1',
+    output: (_stream, bytes) => {
+      seen.push(bytes.toString());
+      return seen.length === 1 ? new Promise((resolve) => (write = resolve)) : true;
+    },
+    ...{ input: () => undefined, resize: () => undefined, note: () => undefined, onLost: () => undefined },
+    close: () => Promise.resolve({ id: 'r-1', sha256: '', bytes: 1, complete: true }),
+  };
+  const relay = new ChannelRelay({
+    client: client as unknown as WebSocket,
+    upstream: upstream as unknown as WebSocket,
+    protocol: 'v5.channel.k8s.io',
+    ...{ kinds: noKinds, terminal: false, recording, opaque: false, bytes_max: undefined },
+    exceeded: () => ({ status: 403, code: 'limit_exceeded', title: '', detail: '' }),
+  });
+  for (const message of ['\u0001a', '\u0002b', '\u0003{"status":"Success"}'])
+    upstream.emit('message', Buffer.from(message), true);
+  upstream.emit('close');
+  expect([client.said, seen, upstream.isPaused]).toEqual([[], ['a'], true]);
+  write(true);
+  expect(await relay.done).toMatchObject({ status: 'ok', code: '0', recording: { id: 'r-1' } });
+  expect(client.said).toEqual(['\u0001a', '\u0002b', '\u0003{"status":"Success"}']);
+  expect(upstream.isPaused).toBe(false);
+});
