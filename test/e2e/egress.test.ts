@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Identity } from '../../gateway/protocol.js';
 import { clientTest, runProgram } from '../clients/support.js';
 import {
@@ -12,6 +15,7 @@ import {
   startOutside,
   type Outside,
 } from '../support/egress.js';
+import { createAuthority } from '../support/certificates.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 
 /** Tunnels through the egress proxy, and every way past what is named that was thought of. */
@@ -158,6 +162,50 @@ describe('a tunnel', () => {
     let bytes = 0;
     for await (const chunk of inner) bytes += (chunk as Buffer).length;
     expect(bytes).toBeGreaterThan(1_000_000);
+  });
+});
+
+describe('a proxy that speaks TLS', () => {
+  const authority = createAuthority();
+  let other: TestGateway;
+
+  beforeAll(async () => {
+    const egress = { hosts: [place()], addresses: ['127.0.0.0/8', '::1/128'] };
+    const own = authority.issue();
+    const folder = await mkdtemp(join(tmpdir(), 'sallyport-egress-'));
+    await writeFile(join(folder, 'own.pem'), own.certificate);
+    await writeFile(join(folder, 'own.key'), own.key, { mode: 0o600 });
+    try {
+      const tls = { certificate: { file: join(folder, 'own.pem') }, key: { file: join(folder, 'own.key') } };
+      other = await startTestGateway({
+        ...{ protocol: 'egress', policy },
+        config: {
+          listen: { egress: { address: '127.0.0.1:0', tls } },
+          targets: [{ name: 'near', protocol: 'http', upstream: { egress } }],
+        },
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+  afterAll(() => other?.close());
+
+  test('carries tunnels inside it, and looks at their names as well', async () => {
+    const asked = connectTo(place(), await other.token());
+    const said = await say(egressPort(other), asked, authority.certificate);
+    expect(said.status).toBe(200);
+    expect(await ask(await secured(said.socket, trusted()), get('/twice'))).toContain('"url":"/twice"');
+    const wrong = await say(egressPort(other), asked, authority.certificate);
+    const names = { ca: outside.authority.certificate, servername: 'other.example' };
+    await expect(secured(wrong.socket, names)).rejects.toThrow(/unrecognized name|alert/);
+  });
+
+  test('ends its tunnels when the gateway stops', async () => {
+    const said = await say(egressPort(other), connectTo(place(), await other.token()), authority.certificate);
+    const inner = await secured(said.socket, trusted());
+    const closed = once(inner, 'close');
+    await other.close();
+    await closed;
   });
 });
 

@@ -66,8 +66,9 @@ export interface Said {
 }
 
 /** Writes these bytes to the proxy, and gives its answer: the head alone where it is 200, else all until the end. */
-export async function say(port: number, bytes: string): Promise<Said> {
-  const socket = connect({ host: '127.0.0.1', port });
+export async function say(port: number, bytes: string, ca?: string): Promise<Said> {
+  const place = { host: '127.0.0.1', port };
+  const socket = ca === undefined ? connect(place) : connectTls({ ...place, ca });
   socket.on('error', () => undefined);
   socket.write(bytes);
   let text = '';
