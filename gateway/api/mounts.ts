@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Mount } from '../protocol.js';
 import { answerOf } from '../web/index.js';
@@ -10,7 +11,9 @@ import { answerOf } from '../web/index.js';
  * @param gate_ms_max For a request to the gates to arrive whole.
  */
 export function byPrefix(mounts: readonly Mount[], gates: RequestListener, gate_ms_max: number): RequestListener {
+  const connections = new Connections();
   return (request: IncomingMessage, response: ServerResponse) => {
+    if (!connections.serves(request.socket, response)) return;
     const mount = mountOf(mounts, request);
     if (mount !== undefined) {
       mount.serve(request, response);
@@ -25,6 +28,46 @@ export function byPrefix(mounts: readonly Mount[], gates: RequestListener, gate_
     }
     gates(request, response);
   };
+}
+
+/** Of one connection: each request that waits for the answers before it (RFC 9112, 9.3.2) takes memory, and is run already. */
+const unanswered_max = 64;
+
+interface Connection {
+  readonly unanswered: Set<ServerResponse>;
+  /** An answer said that it is over. */
+  over: boolean;
+}
+
+/** What connections have asked and were not answered yet. */
+class Connections {
+  readonly #known = new WeakMap<Socket, Connection>();
+
+  /**
+   * Whether this request is to be served. Behind an answer that ends the connection none is (RFC 9112, 9.6): it would be run, and
+   * its client not told. Who asks for more than waits is cut off.
+   */
+  serves(socket: Socket, response: ServerResponse): boolean {
+    const connection = this.#of(socket);
+    const { unanswered } = connection;
+    if (connection.over || [...unanswered].some((one) => !one.shouldKeepAlive)) return false;
+    if (unanswered.size >= unanswered_max) {
+      socket.destroy();
+      return false;
+    }
+    unanswered.add(response);
+    response.once('close', () => {
+      unanswered.delete(response);
+      connection.over ||= !response.shouldKeepAlive;
+    });
+    return true;
+  }
+
+  #of(socket: Socket): Connection {
+    let known = this.#known.get(socket);
+    if (known === undefined) this.#known.set(socket, (known = { unanswered: new Set(), over: false }));
+    return known;
+  }
 }
 
 /**

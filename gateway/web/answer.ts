@@ -139,6 +139,7 @@ export function sendProblem(
   const body = Buffer.from(form?.text ?? JSON.stringify({ type: 'about:blank', status, code, title, detail, ...more }));
   // What is left of the request is not read: its connection has served.
   const close = response.req.complete ? {} : { connection: 'close' };
+  if (!response.req.complete) response.shouldKeepAlive = false;
   response.writeHead(status, {
     ...guarding,
     'content-type': form?.type ?? 'application/problem+json; charset=utf-8',

@@ -96,6 +96,9 @@ export function readFields(raw: readonly string[], injected: boolean): Fields {
     }
   }
   if (all.has('upgrade') || all.has('http2-settings')) throw upgrade();
+  if ((all.get('transfer-encoding') ?? 'chunked').toLowerCase() !== 'chunked') {
+    throw new RequestRefusal(501, 'transfer_coding', 'the body is coded on its way in another form than in chunks');
+  }
 
   const forwarded = new Map<string, string>();
   const credentials: string[] = [];

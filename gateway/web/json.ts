@@ -138,8 +138,11 @@ const digitsOf = (text: string): number =>
 function numberOf(text: string): number {
   const value = Number(text);
   const whole = /^-?[0-9]+$/.test(text);
-  // As a fraction or with an exponent as well, where there are more digits than a double has: 9007199254740993.0.
-  const exact = Number.isSafeInteger(value) || (!whole && (!Number.isInteger(value) || digitsOf(text) <= digits_max));
+  // As a fraction or with an exponent as well, where there are more digits than a double has (9007199254740993.0, 1.0000000000000001),
+  // or it is nearer to zero than any double (1e-400).
+  const exact = whole
+    ? Number.isSafeInteger(value)
+    : (!Number.isInteger(value) || digitsOf(text) <= digits_max) && (value !== 0 || digitsOf(text) === 0);
   if (!Number.isFinite(value) || !exact) {
     throw new JsonError('the JSON has a number that not every reader holds exactly: send it as a text');
   }

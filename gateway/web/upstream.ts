@@ -36,7 +36,8 @@ export interface Streamed {
   readonly bytes: number | undefined;
 }
 
-const sockets_max = 256;
+/** As many as clients may have at once: what waits for a stream to end would wait for ever. */
+const sockets_max = 2_000;
 const header_bytes_max = 65_536;
 
 /** Connections to one target, kept for the next request. */

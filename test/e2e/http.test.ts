@@ -249,3 +249,25 @@ describe('what waits', () => {
     expect((await answer).json()).toMatchObject({ status: 401, code: 'killed' });
   });
 });
+
+describe('several requests on one connection', () => {
+  const asks = async (path: string, more = '') => {
+    const { authorization = '' } = await web.bearer();
+    return `${more === '' ? 'GET' : 'POST'} /http/cloud/${path} HTTP/1.1\r\nHost: g\r\nAuthorization: ${authorization}\r\n${more}\r\n`;
+  };
+
+  test('behind an answer that ends the connection none is run: its client would not be told', async () => {
+    // Refused before its body is read, so that it is the last.
+    const first = await asks('a', 'X_Note: 1\r\nContent-Length: 2\r\n');
+    const answer = await web.raw(`${first}{}${await asks('b')}`);
+    expect(answer).toContain('"field_name"');
+    expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    expect(web.upstream.heard).toEqual([]);
+  });
+
+  test('who asks for more than waits for its answers is cut off', async () => {
+    web.upstream.answers(() => undefined);
+    const one = await asks('a');
+    expect(await web.raw(one.repeat(65))).toBe('');
+  });
+});

@@ -98,10 +98,22 @@ export async function startWebUpstream(): Promise<WebUpstream> {
 
 const listening = (server: Server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
 
+/** Where the gateway does not start, nothing else stays open either. */
 export async function startWeb(options: WebOptions): Promise<Web> {
-  const { policy, base = '', people = false, protocol = 'http' } = options;
   const upstream = await startWebUpstream();
-  const state: TestDatabase | undefined = people ? await createDatabase() : undefined;
+  let state: TestDatabase | undefined;
+  try {
+    if (options.people === true) state = await createDatabase();
+    return await startWebBefore(options, upstream, state);
+  } catch (error) {
+    await upstream.close();
+    await state?.drop();
+    throw error;
+  }
+}
+
+async function startWebBefore(options: WebOptions, upstream: WebUpstream, state?: TestDatabase): Promise<Web> {
+  const { policy, base = '', protocol = 'http' } = options;
   const nobody = { host: '127.0.0.1', port: 1, database: '', user: '', password: 'none', url: '' };
   const gateway = await startTestGateway({
     database: state ?? { ...nobody, sql: () => Promise.resolve([]), drop: () => Promise.resolve() },

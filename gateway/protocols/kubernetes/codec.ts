@@ -1,4 +1,4 @@
-import { parseDocument } from 'yaml';
+import { isScalar, parseDocument, visit, type Document } from 'yaml';
 import { bodyOf, readFields, RequestRefusal } from '../../web/index.js';
 import { flag, parameter, readAddress, type Address } from './address.js';
 import { requestInfo, type RequestInfo } from './request-info.js';
@@ -145,6 +145,8 @@ function fromYaml(bytes: Buffer): Pick<ObjectBody, 'bytes' | 'object' | 'opaque'
   const [problem] = document.errors;
   if (problem !== undefined)
     throw new RequestRefusal(400, 'yaml', `the YAML cannot be read: ${problem.message.split('\n', 1)[0]!}`);
+  if (!namedApart(document))
+    throw new RequestRefusal(400, 'yaml', 'the YAML has a key that JSON has not, or two that JSON would take for one');
   let object: unknown;
   try {
     object = document.toJS({ maxAliasCount: 0 });
@@ -154,6 +156,26 @@ function fromYaml(bytes: Buffer): Pick<ObjectBody, 'bytes' | 'object' | 'opaque'
   if (!plain(object))
     throw new RequestRefusal(400, 'yaml', 'the YAML has a value that JSON has not, or a number that JSON would round');
   return { bytes: Buffer.from(JSON.stringify(object)), object, opaque: false };
+}
+
+function nameOf(key: unknown): string | undefined {
+  const value = isScalar(key) ? key.value : undefined;
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? String(value)
+    : undefined;
+}
+
+/** Keys of JSON are texts: 1 and "1" would be one, and a list or a map is none. */
+function namedApart(document: Document): boolean {
+  let apart = true;
+  visit(document, {
+    Map: (_, { items }) => {
+      const names = items.map(({ key }) => nameOf(key));
+      apart &&= !names.includes(undefined) && new Set(names).size === names.length;
+      return apart ? undefined : visit.BREAK;
+    },
+  });
+  return apart;
 }
 
 function plain(value: unknown): boolean {
