@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, type ChildProcess } from 'node:child_process';
 import { chmod, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { startEmbeddedPostgres, throwawaySettings, type EmbeddedPostgres } from '../../gateway/state/embedded.js';
 import { createIdentityProvider, type IdentityProvider } from '../../test/support/idp.js';
 import { message, WireClient } from '../../test/support/wire.js';
+import { end, run, said } from '../processes.js';
 import { BenchClient } from './client.js';
 import { schema } from './workload.js';
 
@@ -41,7 +42,6 @@ const host = '127.0.0.1';
 export const database = 'shop';
 const password = 'bench';
 const principals = 4;
-const start_ms_max = 60_000;
 
 export async function makeWorld(connections_max: number): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-bench-'));
@@ -220,43 +220,6 @@ ${durability === 'by_action' ? '' : `  durability: ${durability}\n`}  sinks: [{f
     open: (client) =>
       BenchClient.open({ host, port, user: 'agent', database, password: tokens[client % tokens.length]! }),
   };
-}
-
-// ── processes ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function run(processes: ChildProcess[], command: string, args: readonly string[], options: object = {}): ChildProcess {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-  processes.push(child);
-  return child;
-}
-
-/** The first group of the first match in what a process says. */
-function said(child: ChildProcess, wanted: RegExp): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const fail = (why: string) => reject(new Error(`${child.spawnfile} ${why}:\n${text.slice(-2_000)}`));
-    const timer = setTimeout(() => fail('did not start'), start_ms_max);
-    child.once('error', (error) => fail(error.message));
-    child.once('exit', (code) => fail(`ended with ${String(code)}`));
-    const listen = (chunk: Buffer) => {
-      if (text.length < 100_000) text += chunk.toString();
-      const match = wanted.exec(text);
-      if (match === null) return;
-      clearTimeout(timer);
-      resolve(match[1] ?? '');
-    };
-    child.stdout?.on('data', listen);
-    child.stderr?.on('data', listen);
-  });
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
-  await gone;
-  clearTimeout(timer);
 }
 
 function freePort(): Promise<number> {

@@ -29,6 +29,12 @@ const attempt_ms = 250;
 /** Keys that are no certificates, of which agents hold many. They are looked at by nobody. */
 const keys_max = 64;
 
+/**
+ * What the server calls itself (RFC 4253, 4.2). By the comment, clients that know two orders of a symbolic link's names over SFTP take
+ * OpenSSH's, in which the gateway reads them; without it they would make the link where it should lead to.
+ */
+const ident = 'Sallyport OpenSSH_9.9';
+
 const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
 
 /** Addresses that stand for all of them, and are nobody's name. */
@@ -71,7 +77,7 @@ export async function listen({
   const patience = new Patience(greeting_ms_max);
   // A key that was read already is taken as well; the types do not say so.
   const hostKeys = [...(certificate === undefined ? [] : [{ key: certificate.key }]), hostKey] as string[];
-  const server = new Server({ hostKeys, algorithms, ident: 'Sallyport' }, (connection, info) => {
+  const server = new Server({ hostKeys, algorithms, ident }, (connection, info) => {
     certificate?.present(connection);
     if (connections.size >= connections_max) return void connection.end();
     connections.add(connection);

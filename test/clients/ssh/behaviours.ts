@@ -42,6 +42,8 @@ export const commands = table([
   ['much on standard error', 'ssh -F $F h "seq 1 20000 >&2" 2>&1 | sha256sum'],
   ['variables that are let through', "LC_TEST=de ssh -F $F -o SendEnv=LC_TEST h 'echo $LC_TEST'"],
   ['a background process that lets go', 'ssh -F $F h "sleep 60 >/dev/null 2>&1 </dev/null & echo started; kill \\$!"'],
+  ['a hundred megabytes come back', 'ssh -F $F h "head -c 100000000 /dev/zero" | sha256sum'],
+  ['a hundred megabytes go there', 'head -c 100000000 /dev/zero | ssh -F $F h sha256sum'],
   ['a shell without a terminal', 'printf "echo in a shell\\nexit 5\\n" | ssh -F $F -T h; echo $?'],
 ]);
 
@@ -53,6 +55,10 @@ export const terminals = table([
   ['its new size', 'python3 $L/terminal.py --resize 44 102 ssh -tt -F $F h "$L/resized.sh"'],
   ['standard error is within it', 'ssh -tt -F $F h "echo e >&2" </dev/null 2>/dev/null'],
   ['exit codes', 'ssh -tt -F $F h "exit 9" </dev/null; echo $?'],
+  [
+    'a command ends when its client dies',
+    `mkfifo $L/in; ssh -tt -F $F h 'echo $$ > '$R'/pid; exec sleep 600' <>$L/in >/dev/null 2>&1 & until [ -s $R/pid ]; do sleep 0.1; done; kill -KILL $!; while kill -0 $(cat $R/pid); do sleep 0.1; done 2>/dev/null; echo ended`,
+  ],
   ['what is typed, and Ctrl-C', 'python3 $L/terminal.py --interrupt 24 80 ssh -tt -F $F h "$L/interrupted.sh"'],
 ]);
 
@@ -108,6 +114,10 @@ export const files = table([
     'a subsystem by its name',
     '(printf "\\0\\0\\0\\5\\1\\0\\0\\0\\3"; sleep 3) | ssh -F $F -s h sftp | head -c 9 | od -An -tx1 | cut -c13-',
   ],
+  [
+    'a subsystem by its program’s path',
+    'printf "ls -1 $L/tree\\n" | sftp -q -oBatchMode=no -s "$(ls /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server 2>/dev/null)" -b - -F $F h',
+  ],
 ]);
 
 export const forwardings = table([
@@ -118,6 +128,8 @@ export const forwardings = table([
   ['to nobody', 'ssh -F $F -W 127.0.0.1:1 h 2>/dev/null </dev/null; echo $?'],
   ['to a socket', 'python3 $L/forward.py $P $L/echo.sock ssh -F $F -N -L 127.0.0.1:$P:$L/echo.sock h'],
   ['from a socket', 'python3 $L/forward.py $R/s.sock $E ssh -F $F -N -R $R/s.sock:127.0.0.1:$E h'],
+  ['from a socket to a socket', 'python3 $L/forward.py $L/l.sock - ssh -F $F -N -L $L/l.sock:$L/echo.sock h'],
+  ['back from a socket to a socket', 'python3 $L/forward.py $R/s.sock - ssh -F $F -N -R $R/s.sock:$L/echo.sock h'],
   [
     'a remote port that is chosen by the host',
     'ssh -F $F -R 0:127.0.0.1:$E h true 2>&1 | sed "s/port [0-9]*/port N/" | grep -c Allocated',
@@ -132,6 +144,10 @@ export const multiplexing = table([
   [
     'many at once',
     'ssh -F $F -o ControlPath=$L/m -M -N -f h; for i in 1 2 3 4 5 6 7 8; do ssh -F $F -o ControlPath=$L/m h echo $i > $L/o$i & done; wait; cat $L/o?; ssh -F $F -o ControlPath=$L/m -O exit h 2>/dev/null',
+  ],
+  [
+    'forty at once',
+    'ssh -F $F -o ControlPath=$L/m -M -N -f h; for i in $(seq 40); do ssh -F $F -o ControlPath=$L/m h echo $i > $L/o$i & done; wait; cat $L/o? $L/o??; ssh -F $F -o ControlPath=$L/m -O exit h 2>/dev/null',
   ],
   [
     'a forwarding that is added',
