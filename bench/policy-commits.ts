@@ -5,11 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createEngine } from '#engine';
-import { Compiler, findOpa, keepPolicy, openSource, type PolicyEvent } from '../bundles/index.js';
+import { Compiler, findOpa, keepPolicy, type KeeperOptions, openSource, type PolicyEvent } from '../bundles/index.js';
+import { Base, Upper } from '../gateway/layers.js';
 
 /**
  * From a commit to its being in force, tests included, for a repository of 50 files with as many tests; beside it, in the
- * same run, OPA that polls a bundle server every second (its default is 60 to 120), to which the same commit is built.
+ * same run, OPA that polls a bundle server every second (its default is 60 to 120), to which the same commit is built. Then the
+ * same for two layers, the organisation's base and a team's policy of as many files each: commits to the one and the other in turn.
  *
  *   npm run bench:commits -- 200
  */
@@ -18,24 +20,27 @@ const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-bench-'));
 const repository = path.join(folder, 'policy');
 const opa = await findOpa();
 
-function git(...args: string[]): string {
+function git(at: string, ...args: string[]): string {
   const who = ['-c', 'user.name=bench', '-c', 'user.email=bench@example.com', '-c', 'commit.gpgsign=false'];
-  return execFileSync('git', [...who, ...args], { cwd: repository, encoding: 'utf8' }).trim();
+  return execFileSync('git', [...who, ...args], { cwd: at, encoding: 'utf8' }).trim();
 }
 
-mkdirSync(repository);
-git('init', '-q', '-b', 'main');
-for (let number = 0; number < 50; number++) {
-  const code = `rule_${number}`;
-  writeFileSync(path.join(repository, `${code}.rego`), `package policy.postgres\n\nallow contains {"code": "${code}"} if input.principal.subject == "agent:${number}"\n`); // prettier-ignore
-  writeFileSync(path.join(repository, `${code}_test.rego`), `package policy.${code}_test\n\nimport data.policy.postgres\n\ntest_it if postgres.allow[{"code": "${code}"}] with input as {"principal": {"subject": "agent:${number}"}}\n`); // prettier-ignore
+function make(at: string): void {
+  mkdirSync(at);
+  git(at, 'init', '-q', '-b', 'main');
+  for (let number = 0; number < 50; number++) {
+    const code = `rule_${number}`;
+    writeFileSync(path.join(at, `${code}.rego`), `package policy.postgres\n\nallow contains {"code": "${code}"} if input.principal.subject == "agent:${number}"\n`); // prettier-ignore
+    writeFileSync(path.join(at, `${code}_test.rego`), `package policy.${code}_test\n\nimport data.policy.postgres\n\ntest_it if postgres.allow[{"code": "${code}"}] with input as {"principal": {"subject": "agent:${number}"}}\n`); // prettier-ignore
+  }
+  change(at, 0);
 }
-const change = (number: number): void => {
-  writeFileSync(path.join(repository, 'data.yaml'), `version: ${number}\n`);
-  git('add', '-A');
-  git('commit', '-q', '-m', `number ${number}`);
-};
-change(0);
+function change(at: string, number: number): void {
+  writeFileSync(path.join(at, 'data.yaml'), `version: ${number}\n`);
+  git(at, 'add', '-A');
+  git(at, 'commit', '-q', '-m', `number ${number}`);
+}
+make(repository);
 
 const summary = (took_ms: number[]): object => {
   const sorted = [...took_ms].sort((one, other) => one - other);
@@ -43,25 +48,51 @@ const summary = (took_ms: number[]): object => {
   return { commits: sorted.length, p50_ms: at(0.5), p99_ms: at(0.99) };
 };
 
-async function sallyport(): Promise<number[]> {
+/** Keeps the policy of a repository in force; `enforced` makes a commit there and gives how long it took. */
+async function keep(at: string, engine: KeeperOptions['engine']) {
   let told: (event: PolicyEvent) => void = () => undefined;
   const silent = { info: () => undefined, warn: () => undefined, error: console.error };
   const keeper = await keepPolicy({
-    ...{ source: openSource({ git: { url: repository } }), engine: createEngine(), log: silent },
-    ...{ directory: path.join(folder, 'state'), compiler: await Compiler.create({ opa }) },
+    ...{ source: openSource({ git: { url: at } }), engine, log: silent },
+    ...{ directory: mkdtempSync(path.join(folder, 'state-')), compiler: await Compiler.create({ opa }) },
     onEvent: (event) => told(event),
   });
-  const took_ms: number[] = [];
-  for (let number = 1; number <= commits; number++) {
+  const enforced = async (number: number): Promise<number> => {
     const inForce = new Promise<void>((resolve, reject) => {
       told = (event) => (event.type === 'activated' ? resolve() : reject(new Error(JSON.stringify(event))));
     });
-    change(number);
+    change(at, number);
     const started = performance.now();
     await inForce;
-    took_ms.push(performance.now() - started);
+    return performance.now() - started;
+  };
+  return { enforced, close: () => keeper.close() };
+}
+
+async function sallyport(): Promise<number[]> {
+  const kept = await keep(repository, createEngine());
+  const took_ms: number[] = [];
+  for (let number = 1; number <= commits; number++) took_ms.push(await kept.enforced(number));
+  await kept.close();
+  return took_ms;
+}
+
+/** The base's commits, and the team's: what judges is both, together again after each. */
+async function layers(): Promise<{ base: number[]; team: number[] }> {
+  const teamRepository = path.join(folder, 'team');
+  make(teamRepository);
+  const engine = createEngine();
+  const lower = new Base();
+  const upper = new Upper(engine, lower);
+  const [base, team] = [await keep(repository, lower), await keep(teamRepository, upper)];
+  const took_ms: { base: number[]; team: number[] } = { base: [], team: [] };
+  for (let number = 1; number <= commits; number += 2) {
+    const before = engine.current;
+    took_ms.base.push(await base.enforced(2 * commits + number));
+    if (engine.current === before) throw new Error("the base's commit changed nothing in what judges");
+    took_ms.team.push(await team.enforced(number));
   }
-  await keeper.close();
+  await Promise.all([base.close(), team.close()]);
   return took_ms;
 }
 
@@ -100,7 +131,7 @@ async function polling(): Promise<number[]> {
   try {
     await until(commits);
     for (let number = commits + 1; number <= 2 * commits; number++) {
-      change(number);
+      change(repository, number);
       const started = performance.now();
       execFileSync(opa, ['test', repository]);
       build();
@@ -119,6 +150,9 @@ async function polling(): Promise<number[]> {
 try {
   console.log('sallyport', JSON.stringify(summary(await sallyport())));
   console.log('opa, polling each second', JSON.stringify(summary(await polling())));
+  const { base, team } = await layers();
+  console.log('sallyport, of the base', JSON.stringify(summary(base)));
+  console.log('sallyport, of the team', JSON.stringify(summary(team)));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
