@@ -2,21 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Input } from '#engine';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import {
-  cleanUp,
-  commit,
-  git,
-  repository,
-  scratch,
-  snapshotOf,
-  writeTree,
-  type Files,
-} from '../../test/bundles/support.js';
-import { inputOf } from '../../test/support/policy.js';
-import { auditOf, check, replayedIn } from '../../test/support/replay.js';
-import type { ReplayCommandOptions } from '../cli/replay.js';
-import { namedBase } from '../layers.js';
-import type { Report } from './report.js';
+import { cleanUp, commit, git, repository, scratch, snapshotOf, writeTree, type Files } from '../bundles/support.js';
+import { inputOf } from '../support/policy.js';
+import { auditOf, check, replayedIn } from '../support/replay.js';
+import type { ReplayCommandOptions } from '../../gateway/cli/replay.js';
+import { namedBase } from '../../gateway/layers.js';
+import type { Report } from '../../gateway/replay/report.js';
 
 // A team's repository stands upon the organisation's base: what a change of either does shows only where both judge.
 
