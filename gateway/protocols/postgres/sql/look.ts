@@ -187,6 +187,12 @@ function rowsOf({ functions, operators, types }: Judged): (Part | undefined)[] {
   ];
 }
 
+/**
+ * Not by way of the index on OIDs, as a number: a planner whose statistics are of an empty database would read all that somebody made through it, and
+ * not what has the name.
+ */
+const isMade = 'r.oid::pg_catalog.int8 operator(pg_catalog.>=) 16384::pg_catalog.int8';
+
 function rows({ schemas, names, stamps }: Rows, catalog: string, name: string, namespace: string): Part | undefined {
   if (names.length === 0) return undefined;
   const expected = stamps.filter((stamp) => stamp !== '').sort((a, b) => parseInt(a) - parseInt(b));
@@ -195,7 +201,7 @@ function rows({ schemas, names, stamps }: Rows, catalog: string, name: string, n
     text: (inSchemas, called, known) =>
       `coalesce((select pg_catalog.string_agg(pg_catalog.concat(${stampOf('r')}, ${changing('r')}), ',' order by r.oid)
     from ROWS FROM (pg_catalog.unnest(${inSchemas}::pg_catalog.text[]), pg_catalog.unnest(${called}::pg_catalog.text[])) as w(s, n)
-    join pg_catalog.${catalog} r on r.${name} ${eq} w.n::pg_catalog.name and r.oid operator(pg_catalog.>=) 16384::pg_catalog.oid
+    join pg_catalog.${catalog} r on r.${name} ${eq} w.n::pg_catalog.name and ${isMade}
     join pg_catalog.pg_namespace n on n.oid ${eq} r.${namespace}
     where case when w.s is null then n.nspname::pg_catalog.text ${eq} any ((select p.v0 from p)::pg_catalog.text[])
       when w.s ${eq} 'pg_temp' then n.oid ${eq} pg_catalog.pg_my_temp_schema()
