@@ -37,6 +37,8 @@ interface Connection {
   readonly unanswered: Set<ServerResponse>;
   /** An answer said that it is over. */
   over: boolean;
+  /** Requests that came behind such an answer. Each takes memory all the same, until the answers before it are sent. */
+  behind: number;
 }
 
 /** What connections have asked and were not answered yet. */
@@ -50,11 +52,13 @@ class Connections {
   serves(socket: Socket, response: ServerResponse): boolean {
     const connection = this.#of(socket);
     const { unanswered } = connection;
-    if (connection.over || [...unanswered].some((one) => !one.shouldKeepAlive)) return false;
-    if (unanswered.size >= unanswered_max) {
+    const over = connection.over || [...unanswered].some((one) => !one.shouldKeepAlive);
+    if (over) connection.behind += 1;
+    if (unanswered.size + connection.behind >= unanswered_max) {
       socket.destroy();
       return false;
     }
+    if (over) return false;
     unanswered.add(response);
     response.once('close', () => {
       unanswered.delete(response);
@@ -64,9 +68,24 @@ class Connections {
   }
 
   #of(socket: Socket): Connection {
-    let known = this.#known.get(socket);
-    if (known === undefined) this.#known.set(socket, (known = { unanswered: new Set(), over: false }));
-    return known;
+    const known = this.#known.get(socket);
+    if (known !== undefined) return known;
+    const made: Connection = { unanswered: new Set(), over: false, behind: 0 };
+    this.#known.set(socket, made);
+    socket.once('close', () => closeQueued(made.unanswered));
+    return made;
+  }
+}
+
+/**
+ * An answer that waits for others before it has no connection yet, and Node tells it nothing when that closes: whoever makes it would
+ * wait for ever to be read, with all it holds open elsewhere.
+ */
+function closeQueued(unanswered: ReadonlySet<ServerResponse>): void {
+  for (const response of [...unanswered]) {
+    if (response.socket !== null || response.closed) continue;
+    response.destroy();
+    response.emit('close');
   }
 }
 
