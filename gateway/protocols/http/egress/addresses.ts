@@ -1,7 +1,7 @@
-import { lookup } from 'node:dns';
 import { BlockList, isIPv4, isIPv6, type LookupFunction } from 'node:net';
 import { ConfigError } from '../../../errors.js';
 import { RequestRefusal } from '../../../web/index.js';
+import { inTurn, type Resolve } from './resolving.js';
 
 /**
  * Where a name may lead. Whoever owns a name says what it resolves to, so what it resolves to is looked at, and the
@@ -64,6 +64,8 @@ const has = (list: BlockList, address: string) => list.check(address, isIPv4(add
 export function reachOf(address: string): Reach {
   const plain = unwrapped(address);
   if (plain === undefined || has(neverList, plain)) return 'never';
+  const hidden = isIPv6(plain) ? inside(plain) : undefined;
+  if (hidden !== undefined && has(neverList, hidden)) return 'never';
   if (has(reservedList, plain)) return 'private';
   return isIPv4(plain) || has(unicast, plain) ? 'public' : 'private';
 }
@@ -72,12 +74,33 @@ export function reachOf(address: string): Reach {
 function unwrapped(address: string): string | undefined {
   if (isIPv4(address)) return address;
   if (!isIPv6(address) || address.includes('%')) return undefined;
-  const short = new URL(`http://[${address}]`).hostname.slice(1, -1);
-  const [, high, low] = /^(?:::ffff:|64:ff9b::)(?:([0-9a-f]{1,4}):)?([0-9a-f]{1,4})$/.exec(short) ?? [];
-  if (low === undefined) return short;
-  const bits = [high ?? '0', low].map((text) => parseInt(text, 16));
-  return bits.flatMap((pair) => [pair >> 8, pair & 0xff]).join('.');
+  const groups = groupsOf(address);
+  const head = groups.slice(0, 6).join(':');
+  return head === '0:0:0:0:0:ffff' || head === '64:ff9b:0:0:0:0' ? ofGroups(groups[6]!, groups[7]!) : address;
 }
+
+/**
+ * The address of IPv4 that something on the way may take one of IPv6 for: 6to4 (RFC 3056), translators of a network's own (RFC 8215),
+ * and forms that are out of use (RFC 4291, 2.5.5.1; RFC 2765). All these are private, and a good address inside makes them no better.
+ */
+function inside(address: string): string | undefined {
+  const groups = groupsOf(address);
+  if (groups[0] === '2002') return ofGroups(groups[1]!, groups[2]!);
+  const translated = groups[0] === '64' && groups[1] === 'ff9b';
+  const old = groups.slice(0, 4).every((group) => group === '0') && groups.slice(4).join(':') !== '0:0:0:1';
+  return translated || old ? ofGroups(groups[6]!, groups[7]!) : undefined;
+}
+
+/** All eight, without zeros before them. */
+function groupsOf(address: string): string[] {
+  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
+  const before = head === '' ? [] : head.split(':');
+  const behind = tail === undefined || tail === '' ? [] : tail.split(':');
+  return [...before, ...Array<string>(8 - before.length - behind.length).fill('0'), ...behind];
+}
+
+const ofGroups = (high: string, low: string): string =>
+  [high, low].flatMap((text) => [parseInt(text, 16) >> 8, parseInt(text, 16) & 0xff]).join('.');
 
 /** Networks beside the internet that names of a target may lead to, as the configuration has them: "10.1.0.0/16". */
 export function readNetworks(networks: readonly string[]): BlockList {
@@ -85,7 +108,7 @@ export function readNetworks(networks: readonly string[]): BlockList {
   for (const text of networks) {
     const [network = '', digits = ''] = text.split('/');
     const bits = Number(digits);
-    const family = isIPv4(network) ? 'ipv4' : isIPv6(network) ? 'ipv6' : undefined;
+    const family = isIPv4(network) ? 'ipv4' : isIPv6(network) && !network.includes('%') ? 'ipv6' : undefined;
     if (family === undefined || !/^[0-9]{1,3}$/.test(digits) || bits > (family === 'ipv4' ? 32 : 128)) {
       throw new ConfigError(`egress.addresses: "${text}" is no network; write ADDRESS/BITS, as in 10.1.0.0/16`);
     }
@@ -96,28 +119,33 @@ export function readNetworks(networks: readonly string[]): BlockList {
 
 const names_ms_max = 10_000;
 
+/** One queue for all tunnels. */
+const names = inTurn();
+
 /**
  * Resolves a name as `net.connect` and `tls.connect` ask for it; a refusal where one of its addresses is none that it may
  * lead to. Nothing is resolved again behind it.
  */
-export function checkedLookup(networks: BlockList, resolve: typeof lookup = lookup): LookupFunction {
+export function checkedLookup(networks: BlockList, resolve: Resolve = names): LookupFunction {
   return (hostname, { all, family }, callback) => {
     let over = false;
+    let withdraw: (() => void) | undefined;
     const fail = (error: Error) => {
       if (over) return;
       over = true;
       clearTimeout(timer);
+      withdraw?.();
       callback(error, '', 0);
     };
     const timer = setTimeout(() => fail(new Error('its name was not resolved in time')), names_ms_max);
-    resolve(hostname, { all: true, family: family ?? 0 }, (error, addresses) => {
+    withdraw = resolve(hostname, family ?? 0, (error, addresses) => {
       if (error !== null) return fail(error);
       const [first] = addresses;
       if (over || first === undefined) return fail(new Error('its name has no address'));
       if (!addresses.every(({ address }) => permitted(address, networks))) return fail(leadsInside());
       over = true;
       clearTimeout(timer);
-      if (all === true) callback(null, addresses);
+      if (all === true) callback(null, [...addresses]);
       else callback(null, first.address, first.family);
     });
   };

@@ -51,6 +51,7 @@ export function readEgress({ hosts, addresses = [] }: EgressForm, url: NamedHost
         : 'egress.hosts: a target with url is reached at the host of its url alone; take url or hosts away',
     );
   }
+  if (url !== undefined) refuseNever(url);
   return { hosts: url === undefined ? (hosts ?? []).map(named) : [url], networks: readNetworks(addresses) };
 }
 
@@ -61,10 +62,13 @@ function named(text: string): NamedHost {
       `egress.hosts: "${text}" is no host; write HOST, *.HOST or *, with :PORT where it is not 443, and no https://`,
     );
   }
-  if (isAddress(host.host) && reachOf(host.host) === 'never') {
-    throw new ConfigError(
-      `egress.hosts: nobody is let to ${host.host}: such addresses are of one link, or hand out a cloud's credentials`,
-    );
-  }
+  refuseNever(host);
   return host;
+}
+
+function refuseNever({ host }: NamedHost): void {
+  if (!isAddress(host) || reachOf(host) !== 'never') return;
+  throw new ConfigError(
+    `egress: nobody is let to ${host}: such addresses are of one link, or hand out a cloud's credentials`,
+  );
 }
