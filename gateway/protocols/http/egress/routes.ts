@@ -1,27 +1,51 @@
 import { ConfigError } from '../../../errors.js';
+import { RequestRefusal } from '../../../web/index.js';
 import type { Services, Target } from '../../../protocol.js';
 import type { HttpUpstream } from '../config.js';
+import type { Egress } from './config.js';
 import { closeness, writePlace, type Place } from './hosts.js';
 
 /** Which target a place belongs to. */
 
 export interface Route {
   readonly target: Target;
-  readonly upstream: HttpUpstream;
+  readonly egress: Egress;
 }
 
-/** The one that names it most closely; undefined where none does. Looked up anew each time: credentials change. */
+/**
+ * What a target named when it could last be used. Hosts stand in the file and stay what they are; a credential that is gone must not
+ * make them another target's, with other rules.
+ */
+const named = new WeakMap<Target, Egress | 'nothing'>();
+
+/**
+ * The target that names a place most closely, whether it can be used or not; undefined where none does. Throws RequestRefusal where
+ * one that was never ready might name it more closely.
+ */
 export function routeTo(place: Place, services: Services): Route | undefined {
   let best: (Route & { readonly how: number }) | undefined;
+  let unknown: Target | undefined;
   for (const target of services.targets?.('http') ?? []) {
     const upstream = target.upstream as HttpUpstream | undefined;
-    for (const host of upstream?.egress?.hosts ?? []) {
+    if (upstream !== undefined) named.set(target, upstream.egress ?? 'nothing');
+    const egress = named.get(target);
+    if (egress === undefined) unknown = target;
+    if (egress === undefined || egress === 'nothing') continue;
+    for (const host of egress.hosts) {
       const how = closeness(host, place);
-      if (how !== undefined && (best === undefined || how > best.how)) best = { target, upstream: upstream!, how };
+      if (how !== undefined && (best === undefined || how > best.how)) best = { target, egress, how };
     }
   }
+  if (best !== undefined && best.how !== Infinity && unknown !== undefined) throw undecided(place, unknown);
   return best;
 }
+
+const undecided = (place: Place, { input }: Target) =>
+  new RequestRefusal(
+    503,
+    'target_unavailable',
+    `target "${input.name}" is not available, and may be the one that names ${writePlace(place)}: no other's rules hold for it meanwhile`,
+  );
 
 /** Two targets for one place: nobody could say which of them is meant. Throws ConfigError. */
 export function refuseTwice(services: Services): void {
