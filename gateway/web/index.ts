@@ -6,7 +6,7 @@ export { readFields, type Fields } from './fields.js';
 export { JsonError as UnclearJson, unambiguous } from './json.js';
 export { readPairs, type Pair, type Pairs } from './pairs.js';
 export { pass, answerFields, type Change, type Passed } from './passing.js';
-export { answerOf, type Upgrade } from './upgrading.js';
+export { answerOf, endSoon, type Upgrade } from './upgrading.js';
 export { promptOf } from './prompt.js';
 export { readPath, type Path } from './path.js';
 export { TargetPool, type Pooled } from './pool.js';

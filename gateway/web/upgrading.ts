@@ -11,6 +11,15 @@ export interface Upgrade {
 /** For the other side to end the connection as well, before it is cut. */
 const closing_ms_max = 5_000;
 
+/** Ends a bare connection, of which nobody else takes care any more, with these as its last bytes. */
+export function endSoon(socket: Duplex, last?: Buffer): void {
+  // What was not read would hide its end, and it would never be closed.
+  socket.resume();
+  socket.end(last);
+  const timer = setTimeout(() => socket.destroy(), closing_ms_max).unref();
+  socket.once('close', () => clearTimeout(timer));
+}
+
 /**
  * An ordinary answer to a request that asked for another protocol (RFC 9110, 7.8), which a server hands over with its bare
  * connection. The connection ends with the answer: what the client sent behind its request is in a protocol that nobody reads.
@@ -23,11 +32,7 @@ export function answerOf(request: IncomingMessage, socket: Duplex): ServerRespon
   response.assignSocket(socket as Parameters<ServerResponse['assignSocket']>[0]);
   response.once('finish', () => {
     response.detachSocket(socket as Parameters<ServerResponse['detachSocket']>[0]);
-    // The server takes no more care of it. What was not read would hide its end, and it would never be closed.
-    socket.resume();
-    socket.end();
-    const timer = setTimeout(() => socket.destroy(), closing_ms_max).unref();
-    socket.once('close', () => clearTimeout(timer));
+    endSoon(socket);
   });
   return response;
 }

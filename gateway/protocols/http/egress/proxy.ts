@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Client, ListenAddress, Listener, Services } from '../../../protocol.js';
-import { answerOf, ConnectionSessions, sendProblem } from '../../../web/index.js';
+import { answerOf, ConnectionSessions, noteCertificate, sendProblem } from '../../../web/index.js';
 import { refuseTwice } from './routes.js';
 import { Tunnelling } from './tunnelling.js';
 
@@ -35,20 +35,23 @@ export async function listenEgress(address: ListenAddress, services: Services): 
                 secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
               }),
         });
+  if (tls?.clientAuthorities !== undefined) server.prependListener('secureConnection', noteCertificate);
   server.maxConnections = connections_max;
   const sessions = new ConnectionSessions();
-  const running = new Set<Tunnelling>();
+  /** All that asked for a tunnel: the server knows of them no more. */
+  const bare = new Set<Socket>();
   server.on('request', refuseRequest);
   server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     // Whoever takes it sees its end by its close.
     socket.on('error', () => undefined);
+    bare.add(socket);
+    socket.once('close', () => bare.delete(socket));
     try {
       const one = new Tunnelling(request, answerOf(request, socket), {
         ...{ services, sessions, head },
         client: clientOf(socket),
       });
-      running.add(one);
-      void one.run().finally(() => running.delete(one));
+      void one.run();
     } catch {
       // Sent behind a request that has no answer yet, it cannot be answered itself. Nobody catches what is thrown from here.
       socket.destroy();
@@ -64,7 +67,7 @@ export async function listenEgress(address: ListenAddress, services: Services): 
     address: { host, port },
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const one of running) one.stop();
+      for (const socket of bare) socket.destroy();
       server.closeAllConnections();
       await closed;
     },

@@ -4,6 +4,7 @@ import { IdentityError, UpstreamError } from '../../../errors.js';
 import type { Client, Identity, Obligation, Result } from '../../../protocol.js';
 import {
   admit,
+  endSoon,
   Exchange,
   promptOf,
   readFields,
@@ -109,7 +110,7 @@ export class Tunnelling extends Exchange {
   async #operate(
     identity: Identity,
     token: string,
-    { target, upstream }: Route,
+    { target, egress }: Route,
     place: Place,
     fields: ReadonlyMap<string, string>,
   ): Promise<void> {
@@ -119,16 +120,12 @@ export class Tunnelling extends Exchange {
     await this.during(held, async () => {
       const admitted = await admit(held.session, tunnelOf(place), circumstances, () => ({}), this.signal);
       const late = () => limitProblem(admitted.decision, this.target, 'seconds');
-      await this.forward(admitted, late, () => this.#tunnel(place, upstream.egress!.networks, admitted.decision));
+      await this.forward(admitted, late, () => this.#tunnel(place, egress.networks, admitted.decision));
     });
   }
 
   /** To the place, once the client has said that it means the same. */
-  async #tunnel(
-    place: Place,
-    networks: NonNullable<Route['upstream']['egress']>['networks'],
-    { limits, id }: Decision,
-  ): Promise<Result> {
+  async #tunnel(place: Place, networks: Route['egress']['networks'], { limits, id }: Decision): Promise<Result> {
     const upstream = await this.#reach(place, checkedLookup(networks));
     try {
       this.#establish(id);
@@ -143,7 +140,7 @@ export class Tunnelling extends Exchange {
     } catch (error) {
       if (!(error instanceof HelloRefusal)) throw error;
       this.services.log.warn({ host: writePlace(place), reason: error.reason }, 'egress: a tunnel was refused');
-      this.#socket.end(alertOf(error.reason));
+      endSoon(this.#socket, alertOf(error.reason));
       return { status: 'error', bytes: 0, sent_bytes: 0, code: error.reason };
     } finally {
       upstream.destroy();
