@@ -162,7 +162,8 @@ function reachable(
   const listener = listeners.find((known) => known.protocol === protocol);
   // Protocols that are spoken over HTTPS are reached where the API is, at a path of theirs.
   const mounted = mounts.find(({ prefix }) => prefix === `/${protocol}/`);
-  if (listener === undefined && mounted !== undefined)
+  const reached = mounted?.reaches?.(target) !== false;
+  if (listener === undefined && mounted !== undefined && reached)
     return { name, protocol, path: `${mounted.prefix}${encodeURIComponent(name)}`, tls: true };
   const tls = config.listen.get(protocol)?.tls !== undefined;
   if (listener === undefined) return { name, protocol, tls };

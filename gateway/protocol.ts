@@ -383,6 +383,8 @@ export interface Mount {
    * gets it as any other, and its answer ends the connection.
    */
   upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Whether a target of the protocol is reached below the path. Absent: each is. */
+  reaches?(target: Pick<Target, 'upstream'>): boolean;
   /** Ends what is open. */
   close(): Promise<void>;
 }

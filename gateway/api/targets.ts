@@ -7,7 +7,7 @@ import type { App } from './server.js';
 export interface Reachable {
   readonly name: string;
   readonly protocol: string;
-  /** On the host that the API was asked at; absent where the target's protocol is not listened for. */
+  /** On the host that the API was asked at; absent where the target's protocol is not listened for, or it is none that one connects to. */
   readonly port?: number;
   /** Where it is reached through the API's own listener; then there is no port. */
   readonly path?: string;

@@ -35,12 +35,13 @@ interface Parts extends ExchangeParts {
 
 export function reverseGate(services: Services): Mount {
   const targets = new TargetPool<HttpUpstream, HttpTarget>((upstream, renewed) => new HttpTarget(upstream, renewed));
-  return mountOf(
+  const mount = mountOf(
     '/http/',
     services,
     (request, response, parts) => new HttpExchange(request, response, { ...parts, targets }),
     () => targets.close(),
   );
+  return { ...mount, reaches: ({ upstream }) => (upstream as HttpUpstream | undefined)?.reverse !== false };
 }
 
 /** One request and its answer. */
