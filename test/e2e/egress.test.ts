@@ -17,6 +17,7 @@ import {
 } from '../support/egress.js';
 import { createAuthority } from '../support/certificates.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
+import { caller } from '../support/https.js';
 
 /** Tunnels through the egress proxy, and every way past what is named that was thought of. */
 
@@ -167,21 +168,31 @@ describe('a tunnel', () => {
 
 describe('a proxy that speaks TLS', () => {
   const authority = createAuthority();
+  const clients = createAuthority('Clients');
+  const billing = 'spiffe://example.org/agent/billing';
+  const jwks = { file: './jwks.json' };
   let other: TestGateway;
 
   beforeAll(async () => {
     const egress = { hosts: [place()], addresses: ['127.0.0.0/8', '::1/128'] };
     const own = authority.issue();
+    const provider = { name: 'tests', type: 'oidc', issuer: 'https://idp.example', audience: 'sallyport', jwks };
     const folder = await mkdtemp(join(tmpdir(), 'sallyport-egress-'));
     await writeFile(join(folder, 'own.pem'), own.certificate);
     await writeFile(join(folder, 'own.key'), own.key, { mode: 0o600 });
+    await writeFile(join(folder, 'clients.pem'), clients.certificate);
     try {
-      const tls = { certificate: { file: join(folder, 'own.pem') }, key: { file: join(folder, 'own.key') } };
+      const at = (name: string) => ({ file: join(folder, name) });
+      const tls = { certificate: at('own.pem'), key: at('own.key'), client_authorities: at('clients.pem') };
       other = await startTestGateway({
         ...{ protocol: 'egress', policy },
         config: {
-          listen: { egress: { address: '127.0.0.1:0', tls } },
-          targets: [{ name: 'near', protocol: 'http', upstream: { egress } }],
+          listen: { egress: { address: '127.0.0.1:0', tls }, https: { address: '127.0.0.1:0', tls } },
+          identity: { providers: [provider], mtls: { trust_domain: 'example.org' } },
+          targets: [
+            { name: 'near', protocol: 'http', upstream: { egress } },
+            { name: 'api', protocol: 'http', upstream: { url: 'https://api.example' } },
+          ],
         },
       });
     } finally {
@@ -198,6 +209,37 @@ describe('a proxy that speaks TLS', () => {
     const wrong = await say(egressPort(other), asked, authority.certificate);
     const names = { ca: outside.authority.certificate, servername: 'other.example' };
     await expect(secured(wrong.socket, names)).rejects.toThrow(/unrecognized name|alert/);
+  });
+
+  test("knows clients by their certificates, and takes none for whoever brings another one's token", async () => {
+    const leaf = clients.issue({ client: true, names: [billing], validFrom_days: -1 / 48, validTo_days: 1 / 48 });
+    const shown = { ca: authority.certificate, cert: leaf.certificate, key: leaf.key };
+    const asked = `CONNECT ${place()} HTTP/1.1\r\nHost: ${place()}\r\n`;
+    const alone = await say(egressPort(other), `${asked}\r\n`, shown);
+    expect(alone.status).toBe(200);
+    alone.socket.destroy();
+    const both = await say(egressPort(other), connectTo(place(), await other.token({ subject: billing })), shown);
+    expect(both.status).toBe(200);
+    both.socket.destroy();
+    const another = await say(egressPort(other), connectTo(place(), await other.token({ subject: 'agent:a' })), shown);
+    expect(another.status).toBe(407);
+    expect(JSON.parse(another.body)).toMatchObject({ code: 'certificate' });
+    const foreign = authority.issue({ client: true, names: [billing] });
+    const bad = { ...shown, cert: foreign.certificate, key: foreign.key };
+    expect((await say(egressPort(other), `${asked}\r\n`, bad)).status).toBe(407);
+  });
+
+  test('is no way below /http/ to what has no URL, and the API offers none', async () => {
+    const { port: api } = other.gateway.listeners.find(({ protocol }) => protocol === 'https')!.address;
+    const call = caller({ host: '127.0.0.1', port: api, ca: authority.certificate });
+    const headers = { authorization: `Bearer ${await other.token()}` };
+    expect((await call('/v1/targets/near', { headers })).json()).toEqual({
+      name: 'near',
+      protocol: 'http',
+      tls: false,
+    });
+    expect((await call('/v1/targets/api', { headers })).json()).toMatchObject({ path: '/http/api' });
+    expect((await call('/http/near/x', { headers })).json()).toMatchObject({ code: 'egress_only' });
   });
 
   test('ends its tunnels when the gateway stops', async () => {
@@ -271,6 +313,18 @@ describe('no way past what is named', () => {
     said.socket.resume();
     await once(said.socket, 'close');
     expect(await outcomeOf(said)).toMatchObject({ result: { code: 'not_tls', sent_bytes: 0 } });
+  });
+
+  test('a client that says nothing more once it was refused is cut off, though it keeps its side open', async () => {
+    const { socket } = await open();
+    socket.allowHalfOpen = true;
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    socket.resume();
+    await once(socket, 'end');
+    // Only who writes to a connection that is cut hears of it.
+    const writing = setInterval(() => socket.write('x'), 100);
+    await new Promise((resolve) => socket.once('close', resolve));
+    clearInterval(writing);
   });
 
   test('bytes behind CONNECT, a body of it, and another place in its Host', async () => {

@@ -66,9 +66,10 @@ export interface Said {
 }
 
 /** Writes these bytes to the proxy, and gives its answer: the head alone where it is 200, else all until the end. */
-export async function say(port: number, bytes: string, ca?: string): Promise<Said> {
+export async function say(port: number, bytes: string, tls?: string | ConnectionOptions): Promise<Said> {
   const place = { host: '127.0.0.1', port };
-  const socket = ca === undefined ? connect(place) : connectTls({ ...place, ca });
+  const socket =
+    tls === undefined ? connect(place) : connectTls({ ...place, ...(typeof tls === 'string' ? { ca: tls } : tls) });
   socket.on('error', () => undefined);
   socket.write(bytes);
   let text = '';
