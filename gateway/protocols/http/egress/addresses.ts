@@ -129,12 +129,12 @@ const names = inTurn();
 export function checkedLookup(networks: BlockList, resolve: Resolve = names): LookupFunction {
   return (hostname, { all, family }, callback) => {
     let over = false;
-    let withdraw: (() => void) | undefined;
+    let withdraw: () => void = () => undefined;
     const fail = (error: Error) => {
       if (over) return;
       over = true;
       clearTimeout(timer);
-      withdraw?.();
+      withdraw();
       callback(error, '', 0);
     };
     const timer = setTimeout(() => fail(new Error('its name was not resolved in time')), names_ms_max);
