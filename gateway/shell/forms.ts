@@ -1,6 +1,7 @@
+import { posix } from 'node:path';
 import type { Access, Action } from '#engine';
 import { own } from './own.js';
-import { below, files, names, operands, paged, paths, text, unknown, type Reader } from './reading.js';
+import { below, files, names, paged, paths, places, text, unknown, type Reader } from './reading.js';
 import type { Ability, ChangedRow, FilesRow, Row, RunsRow, VerbRow } from './rows.js';
 
 /** How the words of a program are read, by the row that it has in programs.yaml. */
@@ -55,7 +56,9 @@ function reading(row: FilesRow): Reader {
     // Some shells calculate with what they are given, and run what stands in it.
     if (row.calculates === true && args.some((arg) => /[$`]/u.test(arg)))
       return unknown(`${name} may run what stands in its arguments`);
-    const spare = row.operands_max === undefined ? undefined : operands(args)[row.operands_max];
+    if (args.length < (row.words_min ?? 0)) return unknown(`${name} alone ${row.otherwise ?? 'does more than inform'}`);
+    // Its own input (-) is the first of two files as any other is.
+    const spare = row.operands_max === undefined ? undefined : places(args)[row.operands_max];
     const other =
       args.find((arg) => refuses.some((one) => one.test(arg)) || (only !== undefined && !only.test(arg))) ?? spare;
     if (other !== undefined) return unknown(`${name} ${otherwise.replace('{word}', () => other)}`);
@@ -81,11 +84,16 @@ function changes(row: ChangedRow): Reader {
   return through(row.recursive === undefined ? undefined : pattern(row.recursive), (args, { name }) => {
     const other = args.find((arg) => arg.startsWith('-') && arg !== '--' && !allowed.test(arg));
     if (other !== undefined) return unknown(`what ${name} ${other} does is not known`);
-    const last = operands(args).length - 1;
-    return {
-      action: does,
-      files: operands(args).map((path, index) => ({ path, access: index < last ? before : access })),
-    };
+    const all = places(args).filter((path) => path !== '');
+    const last = all.length - 1;
+    const changed = all.map((path, index) => ({ path, access: index < last ? before : access }));
+    if (row.before === undefined) return { action: does, files: changed };
+    // The last may be a folder, in which each keeps its name; there is none where one stands alone.
+    const folder = last > 0 ? all[last]!.replace(/\/+$/u, '') : '.';
+    const sources = last > 0 ? all.slice(0, -1) : all;
+    const within = sources.map((path) => ({ path: `${folder}/${posix.basename(path)}`, access }));
+    const alone = last === 0 ? [{ path: all[0]!, access: before }] : [];
+    return { action: does, files: [...changed, ...alone, ...within] };
   });
 }
 
@@ -95,14 +103,17 @@ function verbs(row: VerbRow): Reader {
   for (const action of ['read', 'execute', 'administer'] as const)
     for (const verb of row.verbs[action] ?? []) known.set(verb, action);
   const before = row.before === undefined ? undefined : pattern(row.before);
+  const administers = row.administers === undefined ? undefined : pattern(row.administers);
   const options = pattern(row.options);
   return (args, invocation) => {
     const { name } = invocation;
     const at = args.findIndex((arg) => before?.test(arg) !== true);
     const verb = at === -1 ? '' : args[at]!;
-    const action = known.get(verb);
-    if (action === undefined) return unknown(`what ${name} ${verb} does is not known`);
+    const said = known.get(verb);
+    if (said === undefined) return unknown(`what ${name} ${verb} does is not known`);
     const rest = args.slice(at + 1);
+    const more = said === 'execute' && rest.some((arg) => administers?.test(arg) === true);
+    const action = more ? 'administer' : said;
     const other = rest.find((arg) => arg.startsWith('-') && !options.test(arg));
     if (other !== undefined) return unknown(`what ${name} ${verb} ${other} does is not known`);
     const access: Access = action === 'read' ? 'read' : action === 'administer' ? 'administer' : 'execute';

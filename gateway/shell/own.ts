@@ -1,4 +1,15 @@
-import { below, files, names, operands, paged, paths, unknown, type ProgramEffect, type Reader } from './reading.js';
+import {
+  below,
+  files,
+  names,
+  operands,
+  paged,
+  paths,
+  places,
+  unknown,
+  type ProgramEffect,
+  type Reader,
+} from './reading.js';
 
 /**
  * Programs whose words no row of programs.yaml could describe: `words: own`. What is not known of them is `unknown` here
@@ -6,9 +17,9 @@ import { below, files, names, operands, paged, paths, unknown, type ProgramEffec
  */
 
 const git: Reader = (args, invocation) => {
-  const places = args.filter((_, index) => args[index - 1] === '-C');
-  if (places.length > 1) return unknown('git with more than one -C');
   const at = args.findIndex((arg, index) => arg !== '-C' && args[index - 1] !== '-C' && arg !== '--no-pager');
+  const folders = args.slice(0, Math.max(at, 0)).filter((_, index) => args[index - 1] === '-C');
+  if (folders.length > 1) return unknown('git with more than one -C');
   const [verb = '', ...rest] = at === -1 ? [] : args.slice(at);
   const allowed = Object.hasOwn(gitOptions, verb) ? gitOptions[verb] : undefined;
   if (allowed === undefined) return unknown(`what git ${verb} does is not known`);
@@ -18,7 +29,7 @@ const git: Reader = (args, invocation) => {
   if ((verb === 'branch' || verb === 'remote') && rest.some((arg) => !arg.startsWith('-')))
     return unknown(`git ${verb} ${rest.join(' ')} does more than list`);
   // Where there is no repository, git diff compares files: whatever it is told may be one.
-  const [place = '.'] = places;
+  const [place = '.'] = folders;
   const read = operands(rest)
     .flatMap((arg) => [arg, ...(arg.includes(':') ? [arg.slice(arg.indexOf(':') + 1)] : [])])
     .filter((arg) => arg !== '')
@@ -78,11 +89,18 @@ function unpacks(rest: readonly string[]): ProgramEffect {
 const grep: Reader = (args, invocation) => {
   const harmful = args.find((arg) => /^-\w*f./u.test(arg));
   if (harmful !== undefined) return unknown(`${invocation.name} ${harmful} does more than read`);
-  const all = files(args, invocation);
+  // The script that it is writes names of files into scripts of sed's.
+  if (invocation.name === 'zgrep' && args.some((arg) => arg.includes('\n')))
+    return unknown('zgrep may run what stands in a name of several lines');
   const patternByOption = args.some((arg) => /^-\w*[ef]|^--(re|fi)/u.test(arg));
-  const read = patternByOption ? all.files : all.files.slice(1);
-  if (!args.some((arg) => /^-\w*[rRd]|^--(r|de|di)/u.test(arg))) return { ...all, files: read };
-  return { ...all, files: below(read.length === 0 ? [{ path: '.', access: 'read' }] : read) };
+  // An empty pattern, or a hyphen, is a pattern.
+  const told = patternByOption ? places(args) : places(args).slice(1);
+  const read = told.filter((path) => path !== '' && path !== '-').map((path) => ({ path, access: 'read' as const }));
+  if (!args.some((arg) => /^-\w*[rRd]|^--(r|de|di)/u.test(arg))) return { action: 'read', files: read };
+  // A word behind an option may be its value, and no folder.
+  const values = new Set(args.filter((_, index) => /^-(?:\w*[ABCDdefm]|-[\w-]+)$/u.test(args[index - 1] ?? '')));
+  const everywhere = read.every(({ path }) => values.has(path)) ? [{ path: '.', access: 'read' as const }] : [];
+  return { action: 'read', files: below([...read, ...everywhere]) };
 };
 
 const find: Reader = (args, invocation) => {
@@ -121,17 +139,38 @@ const getent: Reader = (args, { name }) =>
     ? { action: 'read', files: [] }
     : unknown(`what ${name} ${args.join(' ')} tells may be secret`);
 
-/** "e" shows the variables of processes, passwords among them. */
-const ps: Reader = (args, invocation) =>
-  args.some((arg) => /^(?!-)\w*e/u.test(arg) && !/^[a-z]{3,},|^comm|^pid|^user|^%/u.test(arg))
-    ? unknown('ps with e shows what processes keep in their variables')
-    : paths(args, invocation);
+/**
+ * BSD's "e" shows the variables of processes, passwords among them, and so does a column of that name. What procps cannot
+ * read as options with a hyphen it reads once more as though they had none: then -e is that "e" as well.
+ */
+const ps: Reader = (args, invocation) => {
+  const shows = unknown('ps may show what processes keep in their variables: it is known without e, and as -e or -ef');
+  if (args.some((arg) => /environ/iu.test(arg))) return shows;
+  const isListed = (arg: string, index: number) =>
+    columns.test(arg) &&
+    /^(?:-?[AaefFlLjyHTcdwxrSmM]*o|--format)$/u.test(args[index - 1] ?? '') &&
+    !/^-[A-Za-z]*[CGNUgkpqstu]$|^--(?!no-h|h|forest)/u.test(args[index - 2] ?? '');
+  const words = args.filter((arg, index) => !arg.startsWith('--') && !isListed(arg, index));
+  const withE = words.filter((arg) => /e/u.test(arg));
+  if (withE.length === 0) return paths(args, invocation);
+  const plain = withE.every((arg) => /^-[AFHLTefjly]*o?$/u.test(arg) || attached.test(arg));
+  // Another word could be what it fails to read.
+  return plain && words.every((arg) => withE.includes(arg) || /^(?:-?w+|-[AFHLTfjly]*o?)$/u.test(arg))
+    ? paths(args, invocation)
+    : shows;
+};
+
+/** What columns there are: `pid,user=WHO`. */
+const column =
+  '(?:%?(?:cpu|mem)|p?cpu|pmem|[pt]?pid|ppid|pgid|sid|sess|lwp|nlwp|psr|e?user|ruser|e?uid|e?group|gid|tty|tt|stat|state|s|f|ni|pri|cls|rtprio|rss|rsz|vsz|vsize|sz|size|start|lstart|bsdstart|stime|e?time|etimes|bsdtime|cputime|wchan|comm|ucmd|cmd|args|command|unit|cgroup|label|min_flt|maj_flt)(?:=\\w*)?';
+const columns = new RegExp(`^${column}(?:,${column})*$`, 'u');
+const attached = new RegExp(`^-[A-Z]*e?f?o${column}(?:,${column})*$`, 'u');
 
 const command: Reader = (args, invocation) =>
   args[0] === '-v' || args[0] === '-V' ? paths(args, invocation) : unknown(`what ${invocation.name} runs is not known`);
 
 const top: Reader = (args, invocation) =>
-  args.some((arg) => /^-[A-Za-z]*b/u.test(arg)) ? paths(args, invocation) : unknown('top takes commands: give -b');
+  args.some((arg) => /^-[HScis]*b/u.test(arg)) ? paths(args, invocation) : unknown('top takes commands: give -b');
 
 const ip: Reader = (args, { name }) => {
   const [object = '', verb = 'show', ...rest] = args.filter(

@@ -52,7 +52,7 @@ describe('the table of programs', () => {
     expect(read('look', '-x', 'f').because).toBe('look -x does more than read');
     expect(read('say', '-v').because).toBeUndefined();
     expect(read('say', 'f').because).toBe('say f may do more than inform');
-    expect(read('put', '-f', 'a', 'b').files.map(({ access }) => access)).toEqual(['read', 'update']);
+    expect(read('put', '-f', 'a', 'b').files.map(({ path, access }) => `${access} ${path}`)).toEqual(['read a', 'update b', 'update b/a']); // prettier-ignore
     expect(read('put', '-g', 'a', 'b').because).toBe('what put -g does is not known');
     expect(read('ctl', 'start', '-q', 'web')).toMatchObject({
       action: 'execute',

@@ -27,7 +27,10 @@ export type Reader = (args: readonly string[], invocation: Invocation) => Progra
 export const unknown = (because: string): ProgramEffect => ({ action: 'execute', files: [], because });
 
 /** Words that are no options, values of options among them: too many rather than too few. */
-export function operands(args: readonly string[]): string[] {
+export const operands = (args: readonly string[]): string[] => places(args).filter((arg) => arg !== '-' && arg !== '');
+
+/** The same with those that name no file (`-`, and the empty one): where it counts at which place a word stands. */
+export function places(args: readonly string[]): string[] {
   const end = args.indexOf('--');
   const before = (end === -1 ? args : args.slice(0, end)).flatMap((arg) => {
     if (!arg.startsWith('-') || arg === '-') return [arg];
@@ -37,7 +40,7 @@ export function operands(args: readonly string[]): string[] {
     const slash = arg.search(/[/~]/u);
     return slash > 1 ? [arg.slice(slash)] : [];
   });
-  return [...before, ...(end === -1 ? [] : args.slice(end + 1))].filter((arg) => arg !== '-' && arg !== '');
+  return [...before, ...(end === -1 ? [] : args.slice(end + 1))];
 }
 
 /** Reads whatever it is told to, and nothing but. */
@@ -71,6 +74,12 @@ export const below = (all: ProgramEffect['files']): ProgramEffect['files'] =>
 
 /** With a terminal these start a pager, which starts whatever one likes. */
 export const paged = (effect: ProgramEffect, args: readonly string[], { terminal, name }: Invocation): ProgramEffect =>
-  terminal && !args.includes('--no-pager') && effect.because === undefined
-    ? unknown(`${name} starts a pager in a terminal: give --no-pager, or run it without a terminal (ssh -T)`)
+  terminal && !isWithoutPager(args) && effect.because === undefined
+    ? unknown(`${name} starts a pager in a terminal: give --no-pager first, or run it without a terminal (ssh -T)`)
     : effect;
+
+/** Behind another option `--no-pager` may be the value of that (`journalctl -u --no-pager`), and behind `--` it is a name. */
+function isWithoutPager(args: readonly string[]): boolean {
+  const at = args.indexOf('--no-pager');
+  return at === 0 || (at > 0 && !args.slice(0, at).includes('--') && !args[at - 1]!.startsWith('-'));
+}

@@ -20,6 +20,7 @@ const common = { can: Abilities, otherwise: Otherwise };
 const reading = {
   refuses: Type.Optional(Type.Array(Pattern, { minItems: 1, maxItems: 16 })),
   operands_max: Type.Optional(Type.Integer({ minimum: 0 })),
+  words_min: Type.Optional(Type.Integer({ minimum: 1 })),
   recursive: Type.Optional(Pattern),
   calculates: Type.Optional(Type.Boolean()),
   pager: Type.Optional(Type.Boolean()),
@@ -46,6 +47,7 @@ const Verb = Type.Object(
     words: enumOf(['verb']),
     of: Type.String({ minLength: 1 }),
     verbs: Type.Object({ read: verbs, execute: verbs, administer: verbs }, closed),
+    administers: Type.Optional(Pattern),
     before: Type.Optional(Pattern),
     options: Pattern,
     pager: Type.Optional(Type.Boolean()),
@@ -115,7 +117,7 @@ export function schemaFaults(schema: TSchema, value: unknown, what: string): rea
 const wordsOf = (row: unknown): unknown =>
   typeof row === 'object' && row !== null ? (row as { words?: unknown }).words : undefined;
 
-const patternFields = ['only', 'refuses', 'recursive', 'before', 'options', 'valued', 'first'] as const;
+const patternFields = ['administers', 'only', 'refuses', 'recursive', 'before', 'options', 'valued', 'first'] as const;
 
 /** Patterns that are none. */
 function patternFaults(row: Row): Fault[] {
@@ -157,7 +159,8 @@ function contradictions(name: string, row: Row): Fault[] {
       const known = (row as VerbRow).verbs;
       if (known.read !== undefined) needs('read', 'some of its verbs read');
       if (known.execute !== undefined) needs('run', 'some of its verbs execute');
-      if (known.administer !== undefined) needs('privilege', 'some of its verbs administer');
+      if (known.administer !== undefined || (row as VerbRow).administers !== undefined)
+        needs('privilege', 'some of its verbs administer');
       break;
     }
     case 'program':

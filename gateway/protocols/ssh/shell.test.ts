@@ -149,10 +149,10 @@ describe('a command line', () => {
     expect(files('cat notes')).toEqual(['read ~/notes']);
     expect(files('cat ../../etc/shadow')).toEqual(['read ~/../../etc/shadow']);
     expect(files('cd /etc && cat shadow')).toEqual(['use /etc', 'read /etc/shadow']);
-    expect(files('cp /a /b >> /c 2> /d < /e')).toEqual(['read /a', 'update /b', 'update /c', 'update /d', 'read /e']);
+    expect(files('cp /a /b >> /c 2> /d < /e')).toEqual(['read /a', 'update /b', 'update /b/a', 'update /c', 'update /d', 'read /e']); // prettier-ignore
     expect(files("r'm' -rf \\/srv")).toEqual(['delete /srv']);
     expect(files('head -c5 -- -x')).toContain('read ~/-x');
-    expect(files('wc --files0-from=/etc/shadow')).toEqual(['read /etc/shadow']);
+    expect(files('shuf --random-source=/etc/shadow')).toEqual(['read /etc/shadow']);
   });
 
   test('differs in its hash from every other', () => {
