@@ -30,7 +30,8 @@ export interface Reply {
   readonly body: Buffer;
 }
 
-interface Asking {
+/** One request. */
+export interface Asking {
   readonly method?: 'GET' | 'HEAD';
   readonly headers: Readonly<Record<string, string>>;
   readonly bytes_max: number;
@@ -71,8 +72,8 @@ export class Registry {
     const { origin, repository } = this.#options;
     const url = `${origin}/v2/${repository}/${at}`;
     const first = await this.#follow(url, asking);
-    if (first.status !== 401) return first;
-    const authorization = await this.#authorize(first.headers['www-authenticate'] ?? '');
+    if (first.status !== 401 || first.headers['www-authenticate'] === undefined) return first;
+    const authorization = await this.#authorize(first.headers['www-authenticate']);
     if (authorization === undefined) return first;
     this.#authorization = authorization;
     return this.#follow(url, asking);
@@ -82,15 +83,27 @@ export class Registry {
   async #follow(url: string, asking: Asking): Promise<Reply> {
     const { ca } = this.#options;
     const own = this.#authorization === undefined ? {} : { authorization: this.#authorization };
-    let reply = await send(url, { ...asking, headers: { ...asking.headers, ...own } }, ca);
+    let reply = await this.send(url, { ...asking, headers: { ...asking.headers, ...own } }, ca);
     let from = url;
     for (let hops = 0; asking.follows === true && [301, 302, 303, 307, 308].includes(reply.status); hops++) {
       if (hops === redirects_max) throw new Error('the registry leads on and on');
       from = new URL(reply.headers.location ?? '', from).href;
-      demandEncrypted(from, 'the registry leads to');
-      reply = await send(from, asking, ca);
+      this.#demandSafe(from, 'the registry leads to');
+      reply = await this.send(from, asking, ca);
+      // Who may send for a token, with the password, is the registry alone.
+      delete reply.headers['www-authenticate'];
     }
     return reply;
+  }
+
+  protected send(url: string, asking: Asking, ca: string | undefined): Promise<Reply> {
+    return send(url, asking, ca);
+  }
+
+  /** In clear only on this machine, and nobody elsewhere sends the gateway to what listens here for this machine alone. */
+  #demandSafe(url: string, what: string): void {
+    if (url.startsWith('https://') || (isPlainOnLoopback(url) && isPlainOnLoopback(this.#options.origin))) return;
+    throw new Error(`${what} ${url.slice(0, 200)}, which is not https://`);
   }
 
   async #authorize(challenge: string): Promise<string | undefined> {
@@ -102,13 +115,13 @@ export class Registry {
     const { realm = '', service } = parameters(challenge);
     if (!URL.canParse(realm) || realm.length > realm_chars_max)
       throw new Error('the registry does not say where its tokens are given');
-    demandEncrypted(realm, 'the registry sends for a token to');
+    this.#demandSafe(realm, 'the registry sends for a token to');
     const url = new URL(realm);
     if (service !== undefined) url.searchParams.set('service', service);
     // Of what is asked for, and never of more that a registry may want to see allowed.
     url.searchParams.set('scope', `repository:${repository}:pull`);
     const headers = basic === undefined ? {} : { authorization: basic };
-    const { status, body } = await send(url.href, { headers, bytes_max: token_bytes_max }, ca);
+    const { status, body } = await this.send(url.href, { headers, bytes_max: token_bytes_max }, ca);
     if (status !== 200) throw new Error(`${url.host} gives no token: it answers ${status}`);
     const said = JSON.parse(body.toString('utf8')) as { token?: unknown; access_token?: unknown };
     const given = said.token ?? said.access_token;
@@ -129,11 +142,6 @@ export function demandDigest(digest: string, content: Uint8Array): void {
   if (hash === undefined) throw new Error(`${JSON.stringify(digest.slice(0, 200))} is no digest that is known`);
   const found = createHash(algorithm).update(content).digest('hex');
   if (found !== hash) throw new Error(`what the registry sent for ${digest} is ${algorithm}:${found}`);
-}
-
-function demandEncrypted(url: string, what: string): void {
-  if (url.startsWith('https://') || isPlainOnLoopback(url)) return;
-  throw new Error(`${what} ${url.slice(0, 200)}, which is not https://`);
 }
 
 function send(url: string, { method = 'GET', headers, bytes_max }: Asking, ca: string | undefined): Promise<Reply> {

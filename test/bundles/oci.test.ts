@@ -3,6 +3,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { openSource, packBundle, signedFiles, type Source } from '../../bundles/index.js';
+import { Registry, type Reply } from '../../bundles/oci-registry.js';
 import { goodPolicy } from './support.js';
 
 /** Policy from a registry of images: a small one with what the distribution specification asks of one, and its bad days. */
@@ -133,6 +134,33 @@ describe('an artifact', () => {
     await expect(at(':v1').read()).rejects.toThrow(/gives no token/);
     spoil = (_request, response) => Boolean(response.writeHead(401, { 'www-authenticate': 'Bearer realm="http://tokens.example/x"' }).end()); // prettier-ignore
     await expect(at(':v1', { user: 'robot', password: 'secret' }).read()).rejects.toThrow(/tokens\.example\S*, which is not https/); // prettier-ignore
+  });
+});
+
+describe('a registry elsewhere', () => {
+  test('sends nobody to what listens on this machine, for a blob or for a token', async () => {
+    const registry = (spoken: (url: string) => Partial<Reply>) =>
+      new (class extends Registry {
+        protected override send(url: string): Promise<Reply> {
+          reached.push(url);
+          return Promise.resolve({ status: 200, headers: {}, body: Buffer.alloc(0), ...spoken(url) });
+        }
+      })({ origin: 'https://registry.example', repository: 'team/policy', user: 'robot', password: 'secret' });
+    const reached: string[] = [];
+    const here = `http://${host}/admin`;
+    const leads = registry(() => ({ status: 307, headers: { location: here } }));
+    await expect(leads.blob(digestOf(Buffer.from('x')), 1)).rejects.toThrow(/leads to .*which is not https/);
+    const asks = registry(() => ({ status: 401, headers: { 'www-authenticate': `Bearer realm="${here}"` } }));
+    await expect(asks.manifest('v1', [], 'GET', 1)).rejects.toThrow(/for a token to .*which is not https/);
+    expect(reached.filter((url) => url.startsWith('http:'))).toEqual([]);
+  });
+
+  test('alone says where its tokens are given: not whoever it leads to', async () => {
+    push('v1', [bundle()]);
+    auth = 'basic';
+    spoil = ({ url = '' }, response) => url.startsWith('/elsewhere/') && Boolean(response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${host}/token"` }).end()); // prettier-ignore
+    await expect(at(':v1', { user: 'robot', password: 'secret' }).read()).rejects.toThrow(/answers 401/);
+    expect(asked.filter(({ url }) => url.startsWith('/token'))).toEqual([]);
   });
 });
 
