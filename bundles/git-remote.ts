@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { BundleError, codeOf, messageOf, refusal } from './error.js';
+import { BundleError, messageOf, refusal } from './error.js';
 import { GitSource } from './git.js';
 import { gitEnvironment } from './git-run.js';
 import { isPlainOnLoopback } from './loopback.js';
@@ -24,10 +24,14 @@ export interface RemoteGitOptions {
   readonly poll_ms: number;
   /** A folder of the gateway's own, for what was fetched. */
   readonly directory: string;
+  /** Of a fetch; absent: 1 GiB. */
+  readonly fetch_bytes_max?: number;
   readonly signers?: Signers | undefined;
 }
 
 const fetch_ms_max = 60_000;
+/** Of one commit, packed: far more than the policy that may be in it, since others keep their programs beside it. */
+const fetch_bytes_max = 1_073_741_824;
 
 /**
  * Policy from a branch of a repository elsewhere. Its newest commit alone is fetched into a bare repository of the
@@ -102,6 +106,7 @@ export class RemoteGitSource implements Source {
         await mkdir(this.#mirror, { recursive: true, mode: 0o700 });
         await this.#git(['init', '--quiet', '--bare', this.#mirror]);
       }
+      await this.#removeUnfinished();
       const reference = `+refs/heads/${branch}:refs/heads/${branch}`;
       const flags = ['--quiet', '--depth=1', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head'];
       await this.#git([`--git-dir=${this.#mirror}`, 'fetch', ...flags, '--end-of-options', url, reference]);
@@ -109,6 +114,13 @@ export class RemoteGitSource implements Source {
     } catch (error) {
       this.#failure = this.#told(error);
     }
+  }
+
+  /** What was stopped in the middle of a pack leaves as much of it as there was: at every look some more. */
+  async #removeUnfinished(): Promise<void> {
+    const folder = path.join(this.#mirror, 'objects', 'pack');
+    for (const name of await readdir(folder).catch(() => []))
+      if (name.startsWith('tmp_')) await rm(path.join(folder, name), { force: true });
   }
 
   #told(error: unknown): Error {
@@ -140,16 +152,23 @@ export class RemoteGitSource implements Source {
         // Of nothing else, whatever a redirect or a configuration says.
         GIT_ALLOW_PROTOCOL: 'https:http:ssh',
       });
-      execFile('git', [...args], { env, timeout: fetch_ms_max, cwd: '/' }, (error, _out, stderr) => {
-        if (error === null) resolve();
-        else if (codeOf(error) === 'ENOENT') reject(refusal('git_missing', 'git is not installed, or not on PATH'));
-        else
-          reject(
-            new Error(
-              error.killed === true ? `no end within ${fetch_ms_max / 1000} s` : stderr.trim() || error.message,
-            ),
-          );
-      });
+      // A shell, because Node sets no limits of a process: the size of a file, in blocks of 512 bytes (POSIX ulimit).
+      const limited = `ulimit -f ${Math.ceil((this.#options.fetch_bytes_max ?? fetch_bytes_max) / 512)}; exec git "$@"`;
+      execFile(
+        '/bin/sh',
+        ['-c', limited, 'git', ...args],
+        { env, timeout: fetch_ms_max, cwd: '/' },
+        (error, _out, stderr) => {
+          if (error === null) resolve();
+          else if (error.code === 127) reject(refusal('git_missing', 'git is not installed, or not on PATH'));
+          else
+            reject(
+              new Error(
+                error.killed === true ? `no end within ${fetch_ms_max / 1000} s` : stderr.trim() || error.message,
+              ),
+            );
+        },
+      );
     });
   }
 }
@@ -161,16 +180,22 @@ function transport({ token, sshKey, knownHosts, ca }: RemoteGitOptions): Record<
     ['http.followRedirects', 'false'],
     ['http.lowSpeedLimit', '100'],
     ['http.lowSpeedTime', '20'],
+    // One file for all that comes, of which the size is bounded.
+    ['fetch.unpackLimit', '1'],
     ['fetch.fsckObjects', 'true'],
     ['transfer.fsckObjects', 'true'],
     ...(ca === undefined ? [] : [['http.sslCAInfo', ca] as [string, string]]),
   ];
   if (token !== undefined)
     settings.push(['http.extraHeader', `Authorization: Basic ${Buffer.from(`git:${token}`).toString('base64')}`]);
+  // Not -i: where there is no such file, that takes the account's.
+  const identity =
+    sshKey === undefined ? 'IdentityFile=none' : quoted(`IdentityFile="${sshKey.replaceAll('%', '%%')}"`);
   const ssh = [
     ...['ssh', '-F', '/dev/null', '-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=yes', '-o', 'ConnectTimeout=10'],
     ...['-o', `UserKnownHostsFile=${quoted(knownHosts ?? '/dev/null')}`, '-o', 'GlobalKnownHostsFile=/dev/null'],
-    ...(sshKey === undefined ? [] : ['-o', 'IdentitiesOnly=yes', '-i', quoted(sshKey)]),
+    // With the key that is configured or with none: never with those that lie with the account the gateway runs as, or an agent's.
+    ...['-o', 'IdentitiesOnly=yes', '-o', 'IdentityAgent=none', '-o', identity],
   ];
   return {
     GIT_SSH_COMMAND: ssh.join(' '),

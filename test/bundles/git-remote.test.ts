@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { execFileSync, spawn } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { deflateSync, inflateSync } from 'node:zlib';
 import { openSource } from '../../bundles/index.js';
@@ -114,6 +115,46 @@ describe('a repository elsewhere', () => {
     const source = await remote(folder);
     redirect = `${url()}/elsewhere`;
     await expect(source.head()).rejects.toThrow(/cannot be fetched/);
+  });
+
+  test('of more bytes than a policy has is not kept, and leaves nothing behind', async () => {
+    const folder = await repository({ ...goodPolicy, 'noise.bin': randomBytes(600_000).toString('base64') });
+    const directory = await scratch();
+    const source = await remote(folder, { directory, fetch_bytes_max: 65_536 });
+    const packs = async () => (await readdir(directory, { recursive: true })).filter((name) => /pack\/tmp_/.test(name));
+    for (let fetches = 0; fetches < 2; fetches++) {
+      source.poke();
+      await expect(source.head()).rejects.toThrow(/cannot be fetched/);
+      // Of the last one alone, until the next.
+      expect((await packs()).length).toBeLessThanOrEqual(1);
+    }
+    const patient = await remote(folder, { directory });
+    await patient.head();
+    expect(await packs()).toEqual([]);
+  });
+
+  test('by SSH is asked with the key that is configured, and never with those of the account', async () => {
+    const programs = await scratch();
+    const told = path.join(programs, 'told');
+    await writeFile(path.join(programs, 'ssh'), `#!/bin/sh\nprintf '%s\\n' "$@" > ${told}\nexit 1\n`, { mode: 0o755 });
+    const before = process.env['PATH'];
+    process.env['PATH'] = `${programs}:${before}`;
+    try {
+      for (const [sshKey, identity] of [
+        [undefined, 'none'],
+        ['/keys/deploy 100%', '"/keys/deploy 100%%"'],
+      ] as const) {
+        const more = sshKey === undefined ? {} : { sshKey };
+        const options = { url: 'git@git.example:policy', branch: 'main', path: '.', poll_ms: 60_000, ...more };
+        const source = new RemoteGitSource({ ...options, directory: await scratch() });
+        await expect(source.head()).rejects.toThrow(/cannot be fetched/);
+        const words = (await readFile(told, 'utf8')).split('\n');
+        expect(words).toEqual(expect.arrayContaining([`IdentityFile=${identity}`, 'IdentitiesOnly=yes', 'IdentityAgent=none'])); // prettier-ignore
+        expect(words).not.toContain('-i');
+      }
+    } finally {
+      process.env['PATH'] = before;
+    }
   });
 
   test.each(['git://example.com/policy', 'http://example.com/policy', 'ext::sh -c id', 'ftp://example.com/x'])(
