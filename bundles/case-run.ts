@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { createEngine, type Input, type Layer } from '#engine';
 import { type Answered, type PolicyCase, unmet } from './cases.js';
 import { type Problem, refusal } from './error.js';
@@ -22,16 +23,25 @@ export async function runCases(
     askOpa(tool, beside, cases),
     createEngine().prepare('cases', [layer]),
   ]);
-  return cases.flatMap((one, index): Problem[] => {
+  const problems: Problem[] = [];
+  const started_ms = performance.now();
+  for (const [index, one] of cases.entries()) {
+    // The gateway decides on this thread as well: after each case whatever waits has its turn.
+    await setImmediate();
+    if (performance.now() - started_ms > tool.tests_ms_max)
+      throw refusal('tests_stopped', `the cases take longer than ${tool.tests_ms_max / 1000} s`, {
+        help: 'Look for a case whose rules loop over too much.',
+      });
     const answer = answers[String(index)];
     // A rule that conflicts ends the evaluation: nothing comes back, and the gateway refuses.
     const byOpa = answer === undefined ? ['opa gives no decision'] : unmet(answer, one.want);
     const byEngine = unmet(revision.decide(one.input as unknown as Input), one.want);
-    if (byOpa.length === 0 && byEngine.length === 0) return [];
+    if (byOpa.length === 0 && byEngine.length === 0) continue;
     const said = byEngine.length > 0 ? byEngine : byOpa.map((text) => `by opa alone: ${text}`);
     const { file, line, description } = one;
-    return [{ code: 'test_failed', message: `${description}: ${said.join('; ')}`, file, line }];
-  });
+    problems.push({ code: 'test_failed', message: `${description}: ${said.join('; ')}`, file, line });
+  }
+  return problems;
 }
 
 async function askOpa(

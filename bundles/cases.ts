@@ -46,6 +46,11 @@ export interface Answered {
 }
 
 export const cases_max = 5_000;
+/** They are read and judged where everything else waits for it. */
+const yaml_bytes_max = 1_048_576;
+const all_yaml_bytes_max = 4 * yaml_bytes_max;
+/** Of the inputs, written out: each has all that is given, and what it names again. */
+const inputs_bytes_max = 33_554_432;
 
 const fileKeys = new Set(['title', 'given', 'cases']);
 const caseKeys = new Set(['description', 'input', 'want']);
@@ -56,10 +61,19 @@ const wantKeys = new Set<string>(['outcome', 'codes', 'limits', ...lists]);
 export function readCases(files: ReadonlyMap<string, Uint8Array>): PolicyCase[] {
   const cases: PolicyCase[] = [];
   const problems: Problem[] = [];
+  const left = { inputs_bytes: inputs_bytes_max, yaml_bytes: all_yaml_bytes_max };
   for (const [file, content] of files) {
     if (!isCaseFile(file)) continue;
     try {
-      cases.push(...readFile(file, Buffer.from(content).toString('utf8')));
+      left.yaml_bytes -= content.length;
+      if (content.length > yaml_bytes_max || left.yaml_bytes < 0)
+        throw new Malformed(`has more than ${yaml_bytes_max / 1_048_576} MiB, or all files of cases more than ${all_yaml_bytes_max / 1_048_576}`); // prettier-ignore
+      for (const one of readFile(file, Buffer.from(content).toString('utf8'))) {
+        left.inputs_bytes -= JSON.stringify(one.input).length;
+        if (left.inputs_bytes < 0)
+          throw new Malformed(`with what is given, all inputs have more than ${inputs_bytes_max / 1_048_576} MiB`, one.line); // prettier-ignore
+        if (cases.push(one) > cases_max) break;
+      }
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       problems.push({ code: 'bad_case', message: error.message, file, ...(error.line > 0 && { line: error.line }), help: 'docs/policy.md#cases has the form.' }); // prettier-ignore
