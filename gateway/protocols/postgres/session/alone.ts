@@ -5,7 +5,9 @@ import type { Permit } from '../judging/permit.js';
 import type { Statement, Template } from '../judging/statement.js';
 import { as } from '../sql/ast.js';
 import type { Look } from '../sql/look.js';
+import type { Relation } from '../sql/catalog.js';
 import { parse } from '../sql/parse.js';
+import { judgedWith } from '../sql/template.js';
 import type { ExpectationEnd, ServerError } from './responses.js';
 import type { SimpleParts } from './simple.js';
 
@@ -26,6 +28,16 @@ function describesFirst({ statements, text }: Template): boolean {
 }
 
 /**
+ * Whether a relation that it names is written by way of rules: of what these select a Query brings the rows, and an Execute none, since
+ * nothing could describe them.
+ */
+export function hasRules(template: Template): boolean {
+  for (const [key, { value }] of judgedWith(template)?.names.all ?? [])
+    if (key.startsWith('relation ') && ((value as Relation | undefined)?.rules.length ?? 0) > 0) return true;
+  return false;
+}
+
+/**
  * A query string of one statement as messages of the extended protocol. The server looks up all names with Parse and Bind, and holds what it
  * found: so the catalog can be compared with what was judged between them and the Execute, which a Query leaves no room for. What the client
  * sees is what a Query is answered with.
@@ -40,6 +52,7 @@ export function sendAlone(
   const [statement] = statements;
   let columns: readonly Column[] | undefined;
   let first: Buffer | undefined;
+  let last: Buffer | undefined;
   let error: ServerError | undefined;
   let executed: ExpectationEnd | undefined;
   const ended = (end: ExpectationEnd): void => void (error ??= end.error);
@@ -72,6 +85,8 @@ export function sendAlone(
       first = undefined;
       return said;
     },
+    // It is committed with the Sync, which may fail (deferred constraints, serialization): a Query says nothing before.
+    keep: (frame) => void (last = frame),
     completed: () => names.ran(statement, text, leaving),
     ended: (end) => {
       ended(end);
@@ -83,6 +98,11 @@ export function sendAlone(
   const answered = exchange.endBatch();
   expect({
     kind: 'sync',
+    ahead: () => {
+      const said = last;
+      last = undefined;
+      return said;
+    },
     ended: (end) => {
       ended(end);
       answered?.();

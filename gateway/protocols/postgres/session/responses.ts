@@ -53,7 +53,10 @@ export interface Expectation {
   overrun?(): Buffer;
   /** Of a Describe in the place of what a query says of its rows: that there are none goes unsaid. */
   readonly rowsOnly?: boolean;
-  /** And what it says of rows is kept, for the execution to say `ahead` of its first row or its end. */
+  /**
+   * Kept, to be said `ahead` of something later: what a Describe says of rows, ahead of the execution's first row or its end; the end of
+   * an Execute, ahead of what comes once the Sync has gone well.
+   */
   keep?(frame: Buffer): void;
   ahead?(): Buffer | undefined;
   /** Of a Describe: what it describes. */
@@ -274,11 +277,13 @@ export class Responses {
         if (head?.hidden !== true || head.tells === true) this.#say(reader, head);
         return;
       case backend.notificationResponse:
+        if (head?.kind === 'sync') this.#ahead(head);
         if (this.#content === noKinds) this.#client.pass(buffer, start, end);
         else this.#client.push(maskNotification(reader, this.#content) ?? Buffer.from(buffer.subarray(start, end)));
         return;
       case backend.parameterStatus: {
         const { name, value } = decodeParameterStatus(reader);
+        if (head?.kind === 'sync') this.#ahead(head);
         this.#client.pass(buffer, start, end);
         this.#events.parameterStatus(name, value);
         return;
@@ -374,7 +379,9 @@ export class Responses {
   #completed(reader: FrameReader, head: Expectation | undefined): void {
     if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(reader.type);
     this.#ahead(head);
-    this.#show(reader, head);
+    if (head.kind === 'execute' && head.keep !== undefined)
+      head.keep(Buffer.from(reader.buffer.subarray(reader.start, reader.end)));
+    else this.#show(reader, head);
     const suspended = reader.type === backend.portalSuspended;
     this.#tag = reader.type === backend.commandComplete ? decodeTag(reader) : '';
     head.completed?.(this.#index++, this.#tag, suspended);
@@ -389,6 +396,7 @@ export class Responses {
     }
     const unanswered = head.meter?.exceeded !== undefined && this.#error === undefined;
     const shown = head.ready ?? head.hidden !== true;
+    if (head.kind === 'sync' && this.#error === undefined) this.#ahead(head);
     if (shown && !unanswered) this.#out.pass(reader.buffer, reader.start, reader.end);
     this.#events.ready(status, !shown);
     this.#finish(unanswered ? overrun : this.#error === undefined ? nothing : { error: this.#error });

@@ -4,14 +4,14 @@ import { failureResponse } from '../enforce.js';
 import type { Leaving } from '../enforcing/leaving.js';
 import type { Ahead } from '../judging/holding.js';
 import type { Judge } from '../judging/judge.js';
-import type { Permit } from '../judging/permit.js';
+import type { Judged, Permit } from '../judging/permit.js';
 import { StatementError, type Template } from '../judging/statement.js';
 import type { Look } from '../sql/look.js';
 import type { Copying } from './copying.js';
 import { AskFailed, then, type Awaitable, type Exchange } from './exchange.js';
 import type { Limiting } from './limiting.js';
 import type { Looking } from './looking.js';
-import { sendAlone } from './alone.js';
+import { hasRules, sendAlone } from './alone.js';
 import { unlimited } from './limits.js';
 import type { Received } from './names.js';
 import type { Namespace } from './namespace.js';
@@ -82,7 +82,7 @@ export class SimpleProtocol {
         if (judged === undefined) return;
         const go = (permit: Permit): Awaitable => {
           const { look } = permit;
-          if (look !== undefined && this.#isAlone(template, permit))
+          if (look !== undefined && this.#isAlone(judged, permit))
             return sendAlone(this.#parts, template, permit, look);
           const send = () => this.#sendQuery(template, permit, { buffer, start, end });
           if (look !== undefined) return this.#lookFirst(look, permit, send);
@@ -103,11 +103,16 @@ export class SimpleProtocol {
   }
 
   /** Whether the string can be sent as messages of the extended protocol, between which the catalog is looked at. */
-  #isAlone({ statements, parameters }: Template, { limits }: Permit): boolean {
+  #isAlone({ template, refers }: Judged, { limits }: Permit): boolean {
+    const { statements, parameters } = template;
     const [only] = statements;
     if (only === undefined || statements.length !== 1 || parameters > 0) return false;
+    const { control } = only;
     // The server reads data up to its end, and skips the Sync that stands there for it.
-    return only.control.kind !== 'copy_in' && unlimited(limits) && !this.#exchange.batchSent;
+    if (control.kind === 'copy_in' || !unlimited(limits) || this.#exchange.batchSent) return false;
+    // Behind another Execute the server takes it to stand in a transaction block, and opens a cursor that ends at once.
+    if (control.kind === 'declare' && !control.hold && this.#exchange.transaction !== 'T') return false;
+    return ![template, ...refers.map((reference) => reference.template)].some(hasRules);
   }
 
   /** Looks at the catalog in a message of its own, and sends the string right after. */

@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { startTestGateway, type TestGateway } from '../support/gateway.js';
+import { createDatabase, type TestDatabase } from '../support/postgres.js';
+import { errorOf, rows, shape, WireClient, type Frame } from '../support/wire.js';
+
+/**
+ * Where policy masks anything, the single statement of a simple query goes to the server as messages of the extended protocol, behind a look
+ * at the catalog. The client sees what the server answers to a Query: byte by byte, beside a database with the same OIDs.
+ */
+
+const policy = `package policy.postgres
+
+allow contains {"code": "everything"} if input.version == 1
+
+mask contains {"resource": "app.people.ssn", "with": "redact", "code": "pii"} if {
+	some resource in input.operation.resources
+	resource.name == "app.people.ssn"
+}
+`;
+
+const sql = `create schema app;
+  create table app.people (id int primary key, ssn text);
+  create table app.t (id int primary key, v text);
+  insert into app.t values (1, 'a'), (2, 'b');
+  create table app.child (id int primary key, t int references app.t deferrable initially deferred);
+  create table app.also (id int);
+  create rule r as on insert to app.also do also select id, v from app.t;
+  create table app.instead (id int);
+  create rule r as on insert to app.instead do instead select id, v from app.t;
+  create table app.noted (id int);
+  create function app.note() returns trigger language plpgsql as $$ begin raise notice '%', new.id; return null; end $$;
+  create constraint trigger late after insert on app.noted deferrable initially deferred for each row execute function app.note();
+  create function app.name() returns text language sql volatile as $$ select set_config('application_name', 'other', false) $$`;
+
+let one: TestDatabase;
+let other: TestDatabase;
+let gateway: TestGateway;
+let direct: WireClient;
+let through: WireClient;
+
+beforeAll(async () => {
+  one = await createDatabase({ sql });
+  other = await createDatabase({ copyOf: one });
+  gateway = await startTestGateway({ database: other, policy: { 'postgres.rego': policy } });
+  direct = await WireClient.open({ ...one });
+  through = await gateway.open();
+});
+afterAll(async () => {
+  await direct?.end();
+  await through?.end();
+  await gateway?.close();
+  await one?.drop();
+  await other?.drop();
+});
+
+/** Without where in the server's source it was said, and the context in a function, which is withheld. */
+const compared = (frames: readonly Frame[]): string[] =>
+  frames.map(({ type, body }) =>
+    type === 'E' || type === 'N'
+      ? `${type} ${body.toString('latin1').split('\0').filter((field) => !/^[WFLR]/.test(field)).join(' ')}`
+      : `${type} ${body.toString('latin1')}`,
+  ); // prettier-ignore
+
+test.each<readonly [what: string, ...texts: string[]]>([
+  ['rows', 'select v from app.t order by id', 'table app.t', 'select from app.t', `select null, 'x', 1.5 from app.t`],
+  ['semicolons and comments', ';;select v from app.t', 'select v from app.t; -- x', '/* x */ select v from app.t;;'],
+  ['what no Query may have', 'select v from app.t where id = $1'],
+  ['an error before rows', 'select 1 / 0 from app.t', `select 'x'::int from app.t`, 'insert into app.t values (1)'],
+  ['an error among rows', 'select 1 / (id - 2) from app.t', 'copy (select 1 / (id - 2) from app.t) to stdout'],
+  ['a name that is cut', `select id as ${'n'.repeat(70)} from app.t`],
+  ['a constraint that fails with the end', 'insert into app.child values (1, 9)'],
+  ['the same behind rows', 'insert into app.child values (1, 9) returning id'],
+  ['the same in a prepared statement', 'prepare p as insert into app.child values (1, 9)', 'execute p'],
+  ['a notice at the end', 'insert into app.noted values (1)', 'insert into app.noted values (2) returning id'],
+  ['a setting that is reported', 'select app.name()'],
+  ['a rule that selects as well', 'insert into app.also values (1)'],
+  ['a rule that selects instead', 'insert into app.instead values (1)'],
+  ['the same in a prepared insert', 'prepare q as insert into app.also values (1)', 'execute q'],
+  ['a cursor outside of a transaction', 'declare c cursor for select v from app.t', 'fetch all from c'],
+  ['one that stays', 'declare h cursor with hold for select v from app.t', 'fetch all from h', 'close h'],
+  ['one in a transaction', 'begin', 'declare c cursor for select v from app.t', 'fetch all from c', 'commit'],
+  ['a binary cursor', 'begin', 'declare c binary cursor for select id from app.t', 'fetch all from c', 'rollback'],
+  ['an isolation that comes too late', 'begin', 'select v from app.t', 'set transaction isolation level serializable', 'rollback'],
+  ['one that does not', 'begin', 'set transaction isolation level serializable', 'select v from app.t', 'commit'],
+  ['a transaction that has failed', 'begin', 'select 1 / (id - 2) from app.t', 'select v from app.t', 'rollback'],
+  ['copies', 'copy app.t to stdout', 'copy app.t to stdout (format binary)'],
+  ['a clock that runs out', `set statement_timeout = '2s'`, 'select pg_sleep(60) from app.t', 'reset statement_timeout'],
+  ['tables out of rows', 'create temp table made as select v from app.t', 'select v into temp more from app.t', 'discard all'],
+])('%s', async (_what, ...texts) => {
+  for (const text of texts) {
+    expect([text, ...compared(await through.query(text))]).toEqual([text, ...compared(await direct.query(text))]);
+  }
+}); // prettier-ignore
+
+test('that a commit failed is said in the place of the end, and recorded', async () => {
+  const answer = await through.query('insert into app.child values (7, 9)');
+  expect([shape(answer), errorOf(answer)?.['C']]).toEqual(['E Z', '23503']);
+  expect(await other.sql('select id from app.child')).toEqual([]);
+  const last = (await gateway.records()).at(-1);
+  expect(JSON.stringify(last)).toContain('23503');
+});
+
+test('the server holds the statement of the look alone, and a client that drops all gets another', async () => {
+  for (let round = 0; round < 3; round++) {
+    expect(rows(await through.query('select v from app.t order by id'))).toEqual([['a'], ['b']]);
+    const name = rows(await through.query('select min(name) from pg_prepared_statements'))[0]?.[0];
+    expect(name).toMatch(/^sallyport_[0-9a-f]{12}_look_/);
+    await through.query(['deallocate all', 'discard all', `deallocate ${name}`][round]!);
+  }
+  expect(rows(await through.query('select v from app.t order by id'))).toEqual([['a'], ['b']]);
+});
