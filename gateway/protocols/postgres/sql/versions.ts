@@ -73,7 +73,8 @@ function versionText(oids: string, views: boolean): string {
     `pg_catalog.concat(${parts.join(", ' ', ")}, ${changing(row)})`;
   const lines = [
     // By way of the server's caches, that is as it is now; another name in the snapshot is no name that can be relied upon.
-    `SELECT pg_catalog.concat('c ', c.oid, ' ', c.relkind, ' ', o.identity, CASE WHEN o.name ${eq} pg_catalog.quote_ident(c.relname::pg_catalog.text) AND o.schema ${eq} pg_catalog.quote_ident(n.nspname::pg_catalog.text) THEN '' ELSE ${never} END) AS l FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid ${eq} c.relnamespace, LATERAL pg_catalog.pg_identify_object(1259, c.oid, 0) AS o WHERE c.oid ${eq} ANY (${oids})`,
+    // The names themselves as they are: quoted, they would say how a session has its names quoted.
+    `SELECT pg_catalog.concat('c ', c.oid, ' ', c.relkind, ' ', pg_catalog.octet_length(n.nspname::pg_catalog.text), ' ', n.nspname, '.', c.relname, CASE WHEN o.name ${eq} pg_catalog.quote_ident(c.relname::pg_catalog.text) AND o.schema ${eq} pg_catalog.quote_ident(n.nspname::pg_catalog.text) THEN '' ELSE ${never} END) AS l FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid ${eq} c.relnamespace, LATERAL pg_catalog.pg_identify_object(1259, c.oid, 0) AS o WHERE c.oid ${eq} ANY (${oids})`,
     `SELECT ${line('a', "'a'", 'a.attrelid', 'a.attnum', 'a.attname', 'a.attgenerated', 'a.xmin')} FROM pg_catalog.pg_attribute AS a WHERE a.attrelid ${eq} ANY (${oids}) AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped`,
     ...(views
       ? [
