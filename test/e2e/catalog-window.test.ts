@@ -209,3 +209,13 @@ test('nothing is refused where others change what it has no part in', async () =
     ]);
   }
 });
+
+test('how a session has its names quoted says nothing of what they mean, to itself or to others', async () => {
+  const other = await gateway.open();
+  await other.query('set quote_all_identifiers = on');
+  for (const session of [other, agent, other, agent]) {
+    expect(rows(await session.query('select name, ssn from app.people order by id'))[0]).toEqual(['name1', '***']);
+    expect(rows(await session.query('select note from app.over'))).toEqual([['plain']]);
+  }
+  await other.end();
+});
