@@ -79,7 +79,8 @@ const rulesOf = ({ reasons, ...obligations }: Decision, { rules }: Revision): An
 async function configOf(options: AskOptions, around: Surroundings): Promise<Config | undefined> {
   // With a folder of policy and no configuration there is nothing else to know.
   if (options.policy !== undefined && options.config === undefined) return undefined;
-  const [{ loadConfig }, { protocols }] = await Promise.all([import('../config/index.js'), import('../registry.js')]);
+  const { loadConfig } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
   return loadConfig(configFile(options.config, around), { env: around.env, protocols });
 }
 
@@ -201,10 +202,8 @@ async function readInput(file: string): Promise<Input> {
 }
 
 async function recorded(id: string, files: readonly string[], config: Config | undefined): Promise<Input> {
-  const [{ findDecision }, { recordedOperation }] = await Promise.all([
-    import('../audit/index.js'),
-    import('../replay/recorded.js'),
-  ]);
+  const { findDecision } = await import('../audit/index.js');
+  const { recordedOperation } = await import('../replay/recorded.js');
   const where = files.length > 0 ? files.map((file) => path.resolve(file)) : (config?.audit.sinks ?? []).map(({ file }) => file); // prettier-ignore
   const labels = Object.fromEntries((config?.targets ?? []).map(({ input }) => [input.name, input.labels]));
   const intent = (await findDecision(where, id))?.records.find(({ kind }) => kind === 'intent');

@@ -43,11 +43,9 @@ async function administratorOf(
   { identity: how, console: { administrators, auditors } }: Config,
   around: Surroundings,
 ): Promise<Administrator | string> {
-  const [{ createIdentity }, { rolesOf }, { readToken }] = await Promise.all([
-    import('../identity/index.js'),
-    import('../api/index.js'),
-    import('./api/client.js'),
-  ]);
+  const { createIdentity } = await import('../identity/index.js');
+  const { rolesOf } = await import('../api/index.js');
+  const { readToken } = await import('./api/client.js');
   const token = await readToken(tokenFile, around);
   const identities = createIdentity(how);
   try {

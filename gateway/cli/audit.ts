@@ -217,12 +217,10 @@ async function verify(
 /** What the database that replicas share knows. Where it is out of reach, nothing is said at all. */
 async function headsElsewhere({ state: { directory, postgres }, audit }: Config): Promise<KeptElsewhere[]> {
   if (postgres === undefined) return [];
-  const [{ openDatabase }, { givenHome }, { sharedHeads }, { pino }] = await Promise.all([
-    import('../state/database.js'),
-    import('../state/home.js'),
-    import('../audit-heads.js'),
-    import('pino'),
-  ]);
+  const { openDatabase } = await import('../state/database.js');
+  const { givenHome } = await import('../state/home.js');
+  const { sharedHeads } = await import('../audit-heads.js');
+  const { pino } = await import('pino');
   const database = openDatabase({ home: givenHome(postgres), log: pino({ level: 'silent' }) });
   try {
     await database.ready(state_ms_max);
@@ -275,6 +273,7 @@ async function filesFor(flags: Where, around: Surroundings): Promise<string[]> {
 }
 
 async function configuration(flags: Where, around: Surroundings) {
-  const [{ loadConfig }, { protocols }] = await Promise.all([import('../config/index.js'), import('../registry.js')]);
+  const { loadConfig } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
   return loadConfig(configFile(flags.config, around), { env: around.env, protocols });
 }

@@ -118,7 +118,8 @@ async function surroundingsOf(
 }
 
 async function configuration(options: ClassifyCommandOptions, around: Surroundings): Promise<Config> {
-  const [{ loadConfig }, { protocols }] = await Promise.all([import('../config/index.js'), import('../registry.js')]);
+  const { loadConfig } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
   const config = await loadConfig(configFile(options.config, around), { env: around.env, protocols });
   const targets = config.targets.filter(({ input }) => input.protocol === 'postgres').map(({ input }) => input.name);
   // A target's other databases are "orders/archive".
@@ -151,10 +152,8 @@ function addressOf(text: string): GatewayAddress {
 }
 
 async function labelsIn(source: SourceOptions | undefined, target: string): Promise<Labels> {
-  const [{ labelsOf, noLabels }, { BundleError, openSource }] = await Promise.all([
-    import('../classify/index.js'),
-    import('../../bundles/index.js'),
-  ]);
+  const { labelsOf, noLabels } = await import('../classify/index.js');
+  const { BundleError, openSource } = await import('../../bundles/index.js');
   if (source === undefined) return noLabels;
   try {
     return labelsOf(await openSource(source).read(), target);

@@ -29,7 +29,8 @@ export async function explain(options: ExplainOptions, around: Surroundings): Pr
 }
 
 async function auditFiles(options: ExplainOptions, around: Surroundings): Promise<string[]> {
-  const [{ loadConfig }, { protocols }] = await Promise.all([import('../config/index.js'), import('../registry.js')]);
+  const { loadConfig } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
   const config = await loadConfig(configFile(options.config, around), { env: around.env, protocols });
   const files = config.audit.sinks.map(({ file }) => file);
   if (files.length === 0)

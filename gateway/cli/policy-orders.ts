@@ -60,10 +60,8 @@ export async function policyStatusCommand(options: PolicyOptions = {}, io: Io = 
 /** What the revision that is tried would have decided otherwise, of all that was asked since it is tried. */
 export async function policyShadowCommand(options: PolicyOptions = {}, io: Io = processIo): Promise<ExitCode> {
   const state = await stateDirectoryOf(options, io);
-  const [{ readDifferences }, { shadowText }] = await Promise.all([
-    import('../rollout/index.js'),
-    import('./shadow-text.js'),
-  ]);
+  const { readDifferences } = await import('../rollout/index.js');
+  const { shadowText } = await import('./shadow-text.js');
   const [status, report] = await Promise.all([readStatus(shadowFolder(state)), readDifferences(state)]);
   if (status === undefined || report === undefined) {
     tell(
@@ -158,7 +156,8 @@ export function registerPolicyOrders(program: Command, io: Io = processIo): void
 
 async function stateDirectoryOf(options: PolicyOptions, io: Io): Promise<string> {
   if (options.state !== undefined) return resolveHere(options.state, io.env, true);
-  const [{ loadConfig }, { protocols }] = await Promise.all([import('../config/index.js'), import('../registry.js')]);
+  const { loadConfig } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
   const around = { ...io, fallbackFolder: io.env['INIT_CWD'] ?? process.cwd() };
   const config = await loadConfig(configFile(options.config, around), { env: io.env, protocols });
   return config.state.directory;

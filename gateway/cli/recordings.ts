@@ -204,7 +204,8 @@ const standings: Readonly<Record<string, string>> = {
 };
 
 async function playThere(id: string, flags: PlayFlags, around: Surroundings): Promise<ExitCode> {
-  const [{ ask }, { eventsIn }] = await Promise.all([import('./api/ask.js'), import('../recordings/index.js')]);
+  const { ask } = await import('./api/ask.js');
+  const { eventsIn } = await import('../recordings/index.js');
   return ask(flags, around, async ({ api }) => {
     const { text, headers } = await api.text(`/v1/recordings/${encodeURIComponent(id)}`);
     const standing = standings[String(headers['sallyport-recording'])];
@@ -239,7 +240,8 @@ function shownOf([, code, text]: CastEvent): string {
 
 async function folderOf({ folder, config: named }: Where, around: Surroundings): Promise<string> {
   if (folder !== undefined) return folder;
-  const [{ loadConfig }, { protocols }] = await Promise.all([import('../config/index.js'), import('../registry.js')]);
+  const { loadConfig } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
   const { recordings, file } = await loadConfig(configFile(named, around), { env: around.env, protocols });
   if (recordings === undefined)
     throw new ConfigError(`${file} has no "recordings": nothing is recorded; or give --folder.`);

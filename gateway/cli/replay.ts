@@ -166,11 +166,9 @@ async function surroundings(
 ): Promise<{ readonly files: readonly string[]; readonly labels: Labels; readonly config: Config | undefined }> {
   if (options.audit.length > 0 && options.config === undefined)
     return { files: options.audit.map((file) => path.resolve(file)), labels: {}, config: undefined };
-  const [{ loadConfig }, { protocols }, { filesOf }] = await Promise.all([
-    import('../config/index.js'),
-    import('../registry.js'),
-    import('../audit/index.js'),
-  ]);
+  const { loadConfig } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
+  const { filesOf } = await import('../audit/index.js');
   const config = await loadConfig(configFile(options.config, around), { env: around.env, protocols });
   const labels = Object.fromEntries(config.targets.map(({ input }) => [input.name, input.labels]));
   if (options.audit.length > 0) return { files: options.audit.map((file) => path.resolve(file)), labels, config };

@@ -11,10 +11,8 @@ export interface RunOptions {
 
 /** The gateway, until a signal ends it. Throws ConfigError where it cannot start as configured. */
 export async function run(options: RunOptions, around: Surroundings): Promise<ExitCode> {
-  const [{ loadConfig, printable }, { protocols }] = await Promise.all([
-    import('../config/index.js'),
-    import('../registry.js'),
-  ]);
+  const { loadConfig, printable } = await import('../config/index.js');
+  const { protocols } = await import('../registry.js');
   const config = await loadConfig(configFile(options.config, around), { env: around.env, protocols });
   if (options.printOnly) {
     around.stdout.write(`${JSON.stringify(printable(config), undefined, 2)}\n`);

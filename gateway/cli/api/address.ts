@@ -56,10 +56,8 @@ async function readCa(file: string): Promise<string> {
 
 /** The gateway of this machine. Its own certificate, where it made one, stands in its state directory. */
 async function fromConfiguration(named: string | undefined, around: Surroundings): Promise<GatewayPlace> {
-  const [{ loadConfig }, { protocols }] = await Promise.all([
-    import('../../config/index.js'),
-    import('../../registry.js'),
-  ]);
+  const { loadConfig } = await import('../../config/index.js');
+  const { protocols } = await import('../../registry.js');
   const config = await loadConfig(configFile(named, around), { env: around.env, protocols });
   const listen = config.listen.get('https');
   if (listen === undefined)

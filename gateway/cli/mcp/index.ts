@@ -31,11 +31,9 @@ function seconds(text: string): number {
 }
 
 async function mcp(flags: McpFlags, version: string, around: Surroundings): Promise<ExitCode> {
-  const [{ GatewayTools }, { serveLines }, place] = await Promise.all([
-    import('./server.js'),
-    import('./rpc.js'),
-    gatewayAddress(flags, around),
-  ]);
+  const { GatewayTools } = await import('./server.js');
+  const { serveLines } = await import('./rpc.js');
+  const place = await gatewayAddress(flags, around);
   const tools = new GatewayTools({
     place,
     token: () => tokenFor(place, flags, around),
