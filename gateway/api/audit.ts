@@ -12,14 +12,12 @@ import { demand } from './caller.js';
 import { maySeeDecision } from './access.js';
 import { notFound } from './problem.js';
 import { linked } from './rules.js';
-import { collect, searching } from './searching.js';
+import { collect, instant, searching, text } from './searching.js';
 import type { App } from './server.js';
 
 const found_max = 200;
 const counted_max = 50_000;
 
-const text = { type: 'string', minLength: 1, maxLength: 512 };
-const instant = { type: 'string', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$' };
 const querySchema = {
   type: 'object',
   additionalProperties: false,

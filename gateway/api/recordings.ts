@@ -14,12 +14,12 @@ import { demand, type Caller } from './caller.js';
 import type { ApiParts } from './parts.js';
 import { notFound, Problem } from './problem.js';
 import { recordAct } from './record.js';
-import { collect, searching } from './searching.js';
+import { collect, instant, searching, text } from './searching.js';
 import type { App } from './server.js';
 
 /**
- * What was recorded of screens. It shows what a host answered, so it is for whoever may look through the audit, and never for
- * whoever it was recorded of: they may have had another role or purpose then. Looking into it is written down first.
+ * What was recorded of screens. It shows what a host answered, so it is for whoever may look through the audit; to have been the
+ * one that it was recorded of is no reason: they may have had another role or purpose then. Looking into it is written down first.
  */
 
 const found_max = 200;
@@ -29,8 +29,6 @@ const play_ms_max = 600_000;
 /** An outcome comes behind the beginning of its recording, by clocks that may have been set. */
 const clock_ms = 300_000;
 
-const text = { type: 'string', minLength: 1, maxLength: 512 };
-const instant = { type: 'string', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$' };
 const querySchema = {
   type: 'object',
   additionalProperties: false,

@@ -1,5 +1,9 @@
 import { Problem } from './problem.js';
 
+/** What searches are asked with, as JSON schemas: words, and a moment in UTC. */
+export const text = { type: 'string', minLength: 1, maxLength: 512 };
+export const instant = { type: 'string', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$' };
+
 /** A search that takes longer is cut off, and says so: the same process judges operations. */
 const search_ms_max = 5_000;
 const searches_atOnce_max = 4;
