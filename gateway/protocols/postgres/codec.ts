@@ -421,12 +421,9 @@ export function bindOther(frame: FrameView, portal: string, statement: string): 
 export const describePortal = (name: string) => message(frontend.describe, Buffer.from('P'), name);
 export const describeStatement = (name: string) => message(frontend.describe, Buffer.from('S'), name);
 
-/** A Bind whose parameters and results are all text. */
-export const bind = (portal: string, statement: string, values: readonly (string | null)[]) =>
-  message(
-    frontend.bind,
-    portal,
-    statement,
+/** All of a Bind behind its names: values as text, and results as text. */
+export const bindValues = (values: readonly (string | null)[]): Buffer =>
+  Buffer.concat([
     int16(0),
     int16(values.length),
     ...values.flatMap((value) => {
@@ -435,7 +432,13 @@ export const bind = (portal: string, statement: string, values: readonly (string
       return [int32(bytes.length), bytes];
     }),
     int16(0),
-  );
+  ]);
+/** @param values As `bindValues` makes them, once where they are sent often. */
+export const bindMade = (portal: string, statement: string, values: Buffer) =>
+  message(frontend.bind, portal, statement, values);
+/** A Bind whose parameters and results are all text. */
+export const bind = (portal: string, statement: string, values: readonly (string | null)[]) =>
+  bindMade(portal, statement, bindValues(values));
 export const execute = (portal: string) => message(frontend.execute, portal, int32(0));
 export const closeStatement = (name: string) => message(frontend.close, Buffer.from('S'), name);
 export const closePortal = (name: string) => message(frontend.close, Buffer.from('P'), name);

@@ -20,6 +20,8 @@ export class Looking {
   /** By its text: the statement that the server has for a look. */
   readonly #prepared = new Map<string, Other>();
   #count = 0;
+  /** Execute and Close of its portal. */
+  #run: Buffer | undefined;
 
   constructor(exchange: Exchange, names: Namespace, interpreter: () => Interpreter) {
     this.#exchange = exchange;
@@ -28,13 +30,12 @@ export class Looking {
   }
 
   /** Sends it, for the Execute that is sent next. `ended` hears what came of it. */
-  send({ failing, values }: Look, ended?: (end: ExpectationEnd) => void): void {
+  send(look: Look, ended?: (end: ExpectationEnd) => void): void {
     const exchange = this.#exchange;
-    const statement = this.#statement(failing);
+    const statement = this.#statement(look.failing);
     const portal = `${exchange.own}_look`;
-    exchange.toUpstream.push(
-      Buffer.concat([codec.bind(portal, statement, values), codec.execute(portal), codec.closePortal(portal)]),
-    );
+    this.#run ??= Buffer.concat([codec.execute(portal), codec.closePortal(portal)]);
+    exchange.toUpstream.push(Buffer.concat([codec.bindMade(portal, statement, valuesOf(look)), this.#run]));
     exchange.batchSent = true;
     exchange.responses.expect({ kind: 'bind', hidden: true, tells: 'error', guard: telling, ...(ended && { ended }) });
     exchange.responses.expect({
@@ -94,6 +95,15 @@ export class Looking {
     this.#names.closeSent('S', name);
     exchange.responses.expect({ kind: 'close', hidden: true, ended: () => this.#names.closed('S', name) });
   }
+}
+
+const encoded = new WeakMap<Look, Buffer>();
+
+/** The same for all sessions, and for each statement of a form. */
+function valuesOf(look: Look): Buffer {
+  let values = encoded.get(look);
+  if (values === undefined) encoded.set(look, (values = codec.bindValues(look.values)));
+  return values;
 }
 
 const texts_max = 32;
