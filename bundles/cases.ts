@@ -10,10 +10,10 @@ import { isCaseFile } from './snapshot.js';
  *     cases: a list of
  *       - description: what it says when it fails
  *         input?: objects are merged by key, everything else is replaced, null removes
- *         want: {outcome?, codes?, reasons?, masks?, filters?, approvals?, limits?}
+ *         want: {outcome?, codes?, reasons?, masks?, filters?, approvals?, taints?, limits?, cost?}
  *
- * `codes` are those of the reasons, in order. Of reasons, masks, filters and approvals there are as many as are written down,
- * in any order, and each has what is written down of it. `limits` is exact.
+ * `codes` are those of the reasons, in order. Of reasons, masks, filters, approvals and taints there are as many as are written
+ * down, in any order, and each has what is written down of it. `limits` and `cost` are exact; what costs nothing costs 0.
  */
 export interface PolicyCase {
   readonly file: string;
@@ -32,7 +32,9 @@ export interface Want {
   readonly masks?: readonly Fields[];
   readonly filters?: readonly Fields[];
   readonly approvals?: readonly Fields[];
+  readonly taints?: readonly Fields[];
   readonly limits?: Fields;
+  readonly cost?: number;
 }
 
 /** What is judged by, as `data.sallyport.decision` combined it, or as the engine decided. */
@@ -42,7 +44,9 @@ export interface Answered {
   readonly masks: readonly object[];
   readonly filters: readonly object[];
   readonly approvals: readonly object[];
+  readonly taints?: readonly object[];
   readonly limits: object;
+  readonly cost?: number;
 }
 
 export const cases_max = 5_000;
@@ -54,8 +58,8 @@ const inputs_bytes_max = 33_554_432;
 
 const fileKeys = new Set(['title', 'given', 'cases']);
 const caseKeys = new Set(['description', 'input', 'want']);
-const lists = ['reasons', 'masks', 'filters', 'approvals'] as const;
-const wantKeys = new Set<string>(['outcome', 'codes', 'limits', ...lists]);
+const lists = ['reasons', 'masks', 'filters', 'approvals', 'taints'] as const;
+const wantKeys = new Set<string>(['outcome', 'codes', 'limits', 'cost', ...lists]);
 
 /** All cases of a policy's files. Throws BundleError for what is no case: a test that is passed by proves nothing. */
 export function readCases(files: ReadonlyMap<string, Uint8Array>): PolicyCase[] {
@@ -128,7 +132,7 @@ const startOf = (node: Node | undefined): number => {
 function readWant(value: unknown, line: number): Want {
   const want = closed(value, wantKeys, '"want"', line);
   if (Object.keys(want).length === 0) throw new Malformed('"want" asks for nothing: any policy would pass', line);
-  const { outcome, codes, limits } = want;
+  const { outcome, codes, limits, cost } = want;
   if (outcome !== undefined && !['allow', 'deny', 'hold'].includes(outcome as string))
     throw new Malformed('"outcome" is none of allow, deny and hold', line);
   if (codes !== undefined && !(Array.isArray(codes) && codes.every((code) => typeof code === 'string')))
@@ -137,6 +141,7 @@ function readWant(value: unknown, line: number): Want {
     if (want[name] !== undefined && !(Array.isArray(want[name]) && (want[name] as unknown[]).every(isFields)))
       throw new Malformed(`"${name}" is not a list of objects`, line);
   if (limits !== undefined && !isFields(limits)) throw new Malformed('"limits" is not an object', line);
+  if (cost !== undefined && typeof cost !== 'number') throw new Malformed('"cost" is not a number', line);
   return want;
 }
 
@@ -169,9 +174,10 @@ export function unmet(answer: Answered, want: Want): string[] {
   if (want.outcome !== undefined && want.outcome !== answer.outcome) tell('the outcome', want.outcome, answer.outcome);
   if (want.codes !== undefined && JSON.stringify(want.codes) !== JSON.stringify(codes)) tell('the codes', want.codes, codes); // prettier-ignore
   for (const name of lists)
-    if (want[name] !== undefined && !pairs(want[name].map(timed), answer[name].map(timed)))
-      tell(name, want[name], answer[name]);
+    if (want[name] !== undefined && !pairs(want[name].map(timed), (answer[name] ?? []).map(timed)))
+      tell(name, want[name], answer[name] ?? []);
   if (want.limits !== undefined && !equal(sorted(want.limits), sorted(answer.limits))) tell('limits', want.limits, answer.limits); // prettier-ignore
+  if (want.cost !== undefined && !isNear(want.cost, answer.cost ?? 0)) tell('the cost', want.cost, answer.cost ?? 0);
   return said;
 }
 
@@ -207,7 +213,16 @@ const unit_ms: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 
 /** "15m" and 900000 ms are one time. */
 function timed(element: object): object {
-  const { expires, ...rest } = element as Fields;
-  const match = typeof expires === 'string' ? /^(\d{1,6})([smhd])$/.exec(expires) : null;
-  return match === null ? element : { ...rest, expires_ms: Number(match[1]) * unit_ms[match[2]!]! };
+  const { expires, for: lasting, ...rest } = element as Fields;
+  const times = { expires_ms: inMilliseconds(expires), for_ms: inMilliseconds(lasting) };
+  const given = Object.entries(times).filter(([, time_ms]) => time_ms !== undefined);
+  return given.length === 0 ? element : { ...rest, ...Object.fromEntries(given) };
 }
+
+function inMilliseconds(text: unknown): number | undefined {
+  const match = typeof text === 'string' ? /^(\d{1,6})([smhd])$/.exec(text) : null;
+  return match === null ? undefined : Number(match[1]) * unit_ms[match[2]!]!;
+}
+
+/** Sums of floating-point numbers depend on their order. */
+const isNear = (one: number, other: number): boolean => Math.abs(one - other) <= Math.max(one, other) * 1e-9;

@@ -42,8 +42,8 @@ of the configuration, or from those that --audit names: also files of input docu
 Where the configuration has policy.base, both commits are judged upon it, as it is in force. In the base's own repository,
 --team names what stands upon it.
 
---fail-on loosened (the default) ends with 1 where anything is newly allowed, or a mask, a filter, a limit or an approval is
-lost or weakened, unless a commit of A..B has the trailer "${trailer}: why" in its message.
+--fail-on loosened (the default) ends with 1 where anything is newly allowed, a mask, a filter, a limit, a taint or an approval
+is lost or weakened, or a cost lowered, unless a commit of A..B has the trailer "${trailer}: why" in its message.
 
 Examples:
   sallyport replay main..HEAD --audit audit.jsonl

@@ -28,8 +28,10 @@ allow contains {"code": "agents_write"} if {
 	"writer" in input.principal.roles
 }
 `;
-const earlier = policyOf(reads + masked);
-const later = policyOf(reads + writes + held);
+const counted = 'cost contains {"code": "priced", "units": 3} if input.operation.action == "read"\n';
+const marked = 'taint contains {"code": "saw_pii", "label": "pii", "for": "90m"} if input.operation.action == "read"\n';
+const earlier = policyOf(reads + masked + marked);
+const later = policyOf(reads + writes + held + counted);
 
 const canary = 'canary-7f3a9';
 const read = inputOf({
@@ -73,18 +75,20 @@ const tested = async (policy: Files, text: string) =>
 describe('the smallest cases of a replay', () => {
   test('are one for each kind of difference, pass on the later commit by opa and by wasm, and fail on the earlier one', async () => {
     const { text, err, cases } = await smallest();
-    expect(err).toMatch(/^3 smallest cases in /m);
+    expect(err).toMatch(/^5 smallest cases in /m);
     expect(cases.map(({ description, want }) => [description, want])).toEqual([
       ['hold_added: looked_at; as readonly, writer, read at orders', { outcome: 'hold' }],
       [
         'mask_lost: emails on app.customers.email; as readonly, writer, read at orders',
         { outcome: 'allow', masks: [] },
       ],
+      ['taint_lost: saw_pii on pii; as readonly, writer, read at orders', { outcome: 'allow', taints: [] }],
+      ['cost_raised: cost; as readonly, writer, read at orders', { outcome: 'allow', cost: 3 }],
       ['newly_allowed: not_allowed; as readonly, writer, write at orders', { outcome: 'allow' }],
     ]);
-    expect(await tested(later, text)).toMatchObject({ passed: 3, failed: 0 });
+    expect(await tested(later, text)).toMatchObject({ passed: 5, failed: 0 });
     const report = await tested(earlier, text);
-    expect(report).toMatchObject({ passed: 0, failed: 3 });
+    expect(report).toMatchObject({ passed: 0, failed: 5 });
     expect(report.problems.map(({ file, line, message }) => ({ file, line, message }))).toContainEqual({
       file: 'small.cases.yaml',
       line: expect.any(Number),
@@ -94,28 +98,31 @@ describe('the smallest cases of a replay', () => {
 
   test('the other way round, keep a change from being made: they pass before it and fail with it', async () => {
     const { text } = await smallest({ want: 'before' });
-    expect(await tested(earlier, text)).toMatchObject({ passed: 3, failed: 0 });
-    expect(await tested(later, text)).toMatchObject({ passed: 0, failed: 3 });
+    expect(text).toContain('for: 90m');
+    expect(await tested(earlier, text)).toMatchObject({ passed: 5, failed: 0 });
+    expect(await tested(later, text)).toMatchObject({ passed: 0, failed: 5 });
   }, 120_000);
 
   test('have nothing of an operation that no rule looks at, and of a text only what has to be in it', async () => {
-    const { text, cases } = await smallest({ cases_max: 3 });
+    const { text, cases } = await smallest({ cases_max: 5 });
     expect(text).not.toContain(canary);
     expect(text).not.toContain('10.1.2.3');
     const floor = { version: 1, principal: {}, target: { name: 'orders', protocol: 'postgres' } };
     const resources = [{ name: 'app.customers.email' }];
     expect(cases[1]!.input).toEqual({ ...floor, operation: { action: 'read', resources } });
     expect(cases[0]!.input).toMatchObject({ operation: { postgres: { statement: 'SELECT' } } });
-    expect(cases[2]!.input).toMatchObject({ principal: { roles: ['writer'] }, operation: { action: 'write' } });
+    expect(cases[4]!.input).toMatchObject({ principal: { roles: ['writer'] }, operation: { action: 'write' } });
     // The same records give the same file, whatever thread was faster.
-    expect((await smallest({ cases_max: 3 })).text).toBe(text);
+    expect((await smallest({ cases_max: 5 })).text).toBe(text);
   });
 
   test('are shown by this repository alone: what only the base makes of it is said, not written', async () => {
     const base = await repository(policyOf(`allow contains {"code": "all"} if true\n${masked}`));
     const { cases } = await smallest({ base, at: 'HEAD' });
     // The base masks too, so no mask is lost.
-    expect(cases.map(({ description }) => description.split(':')[0])).toEqual(['hold_added', 'newly_allowed']);
+    expect(cases.map(({ description }) => description.split(':')[0])).toEqual([
+      ...['hold_added', 'taint_lost', 'cost_raised', 'newly_allowed'],
+    ]);
   });
 });
 

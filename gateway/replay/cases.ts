@@ -99,11 +99,16 @@ function wants(own: Pair, input: Input, change: Change, wanted: Wanted): { want:
 }
 
 /** As much of the decision as has to do with the difference. */
-function wantOf({ outcome, reasons, masks, filters, approvals, limits }: Decision, { kind }: Change): Want {
+function wantOf(
+  { outcome, reasons, masks, filters, approvals, limits, taints, cost }: Decision,
+  { kind }: Change,
+): Want {
   if (outcome === 'deny') return { outcome, codes: reasons.map(({ code }) => code) };
   if (kind.startsWith('mask_')) return { outcome, masks: masks.map(({ code: _code, ...mask }) => mask) };
   if (kind.startsWith('filter_')) return { outcome, filters: filters.map(({ resource, where }) => ({ resource, where })) }; // prettier-ignore
   if (kind.startsWith('limit_')) return { outcome, limits: { ...limits } };
+  if (kind.startsWith('taint_')) return { outcome, taints: (taints ?? []).map(({ label, for_ms }) => ({ label, for: inUnits(for_ms) })) }; // prettier-ignore
+  if (kind.startsWith('cost_')) return { outcome, cost: cost ?? 0 };
   if (kind.startsWith('approval_')) return { outcome, approvals: approvals.map(approvalOf) };
   return { outcome };
 }
@@ -111,6 +116,11 @@ function wantOf({ outcome, reasons, masks, filters, approvals, limits }: Decisio
 const units: readonly (readonly [number, string])[] = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'm'], [1_000, 's']]; // prettier-ignore
 
 function approvalOf({ groups, quorum, expires_ms, preview }: Decision['approvals'][number]) {
-  const [unit_ms, letter] = units.find(([each_ms]) => expires_ms % each_ms === 0) ?? [1_000, 's'];
-  return { groups: [...groups], quorum, expires: `${expires_ms / unit_ms}${letter}`, ...(preview && { preview }) };
+  return { groups: [...groups], quorum, expires: inUnits(expires_ms), ...(preview && { preview }) };
+}
+
+/** As policy writes it: "45m". */
+function inUnits(time_ms: number): string {
+  const [unit_ms, letter] = units.find(([each_ms]) => time_ms % each_ms === 0) ?? [1_000, 's'];
+  return `${time_ms / unit_ms}${letter}`;
 }

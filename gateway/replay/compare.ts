@@ -1,4 +1,4 @@
-import { maskWeight, type Decision, type Filter, type Mask } from '#engine';
+import { noLooser, type Decision, type Filter, type Mask, type Taint } from '#engine';
 
 /** What a change of policy does to one operation: how the later decision differs from the earlier one. */
 
@@ -14,7 +14,11 @@ export type ChangeKind =
   | 'filter_lost'
   | 'filter_added'
   | 'limit_raised'
-  | 'limit_lowered';
+  | 'limit_lowered'
+  | 'taint_lost'
+  | 'taint_added'
+  | 'cost_lowered'
+  | 'cost_raised';
 
 /** Whoever asks may do or see more than before. */
 export const loosening: ReadonlySet<ChangeKind> = new Set<ChangeKind>([
@@ -24,13 +28,15 @@ export const loosening: ReadonlySet<ChangeKind> = new Set<ChangeKind>([
   'mask_lost',
   'filter_lost',
   'limit_raised',
+  'taint_lost',
+  'cost_lowered',
 ]);
 
 export interface Change {
   readonly kind: ChangeKind;
   /** The code of the rule that made it, or that no longer does. */
   readonly rule: string;
-  /** The resource, for masks and filters; the limit's name. */
+  /** The resource, for masks and filters; the limit's name; the label, for taints. */
   readonly on?: string;
 }
 
@@ -44,6 +50,8 @@ export function compare(before: Decision, after: Decision): Change[] {
     ...masks(before.masks, after.masks),
     ...filters(before.filters, after.filters),
     ...limits(before, after),
+    ...taints(before.taints ?? [], after.taints ?? []),
+    ...costs(before.cost ?? 0, after.cost ?? 0),
   ];
 }
 
@@ -77,21 +85,33 @@ function masks(before: readonly Mask[], after: readonly Mask[]): Change[] {
   const changes: Change[] = [];
   for (const mask of before) {
     const now = after.find(({ resource }) => resource === mask.resource);
-    // A lesser weight is the stricter mask.
-    if (now === undefined || maskWeight(now) > maskWeight(mask) || otherParameters(mask, now))
+    if (now === undefined || !showsNoMore(now, mask))
       changes.push({ kind: 'mask_lost', rule: mask.code ?? mask.with, on: mask.resource });
   }
   for (const mask of after) {
     const old = before.find(({ resource }) => resource === mask.resource);
-    if (old === undefined || maskWeight(mask) < maskWeight(old))
+    if (old === undefined || (showsNoMore(mask, old) && !showsNoMore(old, mask)))
       changes.push({ kind: 'mask_added', rule: mask.code ?? mask.with, on: mask.resource });
   }
   return changes;
 }
 
-/** The same function with other parameters may show more: which, nobody can tell in general. */
-const otherParameters = (one: Mask, other: Mask): boolean =>
-  maskWeight(one) === maskWeight(other) && JSON.stringify(one.parameters) !== JSON.stringify(other.parameters);
+/**
+ * Whether the later mask is as strict as the two together. The order of functions alone does not tell: a pattern stands before
+ * `partial` and shows whatever it does not find, and `null` at the output lets predicates see what `redact` at the source does not.
+ */
+function showsNoMore(now: Mask, old: Mask): boolean {
+  const both = noLooser(old, now);
+  return both.with === now.with && both.scope === now.scope && parametersOf(both) === parametersOf(now);
+}
+
+/** Equal for equal parameters, in whatever order they stand. */
+const parametersOf = ({ parameters = {} }: Mask): string =>
+  JSON.stringify(
+    Object.entries(parameters)
+      .map(([name, value]) => [name, Array.isArray(value) ? [...(value as unknown[])].sort() : value])
+      .sort(([one], [other]) => (String(one) < String(other) ? -1 : 1)),
+  );
 
 function filters(before: readonly Filter[], after: readonly Filter[]): Change[] {
   const missing = (some: readonly Filter[], others: readonly Filter[]) =>
@@ -112,4 +132,23 @@ function limits(before: Decision, after: Decision): Change[] {
     if (had === has) return [];
     return [{ kind: has > had ? 'limit_raised' : 'limit_lowered', rule: 'limit', on: name } as const];
   });
+}
+
+/** A label that stays for a shorter time is lost for the rest of it. */
+function taints(before: readonly Taint[], after: readonly Taint[]): Change[] {
+  const longest = (some: readonly Taint[], label: string): number =>
+    some.reduce((most_ms, one) => (one.label === label ? Math.max(most_ms, one.for_ms) : most_ms), 0);
+  const shorter = (some: readonly Taint[], others: readonly Taint[], kind: ChangeKind): Change[] => {
+    const labels = new Map(some.map(({ label, code }) => [label, code]));
+    return [...labels].flatMap(([label, code]) =>
+      longest(some, label) > longest(others, label) ? [{ kind, rule: code, on: label }] : [],
+    );
+  };
+  return [...shorter(before, after, 'taint_lost'), ...shorter(after, before, 'taint_added')];
+}
+
+/** What costs less uses up a budget later. Sums of floating-point numbers depend on their order: what is that near is equal. */
+function costs(had: number, has: number): Change[] {
+  if (Math.abs(had - has) <= Math.max(had, has) * 1e-9) return [];
+  return [{ kind: had > has ? 'cost_lowered' : 'cost_raised', rule: 'cost' }];
 }

@@ -9,6 +9,7 @@ import { readRecords } from '../audit/index.js';
 import { trailer, type ReplayCommandOptions } from '../cli/replay.js';
 import { compare } from './compare.js';
 import { recordedOperation, type Recorded } from './recorded.js';
+import { emptyTally, isLoosened, type Tally } from './tally.js';
 
 afterAll(cleanUp);
 
@@ -83,6 +84,30 @@ describe('replay', () => {
     expect(meant.out).toMatch(/as the commits say: agents may write orders since May/);
   });
 
+  test('catches what is lost beside the outcome: a filter, a limit, a taint, a cost', async () => {
+    const obligations = (rows: number, units: number) => `
+limit contains {"rows": ${rows}} if input.operation.action == "read"
+cost contains {"code": "priced", "units": ${units}} if input.operation.action == "read"
+`;
+    const regional = `
+filter contains {"code": "regional", "resource": "app.customers", "where": "region = 'EU'"} if input.operation.action == "read"
+taint contains {"code": "saw_pii", "label": "pii"} if input.operation.action == "read"
+`;
+    await commit(repo, policyOf(reads + masked + obligations(10, 2) + regional), 'bounded');
+    await commit(repo, policyOf(reads + masked + obligations(20, 1)), 'tidy up');
+    const { code, out } = await replayed('HEAD~1..HEAD');
+    expect(code).toBe(1);
+    const { groups } = (JSON.parse(out) as { tally: Tally }).tally;
+    expect(groups.map(({ kind, rule, on, count }) => [kind, rule, on, count])).toEqual([
+      ['filter_lost', 'regional', 'app.customers', 2],
+      ['limit_raised', 'limit', 'rows', 2],
+      ['taint_lost', 'saw_pii', 'pii', 2],
+      ['cost_lowered', 'cost', undefined, 2],
+    ]);
+    expect(groups.every((group) => isLoosened({ ...emptyTally, groups: [group] }))).toBe(true);
+    expect(JSON.parse((await replayed('HEAD..HEAD~1')).out)).toMatchObject({ loosened: false, tally: { changed: 2 } });
+  });
+
   test('is content with a stricter policy, unless it is asked for any difference', async () => {
     await commit(repo, before, 'back');
     await commit(repo, policyOf(`${reads}${masked}deny contains {"code": "closed"} if input.operation.action == "read"\n`), 'close');
@@ -144,6 +169,7 @@ describe('a decision differs', () => {
   const approval = { code: 'x', groups: ['dba'], quorum: 2, expires_ms: 1000, reason: 'r' } as never;
   const held = { ...allow, outcome: 'hold', approvals: [approval] } as const;
   const mask = { resource: 'a.b.c', with: 'redact', scope: 'source' } as const;
+  const taint = { label: 'pii', for_ms: 1000, code: 'saw_pii' } as const;
   const kinds = (one: object, other: object) => compare(one as never, other as never).map(({ kind }) => kind);
 
   test.each([
@@ -158,6 +184,19 @@ describe('a decision differs', () => {
     ['a filter that is gone', { ...allow, filters: [{ resource: 'a.b', where: 'x = 1' }] }, allow, ['filter_lost']],
     ['a limit that is raised', { ...allow, limits: { rows: 5 } }, { ...allow, limits: { rows: 6 } }, ['limit_raised']],
     ['a limit that is new', allow, { ...allow, limits: { bytes: 6 } }, ['limit_lowered']],
+    ['a mask that predicates see through', { ...allow, masks: [mask] }, { ...allow, masks: [{ ...mask, with: 'null', scope: 'output' }] }, ['mask_lost']],
+    ['a pattern in place of a part', { ...allow, masks: [{ ...mask, with: 'partial' }] }, { ...allow, masks: [{ ...mask, with: 'pattern', parameters: { kinds: ['card'] } }] }, ['mask_lost']],
+    ['a pattern that finds less', { ...allow, masks: [{ ...mask, with: 'pattern' }] }, { ...allow, masks: [{ ...mask, with: 'pattern', parameters: { kinds: ['card'] } }] }, ['mask_lost']],
+    ['a pattern that finds more', { ...allow, masks: [{ ...mask, with: 'pattern', parameters: { kinds: ['card'] } }] }, { ...allow, masks: [{ ...mask, with: 'pattern', parameters: { kinds: ['email', 'card'] } }] }, ['mask_added']],
+    ['a taint that is gone', { ...allow, taints: [taint] }, allow, ['taint_lost']],
+    ['a taint that goes sooner', { ...allow, taints: [taint] }, { ...allow, taints: [{ ...taint, for_ms: 999 }] }, ['taint_lost']],
+    ['another taint', { ...allow, taints: [taint] }, { ...allow, taints: [{ ...taint, label: 'secret' }] }, ['taint_lost', 'taint_added']],
+    ['a taint by two rules of which one is gone', { ...allow, taints: [{ ...taint, for_ms: 5 }, taint] }, { ...allow, taints: [taint] }, []],
+    ['a taint beside a hold that is new', { ...allow, taints: [taint] }, held, ['hold_added', 'taint_lost']],
+    ['a lower cost', { ...allow, cost: 2 }, { ...allow, cost: 1.5 }, ['cost_lowered']],
+    ['a cost that is gone', { ...allow, cost: 2 }, allow, ['cost_lowered']],
+    ['a cost that is new', allow, { ...allow, cost: 2 }, ['cost_raised']],
+    ['the order in which a cost was summed', { ...allow, cost: 0.1 + 0.2 }, { ...allow, cost: 0.3 }, []],
     ['nothing', held, held, []],
   ])('by %s', (_what, one, other, wanted) => {
     expect(kinds(one, other)).toEqual(wanted);

@@ -37,6 +37,10 @@ const words: Readonly<Record<ChangeKind, string>> = {
   filter_added: 'filter added',
   limit_raised: 'limit raised or lost',
   limit_lowered: 'limit lowered or added',
+  taint_lost: 'taint lost or shorter',
+  taint_added: 'taint added or longer',
+  cost_lowered: 'costs less',
+  cost_raised: 'costs more',
 };
 
 /** Groups that are printed; all are in the JSON. */

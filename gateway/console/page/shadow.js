@@ -9,6 +9,8 @@ const loosening = new Set([
   'mask_lost',
   'filter_lost',
   'limit_raised',
+  'taint_lost',
+  'cost_lowered',
 ]);
 const shown_max = 100;
 
