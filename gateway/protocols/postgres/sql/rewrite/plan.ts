@@ -9,14 +9,14 @@ import { formOf, type Watched } from '../literals.js';
 import { parseAlone } from '../parse.js';
 import { analyse, judgedWith } from '../template.js';
 import { assertAlike, Expected } from './expected.js';
-import { clearInCondition } from './clear.js';
+import { aroundConditions, checkWithin, clearInConditions, shownBeside } from './clear.js';
 import { checkConflicts } from './conflict.js';
 import { Expansions, hide } from './expand.js';
 import { Occurrences } from './occurrences.js';
 import { explain, isOnlyPlanned } from './explain.js';
 import { groups } from './group.js';
 import { outermost, Outputs } from './output.js';
-import { Obliged, type Rules } from './rules.js';
+import { hasOutput, Obliged, type Rules } from './rules.js';
 import { keyOfText, Sharing, type Made } from './sharing.js';
 import { Splice, unclear, type Edit } from './splice.js';
 import { StatementRewriting } from './statement.js';
@@ -172,11 +172,14 @@ function make(template: Template, text: string, obligations: Obligations, notes:
         seen: occurrences,
         masked: maskedOnTheWayOut(occurrences, rules),
       });
-    const clear = isOutput && around === undefined ? clearInCondition(raw) : undefined;
-    if (isOutput && around === undefined) touched.checkOutputs(clear !== undefined);
-    const inPlace = around === undefined ? rules : atSource(rules);
-    new StatementRewriting(raw, splice, expected, occurrences, inPlace, clear).run();
-    if (raw.stmt !== undefined) groups(raw.stmt, inPlace, occurrences, names, splice, expected);
+    const isMore = isOutput && around === undefined && touched.usedOtherwise !== undefined;
+    const clear = isMore ? clearInConditions(raw) : undefined;
+    if (isMore && clear === undefined) touched.checkOutputs();
+    if (clear !== undefined) checkWithin(clear.within, occurrences, rules);
+    const put = around !== undefined ? atSource(rules) : clear === undefined ? rules : aroundConditions(rules, clear);
+    const masking = clear && { shown: shownBeside(rules, clear), clear: clear.references };
+    new StatementRewriting(raw, splice, expected, occurrences, put, masking).run();
+    if (raw.stmt !== undefined) groups(raw.stmt, put, occurrences, names, splice, expected);
     if (around !== undefined && outputs !== undefined)
       new Outputs(occurrences, rules).wrap(around, outputs, splice, expected);
     explain(
@@ -231,8 +234,6 @@ function maskedOnTheWayOut(seen: Occurrences, all: ReadonlyMap<RangeVar, Rules>)
   }
   return found;
 }
-
-const hasOutput = (masked: Rules['masked']): boolean => [...masked.values()].some(({ scope }) => scope === 'output');
 
 /** What is put where relations are read; the rest is put where the statement hands it out. */
 function atSource(all: ReadonlyMap<RangeVar, Rules>): ReadonlyMap<RangeVar, Rules> {

@@ -29,6 +29,9 @@ export interface Rules {
   readonly query?: string | undefined;
 }
 
+export const hasOutput = (masked: Rules['masked']): boolean =>
+  [...masked.values()].some(({ scope }) => scope === 'output');
+
 export const asMaskColumn = (column: CatalogColumn): MaskColumn => ({
   name: column.name,
   typeOid: column.type,

@@ -16,6 +16,14 @@ import { aliasOf, relationName, wrapped } from './wrap.js';
 
 /** One statement of a text: what is put in place of which of its parts. */
 
+/** What is masked where it is referred to, rather than where it is read. Of targets that is everything. */
+export interface InPlace {
+  /** Of relations that are read: what references to them show. */
+  readonly shown: ReadonlyMap<RangeVar, Rules>;
+  /** References that see what is masked on the way out only. */
+  readonly clear: ReadonlySet<ColumnRef>;
+}
+
 const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
 
 export class StatementRewriting {
@@ -25,8 +33,7 @@ export class StatementRewriting {
   readonly #seen: Occurrences;
   readonly #rules: ReadonlyMap<RangeVar, Rules>;
   readonly #shape: Shape;
-  /** References that see what is masked on the way out only. */
-  readonly #clear: ReadonlySet<ColumnRef>;
+  readonly #masking: InPlace;
   /** Of targets that have no place for a condition: what they hand out looks whether they have changed. */
   readonly #unguarded = new Set<Rules>();
   /** System columns that are referred to, by the relation. */
@@ -38,14 +45,14 @@ export class StatementRewriting {
     expected: Expected,
     seen: Occurrences,
     rules: ReadonlyMap<RangeVar, Rules>,
-    clear: ReadonlySet<ColumnRef> = noReferences,
+    masking: InPlace = nothingInPlace,
   ) {
     this.#raw = raw;
     this.#splice = splice;
     this.#expected = expected;
     this.#seen = seen;
     this.#rules = rules;
-    this.#clear = clear;
+    this.#masking = masking;
     this.#shape = new Shape(raw.stmt ?? ({} as Wrapped));
   }
 
@@ -68,6 +75,12 @@ export class StatementRewriting {
 
   #isTarget(source: Source): boolean {
     return source.range !== undefined && this.#seen.targets.has(source.range);
+  }
+
+  /** What references to it show; undefined where it is masked where it is read. */
+  #shownOf(source: Source): Rules | undefined {
+    if (source.range === undefined) return undefined;
+    return this.#isTarget(source) ? this.#rules.get(source.range) : this.#masking.shown.get(source.range);
   }
 
   /** The rules of a source, where there are any. */
@@ -250,44 +263,43 @@ export class StatementRewriting {
   #column({ ref, sources, name, isCertain }: ColumnUse): void {
     const ruled = sources.filter((source) => this.#rulesOf(source) !== undefined);
     if (ruled.length === 0) return;
-    const target = ruled.find((source) => this.#isTarget(source));
-    if (target === undefined) {
-      this.#unqualify(ref);
+    const shown = ruled.flatMap((source) => this.#shownOf(source) ?? []);
+    const rules = shown.find(({ masked }) => masked.has(name));
+    const rule = rules?.masked.get(name);
+    const isRead = !ruled.some((source) => this.#isTarget(source));
+    if (rules === undefined || rule === undefined || (rule.scope === 'output' && this.#masking.clear.has(ref))) {
+      if (isRead) this.#unqualify(ref);
       return;
     }
-    const rules = this.#rulesOf(target)!;
-    const rule = rules.masked.get(name);
-    if (rule === undefined || (rule.scope === 'output' && this.#clear.has(ref))) return;
     if (!isCertain || sources.length > 1) throw refuse(`whose column ${name} is, is not certain`);
     if (this.#shape.inference.has(ref)) throw refuse(`ON CONFLICT would compare the masked column ${name}`);
     const column = rules.relation.columns.find((each) => each.name === name);
     if (column === undefined) throw refuse(`the masked column ${name} is not known`);
-    this.#replace(
-      ref,
-      `(${this.#value(ref, rules, column, rule, strings(ref.fields).map(quoteName).join('.'))})`,
-      name,
-    );
+    const fields = strings(ref.fields).slice(isRead ? -2 : 0);
+    this.#replace(ref, `(${this.#value(ref, rules, column, rule, fields.map(quoteName).join('.'))})`, name);
   }
 
   #row({ ref, source, isCertain }: RowUse): void {
-    const rules = this.#rulesOf(source);
+    const shown = this.#shownOf(source);
+    const rules = shown ?? this.#rulesOf(source);
     if (rules === undefined || this.#shape.listed.has(ref)) {
       if (rules !== undefined) this.#listedRow(ref, source);
       return;
     }
-    const isTarget = this.#isTarget(source);
     if (!isCertain) {
-      if (isTarget) throw refuse(`whether ${strings(ref.fields).join('.')} is a row or a column is not certain`);
+      if (shown !== undefined)
+        throw refuse(`whether ${strings(ref.fields).join('.')} is a row or a column is not certain`);
       return;
     }
     const alias = quoteName(source.alias ?? '');
     const names = rules.relation.columns.map((column) => column.name);
     const system = source.range !== undefined && this.#system.has(source.range);
-    if (!isTarget && this.#shape.fieldRows.has(ref) && !system) {
+    if (shown === undefined && this.#shape.fieldRows.has(ref) && !system) {
       this.#unqualify(ref);
       return;
     }
-    const values = isTarget || system ? `ROW(${this.#values(ref, rules, alias, isTarget).join(', ')})` : `(${alias}.*)`;
+    const values =
+      shown !== undefined || system ? `ROW(${this.#values(ref, rules, alias, shown).join(', ')})` : `(${alias}.*)`;
     if (names.length === 0) return;
     this.#replace(
       ref,
@@ -299,8 +311,8 @@ export class StatementRewriting {
   /** ROW(t.*) stands for the columns. */
   #listedRow(ref: ColumnRef, source: Source): void {
     const isStar = (ref.fields ?? []).some((field) => as(field, 'A_Star') !== undefined);
-    const isTarget = this.#isTarget(source);
-    if (!isTarget && isStar && (source.range === undefined || !this.#system.has(source.range))) {
+    const isShown = this.#shownOf(source) !== undefined;
+    if (!isShown && isStar && (source.range === undefined || !this.#system.has(source.range))) {
       this.#unqualify(ref);
       return;
     }
@@ -316,10 +328,10 @@ export class StatementRewriting {
       : value;
   }
 
-  #values(ref: ColumnRef, rules: Rules, alias: string, isTarget: boolean): string[] {
+  #values(ref: ColumnRef, rules: Rules, alias: string, shown: Rules | undefined): string[] {
     return rules.relation.columns.map((column) => {
       const reference = `${alias}.${quoteName(column.name)}`;
-      const rule = isTarget ? rules.masked.get(column.name) : undefined;
+      const rule = shown?.masked.get(column.name);
       return rule === undefined ? reference : `(${this.#value(ref, rules, column, rule, reference)})`;
     });
   }
@@ -368,7 +380,7 @@ export class StatementRewriting {
     const ruled = sources.filter((source) => this.#rulesOf(source) !== undefined);
     if (ref === undefined || ruled.length === 0) return;
     const isSpelled = ruled.some(
-      (source) => this.#isTarget(source) || (source.range !== undefined && this.#system.has(source.range)),
+      (source) => this.#shownOf(source) !== undefined || (source.range !== undefined && this.#system.has(source.range)),
     );
     if (!isSpelled) {
       this.#unqualify(ref);
@@ -396,14 +408,14 @@ export class StatementRewriting {
   }
 
   #listOf(ref: ColumnRef, source: Source): readonly string[] {
-    const rules = this.#rulesOf(source);
+    const rules = this.#shownOf(source);
     if (source.alias === undefined || source.open)
       throw refuse('what * stands for here is not certain: name the columns');
     const alias = quoteName(source.alias);
     return source.columns.map(({ name }, index) => {
       const reference = `${alias}.${quoteName(name)}`;
       const column = rules?.relation.columns[index];
-      const rule = column === undefined || !this.#isTarget(source) ? undefined : rules?.masked.get(column.name);
+      const rule = column === undefined ? undefined : rules?.masked.get(column.name);
       return rules === undefined || column === undefined || rule === undefined
         ? reference
         : `(${this.#value(ref, rules, column, rule, reference)}) AS ${quoteName(name)}`;
@@ -412,7 +424,7 @@ export class StatementRewriting {
 }
 
 const none: ReadonlySet<string> = new Set();
-const noReferences: ReadonlySet<ColumnRef> = new Set();
+const nothingInPlace: InPlace = { shown: new Map(), clear: new Set() };
 const tables: ReadonlySet<string> = new Set(['r', 'p', 'f']);
 
 const namesIn = (range: RangeVar): number =>

@@ -30,6 +30,12 @@ export interface Views {
   isExpanded(relation: Relation): boolean;
 }
 
+/** @param because What stands in the way. */
+export const notHere = (what: string, because: string): RewriteRefusal =>
+  refuse(
+    `the mask of ${what} has the scope output, which cannot be had here: ${because}. Beside a SELECT, the conditions of an UPDATE, DELETE, MERGE or INSERT … SELECT may use it, without WITH, outer joins, and sub-queries that are not in a condition; select what it is about first`,
+  );
+
 const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
 
 export class Touched {
@@ -199,17 +205,19 @@ export class Touched {
 
   /**
    * Masks of scope output where no query can be put around: as good as at the source, where nothing else is done with the columns.
-   * @param isConditionClear What stands in its condition is left as it is.
+   * Throws RewriteRefusal.
    */
-  checkOutputs(isConditionClear = false): void {
-    for (const { name, access, use } of this.#facts.columns) {
-      if (access !== 'read' || use === 'output' || use === 'write' || this.#obliged.mask(name)?.scope !== 'output')
-        continue;
-      if (isConditionClear && use === 'predicate') continue;
-      throw refuse(
-        `the mask of ${name} has the scope output, which cannot be had here: the statement also uses the column otherwise (${use}). Only an UPDATE or DELETE of one table without sub-queries may, in its condition; select what it is about first`,
-      );
-    }
+  checkOutputs(): void {
+    const other = this.usedOtherwise;
+    if (other !== undefined) throw notHere(other.name, `the statement also uses the column otherwise (${other.use})`);
+  }
+
+  /** A column with such a mask that is used for more than what comes out. */
+  get usedOtherwise(): { readonly name: string; readonly use: string } | undefined {
+    return this.#facts.columns.find(
+      ({ name, access, use }) =>
+        access === 'read' && use !== 'output' && use !== 'write' && this.#obliged.mask(name)?.scope === 'output',
+    );
   }
 
   /** What is written into masked columns. Throws RewriteRefusal. */
