@@ -80,7 +80,7 @@ export function table(found: readonly Figure[]): string {
   return lines.join('\n');
 }
 
-function number(value: number): string {
+export function number(value: number): string {
   if (Number.isNaN(value)) return '';
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

@@ -1,13 +1,12 @@
 import { execFileSync, type ChildProcess } from 'node:child_process';
 import { chmod, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startEmbeddedPostgres, throwawaySettings, type EmbeddedPostgres } from '../../gateway/state/embedded.js';
 import { createIdentityProvider, type IdentityProvider } from '../../test/support/idp.js';
 import { message, WireClient } from '../../test/support/wire.js';
-import { end, run, said } from '../processes.js';
+import { end, freePort, run, said } from '../processes.js';
 import { BenchClient } from './client.js';
 import { schema } from './workload.js';
 
@@ -220,15 +219,4 @@ ${durability === 'by_action' ? '' : `  durability: ${durability}\n`}  sinks: [{f
     open: (client) =>
       BenchClient.open({ host, port, user: 'agent', database, password: tokens[client % tokens.length]! }),
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, host, () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
