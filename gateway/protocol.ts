@@ -93,6 +93,8 @@ export interface Result {
   /** Connections that came through what the operation listens on. */
   readonly connections?: number;
   readonly recording?: Recorded;
+  /** The recording that it is part of, which another operation began. */
+  readonly recorded_in?: string;
 }
 
 export interface Transferred {

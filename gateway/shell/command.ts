@@ -26,8 +26,10 @@ export interface LineEffect extends CommandEffect {
 export interface Setting {
   /** Whether it has a terminal, in which pagers and editors give a shell away. */
   readonly terminal: boolean;
-  /** What relative names begin with: `~` for a login's own folder, `.` for one that is not known. */
-  readonly folder: '~' | '.';
+  /** What relative names begin with: `~` for a login's own folder, `.` for one that is not known; or an absolute path. */
+  readonly folder: string;
+  /** True: one of several lines, behind which nothing may run on. */
+  readonly inSession?: boolean;
   /** What is known of programs. Absent: what is built in. */
   readonly programs?: Programs | undefined;
 }
@@ -39,6 +41,8 @@ export function understandLine(line: string, setting: Setting): LineEffect {
   // Where bytes were no UTF-8, other bytes would leave than those that were judged.
   if (line.includes('\ufffd')) because.push('it is not UTF-8');
   if (structure.commands.length === 0 && because.length === 0) because.push('there is no command in it');
+  if (setting.inSession === true && structure.background)
+    because.push('it has a job run on in the background (&), and there is nothing here that keeps jobs');
   const effect = combine(structure.commands, setting, structure.inFolder, because);
   return { ...effect, sent: effect.because.length > 0 ? line : (structure.quoted ?? line) };
 }

@@ -11,3 +11,6 @@ export { programFaults, programsData, programsOf } from './extension.js';
 export { CommandSchema, type CommandPart } from './schema.js';
 export type { Programs } from './table.js';
 export { harmlessValue, harmlessVariable } from './structure.js';
+export { continuationOf } from './completeness.js';
+export { changesShell, filledIn, lastingOf, type Lasting } from './lasting.js';
+export { quoted } from './quoting.js';

@@ -35,6 +35,8 @@ export interface ShellStructure {
   readonly because: readonly string[];
   /** True where it begins with "cd FOLDER &&" and all else follows only if that went well. */
   readonly inFolder: boolean;
+  /** True where something in it is to run on behind it (`&`). */
+  readonly background: boolean;
   /** The line as it is sent where everything is known: no shell reads it otherwise. */
   readonly quoted?: string;
 }
@@ -53,7 +55,10 @@ export const harmlessValue = /^(?:[\w.:@+,=-]+(?:\/[\w+-]+){0,2})?$/u;
 
 export function readShell(text: string): ShellStructure {
   if (text.length > command_chars_max)
-    return { commands: [], because: [`it has more than ${command_chars_max} characters`], inFolder: false };
+    return {
+      ...{ commands: [], inFolder: false, background: false },
+      because: [`it has more than ${command_chars_max} characters`],
+    };
   const reader = new Reader();
   // A shell ends a line at a NUL, and terminals act on others.
   if (/[\u0000-\u0008\u000b-\u001f\u007f]/u.test(text)) reader.because.push('it has control characters in it');
@@ -67,6 +72,7 @@ export function readShell(text: string): ShellStructure {
     commands: reader.commands,
     because,
     inFolder: goesOnInFolder(script),
+    background: reader.background,
     ...(because.length === 0 && quoted !== undefined ? { quoted } : {}),
   };
 }
@@ -85,6 +91,7 @@ class Reader {
   readonly commands: SimpleCommand[] = [];
   readonly because: string[] = [];
   readonly words: Placed[] = [];
+  background = false;
   #deep = 0;
 
   visit = (node: SyntaxNode): void => {
@@ -92,6 +99,9 @@ class Reader {
       case 'Script':
         if (node.errors !== undefined && node.errors.length > 0)
           this.because.push(`it cannot be read: ${node.errors[0]!.message}`);
+        break;
+      case 'Statement':
+        this.background ||= node.background === true;
         break;
       case 'Command':
         this.#command(node);

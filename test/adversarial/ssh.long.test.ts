@@ -21,7 +21,7 @@ type Attempt =
   | { readonly remote: number }
   | { readonly socket: string }
   | { readonly subsystem: string }
-  | { readonly shell: true };
+  | { readonly shell: string };
 
 const table = <T>(name: string) => parse(readFileSync(new URL(`ssh/${name}.yaml`, import.meta.url), 'utf8')) as T;
 const acts = table<readonly { readonly act: string; readonly forms: readonly Attempt[] }[]>('attempts');
@@ -97,7 +97,7 @@ async function outcome(attempt: Attempt): Promise<string> {
       const options = { pty: attempt.terminal === true, env: attempt.environment ?? {} };
       return await command((done) => client.exec(attempt.exec, options, done));
     }
-    if ('shell' in attempt) return await command((done) => client.shell(done));
+    if ('shell' in attempt) return await command((done) => client.shell(false, done), `${attempt.shell}\n`);
     if ('subsystem' in attempt) return await command((done) => client.subsys(attempt.subsystem, done));
     if ('sftp' in attempt) await file(attempt);
     else if ('forward' in attempt)
@@ -112,7 +112,7 @@ async function outcome(attempt: Attempt): Promise<string> {
 
 type Opened = (error: Error | undefined, channel: ClientChannel) => void;
 
-async function command(open: (done: Opened) => unknown): Promise<string> {
+async function command(open: (done: Opened) => unknown, input = ''): Promise<string> {
   let said = '';
   let code: number | null = null;
   await new Promise<void>((resolve, reject) => {
@@ -123,7 +123,7 @@ async function command(open: (done: Opened) => unknown): Promise<string> {
       channel.on('exit', (given: number | null) => (code = given));
       channel.once('close', () => resolve());
       channel.resume();
-      channel.end();
+      channel.end(input);
     });
   });
   if (code === 0 && said === '') return 'done';
@@ -174,6 +174,25 @@ describe('an agent under the starter policy', () => {
     expect(let_through).toEqual([]);
     expect(host.log.slice(before)).toEqual([]);
   });
+
+  test.each(acts)(
+    'cannot $act as a line of a shell, with a terminal or without, and the host sees nothing',
+    async ({ forms }) => {
+      const before = host.log.length;
+      const let_through: unknown[] = [];
+      for (const attempt of forms) {
+        if (typeof attempt !== 'string') continue;
+        for (const window of [false, { rows: 24, cols: 80, term: 'xterm' }] as const) {
+          // In a terminal, line ends are pasted with it, and a line that goes on is taken back.
+          const typed = window === false ? `${attempt}\n` : `\x1b[200~${attempt}\x1b[201~\r\x03\x04`;
+          const said = await command((done) => client.shell(window, done), typed);
+          const reached = host.log.slice(before).filter((line) => line.startsWith('exec'));
+          if (reached.length > 0 || said.startsWith('done')) let_through.push([attempt, window, said, reached]);
+        }
+      }
+      expect(let_through).toEqual([]);
+    },
+  );
 
   test('does its daily work', async () => {
     const stopped: unknown[] = [];

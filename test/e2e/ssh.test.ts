@@ -15,7 +15,10 @@ import { startSshHost, type SshHost } from '../support/ssh-host.js';
 const policy = {
   'ssh.rego': `package policy.ssh
 
-allow contains {"code": "everything"} if not input.operation.opaque
+allow contains {"code": "everything"} if {
+	not input.operation.opaque
+	not input.operation.ssh.supervised
+}
 
 allow contains {"code": "named"} if input.principal.roles[_] == "all"
 

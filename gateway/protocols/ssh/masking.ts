@@ -13,7 +13,9 @@ export class MaskRefusal extends Error {}
 /** @throws {MaskRefusal} where a mask names this operation and cannot be put in force. */
 export function contentOf({ masks }: Decision, operation: Operation): Kinds {
   const own = operation['ssh'] as SshOperation;
-  const names = new Set(['*', own.request, ...operation.resources.map(({ name }) => name)]);
+  // What a shell shows is what its lines show.
+  const entered = own.entered === undefined ? [] : [own.entered];
+  const names = new Set(['*', own.request, ...entered, ...operation.resources.map(({ name }) => name)]);
   const kinds = masks
     .filter(({ resource }) => names.has(resource))
     .reduce((all, mask) => all | kindsOfMask(mask), noKinds);

@@ -17,6 +17,19 @@ export interface Surroundings {
   readonly environment: Readonly<Record<string, string>>;
   /** What is known of programs. Absent: what is built in. */
   readonly programs?: Programs;
+  /** One of the lines of a supervised shell, with what is kept across them. Absent: a command by itself. */
+  readonly line?: LineSurroundings;
+}
+
+export interface LineSurroundings {
+  /** Where it runs: an absolute path, or `~` for the login's own folder. */
+  readonly folder: string;
+  /** What new files are not allowed, in three digits. Absent: as the login has it. */
+  readonly umask?: string | undefined;
+  /** What makes all lines run so on the host; stands before what was judged. */
+  readonly prefix: string;
+  /** Why it is opaque besides, in words. */
+  readonly because?: readonly string[];
 }
 
 const hostOf = (place: Place): Resource => ({ type: 'host', name: place.host, access: 'use' });
@@ -40,20 +53,28 @@ export interface ExecOperation {
 
 /** A command line. What it does is the strongest of what its commands do; what is not known of one is not known of all. */
 export function execOperation(place: Place, command: string, surroundings: Surroundings): ExecOperation {
-  const { terminal, environment, programs } = surroundings;
-  const { action, resources, commands, because, sent } = understandLine(command, { terminal, folder: '~', programs });
+  const { terminal, environment, programs, line } = surroundings;
+  const folder = line?.folder ?? '~';
+  const understood = understandLine(command, { terminal, folder, programs, inSession: line !== undefined });
+  const { action, resources, commands, sent } = understood;
+  const because = [...new Set([...understood.because, ...(line?.because ?? [])])];
   const opaque = because.length > 0;
-  const operation = make(opaque ? stronger(action, 'execute') : action, [hostOf(place), ...resources], opaque, {
+  const touched = [hostOf(place), ...(folder === '~' ? [] : [folderOf(folder)]), ...resources];
+  const operation = make(opaque ? stronger(action, 'execute') : action, touched, opaque, {
     request: 'exec',
     ...place,
     terminal,
+    ...(line === undefined ? {} : { entered: 'shell', folder }),
+    ...(line?.umask === undefined ? {} : { umask: line.umask }),
     ...(Object.keys(environment).length === 0 ? {} : { environment: { ...environment } }),
     command,
     commands: [...commands],
     ...(opaque ? { because: [...because] } : {}),
   });
-  return { operation, sent };
+  return { operation, sent: `${line?.prefix ?? ''}${sent}` };
 }
+
+const folderOf = (folder: string): Resource => ({ type: 'file', name: folder, access: 'use' });
 
 /** A shell: what will be typed into it nobody knows before. */
 export function shellOperation(place: Place, { terminal, environment }: Surroundings): Operation {
@@ -63,6 +84,17 @@ export function shellOperation(place: Place, { terminal, environment }: Surround
     terminal,
     ...(Object.keys(environment).length === 0 ? {} : { environment: { ...environment } }),
     because: ['what is typed into a shell is not known before'],
+  });
+}
+
+/** A shell of which each line is judged as a command is: it does nothing by itself. */
+export function supervisedOperation(place: Place, { terminal, environment }: Surroundings): Operation {
+  return make('session', [hostOf(place), { type: 'shell', name: place.user, access: 'use' }], false, {
+    request: 'shell',
+    ...place,
+    supervised: true,
+    terminal,
+    ...(Object.keys(environment).length === 0 ? {} : { environment: { ...environment } }),
   });
 }
 

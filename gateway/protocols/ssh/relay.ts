@@ -1,5 +1,5 @@
-import type { Readable } from 'node:stream';
-import type { ClientChannel, ServerChannel } from 'ssh2';
+import type { Duplex, Readable, Writable } from 'node:stream';
+import type { ClientChannel } from 'ssh2';
 import { noKinds } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
 import type { Operation, Recording, Result } from '../../protocol.js';
@@ -42,8 +42,15 @@ export function opened(
   });
 }
 
+/** Where a command's client is: a channel of its own, or the one of a shell for as long as the command runs. */
+export interface ClientSide extends Duplex {
+  readonly stderr: Writable;
+  exit(code: number): unknown;
+  exit(signal: string, dumped?: boolean, said?: string): unknown;
+}
+
 export interface RelayParts {
-  readonly client: ServerChannel;
+  readonly client: ClientSide;
   readonly upstream: ClientChannel;
   /** Aborts when the client, or its channel, is gone. */
   readonly gone: AbortSignal;
@@ -136,7 +143,7 @@ const signals: ReadonlySet<string> = new Set(
 );
 
 /** Of a signal without a name (a bus error, say, which OpenSSH's server calls "SIG@openssh.com") clients get the exit code that they make of any. */
-function tellExit(client: ServerChannel, exit: Exit | undefined): void {
+function tellExit(client: ClientSide, exit: Exit | undefined): void {
   if (exit?.signal !== undefined) {
     const name = exit.signal.replace(/^SIG/u, '');
     if (signals.has(name)) client.exit(name, exit.dumped, exit.said);

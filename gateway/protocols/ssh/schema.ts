@@ -26,6 +26,21 @@ export const SshOperationSchema = Type.Object(
         description: 'Variables that go along: how programs talk, no others.',
       }),
     ),
+    supervised: Type.Optional(
+      Type.Literal(true, {
+        description:
+          'Of shell. True: each line that is typed is judged as exec is. Absent: what is typed goes to the host unjudged.',
+      }),
+    ),
+    entered: Type.Optional(
+      Type.Literal('shell', { description: 'Of exec: a line of a supervised shell. Absent: a command by itself.' }),
+    ),
+    folder: Type.Optional(
+      Type.String({
+        description: 'Of a line of a supervised shell: where it runs, without links; "~" for the login\'s own folder.',
+      }),
+    ),
+    umask: Type.Optional(Type.String({ description: 'Of a line of a supervised shell that has set one: "027".' })),
     command: Type.Optional(Type.String({ description: 'The command line, as the client sent it.' })),
     commands: Type.Optional(
       Type.Array(CommandSchema, { description: 'The simple commands in it, those in substitutions included.' }),

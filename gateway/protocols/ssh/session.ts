@@ -1,16 +1,17 @@
 import type { RevisionData } from '#engine';
 import type { Logger } from 'pino';
-import type { Client, ClientChannel, Connection, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
-import type { Circumstances, Operation, Prompt, Recorder, Recording, Session } from '../../protocol.js';
-import { harmlessValue, harmlessVariable, programsData, programsOf } from '../../shell/index.js';
-import { promptOf } from '../../web/index.js';
+import type { Client, Connection, ServerChannel, Session as ClientSession } from 'ssh2';
+import type { Prompt, Recorder, Recording, Session } from '../../protocol.js';
+import { programsData } from '../../shell/index.js';
+import { Channel } from './channel.js';
 import type { SshUpstream } from './config.js';
 import { exitDenied, exitFailed, failure, line } from './enforce.js';
 import { forward } from './forwarding.js';
-import { connectOperation, execOperation, shellOperation, subsystemOperation, type Place } from './operation.js';
-import { permit } from './permit.js';
+import { connectOperation, subsystemOperation, type Place } from './operation.js';
+import { permit, type Permitted } from './permit.js';
 import { aboutOf, type TerminalSize } from './recorded.js';
-import { opened, relay, signal } from './relay.js';
+import { relay, type ClientSide } from './relay.js';
+import type { Asked, Opened, Owner, Run, Running } from './runs.js';
 import { SftpGate } from './sftp.js';
 import { connectUpstream, NotLetIn } from './upstream.js';
 
@@ -18,16 +19,6 @@ import { connectUpstream, NotLetIn } from './upstream.js';
 
 /** As OpenSSH's MaxSessions, with room for what multiplexes. */
 const channels_max = 64;
-const variables_max = 64;
-/** As entries of terminfo are called: a path would have programs read a file as one. */
-const terminalName = /^[\w.+-]{0,64}$/u;
-
-/** What a channel is for, and which prompt that was. */
-interface Asked {
-  readonly operation: Operation;
-  readonly prompt: Prompt | undefined;
-  readonly understoodBy?: Circumstances['understoodBy'];
-}
 
 export interface SshSessionParts {
   readonly connection: Connection;
@@ -38,7 +29,7 @@ export interface SshSessionParts {
   readonly closed: () => void;
 }
 
-export class SshSession {
+export class SshSession implements Owner {
   readonly #parts: SshSessionParts;
   readonly #place: Place;
   readonly #gone = new AbortController();
@@ -46,7 +37,7 @@ export class SshSession {
   readonly #connected: Promise<Client | string>;
   #client: Client | undefined;
   #channels = 0;
-  readonly #channelsOpen = new Set<ServerChannel>();
+  readonly #channelsOpen = new Set<ClientSide>();
 
   constructor(parts: SshSessionParts) {
     this.#parts = parts;
@@ -115,8 +106,8 @@ export class SshSession {
    * Judges what a channel is for and joins it with one of the host. Every refusal is told on standard error, with an exit
    * code, as a command would.
    */
-  async run({ channel, operation, prompt, understoodBy, terminal, open }: Run): Promise<Running | undefined> {
-    const gone = this.#follow(channel);
+  async run({ channel, operation, prompt, understoodBy, terminal, open, within }: Run): Promise<Running | undefined> {
+    const gone = this.#follow(channel, within === undefined);
     const client = await this.#connected;
     if (typeof client === 'string') return refuse(channel, client, exitDenied);
     const allowed = await permit(this.#parts.session, operation, {
@@ -124,15 +115,44 @@ export class SshSession {
       ...{ gone, prompt, understoodBy },
     });
     if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
+    within?.decided(allowed.decision);
+    const recorded_in = within?.recording;
+    const settle: Permitted['settle'] = (result) =>
+      allowed.settle(recorded_in === undefined ? result : { ...result, recorded_in });
     let recording: Recording | undefined;
     try {
-      recording = await this.#parts.recorder?.begin(this.#parts.session, aboutOf(operation, allowed, terminal));
+      if (within === undefined)
+        recording = await this.#parts.recorder?.begin(this.#parts.session, aboutOf(operation, allowed, terminal));
       const upstream = await open(client);
-      relay({ client: channel, upstream, gone, permit: allowed, operation, recording });
+      relay({ client: channel, upstream, gone, permit: { ...allowed, settle }, operation, recording });
       return { upstream, recording };
     } catch (error) {
       const kept = await recording?.close('failed');
-      allowed.settle({ status: 'error', ...(kept === undefined ? {} : { recording: kept }) });
+      settle({ status: 'error', ...(kept === undefined ? {} : { recording: kept }) });
+      return refuse(channel, failure(error), exitFailed);
+    }
+  }
+
+  /** A supervised shell: what is needed to begin, or nothing, and then the client was told why. */
+  async beginShell(
+    channel: ServerChannel,
+    { operation, prompt }: Asked,
+    terminal: TerminalSize | undefined,
+  ): Promise<Opened | undefined> {
+    const gone = this.#follow(channel);
+    const client = await this.#connected;
+    if (typeof client === 'string') return refuse(channel, client, exitDenied);
+    const { session, recorder } = this.#parts;
+    const allowed = await permit(session, operation, {
+      wait: (said) => channel.stderr.write(said),
+      ...{ gone, prompt },
+    });
+    if (!allowed.allowed) return refuse(channel, allowed.said, exitDenied);
+    try {
+      const recording = await recorder?.begin(session, aboutOf(operation, allowed, terminal));
+      return { permit: allowed, recording, gone };
+    } catch (error) {
+      allowed.settle({ status: 'error' });
       return refuse(channel, failure(error), exitFailed);
     }
   }
@@ -158,15 +178,16 @@ export class SshSession {
   }
 
   /** A mistake of our own: the channel ends, and nobody else's does. */
-  broke(channel: ServerChannel, error: unknown): void {
+  broke(channel: ClientSide, error: unknown): void {
     this.#parts.log.error({ err: error }, 'an ssh channel broke');
     refuse(channel, failure(error), exitFailed);
   }
 
   /** Aborts when the channel, or the whole connection, is gone: then the library does not close its channels. */
-  #follow(channel: ServerChannel): AbortSignal {
+  #follow(channel: ClientSide, isOwn = true): AbortSignal {
     const closed = new AbortController();
-    this.#channelsOpen.add(channel);
+    // Of a shell's commands the shell's own channel is told.
+    if (isOwn) this.#channelsOpen.add(channel);
     // Whoever is told something may have gone; that is seen by its close.
     channel.stderr.on('error', () => undefined);
     channel.on('error', () => undefined);
@@ -181,25 +202,17 @@ export class SshSession {
     return this.#place;
   }
 
+  get session(): Session {
+    return this.#parts.session;
+  }
+
   /** What the policy in force knows of programs. */
   get known(): RevisionData | undefined {
     return this.#parts.session.policyData?.(programsData);
   }
 }
 
-interface Run extends Asked {
-  readonly channel: ServerChannel;
-  /** Undefined: without one. */
-  readonly terminal: TerminalSize | undefined;
-  readonly open: (client: Client) => Promise<ClientChannel>;
-}
-
-interface Running {
-  readonly upstream: ClientChannel;
-  readonly recording: Recording | undefined;
-}
-
-function refuse(channel: ServerChannel, said: string, code: number): undefined {
+function refuse(channel: ClientSide, said: string, code: number): undefined {
   channel.stderr.end(said, () => {
     channel.exit(code);
     channel.end();
@@ -208,116 +221,3 @@ function refuse(channel: ServerChannel, said: string, code: number): undefined {
   channel.resume();
   return undefined;
 }
-
-/** One session channel: what is said before a command, the command, and what is said while it runs. */
-class Channel {
-  readonly #owner: SshSession;
-  readonly #environment: Record<string, string> = {};
-  /** Of the prompt behind it: for the record and for policy, and for the host never. */
-  readonly #said = new Map<string, string>();
-  #terminal: PseudoTtyInfo | undefined;
-  #begun = false;
-  #running: Running | undefined;
-
-  constructor(session: ClientSession, owner: SshSession) {
-    this.#owner = owner;
-    session.on('env', (accept, reject, { key, val }: { key: string; val: string }) => {
-      if (this.#begun) return answer(false, accept, reject);
-      if (key === 'SALLYPORT_PROMPT' || key === 'TRACEPARENT') {
-        this.#said.set(key === 'TRACEPARENT' ? 'traceparent' : 'x-sallyport-prompt', val);
-        return answer(true, accept, reject);
-      }
-      const harmless = harmlessVariable.test(key) && harmlessValue.test(val);
-      const known = harmless && Object.keys(this.#environment).length < variables_max;
-      if (known) this.#environment[key] = val;
-      answer(known, accept, reject);
-    });
-    session.on('pty', (accept, reject, info: PseudoTtyInfo & { readonly term?: string }) => {
-      const taken = !this.#begun && terminalName.test(info.term ?? '');
-      if (taken) this.#terminal = info;
-      answer(taken, accept, reject);
-    });
-    session.on('window-change', (accept, _reject, { rows, cols, height, width }) => {
-      if (this.#terminal !== undefined) Object.assign(this.#terminal, { rows, cols, height, width });
-      this.#running?.upstream.setWindow(rows, cols, height, width);
-      this.#running?.recording?.resize(cols, rows);
-      answer(true, accept, undefined);
-    });
-    session.on('signal', (accept, reject, { name }) => {
-      const sent = this.#running !== undefined && signal(this.#running.upstream, name);
-      answer(sent, accept, reject);
-    });
-    session.on('x11', (_accept, reject) => answer(false, undefined, reject));
-    session.on('auth-agent', (_accept, reject) => answer(false, undefined, reject));
-    session.on('exec', (accept, reject, { command }) =>
-      this.#begin(accept, reject, (channel) => this.#exec(channel, command)),
-    );
-    session.on('shell', (accept, reject) => this.#begin(accept, reject, (channel) => this.#shell(channel)));
-    session.on('subsystem', (accept, reject, { name }) =>
-      this.#begin(accept, reject, (channel) => this.#subsystem(channel, name)),
-    );
-  }
-
-  /**
-   * A channel is for one thing (RFC 4254, section 6.5), and it is judged with the terminal and the variables that were said before: what asks
-   * for more behind that is refused, as it could reach the host unjudged.
-   */
-  #begin(
-    accept: () => ServerChannel | undefined,
-    reject: (() => void) | undefined,
-    run: (channel: ServerChannel) => Promise<void>,
-  ): void {
-    if (this.#begun) return reject?.();
-    this.#begun = true;
-    const channel = accept();
-    if (channel !== undefined) run(channel).catch((error: unknown) => this.#owner.broke(channel, error));
-  }
-
-  get #options() {
-    return {
-      ...(this.#terminal === undefined ? {} : { pty: this.#terminal }),
-      ...(Object.keys(this.#environment).length === 0 ? {} : { env: this.#environment }),
-    };
-  }
-
-  get #surroundings() {
-    return { terminal: this.#terminal !== undefined, environment: this.#environment };
-  }
-
-  async #exec(channel: ServerChannel, command: string): Promise<void> {
-    const { known, place } = this.#owner;
-    const programs = programsOf(known?.documents ?? []);
-    const { operation, sent } = execOperation(place, command, { ...this.#surroundings, programs });
-    this.#running = await this.#owner.run({
-      ...{ channel, ...this.#asked(operation), terminal: this.#terminal },
-      ...(known === undefined ? {} : { understoodBy: { data: programsData, digest: known.digest } }),
-      open: (client) => opened((done) => client.exec(sent, this.#options, done)),
-    });
-  }
-
-  async #shell(channel: ServerChannel): Promise<void> {
-    const operation = shellOperation(this.#owner.place, this.#surroundings);
-    const { env } = this.#options;
-    this.#running = await this.#owner.run({
-      ...{ channel, ...this.#asked(operation), terminal: this.#terminal },
-      open: (client) => opened((done) => client.shell(this.#terminal ?? false, env === undefined ? {} : { env }, done)),
-    });
-  }
-
-  async #subsystem(channel: ServerChannel, name: string): Promise<void> {
-    if (name === 'sftp') return this.#owner.runSftp(channel, promptOf(this.#said));
-    const operation = subsystemOperation(this.#owner.place, name);
-    this.#running = await this.#owner.run({
-      ...{ channel, ...this.#asked(operation), terminal: undefined },
-      open: (client) => opened((done) => client.subsys(name, done)),
-    });
-  }
-
-  #asked(operation: Operation): Asked {
-    return { operation, prompt: promptOf(this.#said) };
-  }
-}
-
-const answer = (yes: boolean, accept: (() => void) | undefined, reject: (() => void) | undefined) =>
-  // Typed as always there; absent where the client wants no answer.
-  yes ? accept?.() : reject?.();

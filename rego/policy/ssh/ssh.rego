@@ -38,8 +38,10 @@ allow contains {"code": "ssh_operate"} if {
 }
 
 # METADATA
-# title: People get a shell
-# description: What is typed there nobody judges; agents never get one.
+# title: People get a shell of the host
+# description: |
+#   What is typed there nobody judges, so agents never get one. Everybody else gets one in which each line is judged as a
+#   command is: that is `ssh_session`.
 # custom:
 #   code: ssh_shell
 allow contains {"code": "ssh_shell"} if _shell
