@@ -1,6 +1,7 @@
 import type { Engine, Revision } from '#engine';
 import { mkdir } from 'node:fs/promises';
 import { Compiler, type CompilerOptions } from './compile.js';
+import { Contact, type SourceContact } from './contact.js';
 import { BundleError, messageOf, refusal } from './error.js';
 import { findOpa } from './opa.js';
 import type { Log, PolicyEvent } from './events.js';
@@ -26,6 +27,8 @@ export interface KeeperOptions {
   readonly directory: string;
   readonly log: Log;
   readonly onEvent?: (event: PolicyEvent) => void;
+  /** Told whenever the status is another: more often than there are events. */
+  readonly onStatus?: () => void;
   /** Default: one with the engine's built-ins, and `opa` found or fetched when it is first needed. */
   readonly compiler?: Compiler;
   /** What the compiler that is made here is told of the gateway. */
@@ -42,6 +45,8 @@ export interface KeeperOptions {
 
 export interface PolicyKeeper {
   status(): PolicyStatus;
+  /** When its source was asked last. */
+  contact(): SourceContact;
   /** Looks at the source now; resolves when what is there is in force or refused. */
   refresh(): Promise<PolicyStatus>;
   /** Looks at the source soon: somebody says that there is something new. */
@@ -81,6 +86,7 @@ class Keeper implements PolicyKeeper {
   readonly #desk: OrderDesk;
   readonly #candidates: BundleStore | undefined;
   readonly #turns: Turns;
+  readonly #contact = new Contact();
   readonly #layers = new Map<string, { layer: Stored['layer']; tests: Attempt['tests'] }>();
   readonly #stops: (() => Promise<void>)[] = [];
   #status: PolicyStatus;
@@ -136,6 +142,10 @@ class Keeper implements PolicyKeeper {
     return this.#status;
   }
 
+  contact(): SourceContact {
+    return this.#contact.times;
+  }
+
   async refresh(): Promise<PolicyStatus> {
     await this.#exclusively(() => this.#pass());
     return this.#status;
@@ -184,7 +194,7 @@ class Keeper implements PolicyKeeper {
     const started = performance.now();
     let head: string | undefined;
     try {
-      head = await this.#options.source.head();
+      head = await this.#contact.note('answered_ms', () => this.#options.source.head());
       const { pinned, revision } = this.#status;
       if (pinned !== undefined && (pinned.how === 'pinned' || head === pinned.blocked)) {
         if (revision !== pinned.revision && !(await this.#restore(pinned.revision, 'restored'))) {
@@ -200,7 +210,8 @@ class Keeper implements PolicyKeeper {
       }
       if (head === revision) return await this.#unchanged(head);
       if (this.#isRefused(head)) return;
-      await this.#bringIntoForce(await this.#options.source.read(), started);
+      const snapshot = await this.#contact.note('read_ms', () => this.#options.source.read());
+      await this.#bringIntoForce(snapshot, started);
     } catch (error) {
       await this.#refuse(head, error, started);
     }
@@ -416,10 +427,12 @@ class Keeper implements PolicyKeeper {
       ...(changes.last && { last: changes.last }),
       history: [activation, ...this.#status.history].slice(0, history_max),
     };
+    this.#options.onStatus?.();
   }
 
   #set(changes: Partial<PolicyStatus>): void {
     this.#status = { ...this.#status, ...changes };
+    this.#options.onStatus?.();
   }
 
   #emit(event: PolicyEvent): void {

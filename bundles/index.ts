@@ -14,6 +14,7 @@ export type { FilterCheck, FilterChecks } from './obligations.js';
 export type { DataChecks } from './verify-data.js';
 export { type Build, Compiler, type CompilerOptions } from './compile.js';
 export type { TestReport } from './opa-run.js';
+export type { SourceContact } from './contact.js';
 export { keepPolicy, type KeeperOptions, type PolicyKeeper } from './activate.js';
 export type { Log, PolicyEvent } from './events.js';
 export { Turns } from './turns.js';

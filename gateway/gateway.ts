@@ -57,6 +57,7 @@ import { openMaskKey } from './state/mask-key.js';
 import { openReplica } from './state/replica.js';
 import { openSuccession } from './state/succession.js';
 import { signIns } from './sign-in.js';
+import { openTelling } from './status/index.js';
 import { SharedUsage, usageChores } from './usage/shared.js';
 import { Withholding } from './pipeline/withholding.js';
 
@@ -161,6 +162,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const hooks = openHooks({ database, replica, approvers, audit, log, now, link, webhooks });
     closing.push(() => hooks.close());
 
+    const telling = openTelling({ config: config.policy.status, id: replica.id, version, log, now });
+    closing.push(() => telling.close());
+    const onStatus = () => telling.changed();
+
     const engine = createEngine();
     const onSwap: (() => void)[] = [];
     const { shadow } = config.policy;
@@ -183,12 +188,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       (await keepPolicy({
         ...{ source: sourceOf(config.policy.base, config), engine: base!, log, surroundings, progress },
         directory: baseFolder(config.state.directory),
+        onStatus,
         onEvent: (event) => {
           record(audit, log, { ...event, layer: baseLayer, ...together(engine) });
           swapped();
         },
       }));
-    if (organisation !== undefined) closing.push(() => organisation.close());
+    if (organisation !== undefined) {
+      closing.push(() => organisation.close());
+      telling.add(baseLayer, organisation);
+    }
     const policy = await keepPolicy({
       source: sourceOf(config.policy, config),
       engine: new Upper(engine, base),
@@ -196,6 +205,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       log,
       surroundings,
       progress,
+      onStatus,
       ...(shadow && { candidates: shadowFolder(config.state.directory) }),
       onEvent: (event) => {
         record(audit, log, { ...event, ...(base && together(engine)) });
@@ -204,6 +214,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
     });
     closing.push(() => policy.close());
+    telling.add('policy', policy);
+    telling.start();
     const rollout =
       shadow &&
       (await openRollout({
@@ -358,6 +370,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         policy,
         base: organisation,
         rollout,
+        telling,
         identify: (given, client, certificate) => signing.identify(given, client, certificate),
         assert: (given, client) => signing.assert(given, client),
         own,

@@ -27,6 +27,7 @@ import type { Prompts } from './prompts/prompts.js';
 import type { Listener, Mount, Services } from './protocol.js';
 import type { Rollout } from './rollout/index.js';
 import type { Sessions } from './sessions.js';
+import type { Telling } from './status/index.js';
 
 /** What is served over HTTPS, put together: health, the API and the console. */
 export interface HttpsParts {
@@ -39,6 +40,8 @@ export interface HttpsParts {
   /** The organisation's base. */
   readonly base: PolicyKeeper | undefined;
   readonly rollout?: Rollout | undefined;
+  /** How the policy stands, as OPA says it. */
+  readonly telling: Telling;
   readonly identify: Services['identify'];
   /** Whom a SAML assertion is about. */
   readonly assert: NonNullable<ApiParts['assert']>;
@@ -92,6 +95,8 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
       base: () => parts.base?.status(),
       rules: () => engine.current?.rules ?? [],
       shadow: () => shadowOf(parts.rollout),
+      asOpa: () => parts.telling.document(),
+      sending: () => parts.telling.sending,
     },
     policyLink: config.console.policy_link,
     log,
@@ -128,12 +133,12 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   };
 }
 
-const healthOf = ({ engine, audit, failing }: HttpsParts): Health => ({
+const healthOf = ({ engine, audit, failing, telling }: HttpsParts): Health => ({
   reasons: [
     ...(engine.current === undefined ? ['no policy is in force'] : []),
     ...(audit.refusal === undefined ? [] : [audit.refusal.message]),
   ],
-  warnings: [...(audit.warnings ?? []), ...failing()],
+  warnings: [...(audit.warnings ?? []), ...failing(), ...telling.warnings()],
 });
 
 /** Where the repository has a webhook: a push to it may be one to what is tried, too. */

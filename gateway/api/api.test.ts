@@ -92,6 +92,7 @@ beforeAll(async () => {
           status: () => ({ format: 1, source: 'tests', pid: 1, restored: false, history: [] }),
           inForce: () => undefined,
           rules: () => [],
+          asOpa: () => ({ labels: { id: 'tests' }, bundles: {}, plugins: {} }),
         },
         log: pino({ level: 'silent' }),
         now: Date.now,

@@ -1,3 +1,4 @@
+import type { Sending } from '../status/index.js';
 import type { ApiParts } from './parts.js';
 
 /** How the policy stands, for a monitoring system: https://prometheus.io/docs/instrumenting/exposition_formats/ */
@@ -23,6 +24,8 @@ export function policyMetrics(policy: ApiParts['policy']): string {
       [{}, since === undefined ? 0 : Date.parse(since) / 1000],
     ]),
   ];
+  const sending = policy.sending?.();
+  if (sending !== undefined) lines.push(...sendingMetrics(sending));
   const report = policy.shadow?.()?.report;
   if (report === undefined) return `${lines.join('\n')}\n`;
   const { operations, changed, dropped, canary, differences } = report;
@@ -44,6 +47,21 @@ export function policyMetrics(policy: ApiParts['policy']): string {
   );
   return `${lines.join('\n')}\n`;
 }
+
+const sendingMetrics = ({ sent, failed, failure }: Sending): string[] => [
+  ...metric(
+    'sallyport_policy_status_sends',
+    'counter',
+    'Attempts to send the status of the policy, by what came of them.',
+    [
+      [{ result: 'taken' }, sent],
+      [{ result: 'failed' }, failed],
+    ],
+  ),
+  ...metric('sallyport_policy_status_failing', 'gauge', '1 where the last attempt to send it failed.', [
+    [{}, failure === undefined ? 0 : 1],
+  ]),
+];
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 

@@ -10,6 +10,7 @@ import type { Revocations } from '../live/index.js';
 import type { Prompts } from '../prompts/prompts.js';
 import type { ShadowReport } from '../rollout/index.js';
 import type { Sessions } from '../sessions.js';
+import type { Sending, StatusDocument } from '../status/index.js';
 import type { CallerOptions } from './caller.js';
 import type { Reachable } from './targets.js';
 
@@ -39,6 +40,10 @@ export interface ApiParts extends CallerOptions {
     /** Of the organisation's base; absent, or undefined, where there is none. */
     base?(): PolicyStatus | undefined;
     rules(): readonly RuleDescription[];
+    /** How it stands, as OPA's status API says it. */
+    asOpa(): StatusDocument;
+    /** What came of sending that; absent, or undefined, where nobody is told. */
+    sending?(): Sending | undefined;
     /** What is tried beside it; absent, or undefined, where nothing is. */
     shadow?(): { readonly status: PolicyStatus; readonly report: ShadowReport } | undefined;
   };

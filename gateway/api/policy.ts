@@ -41,6 +41,12 @@ export function policyRoutes(app: App, { policy, policyLink }: ApiParts): void {
     return { revision, since, commit, last, source, history, report: shadow.report };
   });
 
+  // Where OPA has it, and in the same envelope: https://www.openpolicyagent.org/docs/latest/rest-api/#status-api
+  app.get('/status', async ({ caller }) => {
+    demand(caller, 'auditor');
+    return { result: policy.asOpa() };
+  });
+
   // For Prometheus, with an auditor's token: text exposition format 0.0.4.
   app.get('/metrics', async ({ caller }, reply) => {
     demand(caller, 'auditor');

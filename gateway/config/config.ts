@@ -277,7 +277,25 @@ export type PolicyConfig = PolicySource & {
   readonly base?: PolicySource;
   /** What is judged beside the revision in force. */
   readonly shadow?: PolicySource & { readonly canary?: CanaryConfig };
+  /** Who is told how the policy stands. */
+  readonly status?: StatusConfig;
 };
+
+/** A service that takes status as OPA sends it. */
+export interface StatusConfig {
+  /** Of the service: "/status" comes behind it. */
+  readonly url: string;
+  /** Comes behind that. */
+  readonly partition?: string;
+  /** Sent as bearer. */
+  readonly token?: string;
+  /** PEM. */
+  readonly ca?: string;
+  readonly gzip: boolean;
+  readonly interval_ms: number;
+  /** Beside "id" and "version". */
+  readonly labels: Readonly<Record<string, string>>;
+}
 
 /** For whom what is tried is enforced: whoever fits all that is given; at least one thing is. */
 export interface CanaryConfig {

@@ -22,6 +22,7 @@ export {
   type LoginConfig,
   type PolicyConfig,
   type PolicySource,
+  type StatusConfig,
   type PrincipalKind,
   type Provider,
   type RecordingsConfig,

@@ -162,7 +162,40 @@ const BaseSchema = Type.Union(
   { description: "The organisation's policy: it always applies, and the source beside it may only tighten it." },
 );
 
-const policyParts = { base: Type.Optional(BaseSchema), shadow: Type.Optional(ShadowSchema) };
+const StatusSchema = Type.Object(
+  {
+    url: Type.String({
+      pattern: '^https?://[^\\s?#]+$',
+      description: 'Of the service: status is posted to URL/status. https; http on loopback only.',
+      'x-problem': 'is no URL of a service; write https://HOST/PATH, without "?" and "#"',
+    }),
+    partition: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9_~-][A-Za-z0-9._~-]*(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$',
+        maxLength: 256,
+        description: 'Status is posted to URL/status/PARTITION.',
+        'x-problem': 'is no path: letters, digits, "-", "_", "~", "." and "/" between names',
+      }),
+    ),
+    token: Type.Optional({ ...SecretSchema, description: 'Sent as bearer.' }),
+    ca: Type.Optional({ ...FileReferenceSchema, description: "Authorities in place of the system's, as PEM." }),
+    gzip: Type.Optional(Type.Boolean({ default: false, description: 'Sent as Content-Encoding: gzip.' })),
+    interval: Type.Optional(duration('How often it is sent where nothing changes; at least 1s.', '1m')),
+    labels: Type.Optional(
+      Type.Record(Type.String({ minLength: 1, maxLength: 256 }), Type.String({ maxLength: 1_024 }), {
+        maxProperties: 64,
+        description: 'Sent along, as OPA\'s are; "id" and "version" are the gateway\'s own.',
+      }),
+    ),
+  },
+  { ...closed, description: "Who is told how the policy stands, in the form of OPA's status API." },
+);
+
+const policyParts = {
+  base: Type.Optional(BaseSchema),
+  shadow: Type.Optional(ShadowSchema),
+  status: Type.Optional(StatusSchema),
+};
 export const PolicySchema = Type.Union([
   Type.Object({ directory: sources.directory, ...policyParts }, { ...closed, title: '{directory: PATH}' }),
   Type.Object(
@@ -175,5 +208,6 @@ export const PolicySchema = Type.Union([
 
 export type BundleInput = Type.Static<typeof BundleSchema>;
 export type OciInput = Type.Static<typeof OciSchema>;
+export type StatusInput = Type.Static<typeof StatusSchema>;
 export type PolicyInput = Type.Static<typeof PolicySchema>;
 export type SourceInput = PolicyInput | Type.Static<typeof BaseSchema> | Type.Static<typeof ShadowSchema>;

@@ -1,6 +1,7 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { createPublicKey } from 'node:crypto';
 import type { BundleConfig, OciConfig, PolicyConfig, PolicySource } from './config.js';
+import { readStatus } from './policy-status.js';
 import type { KeyPath } from './document.js';
 import type { Reading } from './load.js';
 import type { BundleInput, OciInput, PolicyInput, SourceInput } from './policy-schema.js';
@@ -13,8 +14,12 @@ const poll_ms_min = 1_000;
 /** The part `policy`: paths made absolute, and looked at. */
 export async function readPolicy(input: PolicyInput, reading: Reading): Promise<PolicyConfig> {
   const own = await readSource(input, ['policy'], reading);
-  const { base, shadow } = input;
-  const source = base === undefined ? own : { ...own, base: await readSource(base, ['policy', 'base'], reading) };
+  const { base, shadow, status } = input;
+  const source = {
+    ...own,
+    ...(base === undefined ? {} : { base: await readSource(base, ['policy', 'base'], reading) }),
+    ...(status === undefined ? {} : { status: await readStatus(status, reading) }),
+  };
   if (shadow === undefined) return source;
   const tried = await readSource(shadow, ['policy', 'shadow'], reading);
   const { canary } = shadow;

@@ -136,7 +136,7 @@ const isStrong = (secret: string): boolean =>
     ? Buffer.from(secret.slice(6), 'base64').length >= secret_chars_min
     : secret.length >= secret_chars_min;
 
-function isCertificate(text: string): boolean {
+export function isCertificate(text: string): boolean {
   try {
     return new X509Certificate(text).subject !== undefined;
   } catch {

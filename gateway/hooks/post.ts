@@ -9,6 +9,8 @@ export interface Message {
   readonly timeout_ms: number;
   /** PEM; absent: the authorities that Node.js trusts. */
   readonly ca?: string | undefined;
+  /** Ends the attempt. */
+  readonly signal?: AbortSignal;
 }
 
 /** Resolves with the status that came back; rejects with an Error whose message may be recorded. */
@@ -17,7 +19,7 @@ export type Post = (message: Message) => Promise<number>;
 /** Of an answer nobody reads more than its status: a connection with more than this behind it is closed. */
 const answer_bytes_max = 65_536;
 
-export const post: Post = ({ url, body, headers, timeout_ms, ca }) =>
+export const post: Post = ({ url, body, headers, timeout_ms, ca, signal }) =>
   new Promise((resolve, reject) => {
     const { protocol } = new URL(url);
     const send = protocol === 'https:' ? request : requestInClear;
@@ -28,7 +30,7 @@ export const post: Post = ({ url, body, headers, timeout_ms, ca }) =>
         headers: { ...headers, 'content-length': String(body.length), 'user-agent': 'sallyport' },
         // One connection each: none is kept for whoever answers slowly.
         agent: false,
-        signal: AbortSignal.timeout(timeout_ms),
+        signal: AbortSignal.any([AbortSignal.timeout(timeout_ms), ...(signal === undefined ? [] : [signal])]),
         ...(ca === undefined ? {} : { ca }),
       },
       (response) => {

@@ -102,6 +102,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
       status: () => ({ format: 1, source: 'tests', pid: 1, restored: false, history: [] }),
       inForce: () => undefined,
       rules: () => [],
+      asOpa: () => ({ labels: { id: 'tests' }, bundles: {}, plugins: {} }),
     },
     log: pino({ level: 'silent' }),
     now,
