@@ -22,6 +22,7 @@ const fieldsOf: Readonly<Record<string, readonly string[]>> = {
   filter: ['resource', 'where', 'code'],
   approval: ['code', 'groups', 'quorum', 'expires', 'reason', 'preview', 'in_transaction', 'grant', 'break_glass'],
   limit: ['rows', 'bytes', 'seconds', 'code'],
+  preview: ['code'],
   taint: ['label', 'for', 'code'],
   cost: ['units', 'code'],
 };

@@ -49,11 +49,13 @@ function maskedBy(verdicts: readonly Verdict[]): string[] | undefined {
   return masked.includes(undefined) ? undefined : [...new Set(masked.flatMap((names) => names ?? []))];
 }
 
-/** Labels and costs of all layers: what each counts adds up. */
-function consequences(verdicts: readonly Verdict[]): Pick<Verdict, 'taints' | 'cost'> {
+/** Previews, labels and costs of all layers: what one layer looks at is found out, what each counts adds up. */
+function consequences(verdicts: readonly Verdict[]): Pick<Verdict, 'previews' | 'taints' | 'cost'> {
+  const previews = verdicts.flatMap((verdict) => verdict.previews ?? []);
   const taints = verdicts.flatMap((verdict) => verdict.taints ?? []);
   const costs = verdicts.flatMap((verdict) => verdict.cost ?? []);
   return {
+    ...(previews.length === 0 ? undefined : { previews }),
     ...(taints.length === 0 ? undefined : { taints }),
     ...(costs.length === 0 ? undefined : { cost: costs.reduce((sum, cost) => sum + cost, 0) }),
   };
@@ -147,6 +149,7 @@ export function issue(verdict: Verdict, revision: string): Decision {
     filters: verdict.filters,
     approvals: verdict.approvals,
     limits: verdict.limits,
+    ...(verdict.previews === undefined ? undefined : { previews: verdict.previews }),
     ...(verdict.taints === undefined ? undefined : { taints: verdict.taints }),
     ...(verdict.cost === undefined ? undefined : { cost: verdict.cost }),
     ...(verdict.masked === undefined ? undefined : { masked: verdict.masked }),

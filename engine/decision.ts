@@ -71,6 +71,11 @@ export interface Taint {
   readonly code: string;
 }
 
+/** Policy looks at what the operation would do: that has to be found out, and judged with it, before it is let through. */
+export interface Preview {
+  readonly code: string;
+}
+
 export type Outcome = 'allow' | 'deny' | 'hold';
 
 declare const issued: unique symbol;
@@ -86,6 +91,8 @@ export interface Decision {
   readonly filters: readonly Filter[];
   readonly approvals: readonly Approval[];
   readonly limits: Limits;
+  /** Who asks to judge it with what it would do; absent where nobody does. */
+  readonly previews?: readonly Preview[];
   /** Labels for the principal's running work; absent where there are none. */
   readonly taints?: readonly Taint[];
   /** Units that the operation costs, as policy counts them; absent where it says nothing. Adds to `usage.cost`. */
@@ -123,6 +130,7 @@ export const engineCodes = {
   approval_unsupported: 'This operation cannot wait for an answer where it stands.',
   definition_changed: 'What would be used is not what it was when it was approved.',
   definition_unfit: 'The operation does not fit what its target says of it.',
+  preview_failed: 'What this would do could not be found out, and policy looks at it.',
   policy_changed: 'Policy is another than when this was prepared.',
 } as const;
 export type EngineCode = keyof typeof engineCodes;

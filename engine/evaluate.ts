@@ -1,7 +1,7 @@
-import type { Approval, EngineCode, Filter, Limits, Mask, Outcome, Reason, Taint } from './decision.js';
+import type { Approval, EngineCode, Filter, Limits, Mask, Outcome, Preview, Reason, Taint } from './decision.js';
 import { engineCodes } from './decision.js';
 import type { Input } from './input.js';
-import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readCost, readFilter, readLimit, readMask, readTaint, setNames, ShapeError, withinGrant, withinLimits } from './shapes.js'; // prettier-ignore
+import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readCost, readFilter, readLimit, readMask, readPreview, readTaint, setNames, ShapeError, withinGrant, withinLimits } from './shapes.js'; // prettier-ignore
 
 /**
  * What one layer says of one operation, from what its entry point answered.
@@ -10,15 +10,16 @@ import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readCo
  *
  *     {
  *       "nonce":    the input's: an answer that was not made for this input has another one, or none,
- *       "allow", "deny", "mask", "filter", "approval", "limit", "taint", "cost":
+ *       "allow", "deny", "mask", "filter", "approval", "limit", "preview", "taint", "cost":
  *                   what data.policy[input.target.protocol] answered, as it is; no key where it has no such rule,
- *       "all":      the same eight of data.policy.all,
+ *       "all":      the same nine of data.policy.all,
  *       "combined": {"outcome": "allow" | "deny" | "hold",
  *                    "reasons":   [{"code", "rule"?, "title"?, "message"?}], at least one,
  *                    "masks":     [{"resource", "with", "scope"?, "code"?, "parameters"?}],
  *                    "filters":   [{"resource", "where", "code"?}],
  *                    "approvals": [{"code"?, "groups", "quorum"?, "expires"?, "reason"?, "preview"?}],
  *                    "limits":    {"rows"?, "bytes"?, "seconds"?},
+ *                    "previews"?: [{"code"}],
  *                    "taints"?:   [{"label", "for", "code"?}], "cost"?: a number}
  *     }
  *
@@ -36,6 +37,7 @@ export interface Verdict {
   readonly filters: readonly Filter[];
   readonly approvals: readonly Approval[];
   readonly limits: Limits;
+  readonly previews?: readonly Preview[];
   readonly taints?: readonly Taint[];
   readonly cost?: number;
   /** Of a deny: the resources that policy would have masked. Absent where that is not known. */
@@ -101,6 +103,7 @@ interface Sets {
   readonly filters: Filter[];
   readonly approvals: Approval[];
   limits: Limits;
+  readonly previews: Preview[];
   readonly taints: Taint[];
   /** What the elements name, each amount once for each rule that names it. */
   cost: number;
@@ -114,6 +117,7 @@ function readSets(result: Readonly<Record<string, unknown>>, input: Input, data:
     filters: [],
     approvals: [],
     limits: {},
+    previews: [],
     taints: [],
     cost: 0,
   };
@@ -188,6 +192,9 @@ function readElement(
     case 'limit':
       sets.limits = lowest(sets.limits, readLimit(element));
       return;
+    case 'preview':
+      sets.previews.push(readPreview(element, rule));
+      return;
     case 'taint':
       sets.taints.push(readTaint(element, rule));
       return;
@@ -220,7 +227,17 @@ export function classifiedBy(data: unknown, target: string): string[] {
   });
 }
 
-const combinedKeys = new Set(['outcome', 'reasons', 'masks', 'filters', 'approvals', 'limits', 'taints', 'cost']);
+const combinedKeys = new Set([
+  'outcome',
+  'reasons',
+  'masks',
+  'filters',
+  'approvals',
+  'limits',
+  'previews',
+  'taints',
+  'cost',
+]);
 const combinedReasonKeys = new Set(['code', 'rule', 'title', 'message']);
 
 function readCombined(value: unknown, titles: Titles): Verdict {
@@ -240,6 +257,9 @@ function readCombined(value: unknown, titles: Titles): Verdict {
       filters: filters!.map((filter) => readFilter(filter, 'policy.filter')),
       approvals: approvals!.map((approval) => readApproval(approval, 'policy.approval')),
       limits: readLimit(fields['limits'], true),
+      ...(fields['previews'] === undefined
+        ? undefined
+        : { previews: list(fields['previews'], 'previews').map((preview) => readPreview(preview, 'policy.preview')) }),
       ...(fields['taints'] === undefined
         ? undefined
         : { taints: list(fields['taints'], 'taints').map((taint) => readTaint(taint, 'policy.taint')) }),
@@ -293,6 +313,8 @@ function compare(sets: Sets, combined: Verdict): void {
   for (const approval of sets.approvals)
     if (!combined.approvals.some((other) => meets(other, approval))) throw disagree(`the approval ${approval.code}`);
   if (!withinLimits(combined.limits, sets.limits)) throw disagree('a limit');
+  for (const { code } of sets.previews)
+    if (!combined.previews?.some((other) => other.code === code)) throw disagree(`the preview ${code}`);
   for (const taint of sets.taints)
     if (!combined.taints?.some((other) => other.label === taint.label && other.for_ms >= taint.for_ms))
       throw disagree(`the taint ${taint.label}`);

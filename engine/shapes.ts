@@ -1,5 +1,5 @@
 import { maskFunctions } from './decision.js';
-import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction, Taint } from './decision.js';
+import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction, Preview, Taint } from './decision.js';
 
 /**
  * The shapes of what policy answers. Objects are closed: an approval with `qourum: 2` would else be one by a single person.
@@ -8,7 +8,7 @@ import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction, Taint } 
 
 export class ShapeError extends Error {}
 
-export const setNames = ['allow', 'deny', 'mask', 'filter', 'approval', 'limit', 'taint', 'cost'] as const;
+export const setNames = ['allow', 'deny', 'mask', 'filter', 'approval', 'limit', 'preview', 'taint', 'cost'] as const;
 export type SetName = (typeof setNames)[number];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -212,6 +212,13 @@ export function readTaint(value: unknown, fallback: string): Taint {
 }
 
 const taintDefault = '12h';
+
+const previewKeys = new Set(['code']);
+
+/** {"code": "images"}: what the operation would do has to be known before it is judged for good. */
+export const readPreview = (value: unknown, fallback: string): Preview => ({
+  code: code(closed(value, previewKeys), fallback),
+});
 
 const costKeys = new Set(['units', 'code']);
 

@@ -66,7 +66,7 @@ export interface Client {
 }
 
 /** What the enforcement of a protocol can do; an obligation outside this set turns an allow into a deny. */
-export type Obligation = 'mask' | 'filter' | 'limit.rows' | 'limit.bytes' | 'limit.seconds' | 'approval';
+export type Obligation = 'mask' | 'filter' | 'limit.rows' | 'limit.bytes' | 'limit.seconds' | 'approval' | 'preview';
 
 export interface Opening {
   readonly identity: Identity;
@@ -152,7 +152,10 @@ export interface Recorder {
  * asked: it says what they may learn once it is approved. At most `effect_bytes_max` as JSON.
  */
 export interface Effect {
-  /** measured: it ran in a transaction that nobody has committed. estimated: it did not run, and this is a plan's word. */
+  /**
+   * measured: it ran in a transaction that nobody has committed, or in another way of which nothing is kept. estimated: it did not run,
+   * and this is a plan's word, or nothing is known.
+   */
   readonly basis: 'measured' | 'estimated';
   /** Estimated: why it was not measured. */
   readonly reason?: string;
@@ -267,6 +270,11 @@ export interface Circumstances {
    * nothing of that object is recorded.
    */
   readonly withhold?: (own: unknown, what: Withheld) => Readonly<Record<string, unknown>>;
+  /**
+   * The protocol's own object without what only those may know who answer for it: in records, and in a request as everybody sees it, its
+   * requester too. Absent: there is no such thing in it.
+   */
+  readonly told?: (own: unknown, to: 'records' | 'request') => unknown;
 }
 
 /** What may not stand in a record. */

@@ -214,7 +214,7 @@ class PipelineSession implements Session {
     const input = this.#input(operation, circumstances);
     const decision = this.#judge(input, circumstances);
     this.#charging.spend({ operations: 1 });
-    return this.#judged({ input, decision, withhold: circumstances.withhold }, enforce);
+    return this.#judged({ input, decision, circumstances }, enforce);
   }
 
   /** Judged in its turn among all that this principal does, on whichever gateway; counted before it goes on. */
@@ -223,17 +223,16 @@ class PipelineSession implements Session {
     circumstances: Circumstances,
     enforce: (decision: Decision) => Enforced | Promise<Enforced>,
   ): Promise<Submission> {
-    const { withhold } = circumstances;
     let judged: Judged;
     try {
       judged = await this.#charging.take((usage, taint) => {
         const input = this.#input(operation, circumstances, { usage, taint });
-        return { input, decision: this.#judge(input, circumstances), withhold };
+        return { input, decision: this.#judge(input, circumstances), circumstances };
       });
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
       const decision = deny('usage_unavailable', this.#revision?.id ?? 'none');
-      return this.#submit({ input: this.#input(operation, circumstances), decision, withhold }, decision);
+      return this.#submit({ input: this.#input(operation, circumstances), decision, circumstances }, decision);
     }
     return this.#judged(judged, enforce);
   }
@@ -283,7 +282,7 @@ class PipelineSession implements Session {
         return this.#submit(judged, deny('token_expired', decision.revision));
       }
       if (receipt !== undefined) return this.#submit(judged, approved(decision), sent, receipt);
-      const hold = await approvals.request(input, decision, this.#ownOf(judged));
+      const hold = await approvals.request(requested(judged), decision, this.#ownOf(judged));
       return this.#waiting(this.#submit(judged, decision), hold);
     } catch (error) {
       if (!(error instanceof ApprovalError || error instanceof StateError || error instanceof AuditError)) {
@@ -450,10 +449,11 @@ class PipelineSession implements Session {
   }
 
   /** The protocol's own object as it is recorded. */
-  #ownOf({ input, decision, withhold }: Judged): unknown {
+  #ownOf({ input, decision, circumstances: { withhold, told } }: Judged): unknown {
     const { withholding } = this.#parts;
     const { operation, target } = input;
-    const own = operation[target.protocol];
+    const all = operation[target.protocol];
+    const own = told === undefined ? all : told(all, 'records');
     const withheld = withholding.of(input, decision, this.#revision);
     if (withheld === undefined || operation.action === 'connect') return own;
     return withhold === undefined ? { withheld: true } : withhold(own, withheld);
@@ -483,7 +483,14 @@ class PipelineSession implements Session {
 interface Judged {
   readonly input: Input;
   readonly decision: Decision;
-  readonly withhold: Circumstances['withhold'];
+  readonly circumstances: Circumstances;
+}
+
+/** As it is kept for those who answer: what it would do is shown to them apart. */
+function requested({ input, circumstances: { told } }: Judged): Input {
+  if (told === undefined) return input;
+  const { operation, target } = input;
+  return { ...input, operation: { ...operation, [target.protocol]: told(operation[target.protocol], 'request') } };
 }
 
 /** What may be shown of it: what the person can do something about. */

@@ -29,6 +29,14 @@ export class ClientGone extends GatewayError {
   }
 }
 
+/** What happens to an operation between its submissions, where that is more than to wait. */
+export interface Meanwhile {
+  /** It waits for people from now on. */
+  held(hold: Hold): void;
+  /** They let it through, or another policy is in force: what is submitted now. What it throws is the answer. */
+  again(end: HoldEnd): Promise<Operation>;
+}
+
 /** An approval sends an operation round again; a policy that changes with every round ends it. */
 const rounds_max = 8;
 
@@ -42,9 +50,11 @@ export async function admit(
   circumstances: Circumstances,
   enforce: (decision: Decision) => Enforced,
   signal: AbortSignal,
+  meanwhile?: Meanwhile,
 ): Promise<Admitted> {
+  let submitted = operation;
   for (let round = 0; ; round++) {
-    const submission = await session.submit(operation, circumstances, enforce);
+    const submission = await session.submit(submitted, circumstances, enforce);
     const { decision, hold } = submission;
     if (decision.outcome === 'allow') {
       await submission.recorded;
@@ -53,10 +63,12 @@ export async function admit(
       throw new ClientGone();
     }
     if (hold === undefined) throw new NotAdmitted(decision);
+    meanwhile?.held(hold);
     const end = await waitFor(hold, signal);
     if (signal.aborted) throw new ClientGone();
     const again = end.how === 'approved' || end.how === 'superseded';
     if (!again || round >= rounds_max) throw new NotAdmitted(decision, { hold, end });
+    if (meanwhile !== undefined) submitted = await meanwhile.again(end);
   }
 }
 

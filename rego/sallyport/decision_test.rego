@@ -131,6 +131,15 @@ test_what_an_operation_leaves_behind_adds_up if {
 	answer.cost == 2.5
 }
 
+test_what_is_asked_to_be_known_is_said_with_what_is_let_through if {
+	previews := {{"code": "images"}, {}}
+	expected := [{"code": "images"}, {"code": "policy.postgres.preview"}]
+	combined({"allow": {{"code": "a"}}, "preview": previews}).previews == expected
+	held := combined({"allow": {{"code": "a"}}, "approval": {{"groups": ["dba"]}}, "preview": previews})
+	held.previews == expected
+	object.get(combined({"allow": set(), "preview": previews}), "previews", null) == null
+}
+
 test_what_is_refused_leaves_nothing_behind if {
 	answer := combined({"deny": {{"code": "no"}}, "taint": {{"label": "pii"}}, "cost": {{"units": 1}}})
 	object.keys(answer) == {"outcome", "reasons", "masks", "filters", "approvals", "limits"}

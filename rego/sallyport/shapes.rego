@@ -63,6 +63,7 @@ _shapes := {
 	"mask": `{"resource", "with": a mask function, "scope"?: "source" or "output", "parameters"?: an object, "code"?}`,
 	"filter": `{"resource", "where", "code"?}`,
 	"approval": `{"groups": ["…"], "code"?, "quorum"?: 1, "expires"?: "15m", "reason"?, "preview"?: "effect", "in_transaction"?: true, "grant"?: {"same"?, "session"?, "uses"?, "for"?}, "break_glass"?: {"groups": ["…"]}}`,
+	"preview": `{"code"?}`,
 	"taint": `{"label", "for"?: "12h", "code"?}`,
 	"cost": `{"units": a number, "code"?}`,
 	"limit": `{"rows" and/or "bytes" and/or "seconds": a number, "code"?}`,
@@ -98,6 +99,8 @@ _shaped("approval", element) if {
 	_grant_shaped(object.get(element, "grant", {}))
 	_break_glass_shaped(object.get(element, "break_glass", {"groups": ["-"]}))
 }
+
+_shaped("preview", element) if _closed(element, {"code"})
 
 _shaped("taint", element) if {
 	_closed(element, {"label", "for", "code"})

@@ -109,7 +109,9 @@ export async function passMasked(
   return { bytes: bytes.length, how: response.writableFinished ? 'whole' : 'gone' };
 }
 
-const found = (text: string, kinds: Kinds) => (kinds === noKinds ? text : maskText(text, { kinds, numbers: true }));
+/** With what patterns find in it masked. */
+export const found = (text: string, kinds: Kinds) =>
+  kinds === noKinds ? text : maskText(text, { kinds, numbers: true });
 
 /** What is about the bytes as the API server sent them; a warning may quote a value. */
 const changed = new Set([

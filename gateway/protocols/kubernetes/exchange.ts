@@ -1,67 +1,45 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { WebSocket } from 'ws';
-import type { Decision } from '#engine';
 import { ProtocolError } from '../../errors.js';
-import type { Circumstances, Enforced, Obligation, Prompt, Recording, Result, Session } from '../../protocol.js';
+import type { Obligation, Recording, Result } from '../../protocol.js';
 import {
-  admit,
   Exchange,
   promptOf,
   readBody,
   readFields,
   RequestRefusal,
   sendProblem,
-  sha256,
   signIn,
-  type Admitted,
   type ExchangeParts,
   type Forwarded,
   type Problem,
   type TargetPool,
   type Upgrade,
 } from '../../web/index.js';
-import { programsData, programsOf, type Programs } from '../../shell/index.js';
-import type { Address } from './address.js';
+import { admitRequest, circumstancesOf, knownTo, type Asked, type Leaving } from './admitting.js';
 import { passMasked, passText, readable, readableText } from './answer.js';
 import { addressed, readRequest, type KubernetesRequest } from './codec.js';
 import type { KubernetesUpstream } from './config.js';
 import { statusOf } from './enforce.js';
-import { sentAddress } from './entered.js';
 import { MaskRefusal } from './masking.js';
-import { masksOf, unmasked, type Masks } from './masks.js';
 import { operationOf } from './operation.js';
+import { objectChanged, RefusedThere } from './preview/trial.js';
+import type { Send } from './preview/trying.js';
 import { accept } from './streams/accept.js';
 import type { Allowed } from './streams/connection.js';
 import { readHandshake, spdyRefusal, type Handshake } from './streams/handshake.js';
 import { join, limited, type Joined } from './streams/joining.js';
 import { aboutOf } from './streams/recorded.js';
-import { Again, refusalOf, type Refusals, type Refused } from './streams/refusals.js';
+import { Again, refusalOf, refusedByUpstream, type Refusals, type Refused } from './streams/refusals.js';
 import type { KubernetesTarget } from './upstream.js';
 
-const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
-const nothing: Enforced = {};
+const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'preview', 'limit.bytes', 'limit.seconds']);
 /** Of an object; the API server itself takes no more than 3 MiB. */
 const body_bytes_max = 3_145_728;
 
 export interface Parts extends ExchangeParts {
   readonly targets: TargetPool<KubernetesUpstream, KubernetesTarget>;
   readonly refusals: Refusals;
-}
-
-/** What is judged, and in which circumstances. */
-interface Asked {
-  readonly session: Session;
-  readonly request: KubernetesRequest;
-  readonly upstream: KubernetesUpstream;
-  readonly circumstances: Circumstances;
-}
-
-/** What was let through, and as what it leaves. */
-interface Leaving extends Asked, Admitted {
-  /** As it is sent. */
-  readonly address: Address;
-  readonly masks: Masks;
-  readonly opaque: boolean;
 }
 
 type WebSocketHandshake = Extract<Handshake, { kind: 'websocket' }>;
@@ -96,6 +74,7 @@ export class KubernetesExchange extends Exchange {
   }
 
   protected override failed(error: unknown): void {
+    if (error instanceof RefusedThere) return this.refuse(refusedByUpstream(error.status), error.text);
     if (error instanceof Again) return this.refuse(error.refused.problem, error.refused.text);
     const problem = this.problemOf(error);
     this.#refusedAs?.({ problem });
@@ -163,26 +142,12 @@ export class KubernetesExchange extends Exchange {
     );
   }
 
-  /** Judges it, waits for people, and finds out how its masks are put in force. */
-  async #admit(asked: Asked, signal: AbortSignal): Promise<Leaving> {
-    const { session, request, upstream } = asked;
-    const { programs, understoodBy } = knownTo(session);
-    const circumstances = { ...asked.circumstances, ...understoodBy };
-    const operation = operationOf(request, upstream, programs);
-    let masks: Masks = unmasked;
-    const address = sentAddress(request, programs);
-    const sent = address === request.address ? nothing : { sent: sha256(address.text) };
-    const enforce = (decision: Decision): Enforced => {
-      try {
-        masks = masksOf(decision, request, operation, () => this.#maskKey());
-        return sent;
-      } catch (error) {
-        if (!(error instanceof MaskRefusal || error instanceof RequestRefusal)) throw error;
-        return { refusal: { code: 'mask_unenforceable', message: error.message } };
-      }
-    };
-    const admitted = await admit(session, operation, circumstances, enforce, signal);
-    return { ...asked, ...admitted, address, masks, opaque: operation.opaque };
+  #admit(asked: Asked, signal: AbortSignal): Promise<Leaving> {
+    const { session, upstream } = asked;
+    const target = this.#parts.targets.of(session.target, upstream);
+    // What is tried out is read here: as JSON, and whole.
+    const send: Send = (request) => target.send(request, readable(undefined), session.principal, signal);
+    return admitRequest(asked, { signal, key: () => this.#maskKey(), send });
   }
 
   #maskKey(): string {
@@ -192,7 +157,7 @@ export class KubernetesExchange extends Exchange {
   }
 
   /** A request that has one answer. */
-  async #answer({ request, upstream, session, masks, decision }: Leaving): Promise<Forwarded> {
+  async #answer({ request, upstream, session, masks, decision, pinned }: Leaving): Promise<Forwarded> {
     const bytes_max = decision.limits.bytes;
     const { fields, kinds } = masks;
     const changed = fields === undefined ? readableText(request, kinds) : readable(request.fields.get('accept'));
@@ -201,6 +166,10 @@ export class KubernetesExchange extends Exchange {
     if ((answer.statusCode ?? 0) < 200) {
       answer.destroy();
       throw new ProtocolError('the API server answered in another protocol');
+    }
+    if (pinned && answer.statusCode === 409) {
+      answer.destroy();
+      throw objectChanged();
     }
     const watch = request.info.isResource && request.info.verb === 'watch';
     const passed =
@@ -269,26 +238,6 @@ export class KubernetesExchange extends Exchange {
     const { bytes, seconds } = decision.limits;
     return { bytes_max: bytes, seconds, settle: (result) => submission.settle(result) };
   }
-}
-
-/** What the policy in force knows of programs, and that the operation was understood by that. */
-function knownTo(session: Session): { readonly programs: Programs; readonly understoodBy: Circumstances } {
-  const known = session.policyData?.(programsData);
-  return {
-    programs: programsOf(known?.documents ?? []),
-    understoodBy: known === undefined ? {} : { understoodBy: { data: programsData, digest: known.digest } },
-  };
-}
-
-const circumstancesOf = (prompt: Prompt | undefined): Circumstances => ({
-  ...(prompt === undefined ? {} : { prompt }),
-  withhold: withoutObject,
-});
-
-/** A record has what was done to which object; the object itself only where nothing of it may be a masked value. */
-function withoutObject(own: unknown): Readonly<Record<string, unknown>> {
-  const { object: _, command: __, commands: ___, ...rest } = own as Readonly<Record<string, unknown>>;
-  return rest;
 }
 
 /** SPDY's own field comes once for each version. */

@@ -18,6 +18,8 @@ export interface FieldMasks {
   mask(text: string): string;
   /** Throws RequestRefusal for a request that would bring masked values out, or write masks over values. */
   check(request: KubernetesRequest): void;
+  /** What is masked and how: two with the same names mask alike. */
+  readonly names: readonly string[];
 }
 
 /** A mask that cannot be put in force: the operation is refused. */
@@ -94,6 +96,10 @@ class Masks implements FieldMasks {
   ) {
     const functions = order.filter((how) => masks.some((mask) => mask.with === how));
     this.#passes = functions.map((how, index) => this.#pass(how, index === 0 ? everyCopy : []));
+  }
+
+  get names(): readonly string[] {
+    return this.masks.map((mask) => JSON.stringify([mask.path, mask.with])).sort();
   }
 
   mask(text: string): string {

@@ -1,8 +1,9 @@
 import type { Decision, Operation } from '#engine';
+import type { Enforced } from '../../protocol.js';
 import { noKinds, type Kinds } from '../../content/index.js';
 import { RequestRefusal } from '../../web/index.js';
 import type { KubernetesRequest } from './codec.js';
-import { fieldMasks, type FieldMasks } from './masking.js';
+import { fieldMasks, MaskRefusal, type FieldMasks } from './masking.js';
 import { contentOf, isText } from './streams/content.js';
 
 /** What is masked in an answer: fields of objects, and patterns in text. */
@@ -43,4 +44,15 @@ export function masksOf(
   );
   fields?.check(request);
   return { fields, kinds };
+}
+
+/** What the pipeline is told where masks cannot be put in force; undefined where they can. */
+export function refusedBy(find: () => void): Enforced['refusal'] {
+  try {
+    find();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof MaskRefusal || error instanceof RequestRefusal)) throw error;
+    return { code: 'mask_unenforceable', message: error.message };
+  }
 }

@@ -4,7 +4,7 @@ import { sha256 } from '../../web/index.js';
 import type { KubernetesRequest } from './codec.js';
 import { entered } from './entered.js';
 import type { ResourceRequest } from './request-info.js';
-import type { KubernetesOperation } from './schema.js';
+import type { KubernetesOperation, WriteResult } from './schema.js';
 
 /** Requests to operations: what each verb does to which object. */
 
@@ -71,7 +71,19 @@ export interface Place {
   readonly impersonate: boolean;
 }
 
-export function operationOf(request: KubernetesRequest, place: Place, programs?: Programs): Operation {
+/** What a write would become, and a hash of all of it. */
+export interface Becoming {
+  readonly own: WriteResult;
+  readonly digest: string;
+}
+
+/** @param becoming Of a write that was tried out: then the operation is that one effect. */
+export function operationOf(
+  request: KubernetesRequest,
+  place: Place,
+  programs?: Programs,
+  becoming?: Becoming,
+): Operation {
   const { info, dryRun, body } = request;
   const { action, access, opaque } = meaningOf(request);
   const inside = entered(request, programs);
@@ -84,6 +96,7 @@ export function operationOf(request: KubernetesRequest, place: Place, programs?:
     ...(request.fieldManager === undefined ? {} : { field_manager: request.fieldManager }),
     ...(body.object === undefined ? {} : { object: shown(info.isResource ? info : undefined, body.object) }),
     ...(body.patch === undefined ? {} : { patch_type: body.patch }),
+    ...(becoming === undefined ? {} : { result: becoming.own }),
     ...inside?.own,
     ...(request.container === undefined ? {} : { container: request.container }),
     impersonated: place.impersonate,
@@ -93,14 +106,15 @@ export function operationOf(request: KubernetesRequest, place: Place, programs?:
     action: inside === undefined ? action : stronger(action, inside.action),
     resources: [{ type: 'host', name: place.host, access: 'use' }, resource, ...(inside?.resources ?? [])],
     opaque: body.opaque || (inside === undefined ? opaque : inside.opaque),
-    hash: hashOf(request, place.host),
+    hash: hashOf(request, place.host, becoming),
     kubernetes,
   };
 }
 
-function hashOf({ method, address, body, ports }: KubernetesRequest, host: string): string {
+function hashOf({ method, address, body, ports }: KubernetesRequest, host: string, becoming?: Becoming): string {
   const parts = [method, host, address.text, body.patch, sha256(body.bytes)];
-  return sha256(JSON.stringify(ports === undefined ? parts : [...parts, ports]));
+  const more = becoming === undefined ? (ports === undefined ? [] : [ports]) : [{ becomes: becoming.digest }];
+  return sha256(JSON.stringify([...parts, ...more]));
 }
 
 function meaningOf({ info }: KubernetesRequest): Meaning & { readonly opaque: boolean } {
@@ -132,6 +146,9 @@ const streaming = new Set(['exec', 'attach', 'proxy', 'portforward']);
 export const streams = ({ verb, subresource }: ResourceRequest): boolean =>
   verb === 'proxy' || streaming.has(subresource);
 
+/** What an operation is about, as its resources have it. */
+export const objectOf = ({ resources }: Operation): string => resources[1]?.name ?? '';
+
 /** deployments.apps, pods: as kubectl writes it. */
 export const resourceName = ({ group, resource }: ResourceRequest): string =>
   group === '' ? resource : `${resource}.${group}`;
@@ -154,7 +171,7 @@ function describe(info: ResourceRequest) {
 }
 
 /** A Secret's values are for the API server: policy and records see its keys. */
-function shown(info: ResourceRequest | undefined, object: unknown): unknown {
+export function shown(info: ResourceRequest | undefined, object: unknown): unknown {
   if (info?.resource !== 'secrets' || info.group !== '') return object;
   return withheld(object, undefined);
 }

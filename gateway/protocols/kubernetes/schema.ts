@@ -5,6 +5,45 @@ import { CommandSchema } from '../../shell/index.js';
 
 const closed = { additionalProperties: false } as const;
 
+const ResultSchema = Type.Object(
+  {
+    known: Type.Boolean({ description: 'False: it could not be found out, and `why` says why not.' }),
+    why: Type.Optional(Type.String({ description: 'In words; it quotes no value.' })),
+    exists: Type.Optional(
+      Type.Boolean({ description: 'True: the object is there already; false: it would be made. Absent: not known.' }),
+    ),
+    object: Type.Optional(
+      Type.Unknown({
+        description:
+          'The whole object as it would be, with defaults and admission, without managedFields. Fields that are masked for who asks stand as they are masked, the values of a Secret as "withheld".',
+      }),
+    ),
+    changes: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            path: Type.String({ description: 'spec.replicas, spec.template.spec.containers[name="web"].image' }),
+            before: Type.Optional(Type.String({ description: 'As text, cut. Absent: nothing stands there.' })),
+            after: Type.Optional(Type.String({ description: 'As text, cut. Absent: nothing would stand there.' })),
+          },
+          closed,
+        ),
+        {
+          description:
+            'What differs from the object as it is, or, where it would be made, from what was sent; the first 100.',
+        },
+      ),
+    ),
+    changes_left_out: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  {
+    ...closed,
+    description:
+      'What a write would become, as a dry run of it says. Absent: policy asks for it with no `preview`, or it is not known yet.',
+  },
+);
+export type WriteResult = Type.Static<typeof ResultSchema>;
+
 export const KubernetesOperationSchema = Type.Object(
   {
     verb: Type.String({
@@ -37,6 +76,7 @@ export const KubernetesOperationSchema = Type.Object(
         description: 'How the object of a patch is to be understood.',
       }),
     ),
+    result: Type.Optional(ResultSchema),
     command: Type.Optional(
       Type.Array(Type.String(), { description: 'Of exec: the words of what runs in the container. Of attach: empty.' }),
     ),

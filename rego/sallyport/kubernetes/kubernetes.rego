@@ -146,3 +146,37 @@ _refers(field) if {
 }
 
 _refers(field) if field == "secret"
+
+# METADATA
+# title: The object as it would be
+# description: |
+#   Of a write for which a `preview` rule asks, once it was tried out: whole, with defaults and admission. Undefined before that.
+becomes := own.object if {
+	own := input.operation.kubernetes.result
+	own.known
+}
+
+# METADATA
+# title: Images that would run
+# description: Of the object as it would be, wherever in it they stand.
+images contains image if {
+	walk(becomes, [path, image])
+	path[count(path) - 1] == "image"
+	path[0] != "status"
+	is_string(image)
+}
+
+# METADATA
+# title: Every image that would run begins with one of these
+# description: |
+#   'images_from({"registry.example/"})': with the slash, or other registries begin so, too. True as well while it is asked
+#   whether the write may be tried out (stage `prepare`). Never true where it was not: have a `preview` rule for the same writes.
+images_from(_) if input.operation.stage == "prepare"
+
+images_from(beginnings) if {
+	becomes
+	every image in images {
+		some beginning in beginnings
+		startswith(image, beginning)
+	}
+}

@@ -109,3 +109,33 @@ test_forwards if {
 	not kubernetes.opens_tunnel with input as asked("read", false, pods)
 	not kubernetes.forwards_to({80}) with input as asked("read", false, object.union(pods, {"ports": [80]}))
 }
+
+would_be(result, stage) := {"operation": {"stage": stage, "action": "write", "kubernetes": object.union(pods, {"result": result})}}
+
+test_becomes if {
+	result := {"known": true, "object": {"kind": "Pod"}}
+	kubernetes.becomes == {"kind": "Pod"} with input as would_be(result, "execute")
+	not kubernetes.becomes with input as would_be({"known": false, "why": "no"}, "execute")
+	not kubernetes.becomes with input as asked("write", false, pods)
+}
+
+test_images if {
+	pod := {
+		"spec": {
+			"containers": [{"image": "registry.example/web:1"}],
+			"initContainers": [{"image": "registry.example.evil/web:1"}, {"image": {"not": "text"}}],
+		},
+		"status": {"containerStatuses": [{"image": "docker.io/web:1"}]},
+	}
+	document := would_be({"known": true, "object": pod}, "execute")
+	kubernetes.images == {"registry.example/web:1", "registry.example.evil/web:1"} with input as document
+	not kubernetes.images_from({"registry.example/"}) with input as document
+	kubernetes.images_from({"registry.example/", "registry.example.evil/"}) with input as document
+	kubernetes.images == set() with input as asked("write", false, pods)
+}
+
+test_images_from_nowhere if {
+	kubernetes.images_from({"a/"}) with input as would_be({"known": true, "object": {"kind": "Service"}}, "execute")
+	kubernetes.images_from({"a/"}) with input as would_be({"known": false}, "prepare")
+	not kubernetes.images_from({"a/"}) with input as would_be({"known": false}, "execute")
+}

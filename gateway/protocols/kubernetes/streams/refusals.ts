@@ -44,6 +44,13 @@ export class Again extends Error {
   }
 }
 
+export const refusedByUpstream = (status: number): Problem => ({
+  status,
+  code: 'upstream',
+  title: 'Refused by the API server',
+  detail: 'the API server refused it',
+});
+
 const answer_bytes_max = 65_536;
 
 /** What the API server answered in place of the stream. Throws UpstreamError where that is no refusal. */
@@ -54,6 +61,8 @@ export async function refusalOf(answer: IncomingMessage, kinds: Kinds): Promise<
     throw new UpstreamError(`the API server answered a handshake with ${status}`);
   }
   const text = (await readAnswer(answer, answer_bytes_max)).toString('utf8');
-  const problem = { status, code: 'upstream', title: 'Refused by the API server', detail: 'the API server refused it' };
-  return { problem, text: kinds === noKinds ? text : maskText(text, { kinds, numbers: true }) };
+  return {
+    problem: refusedByUpstream(status),
+    text: kinds === noKinds ? text : maskText(text, { kinds, numbers: true }),
+  };
 }
