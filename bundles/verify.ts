@@ -13,7 +13,17 @@ import { verifyElement, type FilterChecks } from './obligations.js';
 export const knownPackages = ['all', 'postgres', 'ssh', 'kubernetes', 'http', 'registry', 'mcp'] as const;
 
 /** The rules that it asks them for, each a set that grows with `contains`. */
-export const contractSets = ['allow', 'deny', 'mask', 'filter', 'approval', 'limit', 'preview', 'taint', 'cost'] as const;
+export const contractSets = [
+  'allow',
+  'deny',
+  'mask',
+  'filter',
+  'approval',
+  'limit',
+  'preview',
+  'taint',
+  'cost',
+] as const;
 
 const isContractSet = (name: string): boolean => (contractSets as readonly string[]).includes(name);
 const isTestRule = (name: string): boolean => /^(todo_)?test_/.test(name);
