@@ -3,26 +3,18 @@ import { setImmediate } from 'node:timers/promises';
 import { createEngine, type Input, type Layer } from '#engine';
 import { type Answered, type PolicyCase, unmet } from './cases.js';
 import { type Problem, refusal } from './error.js';
-import type { Tool } from './opa-run.js';
-import { exceededMessage, runSandboxed } from './sandbox.js';
+import { runOver, type Tool } from './opa-run.js';
+import { exceededMessage } from './sandbox.js';
 import { writeFiles } from './workspace.js';
 
 /**
  * Judges every case twice, by `opa eval` over the policy's text and by the engine over the WebAssembly that was made of it, as
  * the gateway would: one problem for each case that either decides otherwise than is wanted.
  *
- * @param tool Over the folder of what was compiled, without tests. @param beside A folder beside it, for the question.
+ * @param tool Over what was compiled, without tests.
  */
-export async function runCases(
-  tool: Tool,
-  beside: string,
-  layer: Layer,
-  cases: readonly PolicyCase[],
-): Promise<Problem[]> {
-  const [answers, revision] = await Promise.all([
-    askOpa(tool, beside, cases),
-    createEngine().prepare('cases', [layer]),
-  ]);
+export async function runCases(tool: Tool, layer: Layer, cases: readonly PolicyCase[]): Promise<Problem[]> {
+  const [answers, revision] = await Promise.all([askOpa(tool, cases), createEngine().prepare('cases', [layer])]);
   const problems: Problem[] = [];
   const started_ms = performance.now();
   for (const [index, one] of cases.entries()) {
@@ -46,7 +38,6 @@ export async function runCases(
 
 async function askOpa(
   tool: Tool,
-  folder: string,
   cases: readonly PolicyCase[],
 ): Promise<Readonly<Record<string, Answered | undefined>>> {
   const rules = cases.map(
@@ -54,11 +45,11 @@ async function askOpa(
       `answers["${String(index)}"] := answer if answer := data.sallyport.decision.combined with input as ${JSON.stringify({ ...input, nonce: 'case' })}\n`,
   );
   // A package that no policy can have: only those below policy are a site's own.
-  await writeFiles(folder, [['cases/question.rego', `package sallyport_cases\n\n${rules.join('\n')}`]]);
-  const question = path.join(folder, 'cases', 'question.rego');
+  await writeFiles(tool.folder, [['cases/question.rego', `package sallyport_cases\n\n${rules.join('\n')}`]]);
+  const question = path.join(tool.folder, 'cases', 'question.rego');
   const limits = { ...tool.limits, time_ms: tool.tests_ms_max };
-  const args = ['eval', '--format', 'raw', '--capabilities', tool.capabilities, '-b', '.', '-d', question, 'data.sallyport_cases.answers']; // prettier-ignore
-  const run = await runSandboxed(tool.opa, args, { cwd: tool.folder, limits });
+  const args = ['eval', '--format', 'raw', '--capabilities', tool.capabilities, '-b', tool.bundle, '-d', question, 'data.sallyport_cases.answers']; // prettier-ignore
+  const run = await runOver(tool, args, limits);
   if (run.exceeded !== undefined)
     throw refusal('tests_stopped', exceededMessage('opa eval', run.exceeded, limits), {
       help: 'Look for a case whose rules loop over too much.',

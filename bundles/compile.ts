@@ -11,17 +11,17 @@ import { capabilitiesFile } from './capabilities.js';
 import { type Catalog, unknownColumns } from './catalog.js';
 import { BundleError, type Problem, refusal } from './error.js';
 import { neverFires, uncovered } from './firing.js';
-import { check, dependencies, parseModules, runTests, testCoverage, type TestReport, type Tool } from './opa-run.js';
-import { combinationQuery, minimal, protocolQuery, protocols } from './reads.js';
-import { exceededMessage, runSandboxed } from './sandbox.js';
+import { check, parseModules, runOver, runTests, testCoverage, type TestReport, type Tool } from './opa-run.js';
+import { Reads } from './reach.js';
+import { exceededMessage } from './sandbox.js';
 import { isCaseFile, type Snapshot } from './snapshot.js';
-import { readTar } from './tar.js';
+import { fitsTar, readTar } from './tar.js';
 import type { FilterChecks } from './obligations.js';
 import { type DataChecks, dataWarnings, verifyData } from './verify-data.js';
 import { describeRules, fillCodes, isTestModule, verifyModules, warnings } from './verify.js';
 import { wasmBuiltins } from './wasm-builtins.js';
 import { inVain, wideAllows } from './wide.js';
-import { type Library, libraryFolder, loadLibrary, withWorkspace, writeFiles } from './workspace.js';
+import { type Library, libraryFolder, loadLibrary, withWorkspace, writeArchive, writeFiles } from './workspace.js';
 
 /** A policy that compiled, kept the contract and passed its tests. */
 export interface Build {
@@ -68,7 +68,7 @@ export class Compiler {
   readonly #library: Library;
   readonly #options: CompilerOptions & { builtins: readonly string[] };
   readonly #modules = new Map<string, Module>();
-  #combination: Promise<string[]> | undefined;
+  readonly #reads = new Reads();
   #found: Promise<string> | undefined;
 
   private constructor(library: Library, options: CompilerOptions & { builtins: readonly string[] }) {
@@ -113,8 +113,11 @@ export class Compiler {
   advise(snapshot: Snapshot, layer: Layer, { base, catalogs = [] }: AdviceOptions = {}): Promise<Problem[]> {
     return withWorkspace(async (folder) => {
       const tool = await this.#prepare(folder, snapshot);
+      // Of an archive OPA says twice of each file what was reached, under two names.
+      const whole = path.join(folder, 'whole');
+      await writeFiles(whole, [...snapshot.files, ...this.#libraryFiles()]);
       const [coverage, modules, wide] = await Promise.all([
-        testCoverage(tool),
+        testCoverage({ ...tool, folder: whole, bundle: '.' }),
         parseModules(tool, snapshot, this.#modules),
         wideAllows(layer, base),
       ]);
@@ -138,7 +141,9 @@ export class Compiler {
       const tool = await this.#prepare(folder, snapshot);
       const checking = check(tool);
       const compiling = this.#compile(tool, folder, snapshot);
-      const testing = withTests ? runTests(tool) : Promise.resolve(undefined);
+      const { schemas: _, ...unschooled } = tool;
+      // What the schemas find, the check beside it finds; reading them again is a quarter of the time of most tests.
+      const testing = withTests ? runTests(unschooled) : Promise.resolve(undefined);
       const [checked, tested, compiled] = await Promise.allSettled([checking, testing, compiling]);
 
       // What does not compile at all is told once, by the step that tells it best.
@@ -163,25 +168,27 @@ export class Compiler {
     });
   }
 
-  /** Lays out what the commands work on: `full/` with tests, schemas and capabilities beside it. */
+  /** Lays out what the commands work on: an archive of all of it, with schemas and capabilities beside it. */
   async #prepare(folder: string, snapshot: Snapshot): Promise<Tool> {
     demandPolicyFolder(snapshot);
     for (const file of snapshot.files.keys()) {
       if (file.startsWith(`${libraryFolder}/`))
         throw refusal('reserved_folder', `a folder must not be called ${libraryFolder}`, { file });
+      if (!fitsTar(file))
+        throw refusal('long_name', 'has a longer name than a bundle can hold', { file, help: 'Names have up to 100 bytes, and the folders before them up to 155 together.' }); // prettier-ignore
     }
     const { builtins, tests_ms_max, memory_mib_max } = this.#options;
     const opa = await this.#opa();
-    const full = path.join(folder, 'full');
     const [capabilities] = await Promise.all([
       capabilitiesFile(opa, builtins, folder),
-      writeFiles(full, [...snapshot.files, ...this.#libraryFiles()]),
+      writeArchive(path.join(folder, 'policy-with-tests.tar.gz'), [...snapshot.files, ...this.#libraryFiles()]),
       writeFiles(path.join(folder, 'schemas'), this.#library.schemas),
     ]);
     await writeFiles(folder, [['capabilities.json', capabilities]]);
     return {
       opa,
-      folder: full,
+      folder,
+      bundle: 'policy-with-tests.tar.gz',
       capabilities: path.join(folder, 'capabilities.json'),
       ...(this.#library.schemas.size === 0 ? {} : { schemas: path.join(folder, 'schemas') }),
       limits: memory_mib_max === undefined ? {} : { memory_mib: memory_mib_max },
@@ -208,18 +215,18 @@ export class Compiler {
     const modules = await parseModules(tool, snapshot, this.#modules);
     const problems = await verifyModules(modules, this.#options.filters);
 
-    const bare = path.join(folder, 'bare');
     const inForce = modules.filter((module) => !isTestModule(module));
-    const filled = inForce.map((module) => [module.file, fillCodes(textOf(snapshot, module.file), module)] as const);
-    const rego = [...filled.map(([file, text]) => [file, Buffer.from(text)] as const), ...this.#libraryFiles()];
+    const filled = inForce.map((module) => [module.file, Buffer.from(fillCodes(textOf(snapshot, module.file), module))] as const); // prettier-ignore
+    const rego = [...filled, ...this.#libraryFiles()];
     const data = [...snapshot.files].filter(([file]) => !file.endsWith('.rego') && !isCaseFile(file));
-    await writeFiles(bare, [...rego, ...data]);
+    const bare = { ...tool, bundle: 'policy-alone.tar.gz' };
+    await writeArchive(path.join(folder, bare.bundle), [...rego, ...data]);
 
     const packages = [...new Set(inForce.map((module) => module.package))].filter((name) => name.startsWith('policy.'));
     const names = packages.map((name) => name.slice('policy.'.length)).sort();
     const [built, reads] = await Promise.all([
-      this.#wasm({ ...tool, folder: bare }, folder).catch((error: unknown) => error as Error),
-      this.#reads({ ...tool, folder: bare }, folder, names),
+      this.#wasm(bare, folder).catch((error: unknown) => error as Error),
+      this.#reads.of(bare, inForce, new Map(filled), this.#libraryFiles()),
     ]);
     if (built instanceof Error) throw problems.length > 0 ? new BundleError(problems) : built;
     const { targets, data: checks } = this.#options;
@@ -243,7 +250,7 @@ export class Compiler {
   }
 
   #judge({ layer, bare }: Compiled, tool: Tool, cases: readonly PolicyCase[]): Promise<Problem[]> {
-    return runCases({ ...tool, folder: bare }, path.dirname(bare), layer, cases);
+    return runCases({ ...tool, bundle: bare.bundle }, layer, cases);
   }
 
   /** Policy is compiled, data only carried along: -O0 inlines none of it, and OPA's own loader has read it. */
@@ -252,7 +259,7 @@ export class Compiler {
     const args = [
       'build',
       '-b',
-      '.',
+      tool.bundle,
       '-t',
       'wasm',
       '-O',
@@ -264,7 +271,7 @@ export class Compiler {
       '-o',
       output,
     ];
-    const run = await runSandboxed(tool.opa, args, { cwd: tool.folder, limits: tool.limits });
+    const run = await runOver(tool, args);
     if (run.exceeded !== undefined) throw refusal('too_much', exceededMessage('opa build', run.exceeded, tool.limits));
     if (run.status !== 0) {
       const said = run.stderr.trim() || run.stdout.trim();
@@ -281,36 +288,11 @@ export class Compiler {
       data: data === undefined ? {} : (JSON.parse(data.toString('utf8')) as unknown),
     };
   }
-
-  /** For every protocol, whether the policy has a package for it or not: the combination is asked for all of them. */
-  async #reads(tool: Tool, folder: string, names: readonly string[]): Promise<Record<string, string[]>> {
-    const combination = await this.#readsOfCombination(tool, folder);
-    const all = names.includes('all') ? await dependencies(tool, protocolQuery('all')) : [];
-    const entries = await Promise.all(
-      protocols.map(async (protocol) => {
-        const own = names.includes(protocol) ? await dependencies(tool, protocolQuery(protocol)) : all;
-        return [protocol, minimal([...combination, ...own])] as const;
-      }),
-    );
-    return Object.fromEntries(entries);
-  }
-
-  #readsOfCombination(tool: Tool, folder: string): Promise<string[]> {
-    this.#combination ??= (async () => {
-      const alone = path.join(folder, 'alone');
-      await writeFiles(alone, this.#libraryFiles());
-      return dependencies({ ...tool, folder: alone }, combinationQuery);
-    })().catch((error: unknown) => {
-      this.#combination = undefined;
-      throw error;
-    });
-    return this.#combination;
-  }
 }
 
 interface Compiled extends Pick<Build, 'layer' | 'warnings' | 'rego'> {
-  /** The folder of what was compiled: without tests, codes filled in. */
-  readonly bare: string;
+  /** Over what was compiled: without tests, codes filled in. */
+  readonly bare: Tool;
 }
 
 /** A policy's tests are those in Rego and its cases. */

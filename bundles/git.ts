@@ -61,9 +61,9 @@ export class GitSource implements Source {
   }
 
   async read(): Promise<Snapshot> {
-    const hash = await this.#commit();
-    const signer = this.#signers && (await demandSigned(await this.#gitDirectory(), hash, this.#signers));
-    return this.#snapshot(hash, { moved_ms: await this.#moved(), signer });
+    const commit = await this.#ofBranch(() => this.#describe(this.#ref));
+    const signer = this.#signers && (await demandSigned(await this.#gitDirectory(), commit.hash, this.#signers));
+    return this.#snapshot(commit, { moved_ms: await this.#moved(), signer });
   }
 
   /**
@@ -71,7 +71,7 @@ export class GitSource implements Source {
    * branch has.
    */
   async at(revision: string): Promise<Snapshot> {
-    return this.#snapshot(await this.#resolve(revision));
+    return this.#snapshot(await this.#describe(await this.#resolve(revision)));
   }
 
   /** The values of a trailer (git-interpret-trailers(1)) in the messages of the commits that `to` has and `from` has not. */
@@ -95,15 +95,15 @@ export class GitSource implements Source {
   }
 
   async #snapshot(
-    hash: string,
+    commit: Commit,
     known: { moved_ms?: number | undefined; signer?: string | undefined } = {},
   ): Promise<Snapshot> {
+    const { hash } = commit;
     const builder = new SnapshotBuilder();
     const tree = known.signer === undefined ? undefined : await this.#signedTree(hash);
     const entries = await this.#entries(hash, builder, tree);
     const contents = await this.#contents(entries.map((entry) => entry.object));
     entries.forEach((entry, index) => builder.add(entry.path, contents[index] ?? new Uint8Array()));
-    const commit = await this.#describe(hash);
     const { moved_ms, signer } = known;
     return builder.finish({
       revision: `git:${hash}`,
@@ -119,6 +119,8 @@ export class GitSource implements Source {
     const names = new Set(['HEAD', 'packed-refs', 'reftable']);
     return watchPaths([directory], changed, {
       rescan_ms: 2_000,
+      // A branch is moved by renaming one file: what is there is whole.
+      debounce_ms: 5,
       ignored: (file) => {
         if (file.endsWith('.lock')) return true;
         const relative = path.relative(directory, file);
@@ -128,11 +130,18 @@ export class GitSource implements Source {
     });
   }
 
+  get #ref(): string {
+    return `refs/heads/${this.#branch}^{commit}`;
+  }
+
   async #commit(): Promise<string> {
-    const ref = `refs/heads/${this.#branch}^{commit}`;
-    let output: string;
+    const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', this.#ref];
+    return demandHash(await this.#ofBranch(() => this.#git(args)), this.#ref);
+  }
+
+  async #ofBranch<T>(asked: () => Promise<T>): Promise<T> {
     try {
-      output = await this.#git(['rev-parse', '--verify', '--quiet', '--end-of-options', ref]);
+      return await asked();
     } catch (error) {
       if (error instanceof BundleError) throw error;
       throw refusal('no_branch', `${this.#repository} has no commit on branch ${this.#branch}`, {
@@ -140,10 +149,6 @@ export class GitSource implements Source {
         cause: error,
       });
     }
-    const hash = output.trim();
-    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash))
-      throw refusal('git_failed', `git answered ${JSON.stringify(hash)} for ${ref}`);
-    return hash;
   }
 
   /** The tree that holds the policy, each one on the way to it hashed again. */
@@ -245,18 +250,19 @@ export class GitSource implements Source {
     return contents;
   }
 
-  async #describe(hash: string): Promise<Commit> {
+  async #describe(revision: string): Promise<Commit> {
     const output = await this.#git([
       'log',
       '-1',
       '--no-show-signature',
       '--encoding=UTF-8',
-      '--format=%s%x00%an <%ae>%x00%cI',
+      '--format=%H%x00%s%x00%an <%ae>%x00%cI',
       '--end-of-options',
-      hash,
+      revision,
       '--',
     ]);
-    const [subject = '', author = '', time = ''] = output.trimEnd().split('\0');
+    const [found = '', subject = '', author = '', time = ''] = output.trimEnd().split('\0');
+    const hash = demandHash(found, revision);
     const committed = new Date(time);
     return { hash, subject, author, time: Number.isNaN(committed.getTime()) ? time : committed.toISOString() };
   }
@@ -328,6 +334,12 @@ export class GitSource implements Source {
       child.stdin.end(input);
     });
   }
+}
+
+function demandHash(output: string, asked: string): string {
+  const hash = output.trim();
+  if (/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash)) return hash;
+  throw refusal('git_failed', `git answered ${JSON.stringify(hash.slice(0, 200))} for ${asked}`);
 }
 
 /** `<repo>/.git` (a folder, or a file that names one: a linked work tree or submodule), or the repository itself if bare. */

@@ -46,7 +46,7 @@ describe('what rules read, as opa sees it', () => {
   let tool: Tool;
   beforeAll(async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'sallyport-reads-'));
-    tool = { opa: await findOpa(), folder, capabilities: '', limits: {}, tests_ms_max: 1 };
+    tool = { opa: await findOpa(), folder, bundle: '.', capabilities: '', limits: {}, tests_ms_max: 1 };
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 

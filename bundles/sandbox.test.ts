@@ -19,10 +19,10 @@ describe('a sandboxed program', () => {
         .split('\n')
         .filter(Boolean)
         .map((line) => line.split('=', 1)[0]);
-      expect(names.sort()).toEqual(expect.arrayContaining(['GOMEMLIMIT', 'GOTRACEBACK']));
-      expect(names.filter((name) => !['GOMEMLIMIT', 'GOTRACEBACK', 'PWD', 'SHLVL', '_'].includes(name ?? ''))).toEqual(
-        [],
-      );
+      expect(names.sort()).toEqual(expect.arrayContaining(['GOMEMLIMIT', 'GOGC', 'GOTRACEBACK']));
+      expect(
+        names.filter((name) => !['GOMEMLIMIT', 'GOGC', 'GOTRACEBACK', 'PWD', 'SHLVL', '_'].includes(name ?? '')),
+      ).toEqual([]);
     } finally {
       delete process.env['SALLYPORT_TEST_SECRET'];
     }

@@ -37,7 +37,9 @@ export function readTar(archive: Buffer, demand?: 'whole'): Map<string, Buffer> 
 export function writeTar(files: ReadonlyMap<string, Uint8Array>): Buffer {
   const parts: Uint8Array[] = [];
   for (const [name, content] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const [prefix, last] = split(name);
+    const fields = split(name);
+    if (fields === undefined) throw new Error(`name too long for a tar archive: ${name}`);
+    const [prefix, last] = fields;
     const header = Buffer.alloc(block);
     header.write(last, 0);
     header.write(prefix, 345);
@@ -53,14 +55,16 @@ export function writeTar(files: ReadonlyMap<string, Uint8Array>): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(2 * block)]);
 }
 
+export const fitsTar = (name: string): boolean => split(name) !== undefined;
+
 /** A name of more than 100 bytes stands in two fields, of which the first has up to 155 and ends before a slash. */
-function split(name: string): [prefix: string, last: string] {
+function split(name: string): [prefix: string, last: string] | undefined {
   if (Buffer.byteLength(name) <= 100) return ['', name];
   for (let at = name.indexOf('/'); at > 0; at = name.indexOf('/', at + 1)) {
     const [prefix, last] = [name.slice(0, at), name.slice(at + 1)];
     if (Buffer.byteLength(prefix) <= 155 && Buffer.byteLength(last) <= 100) return [prefix, last];
   }
-  throw new Error(`name too long for a tar archive: ${name}`);
+  return undefined;
 }
 
 function text(header: Buffer, at: number, length: number): string {

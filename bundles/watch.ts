@@ -1,6 +1,7 @@
 import { watch } from 'chokidar';
 
-const debounce_ms = 40;
+/** Files that are written one after another are one change. */
+const debounce_default_ms = 40;
 /** Events can be lost (network file systems, swapped folder links, a full queue): so it is looked at now and then anyway. */
 const rescan_ms = 5_000;
 
@@ -11,12 +12,12 @@ const rescan_ms = 5_000;
 export async function watchPaths(
   paths: readonly string[],
   changed: () => void,
-  options: { depth?: number; ignored?: (path: string) => boolean; rescan_ms?: number } = {},
+  options: { depth?: number; ignored?: (path: string) => boolean; rescan_ms?: number; debounce_ms?: number } = {},
 ): Promise<() => Promise<void>> {
   let pending: NodeJS.Timeout | undefined;
   const soon = () => {
     clearTimeout(pending);
-    pending = setTimeout(changed, debounce_ms);
+    pending = setTimeout(changed, options.debounce_ms ?? debounce_default_ms);
   };
   const watcher = watch([...paths], {
     ignoreInitial: true,

@@ -2,8 +2,11 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import os from 'node:os';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { refusal } from './error.js';
 import { packageRoot } from './package-root.js';
+import { writeTar } from './tar.js';
 
 /** Sallyport's own Rego: what every policy is compiled with. */
 export interface Library {
@@ -69,4 +72,10 @@ export async function writeFiles(
     made.add(parent);
     await writeFile(file, content);
   }
+}
+
+/** One file in place of hundreds, which OPA reads as it reads the folder: it is put together here and read there in a tenth of the time. */
+export async function writeArchive(file: string, files: Iterable<readonly [string, Uint8Array]>): Promise<void> {
+  // Stored and not compressed: it is read once, on this machine.
+  await writeFile(file, await promisify(gzip)(writeTar(new Map(files)), { level: 0 }));
 }

@@ -50,6 +50,22 @@ describe('a policy that keeps the contract', () => {
     expect(warnings).toEqual([]);
   });
 
+  test('reads what the rules of its last version read, though another protocol was asked before', async () => {
+    const own = await Compiler.create({ opa: await findOpa() });
+    const reads = async (files: Files) => (await own.build(snapshotOf(files))).layer.manifest.reads;
+    const lib = (body: string) => ({ 'lib.rego': `package lib\n\nokay if ${body}\n` });
+    const rules = {
+      'ssh.rego': site('allow contains {"code": "s"} if input.principal.kind == "human"', 'policy.ssh'),
+      'http.rego': site('allow contains {"code": "h"} if data.lib.okay', 'policy.http'),
+    };
+    const first = await reads({ ...rules, ...lib('input.principal.purpose == "audit"') });
+    expect(first['http']).toContain('principal.purpose');
+    const second = await reads({ ...rules, ...lib('input.session.rows < 5') });
+    expect(second['http']).toContain('session.rows');
+    expect(second['http']).not.toContain('principal.purpose');
+    expect(second['ssh']).toEqual(first['ssh']);
+  });
+
   test('gives the same layer again, byte for byte', async () => {
     const [one, two] = [
       await (await compiler()).build(snapshotOf(goodPolicy)),
@@ -57,6 +73,11 @@ describe('a policy that keeps the contract', () => {
     ];
     expect(Buffer.compare(one.layer.wasm, two.layer.wasm)).toBe(0);
     expect(one.layer.manifest).toEqual(two.layer.manifest);
+  });
+
+  test('has names that fit a bundle', async () => {
+    const file = `${'n'.repeat(96)}.rego`;
+    expect(await problemsOf({ [file]: 'package lib\n' })).toMatchObject([{ code: 'long_name', file }]);
   });
 
   test('needs no tests and no data, and says how many tests there were', async () => {
