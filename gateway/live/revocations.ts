@@ -118,6 +118,8 @@ export class Revocations {
   }
 
   isRevoked(principal: Principal): boolean {
+    // Asked with every request: where nothing was revoked there are no keys to make.
+    if (this.#known.size === 0) return false;
     const now_ms = this.#parts.now();
     for (const key of keysOf(principal)) {
       const known = this.#known.get(key);

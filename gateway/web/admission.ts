@@ -37,6 +37,9 @@ export interface Meanwhile {
   again(end: HoldEnd): Promise<Operation>;
 }
 
+/** Why a request is given up. One for all: an abort without a reason makes an error with its stack, for every answer that ends. */
+export const nobodyThere = new ClientGone();
+
 /** An approval sends an operation round again; a policy that changes with every round ends it. */
 const rounds_max = 8;
 

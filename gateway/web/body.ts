@@ -35,6 +35,8 @@ const held_bytes_max = 268_435_456;
 export const judged_bytes_max = 1_048_576;
 let held_bytes = 0;
 
+const nothing = { bytes: Buffer.alloc(0), release: () => undefined } as const;
+
 /** Reads it whole. `release` has to be called once it is of no use any more. */
 export async function readBody(
   request: IncomingMessage,
@@ -42,6 +44,8 @@ export async function readBody(
 ): Promise<{ readonly bytes: Buffer; release(): void }> {
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > bytes_max) throw tooLarge(bytes_max);
+  // It has come whole, and there was nothing: most requests have no body.
+  if (request.complete && request.readableLength === 0) return nothing;
   const chunks: Buffer[] = [];
   let length = 0;
   const release = () => {

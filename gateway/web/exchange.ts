@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProtocolError } from '../errors.js';
 import type { Client, Identity, Mount, Obligation, Result, Services, SessionEnd, Target } from '../protocol.js';
-import { ClientGone, type Admitted } from './admission.js';
+import { ClientGone, nobodyThere, type Admitted } from './admission.js';
 import { fail, goneProblem, sendProblem, type Problem } from './answer.js';
 import type { Passed } from './passing.js';
 import { RequestRefusal } from './refusal.js';
@@ -41,7 +41,7 @@ export abstract class Exchange {
     request.socket.setKeepAlive(true, keep_alive_ms);
     request.on('error', () => undefined);
     response.on('error', () => undefined);
-    response.once('close', () => this.#gone.abort());
+    response.once('close', () => this.#gone.abort(nobodyThere));
   }
 
   /** Whose targets are asked for, and what its enforcement can do. */
@@ -63,7 +63,7 @@ export abstract class Exchange {
 
   /** There is nobody any more. */
   protected leave(): void {
-    this.#gone.abort();
+    this.#gone.abort(nobodyThere);
   }
 
   stop(): void {
@@ -131,7 +131,7 @@ export abstract class Exchange {
   protected async during(held: WebSession, run: () => Promise<void>): Promise<void> {
     const leave = held.enter((end) => {
       this.#ended = end;
-      this.#gone.abort();
+      this.#gone.abort(nobodyThere);
       this.refuse(goneProblem(end));
     });
     try {
@@ -152,19 +152,19 @@ export abstract class Exchange {
     run: () => Promise<Forwarded | Result>,
   ): Promise<void> {
     const { seconds } = decision.limits;
-    let over = false;
+    let tooLate = false;
     const stop = (): void => {
-      over = true;
+      tooLate = true;
       this.refuse(late(seconds ?? 0));
-      this.#gone.abort();
+      this.#gone.abort(nobodyThere);
     };
     const timer = seconds === undefined ? undefined : setTimeout(stop, seconds * 1_000);
     try {
       const result = resultOf(await run());
-      submission.settle(over ? { ...result, code: 'limit_exceeded' } : result);
+      submission.settle(tooLate ? { ...result, code: 'limit_exceeded' } : result);
     } catch (error) {
       const cancelled = this.signal.aborted;
-      submission.settle({ status: cancelled ? 'cancelled' : 'error', ...(over ? { code: 'limit_exceeded' } : {}) });
+      submission.settle({ status: cancelled ? 'cancelled' : 'error', ...(tooLate ? { code: 'limit_exceeded' } : {}) });
       if (cancelled) throw new ClientGone();
       throw error;
     } finally {

@@ -52,7 +52,8 @@ export interface Change {
 }
 
 /**
- * Passes the bytes on as the client takes them; ends the answer where all came, else cuts it off. Never throws.
+ * Passes the bytes on as the client takes them; ends the answer where all came, else cuts it off. Never throws. The head goes with the
+ * first of them, in one write, or alone where none is there yet: who waits for events learns that it may.
  *
  * @param bytes_max Of the bytes as they came.
  */
@@ -65,9 +66,19 @@ export function pass(
   return new Promise((resolve) => {
     let bytes = 0;
     let over = false;
+    let head: NodeJS.Immediate | undefined = setImmediate(() => {
+      head = undefined;
+      to.flushHeaders();
+    });
+    const withHead = () => {
+      clearImmediate(head);
+      head = undefined;
+    };
     const finish = (how: Passed['how']) => {
       if (over) return;
       over = true;
+      if (head !== undefined && how !== 'whole' && how !== 'gone') to.flushHeaders();
+      withHead();
       to.off('close', gone);
       to.off('drain', drained);
       if (how === 'whole') to.end(change?.finish() ?? '', () => undefined);
@@ -80,8 +91,9 @@ export function pass(
     from.on('data', (chunk: Buffer) => {
       if (over) return;
       bytes += chunk.length;
-      if (bytes > bytes_max) finish('limit');
-      else if (!to.write(change === undefined ? chunk : change.push(chunk))) from.pause();
+      if (bytes > bytes_max) return finish('limit');
+      withHead();
+      if (!to.write(change === undefined ? chunk : change.push(chunk))) from.pause();
     });
     from.once('end', () => finish('whole'));
     from.once('error', () => finish('cut'));

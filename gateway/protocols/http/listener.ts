@@ -145,7 +145,6 @@ class HttpExchange extends Exchange {
     if (masks !== undefined) return passMasked(answer, this.response, masks, { bytes_max, field, more });
     const fields = [...answerFields(answer.rawHeaders, field), ...more];
     this.response.writeHead(answer.statusCode ?? 502, fields.flat());
-    this.response.flushHeaders();
     return pass(answer, this.response, bytes_max);
   }
 }

@@ -113,7 +113,8 @@ function begin(
   });
   if (length !== undefined) fields.push(['content-length', String(length)]);
   response.writeHead(answer.statusCode ?? 502, [...fields, ...more].flat());
-  response.flushHeaders();
+  // Where its length is known, all of it follows at once.
+  if (length === undefined) response.flushHeaders();
 }
 
 async function passDocument(

@@ -58,7 +58,6 @@ export function passText(
     throw new UpstreamError('the API server answered in a form that masks cannot be put in');
   }
   response.writeHead(status, [...fieldsOf(answer, dropped), 'content-type', media === '' ? 'text/plain' : media]);
-  response.flushHeaders();
   const stream = new ContentStream({ kinds, numbers: media === 'application/json' });
   const mask = { push: (chunk: Buffer) => stream.push(chunk), finish: () => stream.finish() };
   return pass(answer, response, bytes_max, mask);

@@ -5,6 +5,7 @@ import {
   ClientGone,
   fail,
   goneProblem,
+  nobodyThere,
   readBody,
   readFields,
   RequestRefusal,
@@ -111,7 +112,7 @@ class Exchange {
     request.socket.setKeepAlive(true, keep_alive_ms);
     request.on('error', () => undefined);
     response.on('error', () => undefined);
-    response.once('close', () => this.#gone.abort());
+    response.once('close', () => this.#gone.abort(nobodyThere));
   }
 
   stop(): void {

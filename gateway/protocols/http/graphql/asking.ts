@@ -108,7 +108,11 @@ function otherwiseWritten(json: unknown): string[] {
   );
 }
 
+/** A member of that name stands there as it is, or with an escape in it. */
+const mayNameQuery = (text: string): boolean => text.includes('query') || text.includes('\\');
+
 function queriesIn(given: string): string[] {
+  if (!mayNameQuery(given)) return [];
   const text = given.replace(/^\ufeff/, '');
   try {
     const found: string[] = [];
