@@ -172,7 +172,15 @@ interface RawRelation {
   columns: RawColumn[] | null;
   primaryKey?: string[] | null;
   definition?: [text: string | null] | null;
-  version?: [oids: number[], digest: string, changed?: boolean, reach?: [oids: number[], digest: string]] | null;
+  version?:
+    | [
+        oids: number[],
+        digest: string,
+        changed?: boolean,
+        reach?: [oids: number[], digest: string],
+        plain?: string | null,
+      ]
+    | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: RawFunction[] | null;
@@ -197,7 +205,7 @@ interface RawRelation {
 
 function readRelation(row: RawRelation): Relation {
   const [definition] = row.definition ?? [];
-  const [oids, digest, changed, reach] = row.version ?? [];
+  const [oids, digest, changed, reach, plain] = row.version ?? [];
   return {
     oid: row.oid,
     schema: row.schema,
@@ -212,7 +220,12 @@ function readRelation(row: RawRelation): Relation {
     version:
       oids === undefined || digest === undefined
         ? undefined
-        : { oids, digest, ...(reach === undefined ? {} : { reach: { oids: reach[0], digest: reach[1] } }) },
+        : {
+            oids,
+            digest,
+            ...(reach === undefined ? {} : { reach: { oids: reach[0], digest: reach[1] } }),
+            ...(typeof plain === 'string' ? { plain } : {}),
+          },
     isChanged: changed === true,
     reads: (row.reads ?? []).map(([schema, name, kind, via, how, columns]) => ({
       schema,

@@ -45,6 +45,8 @@ export interface Version {
   readonly digest: string;
   /** The same for what it reaches beyond its own definition: see `reachOf`. */
   readonly reach?: { readonly oids: readonly number[]; readonly digest: string };
+  /** Of a table that is not more than its columns, without rules, triggers, children, parents and policies: see `columnsText`. */
+  readonly plain?: string;
 }
 
 /** What a view, a policy, a toast table or an inheritance tree reaches. */
@@ -243,6 +245,9 @@ export interface Path {
   readonly version: number;
   /** A digest of the casts that somebody made; '' where there are none. */
   readonly casts: string;
+  /** Whether anybody has made any. */
+  readonly functions: boolean;
+  readonly operators: boolean;
   /** How old what is read may be at most, since it is read by the snapshot of a transaction; 0 where it is not. */
   readonly age_ms: number;
   /** What DDL runs. */
@@ -355,9 +360,19 @@ function readPath(data: string): Path {
     age?: number;
     eventTriggers: [string, string][] | null;
     casts?: string;
+    functions: boolean;
+    operators: boolean;
   };
   return {
-    key: JSON.stringify([row.user, row.schemas, row.creation, row.eventTriggers, row.casts]),
+    key: JSON.stringify([
+      row.user,
+      row.schemas,
+      row.creation,
+      row.eventTriggers,
+      row.casts,
+      row.functions,
+      row.operators,
+    ]),
     setting: row.setting,
     user: row.user,
     schemas: row.schemas,
@@ -365,6 +380,8 @@ function readPath(data: string): Path {
     temporary: row.temporary,
     version: Number(row.version),
     casts: row.casts ?? '',
+    functions: row.functions,
+    operators: row.operators,
     age_ms: (row.age ?? 0) * 1_000,
     eventTriggers: (row.eventTriggers ?? []).map(([name, fn]) => ({ name, function: fn })),
   };

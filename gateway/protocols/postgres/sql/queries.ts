@@ -11,7 +11,7 @@
  * not told apart: all of them stand for it.
  */
 
-import { castsDigest, changing, reachOf, stampOf, versionColumns } from './versions.js';
+import { castsDigest, changing, columnsText, isPlain, noneMade, reachOf, stampOf, versionColumns } from './versions.js';
 
 const eq = 'OPERATOR(pg_catalog.=)';
 
@@ -170,7 +170,7 @@ const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object
   'eventTriggers', (select pg_catalog.json_agg(pg_catalog.json_build_array(e.evtname, pg_catalog.concat(n.nspname, '.', f.proname)) order by e.evtname)
     from pg_catalog.pg_event_trigger e join pg_catalog.pg_proc f on f.oid ${eq} e.evtfoid join pg_catalog.pg_namespace n on n.oid ${eq} f.pronamespace
     where e.evtenabled OPERATOR(pg_catalog.<>) 'D' and e.evtevent OPERATOR(pg_catalog.<>) 'login'),
-  'casts', ${castsDigest},
+  'casts', ${castsDigest}, 'functions', not ${noneMade('pg_proc')}, 'operators', not ${noneMade('pg_operator')},
   'version', pg_catalog.current_setting('server_version_num'),
   'age', case when ${isSnapshot} then pg_catalog.date_part('epoch', pg_catalog.timestamptz_mi(pg_catalog.clock_timestamp(), pg_catalog.transaction_timestamp())) else 0 end)::pg_catalog.text`;
 
@@ -239,15 +239,16 @@ const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.att
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
 
 /**
- * [OIDs, digest, whether it is otherwise by now than what was read]: itself and those that it inherits from; and [OIDs, digest] of what may
- * have children.
+ * [OIDs, digest, whether it is otherwise by now than what was read]: itself and those that it inherits from; [OIDs, digest] of what may
+ * have children; and its columns where there is no more to it than these.
  */
 const version = (
   oids: string,
   parents: string,
 ): string => `case when c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
     select pg_catalog.json_build_array(s.oids::pg_catalog.int8[], x.digest, x.changed and ${isSnapshot},
-      pg_catalog.json_build_array(d.oids::pg_catalog.int8[], ${reachOf('d.oids')}))
+      pg_catalog.json_build_array(d.oids::pg_catalog.int8[], ${reachOf('d.oids')}),
+      case when ${isPlain('c')} and s.oids ${eq} array[c.oid] and d.oids ${eq} array[c.oid] and c.relkind ${eq} any ('{r,p,f}'::pg_catalog."char"[]) then ${columnsText('array[c.oid]')} end)
     from (select ${oids}) as s(oids), (select ${parents}) as d(oids), lateral (${versionColumns('s.oids')}) as x(digest, changed)) end`;
 
 const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(

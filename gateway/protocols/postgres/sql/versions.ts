@@ -62,6 +62,17 @@ export function reachOf(oids: string): string {
   return digestOf(`(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`);
 }
 
+/**
+ * Whether a relation has no more to it than its columns, as SQL over its row. The server itself goes by these marks: where one is not set it
+ * looks for no rule, trigger or child; row-level policies that are not enabled are none.
+ */
+export const isPlain = (row: string): string =>
+  `not (${['relhasrules', 'relhastriggers', 'relhassubclass', 'relrowsecurity'].map((mark) => `${row}.${mark}`).join(' or ')})`;
+
+/** The columns of relations by their OIDs (an array, as SQL), as text: what they are called and computed from, and their rows. */
+export const columnsText = (oids: string): string =>
+  `coalesce((select pg_catalog.string_agg(pg_catalog.concat(a.attrelid, ' ', a.attnum, ' ', a.attname, ' ', a.attgenerated, ' ', a.xmin, ${changing('a')}), '; ' order by a.attrelid, a.attnum) from pg_catalog.pg_attribute a where a.attrelid ${eq} any (${oids}) and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped), '')`;
+
 /** One row of the catalog, as SQL: another one once somebody has written it anew. */
 export const stampOf = (row: string): string => `pg_catalog.concat(${row}.oid, ':', ${row}.xmin)`;
 
@@ -87,3 +98,7 @@ function versionText(oids: string, views: boolean): string {
 
 /** The casts that somebody made: which function or operator the server chooses depends on all of them. */
 export const castsDigest = `coalesce((select ${digestOf(`pg_catalog.string_agg(${stampOf('x')}, ',' order by x.oid)`)} from pg_catalog.pg_cast x where x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid), '')`;
+
+/** That nobody has made any of what a table of the catalog is of. As long as that is so, nothing is read for it. */
+export const noneMade = (table: string): string =>
+  `not exists (select from pg_catalog.${table} x where x.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)`;
