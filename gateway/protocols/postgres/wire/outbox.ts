@@ -1,5 +1,8 @@
 import type { Socket } from 'node:net';
 
+/** Up to here it costs less to put slices together than to hand them to the kernel one by one; rows of any size are not copied. */
+const joined_bytes_max = 16 * 1024;
+
 /**
  * What is to be written to one socket. Slices that lie side by side in one buffer go out as one, so that a chunk from
  * which nothing was taken leaves as the buffer it came in; a batch is one write.
@@ -57,6 +60,10 @@ export class Outbox {
     this.#seal();
     const slices = this.#slices;
     this.#slices = [];
+    let bytes = 0;
+    for (const slice of slices) bytes += slice.length;
+    if (bytes <= joined_bytes_max)
+      return this.#socket.write(slices.length === 1 ? slices[0]! : Buffer.concat(slices, bytes));
     this.#socket.cork();
     let wants = true;
     for (const slice of slices) wants = this.#socket.write(slice);
