@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
-import type { IncomingHttpHeaders } from 'node:http';
+import { ask, type Asked, type Reply } from './asking.js';
 import { isPlainOnLoopback } from './loopback.js';
 
 /**
@@ -24,17 +22,8 @@ export interface RegistryOptions {
   readonly ca?: string | undefined;
 }
 
-export interface Reply {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-}
-
 /** One request. */
-export interface Asking {
-  readonly method?: 'GET' | 'HEAD';
-  readonly headers: Readonly<Record<string, string>>;
-  readonly bytes_max: number;
+export interface Asking extends Omit<Asked, 'ca' | 'time_ms_max'> {
   /** Redirects are followed. */
   readonly follows?: boolean;
 }
@@ -54,13 +43,22 @@ export class Registry {
   }
 
   /** @param reference A tag or a digest. */
-  manifest(reference: string, accept: readonly string[], method: 'GET' | 'HEAD', bytes_max: number): Promise<Reply> {
-    return this.#ask(`manifests/${reference}`, { method, headers: { accept: accept.join(', ') }, bytes_max });
+  manifest(
+    reference: string,
+    accept: readonly string[],
+    asking: Pick<Asking, 'method' | 'bytes_max' | 'signal'>,
+  ): Promise<Reply> {
+    return this.#ask(`manifests/${reference}`, { ...asking, headers: { accept: accept.join(', ') } });
   }
 
   /** Its bytes, held to digest and size. @throws Error where they are others. */
-  async blob(digest: string, bytes: number): Promise<Buffer> {
-    const { status, body } = await this.#ask(`blobs/${digest}`, { headers: {}, bytes_max: bytes, follows: true });
+  async blob(digest: string, bytes: number, signal?: AbortSignal): Promise<Buffer> {
+    const { status, body } = await this.#ask(`blobs/${digest}`, {
+      headers: {},
+      bytes_max: bytes,
+      follows: true,
+      signal,
+    });
     if (status !== 200) throw new Error(`the registry answers ${status} for ${digest}`);
     if (body.length !== bytes) throw new Error(`${digest} has ${body.length} bytes, and not ${bytes} as its manifest says`); // prettier-ignore
     demandDigest(digest, body);
@@ -73,7 +71,7 @@ export class Registry {
     const url = `${origin}/v2/${repository}/${at}`;
     const first = await this.#follow(url, asking);
     if (first.status !== 401 || first.headers['www-authenticate'] === undefined) return first;
-    const authorization = await this.#authorize(first.headers['www-authenticate']);
+    const authorization = await this.#authorize(first.headers['www-authenticate'], asking.signal);
     if (authorization === undefined) return first;
     this.#authorization = authorization;
     return this.#follow(url, asking);
@@ -97,7 +95,13 @@ export class Registry {
   }
 
   protected send(url: string, asking: Asking, ca: string | undefined): Promise<Reply> {
-    return send(url, asking, ca);
+    // What tells of a refusal may be longer than what was asked for.
+    return ask(url, {
+      ...asking,
+      ca,
+      bytes_max: Math.max(asking.bytes_max, token_bytes_max),
+      time_ms_max: answer_ms_max,
+    });
   }
 
   /** In clear only on this machine, and nobody elsewhere sends the gateway to what listens here for this machine alone. */
@@ -106,7 +110,7 @@ export class Registry {
     throw new Error(`${what} ${url.slice(0, 200)}, which is not https://`);
   }
 
-  async #authorize(challenge: string): Promise<string | undefined> {
+  async #authorize(challenge: string, signal: AbortSignal | undefined): Promise<string | undefined> {
     const { user, password, token, repository, ca } = this.#options;
     if (token !== undefined) return undefined;
     const basic = user === undefined || password === undefined ? undefined : `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`; // prettier-ignore
@@ -121,7 +125,7 @@ export class Registry {
     // Of what is asked for, and never of more that a registry may want to see allowed.
     url.searchParams.set('scope', `repository:${repository}:pull`);
     const headers = basic === undefined ? {} : { authorization: basic };
-    const { status, body } = await this.send(url.href, { headers, bytes_max: token_bytes_max }, ca);
+    const { status, body } = await this.send(url.href, { headers, bytes_max: token_bytes_max, signal }, ca);
     if (status !== 200) throw new Error(`${url.host} gives no token: it answers ${status}`);
     const said = JSON.parse(body.toString('utf8')) as { token?: unknown; access_token?: unknown };
     const given = said.token ?? said.access_token;
@@ -142,29 +146,4 @@ export function demandDigest(digest: string, content: Uint8Array): void {
   if (hash === undefined) throw new Error(`${JSON.stringify(digest.slice(0, 200))} is no digest that is known`);
   const found = createHash(algorithm).update(content).digest('hex');
   if (found !== hash) throw new Error(`what the registry sent for ${digest} is ${algorithm}:${found}`);
-}
-
-function send(url: string, { method = 'GET', headers, bytes_max }: Asking, ca: string | undefined): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const options = {
-      ...{ method, headers: { 'user-agent': 'sallyport', ...headers }, signal: AbortSignal.timeout(answer_ms_max) },
-      ...(ca === undefined ? {} : { ca }),
-    };
-    const asked = (url.startsWith('https:') ? requestHttps : requestHttp)(url, options, (response) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > Math.max(bytes_max, token_bytes_max))
-          response.destroy(new Error(`the answer has more than ${bytes_max} bytes`)); // prettier-ignore
-        else chunks.push(chunk);
-      });
-      response.on('error', reject);
-      response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) }),
-      );
-    });
-    asked.on('error', reject);
-    asked.end();
-  });
 }

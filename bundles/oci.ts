@@ -10,12 +10,16 @@ export interface OciOptions extends Pick<RegistryOptions, 'user' | 'password' | 
   /** oci://REGISTRY/REPOSITORY:TAG, or @sha256:… in place of the tag. */
   readonly url: string;
   readonly poll_ms: number;
+  /** For all of an artifact together. Default: two minutes. */
+  readonly time_ms_max?: number;
   /** Absent: an artifact needs no signature. */
   readonly signing?: BundleKeys | undefined;
 }
 
 /** The specification says that registries should take as much. */
 const manifest_bytes_max = 4 * 1024 * 1024;
+/** An artifact has up to thousands of layers, each asked for by itself. */
+const time_default_ms_max = 120_000;
 
 const manifestTypes = ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json']; // prettier-ignore
 /** A bundle as it is, as OPA, ORAS and crane push one. */
@@ -92,39 +96,45 @@ export class OciSource implements Source {
 
   /** Never throws: what fails is told by the next read, and holds until it is asked again. */
   async #ask(): Promise<void> {
+    const { time_ms_max = time_default_ms_max } = this.#options;
+    const signal = AbortSignal.timeout(time_ms_max);
     try {
-      const digest = await this.#newest();
-      if (digest === undefined || digest !== this.#kept?.digest) this.#kept = await this.#fetch();
+      const digest = await this.#newest(signal);
+      if (digest === undefined || digest !== this.#kept?.digest) this.#kept = await this.#fetch(signal);
       this.#failure = undefined;
     } catch (error) {
       this.#failure =
         error instanceof BundleError
           ? error
-          : refusal('unreachable', `${this.#options.url} cannot be fetched: ${messageOf(error)}`, {
-              help: 'Check policy.oci: url, user and password or token, and ca. The last good revision stays in force.',
-              cause: error,
-            });
+          : refusal(
+              'unreachable',
+              `${this.#options.url} cannot be fetched: ${signal.aborted ? `no end within ${time_ms_max / 1000} s` : messageOf(error)}`,
+              {
+                help: 'Check policy.oci: url, user and password or token, and ca. The last good revision stays in force.',
+                cause: error,
+              },
+            );
     }
   }
 
   /** What the reference stands for by now; undefined where the registry says it only with the manifest. */
-  async #newest(): Promise<string | undefined> {
+  async #newest(signal: AbortSignal): Promise<string | undefined> {
     if (this.#kept === undefined) return undefined;
-    const { status, headers } = await this.#registry.manifest(this.#reference, manifestTypes, 'HEAD', 0);
+    const { status, headers } = await this.#registry.manifest(this.#reference, manifestTypes, { method: 'HEAD', bytes_max: 0, signal }); // prettier-ignore
     if (status === 405) return undefined;
     if (status !== 200) throw new Error(`the registry answers ${status}`);
     return headers['docker-content-digest']?.toString();
   }
 
-  async #fetch(): Promise<{ digest: string; snapshot: Snapshot }> {
-    const { status, headers, body } = await this.#registry.manifest(this.#reference, manifestTypes, 'GET', manifest_bytes_max); // prettier-ignore
+  async #fetch(signal: AbortSignal): Promise<{ digest: string; snapshot: Snapshot }> {
+    const { status, headers, body } = await this.#registry.manifest(this.#reference, manifestTypes, { bytes_max: manifest_bytes_max, signal }); // prettier-ignore
     if (status !== 200) throw new Error(`the registry answers ${status}`);
     const own = `sha256:${createHash('sha256').update(body).digest('hex')}`;
     const digest = headers['docker-content-digest']?.toString() ?? own;
     demandDigest(digest, body);
     if (this.#reference.includes(':')) demandDigest(this.#reference, body);
     const manifest = manifestOf(body);
-    const { builder, revision, signer } = await this.#policyOf(manifest.layers);
+    const { builder, revision, signer } = await this.#policyOf(manifest.layers, signal);
     const hash = own.slice('sha256:'.length);
     const created = Date.parse(String(manifest.annotations['org.opencontainers.image.created']));
     const commit = {
@@ -134,7 +144,7 @@ export class OciSource implements Source {
     return { digest, snapshot: builder.finish({ revision: `oci:${hash}`, commit }) };
   }
 
-  async #policyOf(layers: readonly Descriptor[]): Promise<Archive> {
+  async #policyOf(layers: readonly Descriptor[], signal: AbortSignal): Promise<Archive> {
     const bundles = layers.filter(({ mediaType }) => bundleTypes.has(mediaType));
     const single = layers.filter(({ mediaType }) => fileTypes.test(mediaType));
     const [bundle] = bundles;
@@ -146,7 +156,7 @@ export class OciSource implements Source {
     const bytes = layers.reduce((sum, { size }) => sum + size, 0);
     if (bytes > snapshot_bytes_max || layers.length > files_max) throw new Error('the artifact is too large');
     const { signing } = this.#options;
-    if (bundle !== undefined) return readBundle(await this.#registry.blob(bundle.digest, bundle.size), signing);
+    if (bundle !== undefined) return readBundle(await this.#registry.blob(bundle.digest, bundle.size, signal), signing);
     const files = new Map<string, Uint8Array>();
     for (const { annotations, digest, size, mediaType } of single) {
       const titled = annotations[title];
@@ -154,7 +164,7 @@ export class OciSource implements Source {
       const name = mediaType.includes('.manifest.') ? '.manifest' : own;
       if ((name !== '.manifest' && !isPolicyFile(name)) || files.has(name))
         throw refusal('bad_artifact', `a layer has the title of no policy file, or one that another has: ${JSON.stringify(name)}`, { help: 'Rego ends in .rego, and data are data.json.' }); // prettier-ignore
-      files.set(name, await this.#registry.blob(digest, size));
+      files.set(name, await this.#registry.blob(digest, size, signal));
     }
     return policyIn(files, signing);
   }

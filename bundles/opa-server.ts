@@ -1,5 +1,4 @@
-import { request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
+import { ask } from './asking.js';
 import { BundleError, messageOf, refusal } from './error.js';
 import { isPlainOnLoopback } from './loopback.js';
 import { readBundle } from './opa-archive.js';
@@ -146,7 +145,7 @@ interface Answer {
 }
 
 /** One GET. Redirects are not followed: the credential would go wherever they lead. */
-function get(
+async function get(
   { url, token, ca }: BundleServerOptions,
   etag: string | undefined,
   wait_ms: number,
@@ -154,36 +153,16 @@ function get(
 ): Promise<Answer> {
   const wait_s = Math.round(wait_ms / 1000);
   const headers = {
-    'user-agent': 'sallyport',
     prefer: wait_s > 0 ? `modes=snapshot;wait=${wait_s}` : 'modes=snapshot',
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(etag === undefined ? {} : { 'if-none-match': etag }),
   };
-  return new Promise((resolve, reject) => {
-    const ending = AbortSignal.any([AbortSignal.timeout(answer_ms_max + wait_ms), ...(signal ? [signal] : [])]);
-    const options = { headers, signal: ending, ...(ca === undefined ? {} : { ca }) };
-    const asked = (/^https:/i.test(url) ? requestHttps : requestHttp)(url, options, (response) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > snapshot_bytes_max) response.destroy(new Error('the bundle is too large'));
-        else chunks.push(chunk);
-      });
-      response.on('error', reject);
-      response.on('end', () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          etag: response.headers.etag,
-          type: response.headers['content-type'] ?? '',
-          modified: response.headers['last-modified'] ?? '',
-          body: Buffer.concat(chunks),
-        }),
-      );
-    });
-    asked.on('error', reject);
-    asked.end();
-  });
+  const time_ms_max = answer_ms_max + wait_ms;
+  const { status, headers: given, body } = await ask(url, { headers, ca, bytes_max: snapshot_bytes_max, time_ms_max, signal }); // prettier-ignore
+  return {
+    ...{ status, body, etag: given.etag },
+    ...{ type: given['content-type'] ?? '', modified: given['last-modified'] ?? '' },
+  };
 }
 
 function pause(time_ms: number, signal: AbortSignal): Promise<void> {

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import path from 'node:path';
+import { packBundle } from '../../bundles/index.js';
 import { createIdentityProvider } from '../../test/support/idp.js';
 import { cleanUp, goodPolicy, scratch, writeTree } from '../../test/bundles/support.js';
 import { runCommandLine } from './index.js';
@@ -26,12 +29,28 @@ interface Found {
   readonly findings: readonly { check: string; status: string; message: string; mend?: string }[];
 }
 
-async function doctor(
-  more: string,
-): Promise<Found & { code: number; of(check: string): Found['findings'][number] | undefined }> {
+async function configured(more: string): Promise<string> {
   const file = path.join(folder, 'sallyport.yaml');
   const identity = 'identity: {providers: [{name: a, type: oidc, issuer: "https://idp.example", audience: s, jwks: {file: ./jwks.json}, algorithms: [ES256]}]}\n'; // prettier-ignore
   await writeFile(file, `${identity}audit: {sinks: [{file: ./audit.jsonl}]}\n${more}`);
+  return file;
+}
+
+async function printConfig(more: string, env: NodeJS.ProcessEnv): Promise<string> {
+  let [out, said] = ['', ''];
+  const code = await runCommandLine(['run', '-c', await configured(more), '--print-config'], {
+    ...{ env: { ...process.env, ...env }, fallbackFolder: folder },
+    stderr: { write: (text: string) => (said += text) },
+    stdout: { write: (text: string) => (out += text) },
+  });
+  expect([code, said]).toEqual([0, '']);
+  return out;
+}
+
+async function doctor(
+  more: string,
+): Promise<Found & { code: number; of(check: string): Found['findings'][number] | undefined }> {
+  const file = await configured(more);
   let out = '';
   const code = await runCommandLine(['doctor', '-c', file, '--json'], {
     ...{ env: process.env, fallbackFolder: folder, stderr: { write: () => true } },
@@ -68,4 +87,34 @@ test('what is not is a failure with its mend, and all of it is looked at', async
 test('a configuration that is none is the one finding', async () => {
   const found = await doctor('polcy: {}\n');
   expect(found).toMatchObject({ code: 1, findings: [{ check: 'configuration', status: 'fail' }] });
+});
+
+test('policy from a registry is fetched and built, and its password is in no answer', async () => {
+  const sha256 = (content: Uint8Array) => `sha256:${createHash('sha256').update(content).digest('hex')}`;
+  const bundle = packBundle(new Map(Object.entries(goodPolicy).map(([name, text]) => [name, Buffer.from(text)])));
+  const layer = { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: sha256(bundle), size: bundle.length }; // prettier-ignore
+  const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, layers: [layer] }));
+  const wanted = `Basic ${Buffer.from('robot:hunter2').toString('base64')}`;
+  const registry = createHttpServer(({ url, headers }, response) => {
+    if (headers.authorization !== wanted) response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+    else response.end(url === '/v2/team/policy/manifests/v1' ? manifest : bundle);
+  });
+  await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', () => resolve()));
+  try {
+    const url = `oci://127.0.0.1:${(registry.address() as AddressInfo).port}/team/policy:v1`;
+    const policy = (password: string) => `policy: {oci: {url: "${url}", user: robot, password: "${password}"}}\n`;
+    const target = 'listen: {https: "127.0.0.1:0"}\ntargets: [{name: cloud, protocol: http, upstream: {url: "http://127.0.0.1:9"}}]\n'; // prettier-ignore
+    const found = await doctor(policy('hunter2') + target);
+    expect(found.of('policy')).toMatchObject({ status: 'ok', message: `oci:${sha256(manifest).slice(7)} from oci ${url.slice(6)}: 2 rules` }); // prettier-ignore
+    expect(found.of('policy tests')).toMatchObject({ status: 'ok' });
+    const wrong = (await doctor(policy('hunter3') + target)).of('policy');
+    expect(wrong).toMatchObject({ status: 'fail', message: expect.stringMatching(/answers 401/) as unknown });
+
+    const printed = await printConfig(policy('${REGISTRY_PASSWORD}') + target, { REGISTRY_PASSWORD: 'hunter2' });
+    expect((JSON.parse(printed) as { policy: object }).policy).toMatchObject({ oci: { url, user: 'robot' } });
+    expect(JSON.stringify(found) + JSON.stringify(wrong) + printed).not.toMatch(/hunter|cm9ib3Q/);
+  } finally {
+    registry.closeAllConnections();
+    await new Promise((resolve) => registry.close(resolve));
+  }
 });

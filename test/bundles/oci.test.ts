@@ -3,7 +3,8 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { openSource, packBundle, signedFiles, type Source } from '../../bundles/index.js';
-import { Registry, type Reply } from '../../bundles/oci-registry.js';
+import type { Reply } from '../../bundles/asking.js';
+import { Registry } from '../../bundles/oci-registry.js';
 import { goodPolicy } from './support.js';
 
 /** Policy from a registry of images: a small one with what the distribution specification asks of one, and its bad days. */
@@ -151,7 +152,7 @@ describe('a registry elsewhere', () => {
     const leads = registry(() => ({ status: 307, headers: { location: here } }));
     await expect(leads.blob(digestOf(Buffer.from('x')), 1)).rejects.toThrow(/leads to .*which is not https/);
     const asks = registry(() => ({ status: 401, headers: { 'www-authenticate': `Bearer realm="${here}"` } }));
-    await expect(asks.manifest('v1', [], 'GET', 1)).rejects.toThrow(/for a token to .*which is not https/);
+    await expect(asks.manifest('v1', [], { bytes_max: 1 })).rejects.toThrow(/for a token to .*which is not https/);
     expect(reached.filter((url) => url.startsWith('http:'))).toEqual([]);
   });
 
@@ -165,6 +166,23 @@ describe('a registry elsewhere', () => {
 });
 
 describe('an artifact is refused', () => {
+  test('where it only drips, a byte now and then, and says when it was given up', async () => {
+    push('v1', [bundle()]);
+    let dripping: NodeJS.Timeout | undefined;
+    let closed: (() => void) | undefined;
+    const ended = new Promise<void>((resolve) => (closed = resolve));
+    spoil = ({ url = '' }, response) => {
+      if (!url.startsWith('/elsewhere/')) return false;
+      response.writeHead(200);
+      dripping = setInterval(() => response.write('x'), 20);
+      response.once('close', () => (clearInterval(dripping), closed?.()));
+      return true;
+    };
+    await expect(at(':v1', { time_ms_max: 500 }).read()).rejects.toThrow(/cannot be fetched: no end within 0\.5 s/);
+    // The connection is given up as well, and not only the waiting.
+    await ended;
+  });
+
   test('where any of it is not what its digest or its size says', async () => {
     const digest = push('v1', [bundle()]);
     const other = packBundle(files({ 'more.rego': 'package policy.http\n' }));
