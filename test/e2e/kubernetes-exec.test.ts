@@ -277,6 +277,23 @@ describe('what is not let through', () => {
     expect(closed).toBe(1008);
   });
 
+  test('channels that are not for clients, of one that does not answer that it is over', async () => {
+    const { authorization = '' } = await web.bearer();
+    const asked = [
+      'GET /kubernetes/cloud/api/v1/namespaces/shop/pods/web/exec?command=cat&stdin=true&stdout=true HTTP/1.1',
+      ...['host: x', `authorization: ${authorization}`, 'connection: Upgrade', 'upgrade: websocket'],
+      ...['sec-websocket-version: 13', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='],
+      ...['sec-websocket-protocol: v5.channel.k8s.io', '', ''],
+    ];
+    const wrong = Buffer.from([0x82, 0x82, 0, 0, 0, 0, 3, 65]);
+    const started_ms = performance.now();
+    const said = await web.raw(Buffer.concat([Buffer.from(asked.join('\r\n')), wrong]));
+    expect(said).toMatch(/^HTTP\/1\.1 101 /);
+    expect(said).toContain('a channel that is not for clients');
+    // Others are waited for for thirty seconds.
+    expect(performance.now() - started_ms).toBeLessThan(25_000);
+  });
+
   test('subprotocols that carry other frames', async () => {
     expect(await exec(['ls'], { protocols: ['base64.channel.k8s.io'] })).toMatchObject({ status: 400 });
   });

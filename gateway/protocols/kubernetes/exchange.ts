@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws';
 import { ProtocolError } from '../../errors.js';
 import type { Obligation, Recording, Result } from '../../protocol.js';
 import {
+  endSoon,
   Exchange,
   promptOf,
   readBody,
@@ -227,7 +228,10 @@ export class KubernetesExchange extends Exchange {
       ...{ client, upstream, protocol, form, request, decision, kinds, recording, opaque, connect, refusal },
     });
     upstream.resume();
-    return this.#joined.done;
+    const result = await this.#joined.done;
+    // Who breaks the protocol need not answer that it is over, either, and would stay for as long as others are waited for.
+    if (result.code === 'protocol') endSoon(this.#upgrade!.socket);
+    return result;
   }
 
   /** A connection to a port through a tunnel: an operation of its own. */
