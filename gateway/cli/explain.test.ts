@@ -92,6 +92,8 @@ record      gateway-1 #7
     const recording = { id: 'r-1-3', sha256: 'ab12', bytes: 9, complete: false };
     const outcome = record({ kind: 'outcome', decision_id: 'd-1-3', result: { status: 'ok', recording } });
     expect(tell([outcome, allowed])).toContain('recording   r-1-3 (sha256 ab12) not complete\n');
+    const line = record({ kind: 'outcome', decision_id: 'd-1-3', result: { status: 'ok', recorded_in: 'r-1-2' } });
+    expect(tell([line, allowed])).toContain("recording   r-1-2 (a shell's, of which this is a line)\n");
   });
 
   test('does not claim an outcome that nobody recorded', () => {

@@ -147,7 +147,9 @@ function whatCame(outcome: AuditRecord): string {
 
 /** Its id, and by what it is known to be the one. */
 function recordingOf(outcome: AuditRecord | undefined): string {
-  const { id, sha256, complete } = object(object(outcome?.['result'])['recording']);
+  const { recording, recorded_in } = object(outcome?.['result']);
+  if (recorded_in !== undefined) return `${text(recorded_in)} (a shell's, of which this is a line)`;
+  const { id, sha256, complete } = object(recording);
   const whole = complete === false ? 'not complete' : '';
   return [text(id), wrapped('sha256 ', text(sha256)), whole].filter(Boolean).join(' ');
 }

@@ -141,3 +141,158 @@ describe('a script of lines', () => {
     expect(records).toContain(`"name":"${folder}/secret"`);
   });
 });
+
+/** A terminal: what is shown, and what is typed when something was shown. */
+class Terminal {
+  shown = '';
+  code: number | null = null;
+  prompt = '';
+  readonly #channel: ClientChannel;
+  readonly over: Promise<void>;
+  #look: () => void = () => undefined;
+
+  constructor(channel: ClientChannel) {
+    this.#channel = channel;
+    channel.on('data', (chunk: Buffer) => this.#show(chunk));
+    channel.stderr.on('data', (chunk: Buffer) => this.#show(chunk));
+    channel.on('exit', (given: number | null) => (this.code = given));
+    this.over = new Promise((resolve) => channel.once('close', () => resolve()));
+  }
+
+  #show(chunk: Buffer): void {
+    this.shown += chunk.toString();
+    this.#look();
+  }
+
+  type(keys: string): void {
+    this.#channel.write(keys);
+  }
+
+  end(): void {
+    this.#channel.end();
+  }
+
+  resize(rows: number, columns: number): void {
+    this.#channel.setWindow(rows, columns, 0, 0);
+  }
+
+  /** What was shown up to and with these words; it is not looked at again. */
+  async until(words: string): Promise<string> {
+    for (;;) {
+      const at = this.shown.indexOf(words);
+      if (at !== -1) {
+        const seen = this.shown.slice(0, at + words.length);
+        this.shown = this.shown.slice(at + words.length);
+        return seen;
+      }
+      await new Promise<void>((resolve) => (this.#look = resolve));
+    }
+  }
+
+  /** Types a line at a prompt, and gives what is shown up to the next. */
+  async line(text: string): Promise<string> {
+    this.type(`${text}\r`);
+    await this.until('\r\n\x1b[?2004l');
+    const said = await this.until('\x1b[?2004h');
+    this.prompt = await this.until('$ ');
+    return said.replace('\x1b[?2004h', '');
+  }
+}
+
+const terminal = <T>(work: (shell: Terminal) => Promise<T>, roles: readonly string[] = []): Promise<T> =>
+  connected(roles, async (client) => {
+    const window = { rows: 24, cols: 80, term: 'xterm' };
+    const shell = new Terminal(
+      await new Promise<ClientChannel>((resolve, reject) =>
+        client.shell(window, (error, opened) => (error ? reject(error) : resolve(opened))),
+      ),
+    );
+    await shell.until('$ ');
+    return work(shell);
+  });
+
+describe('a terminal', () => {
+  test('has a prompt, a line that can be edited, and what comes of it', async () => {
+    await terminal(async (shell) => {
+      const before = host.log.length;
+      expect(await shell.line('cat nots\x1b[De')).toBe('plain words\n');
+      expect(host.log.slice(before)).toEqual(['pty 80x24', "exec 'cat' notes"]);
+      expect(await shell.line('cat secret')).toMatch(
+        /^sallyport: denied by policy: not that file\r\n.*"outcome":"deny".*\r\n/u,
+      );
+      expect(await shell.line('echo $?')).toContain('126\n');
+      await shell.line('cd sub');
+      expect(shell.prompt).toBe(`deploy@build:${folder}/sub$ `);
+      shell.type('exit 3\r');
+      await shell.over;
+      expect(shell.code).toBe(3);
+    });
+  });
+
+  test('asks for the rest of a line, gives it up at ^C, and ends at ^D', async () => {
+    await terminal(async (shell) => {
+      shell.type("echo 'one\r");
+      await shell.until('> ');
+      shell.type("two'\r");
+      expect(await shell.until('$ ')).toContain('one\ntwo\n');
+      shell.type('if true; then\rrm notes\r');
+      await shell.until('> ');
+      await shell.until('> ');
+      shell.type('\x03');
+      await shell.until('$ ');
+      shell.type('\x04');
+      await shell.over;
+      expect(shell.code).toBe(130);
+    });
+  });
+
+  test('gives what is typed to the command that runs, and to no other line', async () => {
+    await terminal(async (shell) => {
+      const before = host.log.length;
+      shell.type('cat notes -\r');
+      await shell.until('plain words');
+      shell.resize(50, 120);
+      shell.type('rm notes\n');
+      await shell.until('rm notes\n');
+      expect(host.log.slice(before)).toEqual(['pty 80x24', "exec 'cat' notes -", 'window 120x50']);
+      shell.end();
+      await shell.over;
+      expect(host.log.slice(before)).toHaveLength(3);
+      expect(shell.code).toBe(0);
+    });
+  });
+
+  test('runs without one what would start a pager in it', async () => {
+    await terminal(async (shell) => {
+      const before = host.log.length;
+      await shell.line('git log');
+      expect(host.log.slice(before)).toEqual(["exec 'git' log"]);
+      shell.type('\x04');
+    });
+  });
+});
+
+describe('what is denied as a command', () => {
+  test('is denied as a line, and the host sees nothing', async () => {
+    for (const form of [
+      'cat secret',
+      'cd sub && cat secret',
+      'ls\ncat secret',
+      'cat <<EOF\nx\nEOF',
+      'x=secret; cat $x',
+      'ls & cat secret',
+      "cat 'sec",
+      'cd /etc; cat x',
+    ]) {
+      const before = host.log.length;
+      await terminal(async (shell) => {
+        shell.type(`\x1b[200~${form}\x1b[201~\r\x03\x04`);
+        await shell.over;
+      });
+      const { stdout } = await script(`${form}\n`);
+      expect([form, stdout.includes('canary')]).toEqual([form, false]);
+      const reached = host.log.slice(before).filter((line) => line !== "exec 'ls'" && !line.startsWith('pty'));
+      expect([form, reached]).toEqual([form, []]);
+    }
+  });
+});

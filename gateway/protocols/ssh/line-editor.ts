@@ -22,6 +22,12 @@ export interface Edited {
   readonly rest: string;
 }
 
+/** On the screen, from where the prompt begins. */
+interface Spot {
+  readonly row: number;
+  readonly column: number;
+}
+
 export const line_chars_max = 16_384;
 const history_max = 500;
 
@@ -42,6 +48,8 @@ export class LineEditor {
   #cut = '';
   /** Where the cursor is on the screen, from where the prompt begins. */
   #row = 0;
+  /** Where the text ends there. */
+  #end: Spot = { row: 0, column: 0 };
   #pasting = false;
   #afterReturn = false;
   #unread = '';
@@ -227,10 +235,11 @@ export class LineEditor {
     this.#chars += text.length;
     // What is added behind the last is shown by itself, unless a line is full: a long paste costs what it is long.
     const added = this.#cells.slice(before);
-    const { row, column } = this.#measure(before);
+    const { row, column } = this.#end;
     const width = added.reduce((sum, { columns }) => sum + columns, 0);
     if (atEnd && !joined && column + width < this.#columns && !text.includes('\n')) {
       this.#row = row;
+      this.#end = { row, column: column + width };
       return added.map(({ shown }) => shown).join('');
     }
     this.#changed = true;
@@ -333,12 +342,13 @@ export class LineEditor {
     if (end.row > cursor.row || end.column !== cursor.column)
       out += `\r${cursor.column > 0 ? `\x1b[${cursor.column}C` : ''}`;
     this.#row = cursor.row;
+    this.#end = end;
     this.#changed = false;
     return out;
   }
 
   /** Where on the screen the cell of this number stands, or would. */
-  #measure(at: number): { readonly row: number; readonly column: number } {
+  #measure(at: number): Spot {
     let [row, column] = [0, 0];
     for (const { text, columns } of [...this.#prompt, ...this.#cells.slice(0, at)]) {
       if (text === '\n' || column + columns > this.#columns) {
@@ -347,9 +357,9 @@ export class LineEditor {
       }
       column += columns;
     }
-    const next = this.#cells[at];
+    const cell = this.#cells[at];
     return column >= this.#columns ||
-      (next !== undefined && next.text !== '\n' && column + next.columns > this.#columns)
+      (cell !== undefined && cell.text !== '\n' && column + cell.columns > this.#columns)
       ? { row: row + 1, column: 0 }
       : { row, column };
   }

@@ -331,7 +331,7 @@ export class SupervisedShell {
       show: async (stream, bytes) =>
         take !== undefined && stream === 'stdout' ? take(bytes) : this.#screen.show(stream, bytes),
       terminal: terminal !== undefined,
-      returns: this.#editor !== undefined && terminal === undefined,
+      returns: this.#editor !== undefined && terminal === undefined && take === undefined,
       more: () => channel.resume(),
     });
     this.#command = command;
