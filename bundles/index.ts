@@ -31,6 +31,6 @@ export {
 } from './status.js';
 export { type Order, requestOrder, revisionMeant } from './orders.js';
 export { DirectorySource } from './directory.js';
-export { BundleStore } from './store.js';
+export { BundleStore, writeAtomically } from './store.js';
 export { writeTar } from './tar.js';
 export { packageRoot } from './package-root.js';

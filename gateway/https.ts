@@ -25,6 +25,7 @@ import { createIdentity, type Certificates, type OwnTokens, type Tickets } from 
 import type { Revocations } from './live/index.js';
 import type { Prompts } from './prompts/prompts.js';
 import type { Listener, Mount, Services } from './protocol.js';
+import { ReplayShelf } from './replay/index.js';
 import type { Rollout } from './rollout/index.js';
 import type { Sessions } from './sessions.js';
 import type { Telling } from './status/index.js';
@@ -89,6 +90,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
     audit,
     auditFiles: async () => (await Promise.all(config.audit.sinks.map(({ file }) => filesOf(file)))).flat(),
     recordings: config.recordings?.folder,
+    replays: new ReplayShelf(config.state.directory, now),
     policy: {
       status: () => policy.status(),
       inForce: () => engine.current?.id,

@@ -181,7 +181,10 @@ describe('who is let in', () => {
 
   test('with a token, and told what the token says', async () => {
     const answer = await as(administrator, '/v1/whoami');
-    expect(answer.json()).toMatchObject({ subject: 'root@example.com', roles: ['administrator', 'auditor'] });
+    expect(answer.json()).toMatchObject({
+      subject: 'root@example.com',
+      roles: ['administrator', 'auditor', 'publisher'],
+    });
   });
 
   test('health is for everybody', async () => {

@@ -9,6 +9,7 @@ import type { ApiParts } from './parts.js';
 import { policyRoutes } from './policy.js';
 import { promptRoutes } from './prompts.js';
 import { recordingRoutes } from './recordings.js';
+import { replayRoutes } from './replays.js';
 import type { App, HttpGate } from './server.js';
 import { sessionRoutes } from './sessions.js';
 import { targetRoutes } from './targets.js';
@@ -65,6 +66,7 @@ export function apiGate(
           auditRoutes(routes, parts);
           recordingRoutes(routes, parts);
           policyRoutes(routes, parts);
+          replayRoutes(routes, parts);
           eventRoutes(routes, streams);
         },
         { prefix: door.prefix },

@@ -6,7 +6,7 @@ import { clientOf } from './forms.js';
 import { Problem } from './problem.js';
 import { Rates } from './rates.js';
 
-export type Role = 'administrator' | 'auditor';
+export type Role = 'administrator' | 'auditor' | 'publisher';
 
 /** Who asks, after their token was verified. */
 export interface Caller {
@@ -21,6 +21,8 @@ export interface Caller {
 export interface RoleGroups {
   readonly administrators: readonly string[];
   readonly auditors: readonly string[];
+  /** Who may publish what replays found, and see nothing for that. */
+  readonly publishers?: readonly string[];
 }
 
 export interface CallerOptions {
@@ -34,10 +36,15 @@ const refused_burst = 30;
 const refused_perSecond = 0.5;
 
 /** An administrator may see whatever an auditor may. */
-export function rolesOf({ groups }: Principal, { administrators, auditors }: RoleGroups): ReadonlySet<Role> {
+export function rolesOf(
+  { groups }: Principal,
+  { administrators, auditors, publishers = [] }: RoleGroups,
+): ReadonlySet<Role> {
   const roles = new Set<Role>();
-  if (groups.some((group) => administrators.includes(group))) roles.add('administrator').add('auditor');
+  if (groups.some((group) => administrators.includes(group)))
+    roles.add('administrator').add('auditor').add('publisher');
   if (groups.some((group) => auditors.includes(group))) roles.add('auditor');
+  if (groups.some((group) => publishers.includes(group))) roles.add('publisher');
   return roles;
 }
 

@@ -7,6 +7,7 @@ import { StateError } from '../errors.js';
 import type { Foresight } from '../pipeline/foresight.js';
 import type { Certificates, Tickets } from '../identity/index.js';
 import type { Revocations } from '../live/index.js';
+import type { ReplayShelf } from '../replay/index.js';
 import type { Prompts } from '../prompts/prompts.js';
 import type { ShadowReport } from '../rollout/index.js';
 import type { Sessions } from '../sessions.js';
@@ -47,6 +48,8 @@ export interface ApiParts extends CallerOptions {
     /** What is tried beside it; absent, or undefined, where nothing is. */
     shadow?(): { readonly status: PolicyStatus; readonly report: ShadowReport } | undefined;
   };
+  /** What replays found, as it was published. */
+  readonly replays?: ReplayShelf | undefined;
   /** Where a rule's line can be read: a URL with {commit}, {file} and {line}. */
   readonly policyLink?: string | undefined;
   readonly log: Logger;

@@ -8,6 +8,7 @@ import { BundleError, Compiler, findOpa, GitSource, type Snapshot } from '../../
 import type { Config } from '../config/index.js';
 import { ConfigError } from '../errors.js';
 import type { Labels, smallestCases, Wanted } from '../replay/index.js';
+import type { GatewayFlags } from './api/address.js';
 import { exit, type ExitCode } from './exit.js';
 import { type BesideOptions, demandOther, describeAll, findBeside, standing } from './replay-beside.js';
 import { configFile, type Surroundings } from './surroundings.js';
@@ -28,6 +29,8 @@ export interface ReplayCommandOptions extends BesideOptions {
   readonly minimise?: string | undefined;
   readonly want?: Wanted | undefined;
   readonly cases_max?: number | undefined;
+  /** Where the answer is sent as well. */
+  readonly publish?: Omit<GatewayFlags, 'config'> | undefined;
 }
 
 const cases_default_max = 100;
@@ -50,6 +53,7 @@ Examples:
   sallyport replay origin/main..HEAD --markdown > comment.md
   sallyport replay HEAD~1.. --audit audit.jsonl --minimise policy/regressions.cases.yaml --want before
   sallyport replay main..HEAD --audit audit.jsonl --base ../base --at v3
+  sallyport replay main..HEAD --audit audit.jsonl --publish --gateway https://gateway.example
   sallyport replay main..HEAD -d base --team ../team/policy --audit audit.jsonl`;
 
 /**
@@ -67,6 +71,9 @@ export async function replayCommand(
   const { replay, asJson, asMarkdown, asText, isLoosened, smallestCases, unrecorded } =
     await import('../replay/index.js');
   const given = await surroundings(options, around);
+  // Who does not say who they are learns of it before the work.
+  const { publish, publisherOf } = await import('./replay-publish.js');
+  const publisher = options.publish && (await publisherOf({ ...options.publish, ...(options.config === undefined ? {} : { config: options.config }) }, around)); // prettier-ignore
   const source = new GitSource({ repository: path.resolve(options.directory), branch: 'HEAD', path: options.path });
   try {
     const [earlier, later] = await Promise.all([source.at(from), source.at(to)]);
@@ -112,6 +119,10 @@ export async function replayCommand(
     if (options.minimise !== undefined) {
       const smallest = await smallestCases(task, kinds, options.want ?? 'after', range);
       await writeCases(options.minimise, smallest, more_kinds, around);
+    }
+    if (publisher !== undefined && tally.operations > 0) {
+      const published = await publish(publisher, report, { before: task.before.id, after: task.after.id }, around);
+      if (!published) return exit.failed;
     }
     if (tally.operations === 0) {
       around.stderr.write('sallyport: no recorded operations were found: there is nothing that this says\n');
@@ -192,6 +203,10 @@ interface Given extends BesideOptions {
   readonly minimise?: string | true;
   readonly want?: Wanted;
   readonly cases: string;
+  readonly publish?: boolean;
+  readonly gateway?: string;
+  readonly ca?: string;
+  readonly tokenFile?: string;
 }
 
 export function registerReplay(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
@@ -221,6 +236,10 @@ export function registerReplay(program: Command, around: Surroundings, finish: (
       new Option('--want <which>', 'on which of the commits these pass').choices(['after', 'before']).default('after'),
     )
     .option('--cases <number>', 'how many of them, at most', String(cases_default_max))
+    .option('--publish', 'send the answer to a gateway, whose console shows it')
+    .option('--gateway <url>', 'the gateway: https://HOST:PORT (default: $SALLYPORT_URL, else from the configuration)')
+    .option('--ca <file>', 'who vouches for its certificate, PEM (default: $SALLYPORT_CA, else as configured)')
+    .option('--token-file <file>', 'a file with the token (default: $SALLYPORT_TOKEN_FILE, else $SALLYPORT_TOKEN)')
     .addHelpText('after', examples)
     .action(async (range: string, given: Given) => {
       const format = given.json === true ? 'json' : given.markdown === true ? 'markdown' : 'text';
@@ -240,9 +259,19 @@ export function registerReplay(program: Command, around: Surroundings, finish: (
         minimise: given.minimise === true ? '-' : given.minimise,
         want: given.want,
         cases_max: whole(given.cases, '--cases', 1_000),
+        publish: flagsOf(given),
       } as const;
       finish(await replayCommand(range, options, around));
     });
+}
+
+/** Undefined where nothing is published. */
+function flagsOf({ publish, gateway, ca, tokenFile }: Given): ReplayCommandOptions['publish'] {
+  const flags = { ...(gateway && { gateway }), ...(ca && { ca }), ...(tokenFile && { tokenFile }) };
+  if (publish === true) return flags;
+  if (Object.keys(flags).length > 0)
+    throw new ConfigError('--gateway, --ca and --token-file say where --publish sends the answer: give it, too');
+  return undefined;
 }
 
 function whole(text: string, option: string, most: number): number {

@@ -364,6 +364,7 @@ export interface ConsoleConfig {
   readonly administrators: readonly string[];
   /** Groups that may see everything. */
   readonly auditors: readonly string[];
+  readonly publishers: readonly string[];
   /** Where people reach it, without a "/" at its end. */
   readonly url?: string;
   /** Where a rule's line can be read: a URL with {commit}, {file} and {line}. */

@@ -17,6 +17,7 @@ export async function readConsole(
   return {
     administrators: input?.administrators ?? [],
     auditors: input?.auditors ?? [],
+    publishers: input?.publishers ?? [],
     ...(url === undefined ? {} : { url }),
     ...(input?.policy_link === undefined ? {} : { policy_link: input.policy_link }),
     ...(signIn === undefined ? {} : { sign_in: signIn }),

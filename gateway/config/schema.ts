@@ -192,6 +192,12 @@ const ConsoleSchema = Type.Object(
     auditors: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), { uniqueItems: true, description: 'Groups that may see everything.' }),
     ),
+    publishers: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        uniqueItems: true,
+        description: 'Groups that may publish what replays found, and see nothing for that.',
+      }),
+    ),
     policy_link: Type.Optional(
       Type.String({
         pattern: '^https://[^\\s]+$',

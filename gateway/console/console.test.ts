@@ -133,7 +133,9 @@ describe('signing in', () => {
     is({ subject: 'root@example.com', groups: ['security'] });
     const jar = new Jar();
     await signIn(jar);
-    expect((await jar.get('/console/v1/whoami', own())).json()).toMatchObject({ roles: ['administrator', 'auditor'] });
+    expect((await jar.get('/console/v1/whoami', own())).json()).toMatchObject({
+      roles: ['administrator', 'auditor', 'publisher'],
+    });
     expect((await jar.get('/console/v1/policy', own())).status).toBe(200);
   });
 

@@ -3,11 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { cleanUp, commit, repository, scratch, snapshotOf, type Files } from '../../test/bundles/support.js';
+import { startTestApi, type TestApi } from '../../test/support/api.js';
 import { inputOf } from '../../test/support/policy.js';
 import { auditOf, check, replayedIn } from '../../test/support/replay.js';
 import { readRecords } from '../audit/index.js';
 import { trailer, type ReplayCommandOptions } from '../cli/replay.js';
 import { compare } from './compare.js';
+import type { PublishedReport } from './published.js';
 import { recordedOperation, type Recorded } from './recorded.js';
 import { emptyTally, isLoosened, type Tally } from './tally.js';
 
@@ -201,4 +203,36 @@ describe('a decision differs', () => {
   ])('by %s', (_what, one, other, wanted) => {
     expect(kinds(one, other)).toEqual(wanted);
   }); // prettier-ignore
+});
+
+describe('what is published', () => {
+  let api: TestApi;
+  let around: Partial<ReplayCommandOptions>;
+  beforeAll(async () => {
+    api = await startTestApi();
+    const tokenFile = path.join(await scratch(), 'token');
+    await writeFile(tokenFile, await api.idp.issueToken({ subject: 'ci', groups: ['ci'] }));
+    around = { publish: { gateway: api.url, ca: api.caFile, tokenFile } };
+  });
+  afterAll(() => api?.close());
+
+  test('is at the gateway as the command says it, with the revisions', async () => {
+    await commit(repo, before, 'back');
+    const hash = await commit(repo, policyOf(reads), 'tidy up');
+    const { code, out, err } = await replayed('HEAD~1..HEAD', around);
+    expect(code).toBe(1);
+    const id = /published at \S+\/console\/#\/replays\/(\S+)/u.exec(err)?.[1] ?? '';
+    const headers = { authorization: `Bearer ${await api.idp.issueToken({ groups: ['audit'] })}` };
+    const { report } = (await api.call(`/v1/replays/${id}`, { headers })).json<{ report: PublishedReport }>();
+    expect(report).toMatchObject({ from: 'HEAD~1', to: 'HEAD', after: `git:${hash}`, tally: { changed: 2 } });
+    expect(report.tally).toEqual((JSON.parse(out) as { tally: Tally }).tally);
+  });
+
+  test('fails the command where it is not taken, and where it is not said by whom', async () => {
+    const tokenFile = path.join(await scratch(), 'token');
+    await writeFile(tokenFile, await api.idp.issueToken({ subject: 'agent:a', groups: ['agents'] }));
+    const { code, err } = await replayed('HEAD..HEAD', { publish: { ...around.publish, tokenFile } });
+    expect([code, err]).toEqual([3, expect.stringMatching(/not published: only publishers may do this/u)]);
+    await expect(replayed('HEAD..HEAD', { publish: { ...around.publish, tokenFile: '/nowhere/token' } })).rejects.toThrow(/token cannot be read/u); // prettier-ignore
+  });
 });

@@ -24,7 +24,7 @@ export interface Report {
   readonly duration_ms: number;
 }
 
-const words: Readonly<Record<ChangeKind, string>> = {
+export const words: Readonly<Record<ChangeKind, string>> = {
   newly_allowed: 'newly allowed',
   newly_denied: 'newly denied',
   hold_added: 'waits for approval now',

@@ -13,6 +13,7 @@ import {
 import { openAudit } from '../../gateway/audit/index.js';
 import { createIdentity, type Identities } from '../../gateway/identity/index.js';
 import { PromptsInMemory } from '../../gateway/prompts/prompts.js';
+import { ReplayShelf } from '../../gateway/replay/shelf.js';
 import type { KillQuery, LiveSession } from '../../gateway/sessions.js';
 import { FakeApprovers } from './approvers.js';
 import { caller } from './https.js';
@@ -40,6 +41,8 @@ export interface TestApiOptions {
   /** What else is served, given what the API stands on. */
   readonly gates?: (parts: ApiParts) => readonly HttpGate[];
   readonly now?: () => number;
+  /** How many reports of replays are kept, and for how long. */
+  readonly replays?: ConstructorParameters<typeof ReplayShelf>[2];
   /** Whether there may be recordings: in the folder "recordings" inside of `folder`. */
   readonly recordings?: boolean;
 }
@@ -85,7 +88,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
   const killed: KillQuery[] = [];
   const parts: ApiParts = {
     identify: (token) => identity.identify(token),
-    roles: { administrators: ['security'], auditors: ['audit'] },
+    roles: { administrators: ['security'], auditors: ['audit'], publishers: ['ci'] },
     approvers,
     sessions: {
       list: async () => live,
@@ -97,6 +100,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     prompts: new PromptsInMemory(now),
     audit,
     auditFiles: async () => [auditFile],
+    replays: new ReplayShelf(folder, now, options.replays),
     recordings: options.recordings === true ? join(folder, 'recordings') : undefined,
     policy: {
       status: () => ({ format: 1, source: 'tests', pid: 1, restored: false, history: [] }),

@@ -8,6 +8,7 @@ import { span, when } from './format.js';
 import { player } from './player.js';
 import { policy } from './policy.js';
 import { recordings } from './recordings.js';
+import { replay, replays } from './replays.js';
 import { sessions } from './sessions.js';
 import { decision, timeline } from './timeline.js';
 
@@ -21,6 +22,7 @@ const places = [
   ['#/recordings', 'Recordings', 'auditor'],
   ['#/counts', 'Counts', 'auditor'],
   ['#/policy', 'Policy', 'auditor'],
+  ['#/replays', 'Replays', 'auditor'],
 ];
 const keys = [
   ['j k', 'next, previous'],
@@ -34,6 +36,7 @@ const keys = [
   ['g t', 'timeline'],
   ['g v', 'recordings'],
   ['g p', 'policy'],
+  ['g y', 'replays'],
   ['Space', 'of a recording: play, pause'],
   ['← →', 'five seconds back, on'],
   ['.', 'one step'],
@@ -47,6 +50,7 @@ const jumps = {
   t: '#/timeline',
   v: '#/recordings',
   p: '#/policy',
+  y: '#/replays',
   c: '#/counts',
 };
 const reasons = {
@@ -102,6 +106,8 @@ async function view() {
       return id === undefined ? recordings(around) : player(id, around);
     case 'policy':
       return policy(id);
+    case 'replays':
+      return id === undefined ? replays() : replay(id);
     case 'counts':
       return counts(around);
     default:

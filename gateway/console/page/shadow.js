@@ -1,17 +1,8 @@
 import { get } from './api.js';
-import { badge, h, table, terms, visible } from './dom.js';
+import { differences } from './differences.js';
+import { h, terms, visible } from './dom.js';
 import { count, when } from './format.js';
 
-const loosening = new Set([
-  'newly_allowed',
-  'hold_removed',
-  'approval_weakened',
-  'mask_lost',
-  'filter_lost',
-  'limit_raised',
-  'taint_lost',
-  'cost_lowered',
-]);
 const shown_max = 100;
 
 /** What is tried beside the policy, and what it would have decided otherwise. */
@@ -35,19 +26,6 @@ export async function shadow() {
       ['Enforced for the canary', count(report.canary)],
     ]),
     report.differences.length > 0 &&
-      table(
-        'What it would have decided otherwise',
-        ['What', 'Operations', 'Rule', 'Who', 'Target', 'Example'],
-        report.differences
-          .slice(0, shown_max)
-          .map((one) => [
-            badge(`${loosening.has(one.kind) ? '! ' : ''}${one.kind.replaceAll('_', ' ')}`),
-            count(one.count),
-            h('code', null, visible(one.on === undefined ? one.rule : `${one.rule} on ${one.on}`)),
-            one.principal,
-            one.target,
-            h('a', { href: `#/decisions/${encodeURIComponent(one.example)}` }, visible(one.example)),
-          ]),
-      ),
+      differences('What it would have decided otherwise', report.differences.slice(0, shown_max)),
   );
 }
