@@ -364,6 +364,8 @@ export interface ListenAddress {
   readonly tls?: { readonly certificate: string; readonly key: string; readonly clientAuthorities?: string };
   /** A private key that the gateway shows to its clients (SSH). Absent: one that is made once. */
   readonly hostKey?: string;
+  /** Signs what is shown in place of the servers' own certificates (the egress proxy), both PEM. */
+  readonly authority?: { readonly certificate: string; readonly key: string };
   /** A private key that vouches for the one that is shown (SSH). Absent: one that is made once. */
   readonly hostAuthority?: string;
 }

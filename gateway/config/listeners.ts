@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { ListenAddress } from '../protocol.js';
 import type { KeyPath } from './document.js';
@@ -49,11 +50,16 @@ export async function readListeners(
       plain || listener.host_ca === undefined
         ? undefined
         : await readHostKey(listener.host_ca, protocol, reading, 'host_ca');
+    const authority =
+      plain || listener.authority === undefined
+        ? undefined
+        : await readAuthority(listener.authority, ['listen', protocol, 'authority'], reading);
     listen.set(protocol, {
       ...{ host, port },
       ...(tls && { tls }),
       ...(hostKey !== undefined && { hostKey }),
       ...(hostAuthority !== undefined && { hostAuthority }),
+      ...(authority !== undefined && { authority }),
     });
   }
   return listen;
@@ -115,6 +121,36 @@ async function readTls(
     return undefined;
   }
   return { certificate, key, clientAuthorities };
+}
+
+/** An authority with its key: nobody else on the machine may read that, since whoever has it is believed to be any server. */
+async function readAuthority(
+  input: { readonly certificate: { readonly file: string }; readonly key: { readonly file: string } },
+  path: KeyPath,
+  reading: Reading,
+): Promise<ListenAddress['authority']> {
+  const found = await readTls(input, path, reading);
+  if (found === undefined) return undefined;
+  const { certificate, key } = found;
+  const { directory, document, problems } = reading;
+  try {
+    checkAuthorities(certificate);
+  } catch (error) {
+    problems.push(document.problem([...path, 'certificate', 'file'], (error as Error).message));
+    return undefined;
+  }
+  const file = absolute(directory, input.key.file);
+  const { mode } = await stat(file);
+  if ((mode & 0o077) !== 0) {
+    problems.push(
+      document.problem(
+        [...path, 'key', 'file'],
+        `others may read ${file}: whoever has it can pose as any server to your clients; chmod 600 it`,
+      ),
+    );
+    return undefined;
+  }
+  return { certificate, key };
 }
 
 /** OpenSSL passes over what it cannot read in such a file, and over what vouches for nobody. */

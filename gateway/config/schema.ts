@@ -62,6 +62,33 @@ const SshListenerSchema = Type.Union([
   ),
 ]);
 
+const EgressListenerSchema = Type.Union([
+  AddressSchema,
+  Type.Object(
+    {
+      address: AddressSchema,
+      tls: Type.Optional(ListenerTlsSchema),
+      authority: Type.Optional(
+        Type.Object(
+          { certificate: FileReferenceSchema, key: FileReferenceSchema },
+          {
+            ...closed,
+            title: '{certificate: {file: …}, key: {file: …}}',
+            description:
+              'The authority that clients trust for targets with egress.intercept; both PEM. Read at the start.',
+          },
+        ),
+      ),
+    },
+    { ...closed, title: '{address: HOST:PORT, tls: {…}, authority: {certificate: {file: …}, key: {file: …}}}' },
+  ),
+]);
+
+const listenerSchemas: Readonly<Record<string, typeof SshListenerSchema | typeof EgressListenerSchema>> = {
+  ssh: SshListenerSchema,
+  egress: EgressListenerSchema,
+};
+
 const PlannedListenerSchema = Type.Union([
   AddressSchema,
   Type.Object(
@@ -234,6 +261,7 @@ export type ListenerInput =
       readonly tls?: Type.Static<typeof ListenerTlsSchema>;
       readonly host_key?: Type.Static<typeof FileReferenceSchema>;
       readonly host_ca?: Type.Static<typeof FileReferenceSchema>;
+      readonly authority?: { readonly certificate: { readonly file: string }; readonly key: { readonly file: string } };
     };
 export type WebhookInput = Type.Static<typeof WebhookSchema>;
 export type TargetFileInput = Type.Static<typeof TargetSchema>;
@@ -253,7 +281,7 @@ export function configSchema(protocols: readonly Protocol[]) {
     ...Object.fromEntries(
       [...protocols.flatMap(listenersOf), 'https'].map((name) => [
         name,
-        Type.Optional(name === 'ssh' ? SshListenerSchema : ListenerSchema),
+        Type.Optional(listenerSchemas[name] ?? ListenerSchema),
       ]),
     ),
   };

@@ -1,4 +1,5 @@
 export { admit, ClientGone, nobodyThere, NotAdmitted, type Admitted, type Meanwhile } from './admission.js';
+export { Connections } from './connections.js';
 export { bodyOf, isOpaque, readBody, type Body } from './body.js';
 export { denialOf, fail, goneProblem, guarding, sendProblem, type Problem } from './answer.js';
 export { Exchange, mountOf, type ExchangeParts, type Forwarded } from './exchange.js';

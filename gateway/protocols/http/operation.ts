@@ -80,7 +80,7 @@ export function operationOf(request: Request, upstream: HttpUpstream): Operation
  */
 export function firstSteps(upstream: HttpUpstream): Operation[] {
   if (!upstream.reverse) {
-    return (upstream.egress?.hosts ?? []).filter(({ below }) => !below).map(tunnelOf);
+    return (upstream.egress?.hosts ?? []).filter(({ below }) => !below).map((host) => tunnelOf(host));
   }
   const read = operationOf(
     readRequest('GET', { target: '', path: '/', query: '' }, readFields([], true), Buffer.alloc(0), upstream),

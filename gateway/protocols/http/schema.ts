@@ -70,6 +70,7 @@ export const HttpOperationSchema = Type.Object(
         {
           host: Type.String({ description: 'Lower case; an address without brackets.' }),
           port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+          intercepted: Type.Boolean({ description: 'Each request in it is an operation of its own.' }),
         },
         { ...closed, description: 'Where a tunnel through the egress proxy leads.' },
       ),

@@ -52,6 +52,17 @@ allow contains {"code": "http_tunnel"} if {
 }
 
 # METADATA
+# title: Readers and writers go by tunnels that are looked into
+# description: Each request in such a tunnel is judged by the rules above.
+# custom:
+#   code: http_intercepted
+allow contains {"code": "http_intercepted"} if {
+	some role in ["readonly", "writer"]
+	role in input.principal.roles
+	http.intercepted
+}
+
+# METADATA
 # title: Agents have no credentials of their own
 # description: What a target is asked with is the gateway's; a credential that an agent brings comes from somewhere else.
 # custom:

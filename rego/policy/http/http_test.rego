@@ -60,3 +60,11 @@ test_tunnels_are_for_one_role if {
 	count(http.deny) == 0 with input as tunnel("egress")
 	count(http.allow) == 0 with input as tunnel("writer")
 }
+
+test_tunnels_that_are_looked_into_are_for_readers_and_writers if {
+	inside := {"operation": {"opaque": false, "http": {"connect": {"intercepted": true}}}}
+	codes(http.allow) == {"http_intercepted"} with input as object.union(tunnel("readonly"), inside)
+	codes(http.allow) == {"http_intercepted"} with input as object.union(tunnel("writer"), inside)
+	count(http.allow) == 0 with input as object.union(tunnel("visitor"), inside)
+	count(http.deny) == 0 with input as object.union(tunnel("writer"), inside)
+}

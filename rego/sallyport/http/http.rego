@@ -77,12 +77,22 @@ own_credential if count(input.operation.http.credentials) > 0
 # METADATA
 # title: A tunnel through the egress proxy
 # description: |
-#   To the host that `input.operation.http.connect` names; nobody sees what is said in it, so it is opaque. Ask for the
-#   host as well: http.tunnel_to({"pypi.example:443"}).
+#   To the host that `input.operation.http.connect` names; nobody sees what is said in it, so it is opaque, unless it is
+#   `intercepted`. Ask for the host as well: http.tunnel_to({"pypi.example:443"}).
 tunnel if {
 	input.operation.action == "connect"
 	input.operation.http.method == "CONNECT"
 	input.operation.http.connect.host != ""
+}
+
+# METADATA
+# title: A tunnel in which each request is an operation of its own
+# description: |
+#   The target has `egress.intercept`. Who may open it may not do anything by that yet: what is asked in it is judged as below /http/.
+intercepted if {
+	tunnel
+	input.operation.http.connect.intercepted == true
+	input.operation.opaque == false
 }
 
 # METADATA

@@ -78,6 +78,13 @@ test_a_tunnel_is_one_by_its_method if {
 	not http.tunnel with input as asked("connect", "use", {})
 }
 
+test_a_tunnel_is_looked_into_where_it_says_so if {
+	inside := {"operation": {"opaque": false, "http": {"connect": {"intercepted": true}}}}
+	http.intercepted with input as object.union(tunnel("CONNECT", "connect"), inside)
+	not http.intercepted with input as object.union(tunnel("GET", "connect"), inside)
+	not http.intercepted with input as tunnel("CONNECT", "connect")
+}
+
 test_a_tunnel_leads_to_one_of_the_places if {
 	http.tunnel_to({"pypi.example:443", "other.example:443"}) with input as tunnel("CONNECT", "connect")
 	not http.tunnel_to({"pypi.example:8443"}) with input as tunnel("CONNECT", "connect")

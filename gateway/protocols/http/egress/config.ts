@@ -10,6 +10,8 @@ export interface Egress {
   readonly hosts: readonly NamedHost[];
   /** Where names may lead beside the internet. */
   readonly networks: BlockList;
+  /** Whether what is said in its tunnels is judged, request by request. */
+  readonly intercept: boolean;
 }
 
 const hosts_max = 1_000;
@@ -32,10 +34,17 @@ export const EgressSchema = Type.Object(
         description: 'Networks beside the internet that these names may lead to: 10.1.0.0/16.',
       }),
     ),
+    intercept: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Judge each request in its tunnels, as below /http/: with a certificate by listen.egress.authority.',
+      }),
+    ),
   },
   {
     additionalProperties: false,
-    title: '{hosts: […], addresses: […]}',
+    title: '{hosts: […], addresses: […], intercept: …}',
     description: 'What is reached through listen.egress. Absent: nothing.',
   },
 );
@@ -43,7 +52,10 @@ export const EgressSchema = Type.Object(
 export type EgressForm = Type.Static<typeof EgressSchema>;
 
 /** @param url The one host of a target that has a URL. Throws ConfigError. */
-export function readEgress({ hosts, addresses = [] }: EgressForm, url: NamedHost | undefined): Egress {
+export function readEgress(
+  { hosts, addresses = [], intercept = false }: EgressForm,
+  url: NamedHost | undefined,
+): Egress {
   if ((hosts === undefined) === (url === undefined)) {
     throw new ConfigError(
       url === undefined
@@ -52,7 +64,10 @@ export function readEgress({ hosts, addresses = [] }: EgressForm, url: NamedHost
     );
   }
   if (url !== undefined) refuseNever(url);
-  return { hosts: url === undefined ? (hosts ?? []).map(named) : [url], networks: readNetworks(addresses) };
+  if (intercept && url === undefined) {
+    throw new ConfigError('egress.intercept: what is looked into is the API at a url; name that instead of hosts');
+  }
+  return { hosts: url === undefined ? (hosts ?? []).map(named) : [url], networks: readNetworks(addresses), intercept };
 }
 
 function named(text: string): NamedHost {

@@ -5,7 +5,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Client, ListenAddress, Listener, Services } from '../../../protocol.js';
 import { answerOf, ConnectionSessions, noteCertificate, sendProblem } from '../../../web/index.js';
-import { refuseTwice } from './routes.js';
+import { Interception } from './interception.js';
+import { refuseBlind, refuseTwice } from './routes.js';
 import { Tunnelling } from './tunnelling.js';
 
 /**
@@ -20,7 +21,9 @@ const request_ms_max = 30_000;
 
 export async function listenEgress(address: ListenAddress, services: Services): Promise<Listener> {
   refuseTwice(services);
-  const { tls } = address;
+  const { tls, authority } = address;
+  if (authority === undefined) refuseBlind(services);
+  const interception = authority === undefined ? undefined : new Interception(services, authority);
   const options = { maxHeaderSize: header_bytes_max, headersTimeout: request_ms_max, requestTimeout: request_ms_max };
   const server =
     tls === undefined
@@ -48,7 +51,7 @@ export async function listenEgress(address: ListenAddress, services: Services): 
     socket.once('close', () => bare.delete(socket));
     try {
       const one = new Tunnelling(request, answerOf(request, socket), {
-        ...{ services, sessions, head },
+        ...{ services, sessions, head, interception },
         client: clientOf(socket),
       });
       void one.run();
@@ -67,6 +70,7 @@ export async function listenEgress(address: ListenAddress, services: Services): 
     address: { host, port },
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      interception?.close();
       for (const socket of bare) socket.destroy();
       server.closeAllConnections();
       await closed;

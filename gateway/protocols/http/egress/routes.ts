@@ -47,6 +47,16 @@ const undecided = (place: Place, { input }: Target) =>
     `target "${input.name}" is not available, and may be the one that names ${writePlace(place)}: no other's rules hold for it meanwhile`,
   );
 
+/** Tunnels that are to be looked into, where there is nothing to do so with. Throws ConfigError. */
+export function refuseBlind(services: Services): void {
+  for (const { input, upstream } of services.targets?.('http') ?? []) {
+    if ((upstream as HttpUpstream | undefined)?.egress?.intercept !== true) continue;
+    throw new ConfigError(
+      `target "${input.name}" has egress.intercept, which takes listen.egress.authority: the authority that clients trust, as {certificate: {file: …}, key: {file: …}}`,
+    );
+  }
+}
+
 /** Two targets for one place: nobody could say which of them is meant. Throws ConfigError. */
 export function refuseTwice(services: Services): void {
   const taken = new Map<string, string>();

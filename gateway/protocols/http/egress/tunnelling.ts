@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import type { Decision } from '#engine';
 import { IdentityError, UpstreamError } from '../../../errors.js';
-import type { Client, Identity, Obligation, Result } from '../../../protocol.js';
+import type { Client, Obligation, Result } from '../../../protocol.js';
 import {
   admit,
   endSoon,
@@ -19,20 +19,29 @@ import { withhold } from '../withheld.js';
 import { checkedLookup } from './addresses.js';
 import { alertOf, hello_bytes_max, HelloRefusal, serverNameOf } from './hello.js';
 import { isAddress, readAuthority, writePlace, type Place } from './hosts.js';
+import type { Insider } from './intercepted.js';
+import type { Interception } from './interception.js';
 import { tunnelOf } from './operation.js';
 import { relay, type Relayed } from './relay.js';
 import { routeTo, type Route } from './routes.js';
 
-/** One CONNECT: who asks, for which place, whether they may; then bytes, which nobody looks into behind the first message. */
+/**
+ * One CONNECT: who asks, for which place, whether they may; then bytes, which nobody looks into behind the first message, or where the
+ * configuration says so, requests.
+ */
 
 export interface TunnellingParts extends ExchangeParts {
   readonly client: Client;
   /** What came behind the request already. */
   readonly head: Buffer;
+  /** Absent: the listener has no authority. */
+  readonly interception: Interception | undefined;
 }
 
 /** What policy may ask of a tunnel beside a yes or a no: nothing that means to look into it. */
 const obligations: ReadonlySet<Obligation> = new Set(['approval', 'limit.bytes', 'limit.seconds']);
+/** Of one that is looked into: bytes are those of its requests. */
+const obligationsInside: ReadonlySet<Obligation> = new Set(['approval', 'limit.seconds']);
 
 const connect_ms_max = 20_000;
 /** For the first message to arrive whole. */
@@ -41,7 +50,8 @@ const idle_ms_max = 3_600_000;
 
 export class Tunnelling extends Exchange {
   protected readonly protocol = 'http';
-  protected readonly supports = obligations;
+  readonly #interception: Interception | undefined;
+  #isInside = false;
   readonly #socket: Socket;
   readonly #client: Client;
   readonly #head: Buffer;
@@ -53,11 +63,16 @@ export class Tunnelling extends Exchange {
     this.#socket = request.socket;
     this.#client = parts.client;
     this.#head = parts.head;
+    this.#interception = parts.interception;
     this.#socket.once('close', () => this.leave());
   }
 
   protected override get client(): Client {
     return this.#client;
+  }
+
+  protected get supports(): ReadonlySet<Obligation> {
+    return this.#isInside ? obligationsInside : obligations;
   }
 
   override stop(): void {
@@ -82,7 +97,8 @@ export class Tunnelling extends Exchange {
       throw new RequestRefusal(403, 'in_clear', 'your token would travel in clear: connect to the proxy by TLS');
     }
     const fields = readFields(this.request.rawHeaders, true).all;
-    const { token, identity } = await this.#signIn(fields);
+    const presented = await this.#signIn(fields);
+    const { identity } = presented;
     const place = placeOf(this.request, fields, this.#head);
     const route = routeTo(place, this.services);
     if (route === undefined) {
@@ -93,7 +109,8 @@ export class Tunnelling extends Exchange {
       throw new RequestRefusal(403, 'unknown_host', `no target names ${writePlace(place)} for egress`);
     }
     this.target = route.target.input.name;
-    await this.#operate(identity, token, route, place, fields);
+    this.#isInside = route.egress.intercept;
+    await this.#operate(presented, route, place, fields);
   }
 
   /** By the proxy's own field alone: Authorization is for whoever is asked in the end. */
@@ -108,20 +125,41 @@ export class Tunnelling extends Exchange {
   }
 
   async #operate(
-    identity: Identity,
-    token: string,
+    presented: SignedIn,
     { target, egress }: Route,
     place: Place,
     fields: ReadonlyMap<string, string>,
   ): Promise<void> {
+    const { identity, token } = presented;
     const held = this.session(identity, this.find(target.input.name), token, fields.get('user-agent'));
     const prompt = promptOf(fields);
     const circumstances = { ...(prompt === undefined ? {} : { prompt }), withhold };
+    const tunnel = tunnelOf(place, egress.intercept);
     await this.during(held, async () => {
-      const admitted = await admit(held.session, tunnelOf(place), circumstances, () => ({}), this.signal);
-      const late = () => limitProblem(admitted.decision, this.target, 'seconds');
-      await this.forward(admitted, late, () => this.#tunnel(place, egress.networks, admitted.decision));
+      const admitted = await admit(held.session, tunnel, circumstances, () => ({}), this.signal);
+      const { decision } = admitted;
+      const late = () => limitProblem(decision, this.target, 'seconds');
+      const insider = { presented, client: this.#client, place, target, prompt };
+      await this.forward(admitted, late, () =>
+        egress.intercept ? this.#inside(insider, decision) : this.#tunnel(place, egress.networks, decision),
+      );
     });
+  }
+
+  /** Up to the proxy itself, which asks the target for each request by itself. */
+  async #inside(insider: Insider, { id }: Decision): Promise<Result> {
+    if (this.#interception === undefined) {
+      throw new RequestRefusal(
+        503,
+        'target_unavailable',
+        'the configuration has no listen.egress.authority to look into tunnels with',
+      );
+    }
+    this.#establish(id);
+    const hello = await this.#greeted(insider.place);
+    if (!Buffer.isBuffer(hello)) return hello;
+    this.#socket.unshift(hello);
+    return this.#interception.serve(this.#socket, insider, this.signal);
   }
 
   /** To the place, once the client has said that it means the same. */
@@ -129,7 +167,8 @@ export class Tunnelling extends Exchange {
     const upstream = await this.#reach(place, checkedLookup(networks));
     try {
       this.#establish(id);
-      const first = await this.#hello(place);
+      const first = await this.#greeted(place);
+      if (!Buffer.isBuffer(first)) return first;
       const relayed = await relay(this.#socket, upstream, {
         first,
         bytes_max: limits.bytes,
@@ -137,13 +176,20 @@ export class Tunnelling extends Exchange {
         signal: this.signal,
       });
       return resultOf(relayed, this.signal.aborted);
+    } finally {
+      upstream.destroy();
+    }
+  }
+
+  /** What the client sent first, or what became of the tunnel where that names another place. */
+  async #greeted(place: Place): Promise<Buffer | Result> {
+    try {
+      return await this.#hello(place);
     } catch (error) {
       if (!(error instanceof HelloRefusal)) throw error;
       this.services.log.warn({ host: writePlace(place), reason: error.reason }, 'egress: a tunnel was refused');
       endSoon(this.#socket, alertOf(error.reason));
       return { status: 'error', bytes: 0, sent_bytes: 0, code: error.reason };
-    } finally {
-      upstream.destroy();
     }
   }
 

@@ -1,0 +1,91 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Result, Services } from '../../../protocol.js';
+import { Connections, ConnectionSessions } from '../../../web/index.js';
+import { httpTargets } from '../exchange.js';
+import { InterceptedExchange, type Insider } from './intercepted.js';
+import { Leaves, type AuthorityFiles } from './leaves.js';
+
+/**
+ * The inside of tunnels that the proxy looks into: TLS ends here, with a certificate for the host that the client asked for, and each
+ * request is an exchange as below /http/.
+ */
+
+const header_bytes_max = 32_768;
+const handshake_ms_max = 15_000;
+/** For the head of a request, for all of it, and between two. */
+const head_ms_max = 30_000;
+const request_ms_max = 600_000;
+const idle_ms_max = 60_000;
+
+export class Interception {
+  readonly #leaves: Leaves;
+  readonly #server: Server;
+  readonly #targets = httpTargets();
+  readonly #insiders = new WeakMap<Socket, Insider>();
+  readonly #exchanges = new Set<InterceptedExchange>();
+
+  /** Throws ConfigError for an authority that cannot sign. */
+  constructor(services: Services, authority: AuthorityFiles) {
+    this.#leaves = new Leaves(authority);
+    const parts = { services, sessions: new ConnectionSessions(), targets: this.#targets };
+    const connections = new Connections();
+    this.#server = createServer(
+      {
+        ...{ maxHeaderSize: header_bytes_max, headersTimeout: head_ms_max, requestTimeout: request_ms_max },
+        keepAliveTimeout: idle_ms_max,
+      },
+      (request: IncomingMessage, response: ServerResponse) => {
+        const insider = this.#insiders.get(request.socket);
+        if (insider === undefined) request.socket.destroy();
+        else if (connections.serves(request.socket, response)) {
+          const one = new InterceptedExchange(request, response, { ...parts, insider });
+          this.#exchanges.add(one);
+          void one.run().finally(() => this.#exchanges.delete(one));
+        }
+      },
+    );
+    // It never listens: its connections are handed to it. With this event Node begins to look at how long requests take.
+    this.#server.emit('listening');
+  }
+
+  /**
+   * Serves one tunnel until it is over. The client has been told that it stands, and nothing of what it sent since was read.
+   *
+   * @param signal Its session ended, or its time is over.
+   */
+  async serve(socket: Socket, insider: Insider, signal: AbortSignal): Promise<Result> {
+    const secureContext = await this.#leaves.contextFor(insider.place.host);
+    const inner = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
+    const cut = () => socket.destroy();
+    signal.addEventListener('abort', cut, { once: true });
+    const timer = setTimeout(cut, handshake_ms_max);
+    let secured = false;
+    inner.on('error', () => undefined);
+    inner.once('secure', () => {
+      secured = true;
+      clearTimeout(timer);
+      this.#insiders.set(inner, insider);
+      this.#server.emit('connection', inner);
+    });
+    try {
+      if (signal.aborted) cut();
+      if (!inner.destroyed) await once(inner, 'close').catch(() => undefined);
+      const counts = { bytes: inner.bytesWritten, sent_bytes: inner.bytesRead };
+      if (signal.aborted) return { status: 'cancelled', ...counts };
+      return secured ? { status: 'ok', ...counts } : { status: 'error', ...counts, code: 'tls_refused' };
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', cut);
+    }
+  }
+
+  close(): void {
+    for (const one of this.#exchanges) one.stop();
+    this.#server.closeAllConnections();
+    this.#server.close(() => undefined);
+    this.#targets.close();
+  }
+}
