@@ -76,6 +76,7 @@ export async function keepPolicy(options: KeeperOptions): Promise<PolicyKeeper> 
 
 /** How long a failure that has nothing to do with the policy (no opa, a full disk) waits before it is tried again. */
 const retry_ms = 30_000;
+const answered_every_ms = 60_000;
 /** Layers of sources that were built already: branches go back and forth. */
 const layers_kept = 4;
 
@@ -110,10 +111,17 @@ class Keeper implements PolicyKeeper {
 
   async start(): Promise<void> {
     const before = await readStatus(this.#options.directory).catch(() => undefined);
+    const answered = before?.source === this.#status.source ? (before.answered ?? before.last?.at) : undefined;
+    if (answered !== undefined) this.#contact.remember(Date.parse(answered));
     const pinned = await this.#desk.pin();
     // An order whose answer nobody waits for any more must not surprise the next start.
     await this.#desk.takeOrder();
-    this.#status = { ...this.#status, history: before?.history ?? [], ...(pinned === undefined ? {} : { pinned }) };
+    this.#status = {
+      ...this.#status,
+      history: before?.history ?? [],
+      ...(pinned === undefined ? {} : { pinned }),
+      ...(answered === undefined ? {} : { answered }),
+    };
     await this.#exclusively(() => this.#pass());
     if (this.#status.revision === undefined) {
       const failure = this.#failure;
@@ -195,6 +203,7 @@ class Keeper implements PolicyKeeper {
     let head: string | undefined;
     try {
       head = await this.#contact.note('answered_ms', () => this.#options.source.head());
+      this.#answered();
       const { pinned, revision } = this.#status;
       if (pinned !== undefined && (pinned.how === 'pinned' || head === pinned.blocked)) {
         if (revision !== pinned.revision && !(await this.#restore(pinned.revision, 'restored'))) {
@@ -215,6 +224,17 @@ class Keeper implements PolicyKeeper {
     } catch (error) {
       await this.#refuse(head, error, started);
     }
+  }
+
+  /** Kept now and then: a start without the source goes on counting from there. */
+  #answered(): void {
+    const { answered_ms = 0 } = this.#contact.times;
+    const kept_ms = Date.parse(this.#status.answered ?? '');
+    // Also where the clock was set back.
+    if (Math.abs(answered_ms - kept_ms) < answered_every_ms) return;
+    this.#status = { ...this.#status, answered: new Date(answered_ms).toISOString() };
+    // Before the first activation there is nothing to tell: what is on disk is of the process before.
+    if (this.#watching) void this.#writeStatus().catch(() => undefined);
   }
 
   async #bringIntoForce(snapshot: Snapshot, started: number): Promise<void> {

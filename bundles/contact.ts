@@ -1,8 +1,8 @@
-/** When a source was asked, and what came of it: milliseconds since the epoch, of this process; absent where it never was. */
+/** When a source was asked, and what came of it: milliseconds since the epoch; absent where it never was. */
 export interface SourceContact {
   /** Asked, whatever the answer was. */
   readonly asked_ms?: number;
-  /** Asked, and it said what it has. */
+  /** Asked, and it said what it has; to the process before this one, too. */
   readonly answered_ms?: number;
   /** Read as a whole. */
   readonly read_ms?: number;
@@ -14,6 +14,11 @@ export class Contact {
 
   get times(): SourceContact {
     return this.#times;
+  }
+
+  /** What is known from before this process. */
+  remember(answered_ms: number): void {
+    this.#times = { ...this.#times, answered_ms };
   }
 
   /** @param what The name of the question. Rejects as `question` does. */

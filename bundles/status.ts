@@ -19,6 +19,8 @@ export interface PolicyStatus {
   readonly commit?: Commit;
   /** True where the revision came from the disk, because its source could not be built. */
   readonly restored: boolean;
+  /** When the source last said what it has; written once a minute at most. */
+  readonly answered?: string;
   /** What was ordered, and until when it holds. */
   readonly pinned?: Pin | undefined;
   readonly last?: Attempt;

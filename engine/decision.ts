@@ -106,6 +106,7 @@ export interface Decision {
 /** Codes of reasons that come from the engine or the gateway, not from a rule. */
 export const engineCodes = {
   no_policy: 'No policy is in force.',
+  policy_outdated: 'The policy in force is older than it may be.',
   not_allowed: 'No rule allows this.',
   policy_error: 'The policy could not be evaluated.',
   policy_budget: 'The policy took more time or memory than an evaluation may.',

@@ -45,6 +45,7 @@ import { SharedPrompts } from './prompts/shared.js';
 import type { Prompts } from './prompts/prompts.js';
 import type { ListenAddress, Listener, Services } from './protocol.js';
 import { Base, baseLayer, Upper } from './layers.js';
+import { policyAge } from './policy-age.js';
 import { openRecorder } from './recordings/index.js';
 import { dataChecks, filterChecks, protocols } from './registry.js';
 import { openRollout, type Rollout } from './rollout/index.js';
@@ -216,6 +217,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     closing.push(() => policy.close());
     telling.add('policy', policy);
     telling.start();
+    const outdated = ageOf(config.policy, policy, organisation, now);
     const rollout =
       shadow &&
       (await openRollout({
@@ -268,7 +270,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       log,
       now,
       approvals: approvals.approvals,
-      rollout,
+      ...{ rollout, outdated },
     });
     onSwap.push(() => pipeline.policyChanged());
     closing.push(() => pipeline.close());
@@ -386,7 +388,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         sessions,
         revocations,
         hooks: hooks.incoming,
-        failing: () => targets.warnings(),
+        ...{ failing: () => targets.warnings(), outdated },
         mounts: protocols.flatMap((protocol) => protocol.mount?.(services) ?? []),
       }),
     );
@@ -416,6 +418,17 @@ const state_ms_max = 30_000;
 
 /** The same, for what was revoked: whoever has a state that is out of reach shall not wait long for a start. */
 const revocations_ms_max = 5_000;
+
+/** Undefined where a policy may be as old as it is. */
+function ageOf(
+  { age_ms_max }: Config['policy'],
+  policy: PolicyKeeper,
+  base: PolicyKeeper | undefined,
+  now: () => number,
+) {
+  const layers = new Map([['policy', policy], ...(base === undefined ? [] : [[baseLayer, base] as const])]);
+  return age_ms_max === undefined ? undefined : policyAge(age_ms_max, layers, now);
+}
 
 /** Whether a policy that is enforced has rules that hold. */
 const asksPeople = (revisions: readonly Revision[]) =>

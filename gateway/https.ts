@@ -61,6 +61,7 @@ export interface HttpsParts {
   readonly hooks: IncomingHooks;
   /** What fails of the targets' credentials, a line each. */
   readonly failing: () => readonly string[];
+  readonly outdated: (() => string | undefined) | undefined;
   /** Protocols that are reached through this listener. */
   readonly mounts: readonly Mount[];
 }
@@ -135,9 +136,10 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
   };
 }
 
-const healthOf = ({ engine, audit, failing, telling }: HttpsParts): Health => ({
+const healthOf = ({ engine, audit, failing, telling, outdated }: HttpsParts): Health => ({
   reasons: [
     ...(engine.current === undefined ? ['no policy is in force'] : []),
+    ...[outdated?.() ?? []].flat(),
     ...(audit.refusal === undefined ? [] : [audit.refusal.message]),
   ],
   warnings: [...(audit.warnings ?? []), ...failing(), ...telling.warnings()],

@@ -178,7 +178,12 @@ function describeStatus(status: PolicyStatus, running: boolean, io: Io): string 
         : `${revision}${since === undefined ? '' : `, since ${since}`}${status.restored ? ' (the last good one on disk)' : ''}`,
     ),
     ...(commit === undefined ? [] : [line('commit', `${commit.subject} ${dim(`— ${commit.author}, ${commit.time}`)}`)]),
-    line('source', status.source),
+    line(
+      'source',
+      status.answered === undefined
+        ? status.source
+        : `${status.source} ${dim(`— last answered about ${status.answered}`)}`,
+    ),
     line('gateway', running ? `running, process ${status.pid}` : `not running (it was process ${status.pid})`),
     ...(pinned === undefined
       ? []

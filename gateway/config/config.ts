@@ -279,6 +279,8 @@ export type PolicyConfig = PolicySource & {
   readonly shadow?: PolicySource & { readonly canary?: CanaryConfig };
   /** Who is told how the policy stands. */
   readonly status?: StatusConfig;
+  /** Absent: what is in force is enforced however long its source says nothing. */
+  readonly age_ms_max?: number;
 };
 
 /** A service that takes status as OPA sends it. */

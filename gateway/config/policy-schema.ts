@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { durationPattern } from './duration.js';
 import { FileReferenceSchema, SecretSchema } from './references-schema.js';
 import { bundleAlgorithms, ociUrlPattern } from '../../bundles/index.js';
 import { choice, closed, duration, text } from './schema-parts.js';
@@ -192,6 +193,13 @@ const StatusSchema = Type.Object(
 );
 
 const policyParts = {
+  age_max: Type.Optional(
+    Type.String({
+      pattern: durationPattern,
+      description: 'After this long without an answer of its source, everything is denied. At least 1m. Absent: never.',
+      'x-problem': 'is no duration; write 1h or 7d',
+    }),
+  ),
   base: Type.Optional(BaseSchema),
   shadow: Type.Optional(ShadowSchema),
   status: Type.Optional(StatusSchema),

@@ -10,15 +10,22 @@ import { absolute, resolveFiles, whyUnreadable } from './references.js';
 
 const secret_chars_min = 16;
 const poll_ms_min = 1_000;
+const age_ms_min = 60_000;
 
 /** The part `policy`: paths made absolute, and looked at. */
 export async function readPolicy(input: PolicyInput, reading: Reading): Promise<PolicyConfig> {
   const own = await readSource(input, ['policy'], reading);
-  const { base, shadow, status } = input;
+  const { age_max, base, shadow, status } = input;
+  const age_ms_max = age_max === undefined ? undefined : duration(age_max);
+  if (age_ms_max !== undefined && age_ms_max < age_ms_min)
+    reading.problems.push(
+      reading.document.problem(['policy', 'age_max'], 'must be at least 1m: sources are asked now and then'),
+    );
   const source = {
     ...own,
     ...(base === undefined ? {} : { base: await readSource(base, ['policy', 'base'], reading) }),
     ...(status === undefined ? {} : { status: await readStatus(status, reading) }),
+    ...(age_ms_max === undefined ? {} : { age_ms_max }),
   };
   if (shadow === undefined) return source;
   const tried = await readSource(shadow, ['policy', 'shadow'], reading);

@@ -14,6 +14,7 @@ import {
   type Usage,
 } from '#engine';
 import type { Logger } from 'pino';
+import { refusedAnyway, type Standing } from './anyway.js';
 import { boundOf, type Approvals, type Receipt } from '../approvals/index.js';
 import { mustBeOnDisk, type Audit, type Entry } from '../audit/index.js';
 import { Charging } from './charging.js';
@@ -35,13 +36,12 @@ import type { SharedUsage } from '../usage/shared.js';
  * The one loop: operation → decide → record → (the protocol enforces) → record. Everything that is judged is judged here,
  * and everything that is written down is written from here.
  */
-export interface PipelineParts {
+export interface PipelineParts extends Standing {
   readonly engine: Engine;
   readonly audit: Audit;
   readonly withholding: Withholding;
   readonly durability: Durability;
   readonly log: Logger;
-  readonly now: () => number;
   /** Absent: nobody can be asked. */
   readonly approvals?: Approvals;
   /** Absent: what an operation says of its prompt is all there is. */
@@ -413,10 +413,8 @@ class PipelineSession implements Session {
 
   #judge(input: Input, { understoodBy }: Circumstances): Decision {
     const revision = this.#revision;
-    // A timer may be late; a token is not valid one operation longer for that.
-    if (this.#parts.now() >= this.#opening.identity.expires_ms) {
-      return deny('token_expired', revision?.id ?? 'none');
-    }
+    const refused = refusedAnyway(this.#parts, this.#opening.identity, revision);
+    if (refused !== undefined) return refused;
     // It came into force between the two: what the operation does may be another thing under it.
     if (understoodBy !== undefined && this.policyData(understoodBy.data).digest !== understoodBy.digest) {
       return deny('policy_changed', revision?.id ?? 'none', `data.${understoodBy.data} changed meanwhile: try again.`);

@@ -204,11 +204,18 @@ describe('a restart', () => {
     const folder = await repository(goodPolicy);
     const directory = await stateFolder();
     const first = head(folder);
-    await (await keep(folder, directory)).keeper.close();
+    const before = await keep(folder, directory);
+    const { answered } = before.keeper.status();
+    await before.keeper.close();
     await rename(path.join(folder, '.git'), path.join(folder, '.gone'));
     const { keeper, engine } = await keep(folder, directory);
     expect(engine.activated).toEqual([first]);
     expect(keeper.status().last?.error).toMatch(/is not a git repository/);
+    // How old it may be is counted from what was said to the process before.
+    expect(keeper.status().answered).toBe(answered);
+    expect(keeper.contact()).toMatchObject({ answered_ms: Date.parse(answered ?? '') });
+    await keeper.close();
+    expect((await readStatus(directory))?.answered).toBe(answered);
   });
 
   test('builds nothing where the commit was built before', async () => {

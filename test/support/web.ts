@@ -57,6 +57,7 @@ export interface WebOptions {
   readonly people?: boolean;
   readonly protocol?: string;
   readonly config?: Readonly<Record<string, unknown>>;
+  readonly now?: () => number;
 }
 
 export async function startWebUpstream(): Promise<WebUpstream> {
@@ -118,6 +119,7 @@ async function startWebBefore(options: WebOptions, upstream: WebUpstream, state?
   const gateway = await startTestGateway({
     database: state ?? { ...nobody, sql: () => Promise.resolve([]), drop: () => Promise.resolve() },
     policy,
+    ...(options.now === undefined ? {} : { now: options.now }),
     config: {
       listen: { postgres: '127.0.0.1:0', https: '127.0.0.1:0' },
       targets: [
