@@ -38,7 +38,7 @@ import {
   spentChores,
   ticketChores,
 } from './identity/index.js';
-import { Kills, liveSessions, Revocations, Roster } from './live/index.js';
+import { Kills, liveSessions, Revisions, Revocations, Roster } from './live/index.js';
 import { killedBecause } from './live/sessions.js';
 import { Pipeline } from './pipeline/pipeline.js';
 import { SharedPrompts } from './prompts/shared.js';
@@ -276,6 +276,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     closing.push(() => pipeline.close());
 
     const roster = new Roster({ database, replica, live: () => pipeline.live() });
+    const revisions = new Revisions({ database, replica, current: () => engine.current?.id, now });
     const kills = new Kills({
       ...{ database, replica, log },
       end: ({ query, why }) => pipeline.kill(query, killedBecause(why)),
@@ -388,7 +389,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         sessions,
         revocations,
         hooks: hooks.incoming,
-        ...{ failing: () => targets.warnings(), outdated },
+        ...{ revisions, outdated, failing: () => [...targets.warnings(), ...revisions.warnings()] },
         mounts: protocols.flatMap((protocol) => protocol.mount?.(services) ?? []),
       }),
     );

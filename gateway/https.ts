@@ -22,7 +22,7 @@ import { consoleGate } from './console/index.js';
 import type { Foresight } from './pipeline/foresight.js';
 import type { IncomingHooks } from './hooks/index.js';
 import { createIdentity, type Certificates, type OwnTokens, type Tickets } from './identity/index.js';
-import type { Revocations } from './live/index.js';
+import type { Revisions, Revocations } from './live/index.js';
 import type { Prompts } from './prompts/prompts.js';
 import type { Listener, Mount, Services } from './protocol.js';
 import { ReplayShelf } from './replay/index.js';
@@ -62,6 +62,7 @@ export interface HttpsParts {
   /** What fails of the targets' credentials, a line each. */
   readonly failing: () => readonly string[];
   readonly outdated: (() => string | undefined) | undefined;
+  readonly revisions: Pick<Revisions, 'others'>;
   /** Protocols that are reached through this listener. */
   readonly mounts: readonly Mount[];
 }
@@ -97,6 +98,7 @@ export async function serveHttps(parts: HttpsParts): Promise<Listener | undefine
       inForce: () => engine.current?.id,
       base: () => parts.base?.status(),
       rules: () => engine.current?.rules ?? [],
+      others: () => parts.revisions.others(),
       shadow: () => shadowOf(parts.rollout),
       asOpa: () => parts.telling.document(),
       sending: () => parts.telling.sending,

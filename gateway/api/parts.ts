@@ -6,7 +6,7 @@ import type { Audit } from '../audit/index.js';
 import { StateError } from '../errors.js';
 import type { Foresight } from '../pipeline/foresight.js';
 import type { Certificates, Tickets } from '../identity/index.js';
-import type { Revocations } from '../live/index.js';
+import type { Enforced, Revocations } from '../live/index.js';
 import type { ReplayShelf } from '../replay/index.js';
 import type { Prompts } from '../prompts/prompts.js';
 import type { ShadowReport } from '../rollout/index.js';
@@ -41,6 +41,8 @@ export interface ApiParts extends CallerOptions {
     /** Of the organisation's base; absent, or undefined, where there is none. */
     base?(): PolicyStatus | undefined;
     rules(): readonly RuleDescription[];
+    /** What other replicas enforce. Rejects with StateError. */
+    others?(): Promise<readonly Enforced[]>;
     /** How it stands, as OPA's status API says it. */
     asOpa(): StatusDocument;
     /** What came of sending that; absent, or undefined, where nobody is told. */

@@ -17,6 +17,8 @@ export function policyRoutes(app: App, { policy, policyLink }: ApiParts): void {
     const { revision, since, commit, restored, pinned, last, history, source } = status;
     const rules = linked(policy.rules(), policyLink, status);
     const base = policy.base?.();
+    // Where the state is out of reach, nobody knows of others; what is in force here is shown all the same.
+    const replicas = await policy.others?.().catch(() => undefined);
     return {
       in_force: policy.inForce(),
       revision,
@@ -29,6 +31,7 @@ export function policyRoutes(app: App, { policy, policyLink }: ApiParts): void {
       source,
       rules,
       ...(base === undefined ? {} : { base: shownBase(base) }),
+      ...(replicas === undefined ? {} : { replicas }),
       tried: policy.shadow?.() !== undefined,
     };
   });

@@ -17,6 +17,8 @@ export async function policy(code) {
     history = [],
     source,
     rules = [],
+    replicas = [],
+    in_force: enforced,
     tried,
   } = await get('/policy');
   return {
@@ -65,6 +67,18 @@ export async function policy(code) {
           last?.commit_to_force_ms === undefined ? undefined : `${count(last.commit_to_force_ms)} ms`,
         ],
       ]),
+      replicas.some((one) => one.revision !== enforced) &&
+        h(
+          'p',
+          { class: 'warning' },
+          'Not all replicas enforce the same: each asks the source by itself, which takes a moment.',
+        ),
+      replicas.length > 0 &&
+        table(
+          'What other replicas enforce',
+          ['Replica', 'Revision', 'Since'],
+          replicas.map((one) => [h('code', null, visible(one.replica)), visible(one.revision), when(one.since)]),
+        ),
       tried && (await shadow()),
       h('h2', null, `Rules (${rules.length})`),
       table(
