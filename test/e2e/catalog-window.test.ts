@@ -225,6 +225,17 @@ test('nothing is refused where others change what it has no part in', async () =
   }
 });
 
+test('the first operator that anybody makes refuses nothing that means another', async () => {
+  const text = 'select name from app.people where id = 1';
+  expect(rows(await agent.query(text))).toEqual([['name1']]);
+  await around('create operator mine.@#@ (leftarg = int, rightarg = int, function = pg_catalog.int4eq)');
+  try {
+    expect(rows(await agent.query(text))).toEqual([['name1']]);
+  } finally {
+    await around('drop operator mine.@#@ (int, int)');
+  }
+});
+
 test('how a session has its names quoted says nothing of what they mean, to itself or to others', async () => {
   const other = await gateway.open();
   await other.query('set quote_all_identifiers = on');

@@ -349,6 +349,16 @@ describe('what is done is what was judged', () => {
   });
 });
 
+/** What approvers see of a request, once its effect is there: it may wait a moment before. */
+async function withEffect(id: string): Promise<string> {
+  const headers = await web.bearer({ subject: 'ada@example.com', kind: 'human', groups: ['operators'] });
+  for (;;) {
+    const { text } = await web.call(`/v1/approvals/${id}`, { headers });
+    if ('effect' in (JSON.parse(text) as object)) return text;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 describe('a hold is for the effect that was shown', () => {
   const scaled = { spec: { replicas: 3, token: 'canary-new' } };
 
@@ -357,7 +367,7 @@ describe('a hold is for the effect that was shown', () => {
     const { id } = await web.waiting();
     const shown = async (token: Parameters<Web['bearer']>[0]) =>
       (await web.call(`/v1/approvals/${id}`, { headers: await web.bearer(token) })).text;
-    const seen = JSON.parse(await shown({ subject: 'ada@example.com', kind: 'human', groups: ['operators'] })) as {
+    const seen = JSON.parse(await withEffect(id)) as {
       effect: { relations: unknown[] };
       operation: { kubernetes: object };
     };
@@ -415,9 +425,7 @@ describe('a hold is for the effect that was shown', () => {
   test('what the API server refuses is not told to who waits: people see that it is not known', async () => {
     const running = write('PATCH', `${apps}/statefulsets/none`, 'merge', scaled);
     const { id } = await web.waiting();
-    const headers = await web.bearer({ subject: 'ada@example.com', kind: 'human', groups: ['operators'] });
-    const { text } = await web.call(`/v1/approvals/${id}`, { headers });
-    expect(JSON.parse(text)).toMatchObject({
+    expect(JSON.parse(await withEffect(id))).toMatchObject({
       effect: { basis: 'estimated', reason: expect.stringContaining('404') as unknown },
     });
     await web.answer('approve', id);
@@ -433,8 +441,7 @@ describe('a hold is for the effect that was shown', () => {
     };
     const running = write('POST', path, 'object', secret);
     const { id } = await web.waiting();
-    const headers = await web.bearer({ subject: 'ada@example.com', kind: 'human', groups: ['operators'] });
-    const { text } = await web.call(`/v1/approvals/${id}`, { headers });
+    const text = await withEffect(id);
     expect(text).toContain('"data.added":"withheld"');
     expect(text).not.toContain('Y2FuYXJ5');
     await web.answer('approve', id);

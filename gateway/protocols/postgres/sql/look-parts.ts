@@ -220,8 +220,8 @@ const typesOf: Catalog = {
 function rowParts({ schemas, names, stamps }: Rows, catalog: Catalog, any: boolean, path: string): readonly Part[] {
   if (names.length === 0) return [];
   const none = stamps.length === 0 && schemas.every((schema) => schema === undefined || schema === 'pg_catalog');
-  if (none && !any) return [{ values: [], text: () => noneMade(catalog.table) }];
   const few = filled(names, names_few);
+  if (none && !any) return [neverMade(few, catalog)];
   if (none && few !== undefined) return [notMade(few, catalog)];
   return [made({ schemas, names, stamps }, few, catalog, path)];
 }
@@ -233,6 +233,14 @@ function rowParts({ schemas, names, stamps }: Rows, catalog: Catalog, any: boole
 const isMade = 'r.oid::pg_catalog.int8 operator(pg_catalog.>=) 16384::pg_catalog.int8';
 
 const called = (column: string, values: readonly string[]) => `r.${column} ${eq} any (array[${values.join(', ')}])`;
+
+/** Nobody has made any at all, which costs least to be seen; or else none that one of the names might mean. */
+function neverMade(few: readonly string[] | undefined, catalog: Catalog): Part {
+  const none = noneMade(catalog.table);
+  if (few === undefined) return { values: [], text: () => none };
+  const { values, text } = notMade(few, catalog);
+  return { values, text: (...referred) => `(${none} or ${text(...referred)})` };
+}
 
 /** Nobody has made what one of the names might mean. */
 const notMade = (names: readonly string[], { table, column, isSeen }: Catalog): Part => ({
