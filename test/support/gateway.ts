@@ -168,7 +168,9 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       },
       async records() {
         const text = await readFile(join(folder, 'audit.jsonl'), 'utf8').catch(() => '');
+        // The last line may be under way still.
         return text
+          .slice(0, text.lastIndexOf('\n') + 1)
           .split('\n')
           .filter((line) => line !== '')
           .map((line) => JSON.parse(line) as Record<string, unknown>);
