@@ -16,7 +16,7 @@ _runs if kubernetes.resource in {"deployments.apps", "pods"}
 
 preview contains {"code": "images"} if _runs
 
-preview contains {"code": "config"} if kubernetes.resource == "configmaps"
+preview contains {"code": "config"} if kubernetes.resource in {"configmaps", "gadgets.example.com"}
 
 deny contains {"code": "registry", "message": "images come from registry.example"} if {
   _runs
@@ -253,6 +253,54 @@ describe('what cannot be found out is not let through', () => {
     });
     expect(causes(await write('PATCH', settings, 'merge', { data: {} }))).toContain('preview_failed');
     expect(asked()).toEqual([`GET ${settings}`]);
+  });
+});
+
+describe('a group that may be served by somebody else is tried where its description knows dry runs', () => {
+  const group = '/apis/example.com/v1';
+  const gadget = `${group}/namespaces/shop/gadgets/one`;
+  const described = `GET /openapi/v3${group}`;
+  const template = `${group}/namespaces/{namespace}/gadgets/{name}`;
+  const dryRun = { name: 'dryRun', in: 'query' };
+
+  /** A server that does whatever it is asked, and describes itself so. */
+  const describes = (status: number, text: string) =>
+    web.upstream.answers((request, response) => {
+      if (!request.url.startsWith('/openapi/')) return server.answer(request, response);
+      response.writeHead(status, { 'content-type': 'application/json' }).end(text);
+    });
+  beforeEach(() => {
+    server.objects.set(gadget, { kind: 'Gadget', metadata: { name: 'one', resourceVersion: '3' } });
+  });
+
+  test.each([
+    ['of the write', { paths: { [template]: { patch: { parameters: [dryRun] } } } }],
+    ['of all that is done there', { paths: { [template]: { parameters: [dryRun], patch: {} } } }],
+  ])('a parameter %s', async (_name, description) => {
+    describes(200, JSON.stringify(description));
+    expect((await write('PATCH', gadget, 'merge', { spec: {} })).status).toBe(200);
+    expect(asked()).toEqual([described, `GET ${gadget}`, `PATCH ${gadget}?dryRun=All`, `PATCH ${gadget}`]);
+    const [look, , , done] = web.upstream.heard;
+    expect(look?.headers['impersonate-user']).toBe(done?.headers['impersonate-user']);
+    expect(look?.body).toHaveLength(0);
+  });
+
+  const other = { [template]: { put: { parameters: [dryRun] }, patch: { parameters: [{ ...dryRun, in: 'header' }] } } };
+  test.each([
+    ['none', 404, '{}'],
+    ['one that may not be read', 403, '{}'],
+    ['no JSON', 200, '<html>'],
+    ['null', 200, 'null'],
+    ['another write', 200, JSON.stringify({ paths: other })],
+    ['another place', 200, JSON.stringify({ paths: { [`${template}/status`]: { patch: { parameters: [dryRun] } } } })],
+    ['no such write', 200, JSON.stringify({ paths: { [template]: { parameters: [dryRun] } } })],
+    ['more than is read', 200, JSON.stringify({ x: 'x'.repeat(4_300_000) })],
+  ])('nothing is tried with a description of %s', async (_name, status, text) => {
+    describes(status, text);
+    const answer = await write('PATCH', gadget, 'merge', { spec: {} });
+    expect(causes(answer)).toContain('preview_failed');
+    expect(answer.text).toContain('nothing says that the server of example.com knows dry runs');
+    expect(asked()).toEqual([described]);
   });
 });
 

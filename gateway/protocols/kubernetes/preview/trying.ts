@@ -4,6 +4,7 @@ import { bodyOf, readAnswer, RequestRefusal } from '../../../web/index.js';
 import { parameter, type Address } from '../address.js';
 import type { KubernetesRequest, ObjectBody } from '../codec.js';
 import { pinned } from './precondition.js';
+import { whyUntriable } from './support.js';
 
 /**
  * What a write would become: the API server is asked to do all of it but keep it (`dryRun=All`), with defaults, admission and
@@ -50,7 +51,7 @@ export const writes = ({ info }: KubernetesRequest): boolean => info.isResource 
 
 /** Throws UpstreamError where the API server cannot be asked. */
 export async function tryOut(request: KubernetesRequest, send: Send): Promise<Tried> {
-  const why = whyNot(request);
+  const why = whyNot(request) ?? (await whyUntriable(request, send));
   if (why !== undefined) return { known: false, why };
   for (let tries = 1; ; tries++) {
     const now = await lookAt(request, send);
