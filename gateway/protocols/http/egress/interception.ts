@@ -14,11 +14,17 @@ import { Leaves, type AuthorityFiles } from './leaves.js';
  */
 
 const header_bytes_max = 32_768;
-const handshake_ms_max = 15_000;
-/** For the head of a request, for all of it, and between two. */
-const head_ms_max = 30_000;
-const request_ms_max = 600_000;
-const idle_ms_max = 60_000;
+
+/** How long clients may take. */
+export interface Patience {
+  readonly handshake_ms: number;
+  /** For the head of a request, for all of it, and between two. */
+  readonly head_ms: number;
+  readonly request_ms: number;
+  readonly idle_ms: number;
+}
+
+const usual: Patience = { handshake_ms: 15_000, head_ms: 30_000, request_ms: 600_000, idle_ms: 60_000 };
 
 export class Interception {
   readonly #leaves: Leaves;
@@ -26,16 +32,19 @@ export class Interception {
   readonly #targets = httpTargets();
   readonly #insiders = new WeakMap<Socket, Insider>();
   readonly #exchanges = new Set<InterceptedExchange>();
+  readonly #handshake_ms: number;
 
   /** Throws ConfigError for an authority that cannot sign. */
-  constructor(services: Services, authority: AuthorityFiles) {
+  constructor(services: Services, authority: AuthorityFiles, patience = usual) {
+    const { handshake_ms, head_ms, request_ms, idle_ms } = patience;
+    this.#handshake_ms = handshake_ms;
     this.#leaves = new Leaves(authority);
     const parts = { services, sessions: new ConnectionSessions(), targets: this.#targets };
     const connections = new Connections();
     this.#server = createServer(
       {
-        ...{ maxHeaderSize: header_bytes_max, headersTimeout: head_ms_max, requestTimeout: request_ms_max },
-        keepAliveTimeout: idle_ms_max,
+        ...{ maxHeaderSize: header_bytes_max, headersTimeout: head_ms, requestTimeout: request_ms },
+        ...{ keepAliveTimeout: idle_ms, connectionsCheckingInterval: head_ms / 2 },
       },
       (request: IncomingMessage, response: ServerResponse) => {
         const insider = this.#insiders.get(request.socket);
@@ -58,10 +67,15 @@ export class Interception {
    */
   async serve(socket: Socket, insider: Insider, signal: AbortSignal): Promise<Result> {
     const secureContext = await this.#leaves.contextFor(insider.place.host);
+    // Who left while the certificate was made is not waited for: TLS upon a closed connection never says that it is closed.
+    if (signal.aborted || socket.destroyed) {
+      socket.destroy();
+      return { status: 'cancelled', bytes: 0, sent_bytes: 0 };
+    }
     const inner = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
     const cut = () => socket.destroy();
     signal.addEventListener('abort', cut, { once: true });
-    const timer = setTimeout(cut, handshake_ms_max);
+    const timer = setTimeout(cut, this.#handshake_ms);
     let secured = false;
     inner.on('error', () => undefined);
     inner.once('secure', () => {
@@ -71,7 +85,6 @@ export class Interception {
       this.#server.emit('connection', inner);
     });
     try {
-      if (signal.aborted) cut();
       if (!inner.destroyed) await once(inner, 'close').catch(() => undefined);
       const counts = { bytes: inner.bytesWritten, sent_bytes: inner.bytesRead };
       if (signal.aborted) return { status: 'cancelled', ...counts };
