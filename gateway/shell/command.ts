@@ -94,6 +94,8 @@ function combine(
   let folder: string = start;
   const parts = commands.map(({ argv, redirections }, index) => {
     if (argv[0] === 'cd') {
+      // An option, `-`, a number of zsh's, or nothing: where that leads is the shell's to say.
+      if (/^(?:[-+]|$)/u.test(argv[1] ?? '~')) because.push('where its cd leads is not known: name a folder (./-x)');
       folder = absolute(argv[1] ?? '~', folder);
       if (index > 0 || argv.length > 2 || !inFolder)
         because.push('it changes its folder in between, so that names are not known: begin with cd FOLDER &&');

@@ -1,4 +1,5 @@
-import { forEachChild, parse, type SyntaxNode } from 'unbash';
+import { forEachChild, type SyntaxNode } from 'unbash';
+import { parseShell } from './parsing.js';
 
 /**
  * What a shell would wait for behind a line: nothing; another line that is joined to it without a break, in the place of the
@@ -7,7 +8,7 @@ import { forEachChild, parse, type SyntaxNode } from 'unbash';
  */
 export function continuationOf(text: string): 'none' | 'joined' | 'open' {
   const carriedOn = /(?<!\\)(?:\\\\)*\\$/u.test(text);
-  const script = parse(carriedOn ? text.slice(0, -1) : text);
+  const script = parseShell(carriedOn ? text.slice(0, -1) : text);
   const end = text.trimEnd().length;
   const errors = script.errors ?? [];
   const literal = errors.some(({ message }) => /^unterminated (single|ANSI-C) quote/u.test(message));

@@ -1,4 +1,5 @@
-import { parse, type Command, type Statement, type WordPart } from 'unbash';
+import type { Command, Statement, WordPart } from 'unbash';
+import { parseShell } from './parsing.js';
 import { harmlessValue, harmlessVariable, readShell } from './structure.js';
 
 /**
@@ -18,7 +19,7 @@ export type Lasting =
 
 /** @param text One complete line. Undefined: nothing lasts. */
 export function lastingOf(text: string): Lasting | undefined {
-  const script = parse(text);
+  const script = parseShell(text);
   const [statement, ...others] = script.commands;
   if (statement === undefined || others.length > 0 || (script.errors ?? []).length > 0) return undefined;
   const chain = statement.background === true ? undefined : goesOn(statement, text);
@@ -99,7 +100,7 @@ const plain = /^[\w./:@%+,-]+$/u;
  */
 export function filledIn(text: string, values: ReadonlyMap<string, string>): string {
   if (!text.includes('$')) return text;
-  const { commands, errors = [] } = parse(text);
+  const { commands, errors = [] } = parseShell(text);
   const [statement, ...others] = commands;
   if (statement === undefined || others.length > 0 || errors.length > 0) return text;
   const { command } = statement;

@@ -1,6 +1,5 @@
 import {
   forEachChild,
-  parse,
   type Assignment,
   type ParsedScript,
   type Redirection,
@@ -8,6 +7,7 @@ import {
   type Word,
   type WordPart,
 } from 'unbash';
+import { parseShell } from './parsing.js';
 import { quoted, requoted, written, type Placed } from './quoting.js';
 
 /**
@@ -62,7 +62,7 @@ export function readShell(text: string): ShellStructure {
   const reader = new Reader();
   // A shell ends a line at a NUL, and terminals act on others.
   if (/[\u0000-\u0008\u000b-\u001f\u007f]/u.test(text)) reader.because.push('it has control characters in it');
-  const script = parse(text);
+  const script = parseShell(text);
   reader.visit(script);
   const quoted = requoted(text, reader.words);
   if (quoted === undefined && reader.because.length === 0)

@@ -11,6 +11,8 @@ import { addTo, cellsOf, type Cell } from './cells.js';
 
 export type Typed =
   | { readonly kind: 'line'; readonly text: string }
+  /** A line of which not all had room: what is there may mean something else. */
+  | { readonly kind: 'cut' }
   | { readonly kind: 'interrupt'; readonly text: string }
   | { readonly kind: 'end' };
 
@@ -30,6 +32,8 @@ interface Spot {
 
 export const line_chars_max = 16_384;
 const history_max = 500;
+/** Of all lines that are kept: each of many shells has its own. */
+const history_chars_max = 262_144;
 
 const bell = '\x07';
 /** Terminals mark what is pasted from here on, or no longer. */
@@ -43,6 +47,8 @@ export class LineEditor {
   #prompt: Cell[] = [];
   #cells: Cell[] = [];
   #chars = 0;
+  /** Something was typed into this line that had no room. */
+  #cutShort = false;
   #at = 0;
   /** What was cut out last. */
   #cut = '';
@@ -55,6 +61,7 @@ export class LineEditor {
   #unread = '';
   #changed = false;
   readonly #history: string[] = [];
+  #historyChars = 0;
   /** In the history; its length: the line that is new. */
   #place = 0;
   #draft = '';
@@ -81,7 +88,9 @@ export class LineEditor {
   remember(line: string): void {
     if (line.trim() === '' || line === this.#history.at(-1)) return;
     this.#history.push(line);
-    if (this.#history.length > history_max) this.#history.shift();
+    this.#historyChars += line.length;
+    while (this.#history.length > history_max || this.#historyChars > history_chars_max)
+      this.#historyChars -= this.#history.shift()!.length;
   }
 
   /** The prompt and what stands behind it, as it was shown. */
@@ -222,8 +231,11 @@ export class LineEditor {
   }
 
   #insert(text: string): string | undefined {
-    // What does not fit is not there at all: half a line would mean something else.
-    if (this.#chars + text.length > line_chars_max) return bell;
+    // What does not fit is not there at all, and the rest is not run: half a line would mean something else.
+    if (this.#chars + text.length > line_chars_max) {
+      this.#cutShort = true;
+      return bell;
+    }
     const before = this.#cells.length;
     const atEnd = this.#at === before && !this.#changed;
     let joined = false;
@@ -250,6 +262,7 @@ export class LineEditor {
     if (from < 0 || to > this.#cells.length || from === to) return bell;
     const removed = this.#cells.splice(from, to - from);
     this.#chars -= removed.reduce((sum, { text }) => sum + text.length, 0);
+    if (this.#cells.length === 0) this.#cutShort = false;
     this.#at = from;
     this.#changed = true;
     return undefined;
@@ -298,12 +311,13 @@ export class LineEditor {
   }
 
   #line(): Typed {
-    return { kind: 'line', text: this.#text };
+    return this.#cutShort ? { kind: 'cut' } : { kind: 'line', text: this.#text };
   }
 
   #clear(): void {
     this.#cells = [];
     this.#chars = 0;
+    this.#cutShort = false;
     this.#at = 0;
   }
 

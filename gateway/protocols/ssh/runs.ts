@@ -1,5 +1,6 @@
 import type { RevisionData } from '#engine';
 import type { Client, ClientChannel, ServerChannel } from 'ssh2';
+import type { Kinds } from '../../content/index.js';
 import type { Circumstances, Operation, Prompt, Recording, Session } from '../../protocol.js';
 import type { Place } from './operation.js';
 import type { Permitted } from './permit.js';
@@ -27,6 +28,8 @@ export interface Run extends Asked {
 export interface Within {
   /** The id of the shell's recording. */
   readonly recording: string | undefined;
+  /** What is masked in all that the shell shows, whatever is masked in this line besides. */
+  readonly kinds: Kinds;
   /** Told of the decision, before anything reaches the host. */
   readonly decided: (decision: string) => void;
 }

@@ -1,6 +1,7 @@
 import type { RevisionData } from '#engine';
 import type { Logger } from 'pino';
 import type { Client, Connection, ServerChannel, Session as ClientSession } from 'ssh2';
+import { noKinds } from '../../content/index.js';
 import type { Prompt, Recorder, Recording, Session } from '../../protocol.js';
 import { programsData } from '../../shell/index.js';
 import { Channel } from './channel.js';
@@ -124,7 +125,8 @@ export class SshSession implements Owner {
       if (within === undefined)
         recording = await this.#parts.recorder?.begin(this.#parts.session, aboutOf(operation, allowed, terminal));
       const upstream = await open(client);
-      relay({ client: channel, upstream, gone, permit: { ...allowed, settle }, operation, recording });
+      const kinds = allowed.kinds | (within?.kinds ?? noKinds);
+      relay({ client: channel, upstream, gone, permit: { ...allowed, settle, kinds }, operation, recording });
       return { upstream, recording };
     } catch (error) {
       const kept = await recording?.close('failed');

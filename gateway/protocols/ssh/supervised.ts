@@ -124,6 +124,8 @@ export class SupervisedShell {
   /** A program that has a terminal gets what is typed while it runs; all else waits for its turn. */
   #typed(chunk: Buffer): void {
     const { channel } = this.#parts;
+    // What comes behind the end is nobody's.
+    if (this.#over) return;
     if (this.#running !== undefined && this.#command?.takesInput === true) {
       if (!this.#command.typed(chunk)) channel.pause();
       return;
@@ -138,11 +140,9 @@ export class SupervisedShell {
       this.#screen.say('^C\r\n');
       this.#command?.interrupt();
     }
-    if (this.#editor !== undefined && this.#ahead.length + text.length > ahead_chars_max)
-      return this.#screen.say('\x07');
     this.#ahead += text;
-    // A script waits where it comes from.
-    if (this.#editor === undefined && this.#ahead.length > ahead_chars_max) channel.pause();
+    // More waits where it comes from: with a piece left out, what stands around it would be a line that nobody wrote.
+    if (this.#ahead.length > ahead_chars_max) channel.pause();
     this.#wake();
   }
 
@@ -199,7 +199,8 @@ export class SupervisedShell {
       }
       return this.#leave(this.#kept.status);
     }
-    await this.#take(typed.text);
+    if (typed.kind === 'cut') await this.#tooLong();
+    else await this.#take(typed.text);
     for (let next = this.#queue.shift(); next !== undefined && !this.#over; next = this.#queue.shift())
       await this.#run(next);
   }
@@ -209,13 +210,8 @@ export class SupervisedShell {
     for (const piece of text.split('\n')) {
       const whole = this.#open + piece;
       const goesOn = continuationOf(whole);
-      if (whole.length > line_chars_max || whole.split('\n').length > continued_lines_max) {
-        await this.#screen.tell(line(`a line has more than ${line_chars_max} characters, or ${continued_lines_max} lines: it was not run`)); // prettier-ignore
-        this.#open = '';
-        this.#kept.status = exitDenied;
-        continue;
-      }
-      if (goesOn === 'open') this.#open = `${whole}\n`;
+      if (whole.length > line_chars_max || whole.split('\n').length > continued_lines_max) await this.#tooLong();
+      else if (goesOn === 'open') this.#open = `${whole}\n`;
       else if (goesOn === 'joined') this.#open = whole.slice(0, -1);
       else {
         this.#open = '';
@@ -223,6 +219,12 @@ export class SupervisedShell {
         this.#editor?.remember(whole);
       }
     }
+  }
+
+  async #tooLong(): Promise<void> {
+    await this.#screen.tell(line(`a line has more than ${line_chars_max} characters, or ${continued_lines_max} lines: it was not run`)); // prettier-ignore
+    this.#open = '';
+    this.#kept.status = exitDenied;
   }
 
   async #run(text: string): Promise<void> {
@@ -258,15 +260,17 @@ export class SupervisedShell {
 
   /** Goes where the host says that the folder really is: what stands behind is judged there. */
   async #enter(whole: string, { folder, rest }: Extract<Lasting, { kind: 'cd' }>): Promise<void> {
+    const { owner } = this.#parts;
     const kept = this.#kept;
     const back = folder === '-';
     if (back && kept.previous === undefined) {
       kept.status = 1;
       return this.#screen.tell(line('cd: there is no folder from before'));
     }
-    // What is denied as a whole is not begun: it would be half done.
-    if (rest !== undefined && this.#denies(whole)) return this.#execute(whole, []);
     const word = !back ? folder : kept.previous === '~' ? '~' : quoted(kept.previous!);
+    // What is denied as a whole is not begun: it would be half done.
+    const all = back && rest !== undefined ? `cd ${word} && ${rest}` : whole;
+    if (rest !== undefined && this.#denies(all)) return this.#execute(all, []);
     let told = Buffer.alloc(0);
     const command = await this.#started(this.#understood(`cd ${word} && pwd -P`, [], false), (bytes) => {
       told = Buffer.concat([told, bytes]).subarray(0, told_bytes_max);
@@ -276,6 +280,11 @@ export class SupervisedShell {
     if (found === undefined) {
       kept.status = 1;
       return this.#screen.tell(line('cd: what the host says of this folder is not the plain name of one: nothing was changed')); // prettier-ignore
+    }
+    // It came as it is shown, and would name another folder.
+    if (found.includes('***') && owner.session.masks()) {
+      kept.status = 1;
+      return this.#screen.tell(line('cd: what policy masks stands in the name of this folder: nothing was changed'));
     }
     kept.enter(found);
     if (back) await this.#screen.tell(`${harmlessLine(found)}\r\n`);
@@ -335,6 +344,8 @@ export class SupervisedShell {
       more: () => channel.resume(),
     });
     this.#command = command;
+    // Whoever has nothing more to type has nothing more for this one either.
+    if (this.#ended) command.typed(null);
     const options = {
       ...(terminal === undefined ? {} : { pty: terminal }),
       ...(Object.keys(environment).length === 0 ? {} : { env: { ...environment } }),
@@ -344,6 +355,7 @@ export class SupervisedShell {
       open: (client) => openedChannel((done) => client.exec(sent, options, done)),
       within: {
         recording: opened.recording?.id,
+        kinds: opened.permit.kinds,
         decided: (decision) => {
           command.decided = true;
           opened.recording?.note(decision);
@@ -354,7 +366,9 @@ export class SupervisedShell {
     const ran = this.#running !== undefined;
     this.#running = undefined;
     this.#command = undefined;
-    if (ran && command.code === undefined && !command.interrupted && !this.#over)
+    // What ended the shell has said how.
+    if (this.#over) return command;
+    if (ran && command.code === undefined && !command.interrupted)
       await this.#screen.tell(line('the command was lost: the host did not say how it ended'));
     this.#kept.status = command.interrupted ? 130 : (command.code ?? exitFailed);
     return command;
