@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Identity } from '../../gateway/protocol.js';
+import { inputOf } from '../support/policy.js';
 import { clientTest, runProgram } from '../clients/support.js';
 import {
   ask,
@@ -18,6 +19,7 @@ import {
 import { createAuthority } from '../support/certificates.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { caller } from '../support/https.js';
+import { answerAs, waitingRequest } from '../support/web.js';
 
 /** Tunnels through the egress proxy, and every way past what is named that was thought of. */
 
@@ -31,6 +33,8 @@ allow contains {"code": "tunnels"} if http.tunnel
 deny contains {"code": "not_they", "message": "not for them"} if input.principal.subject == "agent:denied"
 
 limit contains {"bytes": 20000} if input.principal.subject == "agent:limited"
+
+approval contains {"code": "asks", "groups": ["operators"]} if input.principal.subject == "agent:held"
 
 limit contains {"seconds": 1} if input.principal.subject == "agent:hurried"
 
@@ -67,6 +71,7 @@ afterAll(async () => {
   await outside?.close();
 });
 
+const administrator: Identity = { principal: inputOf().principal, expires_ms: Date.now() + 3_600_000 };
 const place = () => `localhost:${String(outside.port)}`;
 const trusted = () => ({ ca: outside.authority.certificate, servername: 'localhost' });
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
@@ -152,6 +157,32 @@ describe('a tunnel', () => {
     const closed = once(killed, 'close');
     await gateway.gateway.sessions.kill({ subject: 'agent:killed' }, {} as Identity, 'test');
     await closed;
+  });
+
+  test('waits for people where policy asks for them, and nothing is asked of the host before', async () => {
+    const before = outside.connections();
+    const approved = open({ subject: 'agent:held' });
+    const first = await waitingRequest(gateway);
+    expect(outside.connections()).toBe(before);
+    await answerAs(gateway, 'approve', first.id);
+    const said = await approved;
+    expect(said.status).toBe(200);
+    expect(await ask(await secured(said.socket, trusted()), get('/approved'))).toContain('"url":"/approved"');
+    const reached = outside.connections();
+    const refused = open({ subject: 'agent:held' });
+    const second = await waitingRequest(gateway);
+    await answerAs(gateway, 'refuse', second.id);
+    expect((await refused).status).toBe(403);
+    expect(outside.connections()).toBe(reached);
+  });
+
+  test('ends when its token is revoked, and no other is opened with that', async () => {
+    const token = await gateway.token({ subject: 'agent:revoked' });
+    const inner = await secured((await say(port, connectTo(place(), token))).socket, trusted());
+    const closed = once(inner, 'close');
+    await gateway.gateway.revocations.revoke({ subject: 'agent:revoked' }, administrator);
+    await closed;
+    expect((await say(port, connectTo(place(), token))).status).toBe(407);
   });
 
   test('gives bytes only as they are read', async () => {

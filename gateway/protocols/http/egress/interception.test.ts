@@ -6,6 +6,7 @@ import { secured } from '../../../../test/support/egress.js';
 import type { Services } from '../../../protocol.js';
 import type { Insider } from './intercepted.js';
 import { Interception } from './interception.js';
+import { Leaves } from './leaves.js';
 
 /** Clients that stop half-way hold nothing. None of them comes as far as a request. */
 
@@ -83,4 +84,11 @@ describe('a client that', () => {
     client.destroy();
     interception.close();
   });
+});
+
+const day_ms = 86_400_000;
+
+test('an authority that holds no longer is said before anybody is told that a tunnel stands', async () => {
+  const made = new Leaves(authority, () => Date.now() + 2 * day_ms).contextFor('api.example');
+  await expect(made).rejects.toMatchObject({ status: 503, reason: 'authority_expired' });
 });

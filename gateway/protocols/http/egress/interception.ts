@@ -60,6 +60,11 @@ export class Interception {
     this.#server.emit('listening');
   }
 
+  /** Before anybody is told that a tunnel stands. Rejects with a RequestRefusal where the host cannot be stood in for. */
+  async prepare(host: string): Promise<void> {
+    await this.#leaves.contextFor(host);
+  }
+
   /**
    * Serves one tunnel until it is over. The client has been told that it stands, and nothing of what it sent since was read.
    *
@@ -87,7 +92,9 @@ export class Interception {
     try {
       if (!inner.destroyed) await once(inner, 'close').catch(() => undefined);
       const counts = { bytes: inner.bytesWritten, sent_bytes: inner.bytesRead };
-      if (signal.aborted) return { status: 'cancelled', ...counts };
+      // The signal also says that the connection is over; where one side has said all before, nobody broke it off.
+      const whole = inner.readableEnded || inner.writableFinished;
+      if (signal.aborted && !whole) return { status: 'cancelled', ...counts };
       return secured ? { status: 'ok', ...counts } : { status: 'error', ...counts, code: 'tls_refused' };
     } finally {
       clearTimeout(timer);

@@ -1,6 +1,7 @@
-import { createPrivateKey, webcrypto, X509Certificate as Read } from 'node:crypto';
+import { constants, createPrivateKey, webcrypto, X509Certificate as Read } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { ConfigError } from '../../../errors.js';
+import { RequestRefusal } from '../../../web/index.js';
 import { isAddress } from './hosts.js';
 
 /** Certificates for the hosts that the proxy stands in for, signed by the operator's authority (RFC 5280). */
@@ -38,7 +39,7 @@ export class Leaves {
     signing(files.key);
   }
 
-  /** What to show as the host. Rejects where the authority itself holds no longer. */
+  /** What to show as the host. Rejects with a RequestRefusal where the authority itself holds no longer. */
   async contextFor(host: string): Promise<SecureContext> {
     const known = this.#leaves.get(host);
     if (known !== undefined) {
@@ -56,10 +57,18 @@ export class Leaves {
     const signer = await (this.#signer ??= signerOf(this.#files));
     const now_ms = this.#now();
     const ends_ms = Math.min(now_ms + validity_ms, signer.ends_ms);
-    if (ends_ms <= now_ms) throw new Error('the authority of listen.egress holds no longer');
+    if (ends_ms <= now_ms) {
+      throw new RequestRefusal(
+        503,
+        'authority_expired',
+        'listen.egress.authority holds no longer: whoever runs the gateway has to hand out another one',
+      );
+    }
     const leaf = await signer.issue(host, new Date(Math.max(now_ms - slack_ms, signer.begins_ms)), new Date(ends_ms));
     const context = createSecureContext({
       ...{ cert: `${leaf}\n${this.#files.certificate}`, key: signer.leafKey, minVersion: 'TLSv1.2' },
+      // Nobody counts how often keys are agreed upon in such a connection: a tls.Server would, and here is none.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     });
     return { context, ends_ms };
   }

@@ -155,6 +155,7 @@ export class Tunnelling extends Exchange {
         'the configuration has no listen.egress.authority to look into tunnels with',
       );
     }
+    await this.#interception.prepare(insider.place.host);
     this.#establish(id);
     const hello = await this.#greeted(insider.place);
     if (!Buffer.isBuffer(hello)) return hello;
