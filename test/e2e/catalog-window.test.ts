@@ -236,6 +236,16 @@ test('the first operator that anybody makes refuses nothing that means another',
   }
 });
 
+test('a name of the server itself, with its schema, is not met by another of that name on the path', async () => {
+  const text = 'select pg_catalog.lower(name) from app.people where id = 1';
+  await around(`create function mine.lower(int) returns text language sql as 'select $1::text'`);
+  try {
+    for (let again = 0; again < 2; again++) expect(rows(await agent.query(text))).toEqual([['name1']]);
+  } finally {
+    await around('drop function mine.lower(int)');
+  }
+});
+
 test('how a session has its names quoted says nothing of what they mean, to itself or to others', async () => {
   const other = await gateway.open();
   await other.query('set quote_all_identifiers = on');

@@ -189,27 +189,22 @@ interface Catalog {
   readonly table: string;
   readonly column: string;
   readonly namespace: string;
-  /** Says whether a name without a schema may mean it. */
-  readonly isSeen: string;
 }
 
 const procs: Catalog = {
   table: 'pg_proc',
   column: 'proname',
   namespace: 'pronamespace',
-  isSeen: 'pg_function_is_visible',
 };
 const opers: Catalog = {
   table: 'pg_operator',
   column: 'oprname',
   namespace: 'oprnamespace',
-  isSeen: 'pg_operator_is_visible',
 };
 const typesOf: Catalog = {
   table: 'pg_type',
   column: 'typname',
   namespace: 'typnamespace',
-  isSeen: 'pg_type_is_visible',
 };
 
 /**
@@ -221,8 +216,9 @@ function rowParts({ schemas, names, stamps }: Rows, catalog: Catalog, any: boole
   if (names.length === 0) return [];
   const none = stamps.length === 0 && schemas.every((schema) => schema === undefined || schema === 'pg_catalog');
   const few = filled(names, names_few);
-  if (none && !any) return [neverMade(few, catalog)];
-  if (none && few !== undefined) return [notMade(few, catalog)];
+  const notYet = few === undefined ? undefined : notMadeOf(schemas, names, catalog, path);
+  if (none && !any) return [neverMade(notYet, catalog)];
+  if (none && notYet !== undefined) return [notYet];
   return [made({ schemas, names, stamps }, few, catalog, path)];
 }
 
@@ -235,19 +231,35 @@ const isMade = 'r.oid::pg_catalog.int8 operator(pg_catalog.>=) 16384::pg_catalog
 const called = (column: string, values: readonly string[]) => `r.${column} ${eq} any (array[${values.join(', ')}])`;
 
 /** Nobody has made any at all, which costs least to be seen; or else none that one of the names might mean. */
-function neverMade(few: readonly string[] | undefined, catalog: Catalog): Part {
+function neverMade(notYet: Part | undefined, catalog: Catalog): Part {
   const none = noneMade(catalog.table);
-  if (few === undefined) return { values: [], text: () => none };
-  const { values, text } = notMade(few, catalog);
-  return { values, text: (...referred) => `(${none} or ${text(...referred)})` };
+  if (notYet === undefined) return { values: [], text: () => none };
+  return { values: notYet.values, text: (...referred) => `(${none} or ${notYet.text(...referred)})` };
 }
 
-/** Nobody has made what one of the names might mean. */
-const notMade = (names: readonly string[], { table, column, isSeen }: Catalog): Part => ({
-  values: names.map((name) => ['name', name]),
-  text: (...values) =>
-    `not exists (select from pg_catalog.${table} r where ${called(column, values)} and ${isMade} and pg_catalog.${isSeen}(r.oid))`,
-});
+/**
+ * Nobody has made what one of the names might mean: in any schema of the path, or in the server's own where the name says so. Not by what is
+ * visible: whatever is hidden by another of the same arguments can still be called with fewer or more, by its defaults or as variadic.
+ */
+function notMadeOf(schemas: Rows['schemas'], names: readonly string[], catalog: Catalog, path: string): Part {
+  const searched = names.filter((_, at) => schemas[at] === undefined);
+  const own = names.filter((_, at) => schemas[at] !== undefined);
+  const [first, second] = [filled(searched, names_few) ?? [], filled(own, names_few) ?? []];
+  const inPath = `(select n.nspname::pg_catalog.text from pg_catalog.pg_namespace n where n.oid ${eq} r.${catalog.namespace}) ${eq} any (${path})`;
+  const inOwn = `r.${catalog.namespace} ${eq} 11::pg_catalog.oid`;
+  return {
+    values: [...first, ...second].map((name): Value => ['name', name]),
+    text: (...values) =>
+      [notMade(values.slice(0, first.length), inPath, catalog), notMade(values.slice(first.length), inOwn, catalog)]
+        .filter((text) => text !== undefined)
+        .join(' and '),
+  };
+}
+
+const notMade = (values: readonly string[], where: string, { table, column }: Catalog): string | undefined =>
+  values.length === 0
+    ? undefined
+    : `not exists (select from pg_catalog.${table} r where ${called(column, values)} and ${isMade} and ${where})`;
 
 /** What somebody has made of these names is what it was. */
 function made({ schemas, names, stamps }: Rows, few: readonly string[] | undefined, catalog: Catalog, path: string): Part {
