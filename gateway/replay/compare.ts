@@ -1,4 +1,4 @@
-import { noLooser, type Decision, type Filter, type Mask, type Taint } from '#engine';
+import { noLooser, type Decision, type Filter, type Mask, type Preview, type Taint } from '#engine';
 
 /** What a change of policy does to one operation: how the later decision differs from the earlier one. */
 
@@ -15,6 +15,8 @@ export type ChangeKind =
   | 'filter_added'
   | 'limit_raised'
   | 'limit_lowered'
+  | 'preview_lost'
+  | 'preview_added'
   | 'taint_lost'
   | 'taint_added'
   | 'cost_lowered'
@@ -28,6 +30,7 @@ export const loosening: ReadonlySet<ChangeKind> = new Set<ChangeKind>([
   'mask_lost',
   'filter_lost',
   'limit_raised',
+  'preview_lost',
   'taint_lost',
   'cost_lowered',
 ]);
@@ -50,6 +53,7 @@ export function compare(before: Decision, after: Decision): Change[] {
     ...masks(before.masks, after.masks),
     ...filters(before.filters, after.filters),
     ...limits(before, after),
+    ...previews(before.previews ?? [], after.previews ?? []),
     ...taints(before.taints ?? [], after.taints ?? []),
     ...costs(before.cost ?? 0, after.cost ?? 0),
   ];
@@ -132,6 +136,13 @@ function limits(before: Decision, after: Decision): Change[] {
     if (had === has) return [];
     return [{ kind: has > had ? 'limit_raised' : 'limit_lowered', rule: 'limit', on: name } as const];
   });
+}
+
+/** What is let through without a look at what it would do: rules that judge that see nothing, however they would have decided. */
+function previews([had]: readonly Preview[], [has]: readonly Preview[]): Change[] {
+  if (had !== undefined && has === undefined) return [{ kind: 'preview_lost', rule: had.code }];
+  if (had === undefined && has !== undefined) return [{ kind: 'preview_added', rule: has.code }];
+  return [];
 }
 
 /** A label that stays for a shorter time is lost for the rest of it. */

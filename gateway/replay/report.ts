@@ -37,6 +37,8 @@ export const words: Readonly<Record<ChangeKind, string>> = {
   filter_added: 'filter added',
   limit_raised: 'limit raised or lost',
   limit_lowered: 'limit lowered or added',
+  preview_lost: 'no longer looked at beforehand',
+  preview_added: 'looked at beforehand now',
   taint_lost: 'taint lost or shorter',
   taint_added: 'taint added or longer',
   cost_lowered: 'costs less',

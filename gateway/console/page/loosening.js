@@ -7,6 +7,7 @@ const loosening = new Set([
   'mask_lost',
   'filter_lost',
   'limit_raised',
+  'preview_lost',
   'taint_lost',
   'cost_lowered',
 ]);
