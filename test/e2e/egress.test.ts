@@ -19,7 +19,6 @@ import {
 import { createAuthority } from '../support/certificates.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { caller } from '../support/https.js';
-import { answerAs, waitingRequest } from '../support/web.js';
 
 /** Tunnels through the egress proxy, and every way past what is named that was thought of. */
 
@@ -159,21 +158,12 @@ describe('a tunnel', () => {
     await closed;
   });
 
-  test('waits for people where policy asks for them, and nothing is asked of the host before', async () => {
+  test('cannot wait for people: where policy asks for them it is denied, and nothing is asked of the host', async () => {
     const before = outside.connections();
-    const approved = open({ subject: 'agent:held' });
-    const first = await waitingRequest(gateway);
+    const { status, body } = await open({ subject: 'agent:held' });
+    expect(status).toBe(403);
+    expect(JSON.parse(body)).toMatchObject({ code: 'denied', reasons: [{ code: 'approval_unsupported' }] });
     expect(outside.connections()).toBe(before);
-    await answerAs(gateway, 'approve', first.id);
-    const said = await approved;
-    expect(said.status).toBe(200);
-    expect(await ask(await secured(said.socket, trusted()), get('/approved'))).toContain('"url":"/approved"');
-    const reached = outside.connections();
-    const refused = open({ subject: 'agent:held' });
-    const second = await waitingRequest(gateway);
-    await answerAs(gateway, 'refuse', second.id);
-    expect((await refused).status).toBe(403);
-    expect(outside.connections()).toBe(reached);
   });
 
   test('ends when its token is revoked, and no other is opened with that', async () => {
