@@ -340,3 +340,16 @@ describe('what is too much', () => {
     });
   });
 });
+
+test('ends with its token, at its prompt and in the middle of a line', async () => {
+  for (const line of ['', 'sleep 600\r']) {
+    await terminal(
+      async (shell) => {
+        shell.type(line);
+        await shell.over;
+        expect(shell.shown).toMatch(/token/);
+      },
+      { expiresIn: 3 },
+    );
+  }
+});
