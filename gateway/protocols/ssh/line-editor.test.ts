@@ -131,10 +131,11 @@ describe('what is typed', () => {
     expect(happened).toEqual({ kind: 'line', text: 'ls\ncat x\ttwo' });
   });
 
-  test('has a bound, at which nothing more is taken', () => {
+  test('has a bound; a line that had more than that is none, in whole or in part', () => {
     const most = 'x'.repeat(line_chars_max);
-    expect(typed([most, 'y', '\r']).happened).toEqual({ kind: 'line', text: most });
-    expect(typed(['a', most, '\r']).happened).toEqual({ kind: 'line', text: 'a' });
+    expect(typed([most, '\r']).happened).toEqual({ kind: 'line', text: most });
+    expect(typed([most, 'y', '\r']).happened).toEqual({ kind: 'cut' });
+    expect(typed(['a', most, '\r']).happened).toEqual({ kind: 'cut' });
   });
 });
 
