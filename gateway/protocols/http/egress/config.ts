@@ -67,6 +67,11 @@ export function readEgress(
   if (intercept && url === undefined) {
     throw new ConfigError('egress.intercept: what is looked into is the API at a url; name that instead of hosts');
   }
+  if (intercept && addresses.length > 0) {
+    throw new ConfigError(
+      'egress.addresses has no use with intercept: requests go to the host of url, wherever its name leads',
+    );
+  }
   return { hosts: url === undefined ? (hosts ?? []).map(named) : [url], networks: readNetworks(addresses), intercept };
 }
 

@@ -22,7 +22,6 @@ const rewritten: ReadonlySet<string> = new Set([
   'prepare',
   'declare',
 ]);
-/** Truncating hands out nothing, but takes what a filter hides. */
 
 export interface Views {
   lineage(relation: Relation): ViewLineage | undefined;
