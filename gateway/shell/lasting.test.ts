@@ -1,3 +1,4 @@
+/* eslint-disable no-template-curly-in-string -- ${NAME} is what the lines of a shell say */
 import { describe, expect, test } from '@jest/globals';
 import { continuationOf, filledIn, lastingOf } from './index.js';
 
