@@ -7,11 +7,15 @@ import path from 'node:path';
 import { createEngine } from '#engine';
 import { Compiler, findOpa, keepPolicy, type KeeperOptions, openSource, type PolicyEvent } from '../bundles/index.js';
 import { Base, Upper } from '../gateway/layers.js';
+import { opalInstalled, startOpal, untilTrue } from './opal.js';
 
 /**
  * From a commit to its being in force, tests included, for a repository of 50 files with as many tests, of which each commit
  * changes a rule and the data; beside it, in the same run, OPA that polls a bundle server every second (its default is 60 to
- * 120), to which the same commit is built. Processor time is that of this process and all it started. Then the same for two layers, the organisation's base and a team's policy of as many files each: commits to the one and the other in turn.
+ * 120), to which the same commit is built, and, where `opal-server` and `opal-client` are on the path (`uv pip install
+ * opal-server opal-client`), OPAL that is told of each commit by webhook. Both test the commit first, as Sallyport does.
+ * Processor time is that of this process and all it started and ended (so not OPA's and OPAL's own). Then the same for two
+ * layers, the organisation's base and a team's policy of as many files each: commits to the one and the other in turn.
  *
  *   npm run bench:commits -- 200
  */
@@ -110,7 +114,7 @@ async function layers(): Promise<{ base: Took[]; team: Took[] }> {
   const took: { base: Took[]; team: Took[] } = { base: [], team: [] };
   for (let number = 1; number <= commits; number += 2) {
     const before = engine.current;
-    took.base.push(await base.enforced(2 * commits + number));
+    took.base.push(await base.enforced(3 * commits + number));
     if (engine.current === before) throw new Error("the base's commit changed nothing in what judges");
     took.team.push(await team.enforced(number));
   }
@@ -170,9 +174,31 @@ async function polling(): Promise<Took[]> {
   return took;
 }
 
+/** Told by webhook, which is the fastest way OPAL has. */
+async function opal(): Promise<Took[]> {
+  const peer = await startOpal({ folder, repository, opa });
+  const took: Took[] = [];
+  try {
+    for (let number = 2 * commits + 1; number <= 3 * commits; number++) {
+      change(repository, number);
+      const one = await timed(async () => {
+        execFileSync(opa, ['test', repository]);
+        await peer.pushed();
+        await untilTrue(() => peer.allows(`agent:at-${number}`));
+      });
+      took.push(one);
+    }
+  } finally {
+    await peer.close();
+  }
+  return took;
+}
+
 try {
   console.log('sallyport', summary(await sallyport()));
   console.log('opa, polling each second', summary(await polling()));
+  if (opalInstalled()) console.log('opal, told by webhook', summary(await opal()));
+  else console.log('opal is not installed: opal-server and opal-client are not on the path');
   const { base, team } = await layers();
   console.log('sallyport, of the base', summary(base));
   console.log('sallyport, of the team', summary(team));
