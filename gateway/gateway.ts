@@ -1,28 +1,22 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createEngine, type Revision } from '#engine';
 import type { Logger } from 'pino';
 import {
   baseFolder,
-  BundleError,
-  keepPolicy,
-  openSource,
   packageRoot,
   policyFolder,
   type PolicyEvent,
   type PolicyKeeper,
   shadowFolder,
-  type Source,
 } from '../bundles/index.js';
 import { approvalChores, openApprovals, requestLinks, type Approvers } from './approvals/index.js';
 import { fileHeadStore, openForwardedAudit, openSigner, toldHeadStore } from './audit/index.js';
 import { SharedHeads } from './audit-heads.js';
 import { auditSinks } from './audit-sinks.js';
-import type { Audit } from './audit/record.js';
-import type { Config, PolicySource } from './config/index.js';
+import type { Config } from './config/index.js';
 import { openTargets } from './credentials/index.js';
-import { AuditError, ConfigError } from './errors.js';
+import { ConfigError } from './errors.js';
 import { Foresight } from './pipeline/foresight.js';
 import { serveHttps } from './https.js';
 import { openHooks } from './hooks/index.js';
@@ -44,11 +38,10 @@ import { Pipeline } from './pipeline/pipeline.js';
 import { SharedPrompts } from './prompts/shared.js';
 import type { Prompts } from './prompts/prompts.js';
 import type { ListenAddress, Listener, Services } from './protocol.js';
-import { Base, baseLayer, Upper } from './layers.js';
-import { policyAge } from './policy-age.js';
+import { openPolicies, state_ms_max } from './policies.js';
 import { openRecorder } from './recordings/index.js';
-import { dataChecks, filterChecks, protocols } from './registry.js';
-import { openRollout, type Rollout } from './rollout/index.js';
+import { protocols } from './registry.js';
+import type { Rollout } from './rollout/index.js';
 import { openDatabase, type Database } from './state/database.js';
 import { embeddedHome, givenHome } from './state/home.js';
 import type { Sessions } from './sessions.js';
@@ -165,78 +158,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
     const telling = openTelling({ config: config.policy.status, id: replica.id, version, log, now });
     closing.push(() => telling.close());
-    const onStatus = () => telling.changed();
-
-    const engine = createEngine();
-    const onSwap: (() => void)[] = [];
-    const { shadow } = config.policy;
-    let tried: () => Revision | undefined = () => undefined;
-    const judging = () => [engine.current, tried()].filter((revision) => revision !== undefined);
-    const swapped = () => {
-      if (asksPeople(judging())) database.start();
-      for (const tell of onSwap) tell();
-    };
-    const surroundings = {
-      filters: filterChecks,
-      data: dataChecks,
-      targets: config.targets.map(({ input }) => input.name),
-    };
-    const progress = (message: string) => log.info({}, message);
-    const base = config.policy.base && new Base();
-    // Before the policy itself: without its base that judges nothing.
-    const organisation =
-      config.policy.base &&
-      (await keepPolicy({
-        ...{ source: sourceOf(config.policy.base, config), engine: base!, log, surroundings, progress },
-        directory: baseFolder(config.state.directory),
-        onStatus,
-        onEvent: (event) => {
-          record(audit, log, { ...event, layer: baseLayer, ...together(engine) });
-          swapped();
-        },
-      }));
-    if (organisation !== undefined) {
-      closing.push(() => organisation.close());
-      telling.add(baseLayer, organisation);
-    }
-    const policy = await keepPolicy({
-      source: sourceOf(config.policy, config),
-      engine: new Upper(engine, base),
-      directory: policyFolder(config.state.directory),
-      log,
-      surroundings,
-      progress,
-      onStatus,
-      ...(shadow && { candidates: shadowFolder(config.state.directory) }),
-      onEvent: (event) => {
-        record(audit, log, { ...event, ...(base && together(engine)) });
-        swapped();
-        options.onPolicy?.(event);
-      },
+    const policies = await openPolicies({
+      ...{ config, log, now, audit, database, telling },
+      onEvent: (event) => options.onPolicy?.(event),
     });
-    closing.push(() => policy.close());
-    telling.add('policy', policy);
+    closing.push(() => policies.close());
+    const { engine, policy, base, rollout, outdated } = policies;
     telling.start();
-    const outdated = ageOf(config.policy, policy, organisation, now);
-    const rollout =
-      shadow &&
-      (await openRollout({
-        ...{ source: sourceOf(shadow, config), canary: shadow.canary, base, surroundings, progress, log, now },
-        stateDirectory: config.state.directory,
-        onEvent: (event) => {
-          record(audit, log, { ...event, role: 'shadow' });
-          swapped();
-        },
-      }));
-    if (rollout !== undefined) {
-      closing.push(() => rollout.close());
-      tried = () => rollout.candidate;
-      onSwap.push(() => rollout.enforcing(engine.current?.id));
-      swapped();
-    }
-    // A hold that comes with the first connection shall find somebody to ask.
-    if (asksPeople(judging()) || (database.started && countsUse(judging())))
-      await database.ready(state_ms_max).catch(() => undefined);
 
     const own = ownTokens({
       issuer: config.identity.ownTokens.issuer,
@@ -272,7 +200,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       approvals: approvals.approvals,
       ...{ rollout, outdated },
     });
-    onSwap.push(() => pipeline.policyChanged());
+    policies.onSwap(() => pipeline.policyChanged());
     closing.push(() => pipeline.close());
 
     const roster = new Roster({ database, replica, live: () => pipeline.live() });
@@ -371,7 +299,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         audit,
         engine,
         policy,
-        base: organisation,
+        base,
         rollout,
         telling,
         identify: (given, client, certificate) => signing.identify(given, client, certificate),
@@ -396,7 +324,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return {
       listeners,
       policy,
-      base: organisation,
+      base,
       rollout,
       database,
       approvers,
@@ -414,42 +342,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 const hostIn = (url: string | undefined): string[] =>
   url === undefined ? [] : [new URL(url).hostname.replace(/^\[|\]$/gu, '')];
 
-/** Until when the start waits for the state. It goes on without: what needs it is refused, and says so. */
-const state_ms_max = 30_000;
-
-/** The same, for what was revoked: whoever has a state that is out of reach shall not wait long for a start. */
+/** As state_ms_max, for what was revoked: whoever has a state that is out of reach shall not wait long for a start. */
 const revocations_ms_max = 5_000;
-
-/** Undefined where a policy may be as old as it is. */
-function ageOf(
-  { age_ms_max }: Config['policy'],
-  policy: PolicyKeeper,
-  base: PolicyKeeper | undefined,
-  now: () => number,
-) {
-  const layers = new Map([['policy', policy], ...(base === undefined ? [] : [[baseLayer, base] as const])]);
-  return age_ms_max === undefined ? undefined : policyAge(age_ms_max, layers, now);
-}
-
-/** Whether a policy that is enforced has rules that hold. */
-const asksPeople = (revisions: readonly Revision[]) =>
-  revisions.some(({ rules }) => rules.some(({ set }) => set === 'approval'));
-
-/** Whether what it decides depends on what was used and seen before. */
-const countsUse = (revisions: readonly Revision[]) =>
-  revisions.some((revision) =>
-    protocols.some(({ name }) => ['usage', 'session.taint'].some((path) => revision.reads(name, path))),
-  );
-
-/** A source that cannot be one, whatever it holds, is a mistake in the configuration. */
-function sourceOf(source: PolicySource, { state }: Config): Source {
-  try {
-    return openSource(source, policyFolder(state.directory));
-  } catch (error) {
-    if (error instanceof BundleError) throw new ConfigError(`policy: ${error.message}`, { cause: error });
-    throw error;
-  }
-}
 
 async function productVersion(): Promise<string> {
   const { version } = JSON.parse(await readFile(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string };
@@ -468,23 +362,4 @@ function cannotListen(protocol: string, { host, port }: { host: string; port: nu
           : undefined;
   if (why === undefined) return error;
   return new ConfigError(`listen.${protocol}: cannot listen on ${host}:${port}: ${why}`, { cause: error });
-}
-
-/** What judges after an event of one of two layers: the revision that records of operations name. */
-const together = ({ current }: { readonly current: Revision | undefined }) =>
-  current === undefined ? {} : { together: current.id };
-
-interface About {
-  readonly role?: 'shadow';
-  readonly layer?: string;
-  readonly together?: string;
-}
-
-function record(audit: Audit, log: Logger, event: PolicyEvent & About): void {
-  try {
-    audit.write({ kind: 'policy', fields: { ...event } });
-  } catch (error) {
-    if (!(error instanceof AuditError)) throw error;
-    log.error({ err: error, event: event.type }, 'an event of the policy could not be recorded');
-  }
 }
