@@ -78,6 +78,8 @@ export interface Gateway {
   readonly database: Database;
   /** People's side of approvals. */
   readonly approvers: Approvers;
+  /** Resolves when what was recorded so far is in the audit's files. */
+  recorded(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -331,6 +333,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       sessions,
       revocations,
       prompts,
+      recorded: () => audit.written(),
       close,
     };
   } catch (error) {

@@ -69,6 +69,7 @@ function side(): Side {
       records.push(entry);
       return (options?.durable === true ? Promise.resolve() : undefined) as never;
     },
+    written: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
   const opened = openApprovals({

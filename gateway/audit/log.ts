@@ -87,6 +87,7 @@ class AuditLog implements Audit {
   readonly #buffer_bytes_max: number;
   #files: SinkFile[] = [];
   #sequence = 0;
+  #writtenUntil = 0;
   readonly #spares = new Spares();
   #batch = new Batch(this.#spares, { sequence: 0, hash: genesis });
   /** In `#batch` and in the batch being written. */
@@ -193,6 +194,15 @@ class AuditLog implements Audit {
     this.#buffered_bytes += this.#batch.add(record, sequence, durable);
   }
 
+  async written(): Promise<void> {
+    const { sequence } = this.#batch.tip;
+    // A batch that is under way may have been taken before the last of them.
+    while (this.#failure === undefined && this.#writtenUntil < sequence) {
+      this.#start();
+      await this.#writing;
+    }
+  }
+
   /** Sees to it that the batch is written: now for whoever waits, soon for the rest. */
   #wake(now: boolean): void {
     if (this.#writing !== undefined || this.#batch.empty) return;
@@ -289,6 +299,7 @@ class AuditLog implements Audit {
     this.#unsynced = true;
     if (sync) await this.#sync(signed);
     this.#buffered_bytes -= batch.bytes;
+    this.#writtenUntil = batch.tip.sequence;
     const { records, bytes } = batch;
     batch.resolve();
     tell(() => this.#options.onWritten?.(records, bytes));

@@ -81,6 +81,8 @@ export interface Audit {
    */
   write(entry: Entry, options: { durable: true }): Promise<void>;
   write(entry: Entry, options?: { durable?: false }): undefined;
+  /** Resolves when what was taken so far is with the operating system, or cannot be written. */
+  written(): Promise<void>;
   /** Why what has to be recorded is refused now, whoever asks; undefined where it is taken. */
   readonly refusal?: AuditError | undefined;
   /** What is failing while everything still goes on, in words for whoever watches the process. */

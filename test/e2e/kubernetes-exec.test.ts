@@ -196,7 +196,7 @@ describe('a recording of what ran in a container', () => {
   });
 
   test('has input of what is opaque, which nothing else shows, and not of what is known', async () => {
-    await exec(['sed', 's/wanted/found/'], { stdin: 'wanted words\n' });
+    await exec(['sh', '-c', 'read -r wanted words; eval "echo found $words"'], { stdin: 'wanted words\n' });
     const { events } = await recordingWith('found words');
     expect(events.filter(([, code]) => code === 'i').map(([, , text]) => text)).toEqual(['wanted words\n']);
     await exec(['cat'], { stdin: 'harmless words\n' });

@@ -28,6 +28,7 @@ export function openSide({ host, port, database: name, user, password }: TestDat
       records.push(entry);
       return (options?.durable === true ? Promise.resolve() : undefined) as never;
     },
+    written: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
   const limits = { waiting_max: 2_000, per_principal_max: 2_000, receipt_ms: 60_000, preview_ms: 60_000 };

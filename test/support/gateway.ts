@@ -167,6 +167,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
         return event;
       },
       async records() {
+        await gateway.recorded();
         const text = await readFile(join(folder, 'audit.jsonl'), 'utf8').catch(() => '');
         // The last line may be under way still.
         return text

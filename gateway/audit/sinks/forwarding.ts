@@ -82,6 +82,10 @@ class Forwarded implements ForwardedAudit {
   }
 
   /** The last records are those of the log's own end. */
+  written(): Promise<void> {
+    return this.#log.written();
+  }
+
   async close(): Promise<void> {
     try {
       await this.#log.close();
