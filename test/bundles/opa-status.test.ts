@@ -5,8 +5,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { createEngine } from '#engine';
-import { DirectorySource, findOpa, keepPolicy, type PolicyKeeper } from '../../bundles/index.js';
+import { DirectorySource, findOpa, keepPolicy, writeTar, type PolicyKeeper } from '../../bundles/index.js';
 import { statusDocument, type StatusDocument } from '../../gateway/status/document.js';
 import { cleanUp, compiler, goodPolicy, scratch, writeTree, type Files } from './support.js';
 
@@ -44,16 +45,8 @@ async function postedByOpa(folder: string): Promise<StatusDocument> {
   await run(command, ['build', '-b', 'plain', '-o', 'good.tar.gz'], { cwd: folder });
   const good = await readFile(path.join(folder, 'good.tar.gz'));
   // OPA builds no bundle that is broken: it is one that was changed afterwards.
-  await writeTree(path.join(folder, 'unsafe'), { ...broken, '.manifest': '{"roots":["policy"]}' });
-  await run('tar', [
-    '-czf',
-    path.join(folder, 'bad.tar.gz'),
-    '-C',
-    path.join(folder, 'unsafe'),
-    '.manifest',
-    'broken.rego',
-  ]);
-  const bad = await readFile(path.join(folder, 'bad.tar.gz'));
+  const unsafe = Object.entries({ ...broken, '.manifest': '{"roots":["policy"]}' });
+  const bad = gzipSync(writeTar(new Map(unsafe.map(([name, text]) => [name, Buffer.from(text)]))));
   const posted = new Promise<StatusDocument>((resolve) => {
     server = createServer((request, response) => {
       if (request.method === 'GET') return void response.end(request.url?.endsWith('bad') ? bad : good);
