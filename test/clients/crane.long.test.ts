@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeTar } from '../../bundles/tar.js';
 import { startWeb, type Web } from '../support/web.js';
+import { installed, serveRegistry } from './crane-registry.js';
 import { clientTest, runProgram } from './support.js';
 
 /** crane as it is, against a gateway in front of a real registry: what it prints, its exit code, and what the registry has. */
@@ -53,12 +54,10 @@ describe(group, () => {
   let env: Record<string, string>;
 
   beforeAll(async () => {
-    crane = spawnSync('node', [join(import.meta.dirname, 'probe.mjs'), 'crane'], { encoding: 'utf8' }).stdout.trim();
+    crane = installed('crane');
     if (crane === '') return;
     folder = await mkdtemp(join(tmpdir(), 'sallyport-crane-'));
-    registry = spawn(crane, ['registry', 'serve', '--address', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'] });
-    const port = await portOf(registry);
-    direct = `127.0.0.1:${port}`;
+    ({ registry, direct } = await serveRegistry(crane));
     web = await startWeb({
       policy,
       protocol: 'registry',
@@ -143,16 +142,3 @@ describe(group, () => {
     await succeeds('validate', '--remote', `${gate}/cloud/team/large:v1`);
   });
 });
-
-/** The registry says it on its standard error, once it listens. */
-function portOf(child: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-      const [, port] = /serving on port (\d+)/.exec(text) ?? [];
-      if (port !== undefined) resolve(port);
-    });
-    child.once('exit', () => reject(new Error(`the registry ended: ${text}`)));
-  });
-}

@@ -1,6 +1,6 @@
 // Whether a client that has to be installed first can be had; installs it into the cache of node_modules if so.
 //
-//   node test/clients/probe.mjs python|python-mcp|python-ssh|ansible|jdbc|mappers|prisma|python-mappers|hibernate|crane
+//   node test/clients/probe.mjs python|python-mcp|python-ssh|ansible|jdbc|mappers|prisma|python-mappers|hibernate|crane|cosign
 //
 // Exit code 0: it is there, and the last line says where. Anything else: it cannot be had on this machine.
 import { spawnSync } from 'node:child_process';
@@ -26,6 +26,7 @@ const prismaPackages = ['prisma@7.10.1', '@prisma/client@7.10.0', '@prisma/adapt
 const pgjdbc = '42.7.7';
 const hibernate = '7.4.15.Final';
 const crane = 'v0.20.6';
+const cosign = 'v3.1.3';
 
 const run = (command, parameters, options = {}) => {
   const { status } = spawnSync(command, parameters, { stdio: ['ignore', 'ignore', 'inherit'], ...options });
@@ -56,6 +57,16 @@ const pip = (client, packages, modules) => {
   );
   run('python3', ['-c', `import sys; sys.path.insert(0, ${JSON.stringify(folder)}); import ${modules}`]);
   return folder;
+};
+
+const go = (name, version, path) => {
+  run('go', ['version']);
+  const folder = once(`${name}-${version}`, (scratch) =>
+    run('go', ['install', `${path}@${version}`], {
+      env: { ...process.env, GOBIN: scratch, GOFLAGS: '-buildvcs=false' },
+    }),
+  );
+  return join(folder, name);
 };
 
 /** Without install scripts: what wants to download more by itself is not to be had. */
@@ -110,15 +121,9 @@ ${dependency('org.postgresql', 'postgresql', pgjdbc)}
     return join(folder, 'jars/*');
   },
   /** A client of registries, and a registry, in one program. */
-  crane: () => {
-    run('go', ['version']);
-    const folder = once(`crane-${crane}`, (scratch) =>
-      run('go', ['install', `github.com/google/go-containerregistry/cmd/crane@${crane}`], {
-        env: { ...process.env, GOBIN: scratch, GOFLAGS: '-buildvcs=false' },
-      }),
-    );
-    return join(folder, 'crane');
-  },
+  crane: () => go('crane', crane, 'github.com/google/go-containerregistry/cmd/crane'),
+  /** Its first build takes some minutes. */
+  cosign: () => go('cosign', cosign, 'github.com/sigstore/cosign/v3/cmd/cosign'),
   jdbc: () => {
     askedFor();
     run('java', ['-version']);

@@ -18,8 +18,8 @@ interface ExpectedSkip {
 
 const expected = JSON.parse(readFileSync(join(root, 'test/expected-skips.json'), 'utf8')) as readonly ExpectedSkip[];
 const known = new Map<string, boolean>();
-/** A probe may have to install its client first. */
-const probe_ms_max = 300_000;
+/** A probe may have to install its client first; cosign is built in minutes. */
+const probe_ms_max = 900_000;
 
 /** Whether the program that the test of this full name needs is here; test/expected-skips.json says how that is found out. */
 function here(fullName: string): boolean {

@@ -14,6 +14,8 @@ export interface TestRegistry {
   /** What is asked of its storage; there are blobs where `elsewhere` is true. */
   readonly storage: { readonly port: number; readonly heard: { readonly authorization: string | undefined }[] };
   elsewhere: boolean;
+  /** False: it knows no referrers, as registries before OCI 1.1. */
+  referrers: boolean;
   /** Changes what a blob's bytes are on their way out. */
   corrupts: ((bytes: Buffer) => Buffer) | undefined;
   close(): Promise<void>;
@@ -49,6 +51,7 @@ export async function startRegistry(): Promise<TestRegistry> {
     repositories,
     storage: { port: storagePort, heard: storageHeard },
     elsewhere: false,
+    referrers: true,
     corrupts: undefined,
     close: async () => {
       await Promise.all([server, storage].map(closed));
@@ -80,7 +83,7 @@ export async function startRegistry(): Promise<TestRegistry> {
       case 'tags':
         return tags(asked);
       default:
-        return referrers(asked);
+        return registry.referrers ? referrers(asked) : fail(response, 404, 'UNSUPPORTED');
     }
   }
 

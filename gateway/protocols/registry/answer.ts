@@ -3,7 +3,7 @@ import { UpstreamError } from '../../errors.js';
 import { guarding, pass, readAnswer, type Forwarded } from '../../web/index.js';
 import { digestLike, manifest_bytes_max } from './manifest.js';
 import type { RegistryRequest } from './codec.js';
-import type { Held } from './knowing.js';
+import type { Held } from './reading.js';
 import { digestOf } from './names.js';
 import { passBlob } from './verifying.js';
 

@@ -3,6 +3,7 @@ import Type from 'typebox';
 import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 import type { Origin } from '../../web/index.js';
+import { readKeys, type SignatureKey } from './keys.js';
 
 /** A target's `upstream`: where the registry is, and as whom the gateway asks there. */
 export interface RegistryUpstream extends Origin {
@@ -11,6 +12,8 @@ export interface RegistryUpstream extends Origin {
   readonly credential?: Credential;
   /** Hosts to which the registry may send for blobs: "cdn.example", or "*.cdn.example" for all below. */
   readonly storage: readonly string[];
+  /** Whose signatures of images count; empty: none is looked at. */
+  readonly signatureKeys: readonly SignatureKey[];
   readonly timeout_ms: number;
 }
 
@@ -52,6 +55,32 @@ const FormSchema = Type.Object(
           'Hosts to which the registry may send for blobs: the gateway fetches them there, without its credential. "*.example" for all below.',
       }),
     ),
+    signatures: Type.Optional(
+      Type.Object(
+        {
+          keys: Type.Array(
+            Type.Object(
+              {
+                name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', description: 'As rules know it.' }),
+                key: SecretSchema,
+              },
+              { ...closed, title: '{name: …, key: {file: …}}' },
+            ),
+            {
+              minItems: 1,
+              maxItems: 16,
+              description: 'Public keys as PEM: ECDSA, Ed25519 or RSA, as cosign has them.',
+            },
+          ),
+        },
+        {
+          ...closed,
+          title: '{keys: […]}',
+          description:
+            'Whose signatures of images count. Where policy asks, they are looked for, and checked by these keys.',
+        },
+      ),
+    ),
     timeout_seconds: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -69,11 +98,13 @@ interface Form {
   readonly credential?: Credential;
   readonly tls?: { readonly ca?: string; readonly server_name?: string };
   readonly storage?: readonly string[];
+  readonly signatures?: { readonly keys: readonly { readonly name: string; readonly key: string }[] };
   readonly timeout_seconds?: number;
 }
 
 /** Fills in the defaults; throws ConfigError for what can never be asked. */
-export function readRegistryUpstream({ url, credential, tls, storage = [], timeout_seconds }: Form): RegistryUpstream {
+export function readRegistryUpstream(form: Form): RegistryUpstream {
+  const { url, credential, tls, storage = [], signatures, timeout_seconds } = form;
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -98,6 +129,7 @@ export function readRegistryUpstream({ url, credential, tls, storage = [], timeo
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls?.server_name === undefined ? {} : { serverName: tls.server_name }),
     storage,
+    signatureKeys: readKeys(signatures?.keys ?? []),
     timeout_ms: (timeout_seconds ?? timeout_seconds_default) * 1_000,
   };
 }

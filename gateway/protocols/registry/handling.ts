@@ -61,8 +61,8 @@ export class Handling {
   }
 
   async #pullManifest(): Promise<void> {
-    const { request, session, response, target, signal } = this.#parts;
-    const { known, held } = await this.#knowing().ofPulled(request, session);
+    const { request, response, target, signal } = this.#parts;
+    const { known, held } = await this.#knowing().ofPulled(request);
     const admitted = await this.#admit(request, known);
     await this.#forward(admitted, async (more) => {
       if (held === 'missing') throw unknownManifest();
@@ -92,13 +92,13 @@ export class Handling {
 
   /** The manifest is held whole, and it is what people approve: its digest stands in the operation's hash. */
   async #pushManifest(): Promise<void> {
-    const { request, incoming, session, response, target, signal } = this.#parts;
+    const { request, incoming, response, target, signal } = this.#parts;
     const body = await readBody(incoming, manifest_bytes_max);
     try {
       const manifest = readManifest(body.bytes, request.fields.get('content-type'));
       const expected = request.endpoint.kind === 'manifest' ? request.endpoint.digest : undefined;
       if (expected !== undefined && digestLike(body.bytes, expected) !== expected.text) throw new Mismatch();
-      const known = await this.#knowing().ofPushed(manifest, session);
+      const known = await this.#knowing().ofPushed(manifest);
       const admitted = await this.#admit(request, known);
       await this.#forward(admitted, async (more) => {
         const fields = { ...this.#sent().fields, 'content-type': manifest.media_type };
@@ -279,8 +279,8 @@ export class Handling {
   }
 
   #knowing(): Knowing {
-    const { target, request, signal } = this.#parts;
-    return new Knowing(target, request.repository, signal);
+    const { target, request, session, signal } = this.#parts;
+    return new Knowing(target, request.repository, session, signal);
   }
 
   #owner(): Pick<Upload, 'subject' | 'target' | 'repository'> {

@@ -101,7 +101,7 @@ export function labelsOf(bytes: Buffer): Readonly<Record<string, string>> | unde
 
 const invalid = (what: string) => new RequestRefusal(400, 'manifest_invalid', `the manifest is refused: ${what}`);
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**

@@ -1,15 +1,12 @@
 import type { Access, Action, Operation, Resource } from '#engine';
 import { sha256 } from '../../web/index.js';
 import type { RegistryRequest } from './codec.js';
-import type { Manifest, RegistryOperation } from './schema.js';
+import type { RegistryOperation } from './schema.js';
 
 /** Requests to operations: what is done to which image. */
 
 /** What is known beside the request itself. */
-export interface Known {
-  readonly manifest?: Manifest;
-  readonly signature?: RegistryOperation['signature'];
-}
+export type Known = Pick<RegistryOperation, 'manifest' | 'signature' | 'signatures' | 'inert'>;
 
 interface Meaning {
   readonly operation: RegistryOperation['operation'];
@@ -61,8 +58,7 @@ export function operationOf(request: RegistryRequest, host: string, known: Known
     ...(from === undefined ? {} : { from }),
     head: method === 'HEAD',
     ...(bytes === undefined || bytes === 0 ? {} : { bytes }),
-    ...(known.manifest === undefined ? {} : { manifest: known.manifest }),
-    ...(known.signature === undefined ? {} : { signature: known.signature }),
+    ...known,
   };
   const { action, access } = effects[meaning.operation];
   const image = (name: string, how: Access): Resource => ({ type: 'image', name, access: how });

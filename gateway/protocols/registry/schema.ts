@@ -41,6 +41,26 @@ const ManifestSchema = Type.Object(
 );
 export type Manifest = Type.Static<typeof ManifestSchema>;
 
+const SignatureSchema = Type.Object(
+  {
+    format: oneOf(
+      ['cosign', 'bundle', 'notary'],
+      "cosign: a payload of cosign's own; bundle: sigstore's; notary: made with a certificate, and never verified.",
+    ),
+    verified: Type.Boolean({ description: 'True: of this very digest, by a key of upstream.signatures.' }),
+    key: Type.Optional(Type.String({ description: 'Where it is verified: the name of that key.' })),
+    reference: Type.Optional(
+      Type.String({ description: 'Where it is verified: REGISTRY/REPOSITORY that was signed, as the signer says.' }),
+    ),
+    annotations: Type.Optional(texts('Where it is verified: what was signed with the digest (cosign sign -a).')),
+    index: Type.Optional(
+      Type.String({ description: 'The digest that is signed, where it is of an index that names this.' }),
+    ),
+  },
+  closed,
+);
+export type Signature = Type.Static<typeof SignatureSchema>;
+
 export const RegistryOperationSchema = Type.Object(
   {
     operation: oneOf(
@@ -66,6 +86,18 @@ export const RegistryOperationSchema = Type.Object(
         ['none', 'present', 'verified'],
         'Of a manifest. present: there is one, by whomever; verified: one by a key of upstream.signatures.',
       ),
+    ),
+    signatures: Type.Optional(
+      Type.Array(SignatureSchema, {
+        description:
+          'Of a manifest, where upstream.signatures names keys. At most 16 of its own, and 16 by way of indexes; those that count are verified.',
+      }),
+    ),
+    inert: Type.Optional(
+      Type.Boolean({
+        description:
+          'Of a manifest, where upstream.signatures names keys. True: it is itself a signature or an attestation, and nothing of it can be run.',
+      }),
     ),
   },
   { ...closed, description: 'What only registries of images know.' },

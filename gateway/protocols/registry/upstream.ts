@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
 import { ask, UpstreamAgents, type Origin, type Pooled, type Streamed } from '../../web/index.js';
 import type { RegistryUpstream } from './config.js';
+import { Learned } from './learned.js';
 
 /** A request to the registry, as it leaves. */
 export interface Sent {
@@ -20,6 +21,7 @@ const hosts_max = 16;
 
 /** The guarded registry: its connections, and the credential that nobody else has. */
 export class RegistryTarget implements Pooled {
+  readonly learned = new Learned();
   readonly #upstream: RegistryUpstream;
   readonly #agents: UpstreamAgents;
   readonly #storage = new Map<string, UpstreamAgents>();
@@ -30,6 +32,11 @@ export class RegistryTarget implements Pooled {
     this.#upstream = upstream;
     this.#renewed = renewed;
     this.#agents = new UpstreamAgents(upstream);
+  }
+
+  /** Whose signatures count there; empty where none is looked at. */
+  get keys(): RegistryUpstream['signatureKeys'] {
+    return this.#upstream.signatureKeys;
   }
 
   /** Sends what was judged; resolves with the head of the answer. Throws UpstreamError. */

@@ -2,7 +2,8 @@
 # title: What agents and people may do with images
 # description: |
 #   Two roles: `readonly` pulls, `publisher` pushes as well. What takes the place of an image that others use waits for a
-#   person, and so does a removal; what is fetched from elsewhere is not published.
+#   person, and so does a removal; what is fetched from elsewhere is not published. Where the target's labels say
+#   `signatures: required`, images are pulled, and tags made, with a signature by one of its keys alone.
 package policy.registry
 
 import data.sallyport.registry
@@ -40,6 +41,23 @@ deny contains {
 }
 
 # METADATA
+# title: Where the target asks for signatures, what has none is neither pulled nor published
+# description: |
+#   By a key of `upstream.signatures`. An image comes into being by its digest, is signed, and gets its tag then; what checks
+#   signatures itself may pull them.
+# custom:
+#   code: registry_unsigned
+deny contains {
+	"code": "registry_unsigned",
+	"message": "The image has no signature by a key that counts here: push it by its digest, sign that, then push the tag",
+} if {
+	input.target.labels.signatures == "required"
+	_names_an_image
+	not registry.verified
+	not registry.inert
+}
+
+# METADATA
 # title: Tags that others follow wait for a person
 # custom:
 #   code: registry_release
@@ -70,5 +88,12 @@ approval contains {
 _changes if registry.pushes
 
 _changes if registry.removes
+
+_names_an_image if registry.published_tag
+
+_names_an_image if {
+	input.operation.registry.operation == "pull"
+	input.operation.registry.object == "manifest"
+}
 
 _followed(tag) if tag in {"latest", "stable", "release", "production"}

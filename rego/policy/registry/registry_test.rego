@@ -49,3 +49,40 @@ test_followed_tags_wait if {
 test_removals_wait if {
 	codes(registry.approval) == {"registry_delete"} with input as asked("publisher", "delete", {"operation": "delete"})
 }
+
+test_targets_that_ask_for_signatures if {
+	required := {"labels": {"signatures": "required"}}
+	verified := {"signatures": [{"format": "cosign", "verified": true, "key": "release"}]}
+	unverified := {"signatures": [{"format": "cosign", "verified": false}], "signature": "present"}
+
+	pull := asked("readonly", "read", {})
+	codes(registry.deny) == {"registry_unsigned"} with input as object.union(pull, {"target": required})
+	count(registry.deny) == 0 with input as object.union(pull, {"target": {"labels": {}}})
+
+	signed_pull := asked("readonly", "read", verified)
+	count(registry.deny) == 0 with input as object.union(signed_pull, {"target": required})
+
+	other_pull := asked("readonly", "read", unverified)
+	codes(registry.deny) == {"registry_unsigned"} with input as object.union(other_pull, {"target": required})
+
+	signature_pull := asked("readonly", "read", {"inert": true})
+	count(registry.deny) == 0 with input as object.union(signature_pull, {"target": required})
+
+	blob_pull := asked("readonly", "read", {"object": "blob"})
+	count(registry.deny) == 0 with input as object.union(blob_pull, {"target": required})
+
+	push := pushed({})
+	codes(registry.deny) == {"registry_unsigned"} with input as object.union(push, {"target": required})
+
+	signed_push := pushed(verified)
+	count(registry.deny) == 0 with input as object.union(signed_push, {"target": required})
+}
+
+test_a_push_by_digest_comes_before_its_signature if {
+	by_digest := {"operation": {
+		"action": "write",
+		"registry": {"operation": "push", "object": "manifest", "repository": "team/app"},
+	}}
+	required := {"target": {"labels": {"signatures": "required"}}, "principal": {"roles": ["publisher"]}}
+	count(registry.deny) == 0 with input as object.union(by_digest, required)
+}

@@ -61,6 +61,28 @@ below(path) if {
 signed if input.operation.registry.signature in {"present", "verified"}
 
 # METADATA
+# title: There is a signature by a key that the target names
+# description: |
+#   Of this very digest, or of an index that names it and was asked for just before. Never true where `upstream.signatures`
+#   of the target names no keys.
+verified if count(signers) > 0
+
+# METADATA
+# title: Names of the keys by which there is a signature
+# description: '"release" in signers: as upstream.signatures calls it.'
+signers contains signature.key if {
+	some signature in input.operation.registry.signatures
+	signature.verified
+}
+
+# METADATA
+# title: It is itself a signature or an attestation
+# description: |
+#   All parts of the manifest are documents in JSON, of which nothing can be run: whoever checks signatures pulls it, and it
+#   has none of its own. Never true where `upstream.signatures` names no keys.
+inert if input.operation.registry.inert
+
+# METADATA
 # title: Labels of the image's configuration, and annotations of its manifest
 # description: 'labels["org.opencontainers.image.source"]: a label where there is one; else the annotation of that name.'
 labels := object.union(object.get(_manifest, "annotations", {}), object.get(_manifest, "labels", {})) if _manifest

@@ -57,6 +57,24 @@ test_signatures if {
 	not registry.signed with input as asked("read", {})
 }
 
+test_verified_signatures if {
+	by_release := {"signatures": [
+		{"format": "cosign", "verified": false},
+		{"format": "bundle", "verified": true, "key": "release"},
+	]}
+	registry.verified with input as asked("read", by_release)
+	registry.signers == {"release"} with input as asked("read", by_release)
+	not registry.verified with input as asked("read", {"signatures": [{"format": "cosign", "verified": false}]})
+	not registry.verified with input as asked("read", {"signatures": []})
+	not registry.verified with input as asked("read", {"signature": "present"})
+}
+
+test_signatures_themselves if {
+	registry.inert with input as asked("read", {"inert": true})
+	not registry.inert with input as asked("read", {"inert": false})
+	not registry.inert with input as asked("read", {})
+}
+
 test_labels_come_before_annotations if {
 	registry.labels == {"a": "1", "b": "1"} with input as asked("read", {"manifest": manifest})
 	labelled := object.union(manifest, {"labels": {"b": "2"}})
