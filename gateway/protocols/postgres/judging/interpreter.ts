@@ -4,6 +4,7 @@ import type { Obligations, Plan } from '../enforcing/rewriting.js';
 import { readAnswer } from '../sql/answers.js';
 import { open } from '../sql/ast.js';
 import {
+  areOfOneMoment,
   changedIn,
   hasBodies,
   isShort,
@@ -51,6 +52,9 @@ interface Known {
   /** Some are missing although no function's body leads to them. */
   readonly isOld: boolean;
 }
+
+/** Of the catalog, so far. */
+let readings = 0;
 
 const none: ReadonlySet<string> = new Set();
 
@@ -115,8 +119,9 @@ class SessionInterpreter implements Interpreter {
     }
     if (memory === undefined) return this.#ask(text, parsed, wanted, wanted, known);
     const found = this.#known(memory, wanted, now);
-    if (found.missing.length === 0) return this.#finish(memory, text, parsed, found, known);
-    return this.#ask(text, parsed, wanted, found.isOld ? found.all : found.missing, known);
+    const { missing, all, isOld, names } = found;
+    if (missing.length === 0 && areOfOneMoment(names)) return this.#finish(memory, text, parsed, found, known);
+    return this.#ask(text, parsed, wanted, isOld || missing.length === 0 ? all : missing, known);
   }
 
   #holds({ until_ms, looked_ms }: Pick<Entry, 'until_ms' | 'looked_ms'>, now: number): boolean {
@@ -195,10 +200,13 @@ class SessionInterpreter implements Interpreter {
       const reading = await readCatalog(ask, missing);
       const now = this.#now();
       // A snapshot shows the catalog as it was.
-      const read_ms = began - reading.path.age_ms;
+      const read = {
+        began_ms: began - reading.path.age_ms,
+        ended_ms: now - reading.path.age_ms,
+        reading: ++readings,
+      };
       if (path !== undefined && reading.path.key !== path.key) {
-        if (attempt === attempts_max)
-          throw new StatementError('XX000', 'where names are looked for changes faster than it can be read');
+        if (attempt === attempts_max) throw changesTooFast();
         return this.#ask(text, parsed, wanted, wanted, known, attempt + 1);
       }
       path = reading.path;
@@ -215,14 +223,17 @@ class SessionInterpreter implements Interpreter {
         const key = wantedKey(want);
         asked.add(key);
         const raw = reading.answers.get(key) ?? '';
-        const named = memory.names.put(key, raw, () => readAnswer(want.kind, raw), read_ms);
+        const named = memory.names.put(key, raw, () => readAnswer(want.kind, raw), read);
         // Others see what it is now.
         if (changedIn(named) !== undefined) named.read_ms = -Infinity;
       }
       const now_known = this.#known(memory, wanted, now, asked);
-      if (now_known.missing.length === 0 || round === rounds_max)
+      const isOfOneMoment = areOfOneMoment(now_known.names);
+      if (round === rounds_max && !isOfOneMoment) throw changesTooFast();
+      if (round === rounds_max || (now_known.missing.length === 0 && isOfOneMoment))
         return this.#finish(memory, text, parsed, now_known, known ?? memory.templates.get(text));
-      ({ missing } = now_known);
+      // Once more in one, where it was found out piece by piece.
+      missing = now_known.missing.length === 0 ? now_known.all : now_known.missing;
     }
   }
 
@@ -332,6 +343,8 @@ class SessionInterpreter implements Interpreter {
       this.#identity = undefined;
   }
 }
+
+const changesTooFast = () => new StatementError('XX000', 'what names mean changes faster than it can be read');
 
 function unchanged(before: ReadonlyMap<string, Named>, now: ReadonlyMap<string, Named>): boolean {
   if (before.size !== now.size) return false;

@@ -228,6 +228,10 @@ export interface Named {
   readonly value: Relation | readonly Routine[] | readonly Operator[] | NamedType | undefined;
   /** performance.now() when the last read of it began, or when the snapshot was taken by which it was read. */
   read_ms: number;
+  /** The same of when its first read was over: it has been so from then to `read_ms`. */
+  readonly since_ms: number;
+  /** Which read that was; all that one says is of one moment. */
+  reading: number;
 }
 
 /** Where names are looked for, as the session stood when it was asked. */
@@ -282,6 +286,13 @@ export function wantedOfKey(key: string): Wanted {
 /** Names remembered at once; beyond it the oldest go. */
 export const names_max = 20_000;
 
+/** When something was read: no sooner and no later. */
+export interface ReadAt {
+  readonly began_ms: number;
+  readonly ended_ms: number;
+  readonly reading: number;
+}
+
 /** The names of one search path, the oldest dropped beyond the bound. */
 export class NameCache {
   readonly #names = new Map<string, Named>();
@@ -291,13 +302,14 @@ export class NameCache {
   }
 
   /** Keeps the object that stands where the answer is still the same. */
-  put(key: string, raw: string, value: () => Named['value'], now_ms: number): Named {
+  put(key: string, raw: string, value: () => Named['value'], { began_ms, ended_ms, reading }: ReadAt): Named {
     const known = this.#names.get(key);
     if (known !== undefined && known.raw === raw) {
-      known.read_ms = Math.max(known.read_ms, now_ms);
+      known.read_ms = Math.max(known.read_ms, began_ms);
+      known.reading = reading;
       return known;
     }
-    const named = { raw, value: value(), read_ms: now_ms };
+    const named = { raw, value: value(), read_ms: began_ms, since_ms: ended_ms, reading };
     this.#names.delete(key);
     this.#names.set(key, named);
     if (this.#names.size > names_max) {
@@ -393,3 +405,29 @@ export function isShort(want: Wanted, value: Named['value']): boolean {
   const relation = value as Relation;
   return !relation.full && (relation.deep || want.full === true);
 }
+
+/**
+ * Whether there was a moment at which all of this was so. What is said of a relation is partly of others, which it reads or which inherit from it:
+ * beside what is known of those from another moment that would be of no catalog that there ever was.
+ */
+export function areOfOneMoment(names: ReadonlyMap<string, Named>): boolean {
+  let since_ms = -Infinity;
+  let until_ms = Infinity;
+  let reading: number | undefined;
+  let isOneReading = true;
+  let reachesOthers = false;
+  for (const named of names.values()) {
+    const relation = isRelation(named.value) ? named.value : undefined;
+    // What is being changed is never judged by.
+    if (relation === undefined || named.read_ms === -Infinity) continue;
+    reachesOthers ||= relation.reads.length > 0 || relation.heirs.length > 0;
+    isOneReading &&= reading === undefined || reading === named.reading;
+    ({ reading } = named);
+    since_ms = Math.max(since_ms, named.since_ms);
+    until_ms = Math.min(until_ms, named.read_ms);
+  }
+  return !reachesOthers || isOneReading || since_ms <= until_ms;
+}
+
+const isRelation = (value: Named['value']): value is Relation =>
+  value !== undefined && !Array.isArray(value) && 'heirs' in value;

@@ -81,7 +81,7 @@ async function answers(wanted: readonly Wanted[]): Promise<Answers> {
     const { path, answers: raws } = await readCatalog(ask, missing);
     for (const want of missing) {
       const raw = raws.get(wantedKey(want)) ?? '';
-      named.set(wantedKey(want), { raw, value: readAnswer(want.kind, raw), read_ms: 0 });
+      named.set(wantedKey(want), { raw, value: readAnswer(want.kind, raw), read_ms: 0, since_ms: 0, reading: 0 });
     }
     const all = [...wanted];
     for (const want of all) {
