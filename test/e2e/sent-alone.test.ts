@@ -4,8 +4,8 @@ import { createDatabase, type TestDatabase } from '../support/postgres.js';
 import { errorOf, rows, shape, WireClient, type Frame } from '../support/wire.js';
 
 /**
- * Where policy masks anything, the single statement of a simple query goes to the server as messages of the extended protocol, behind a look
- * at the catalog. The client sees what the server answers to a Query: byte by byte, beside a database with the same OIDs.
+ * Where policy masks anything, the statements of a simple query go to the server as messages of the extended protocol, each behind a look
+ * at the catalog, and a COPY as its query. The client sees what the server answers to a Query: byte by byte, beside a database with the same OIDs.
  */
 
 const policy = `package policy.postgres
@@ -61,6 +61,9 @@ const compared = (frames: readonly Frame[]): string[] =>
       : `${type} ${body.toString('latin1')}`,
   ); // prettier-ignore
 
+/** Values that some form of COPY writes otherwise than they are. */
+const awkward = String.raw`select E'a\tb\nc\\d\r\v\f\b\x01,"''' as "q,""u", null as n, '' as e, 'nil' as p, '\N' as x, 'é€😀;|' as u, 1.5 as d, true as b, '{a,b}'::text[] as l from app.t`;
+
 test.each<readonly [what: string, ...texts: string[]]>([
   ['rows', 'select v from app.t order by id', 'table app.t', 'select from app.t', `select null, 'x', 1.5 from app.t`],
   ['semicolons and comments', ';;select v from app.t', 'select v from app.t; -- x', '/* x */ select v from app.t;;'],
@@ -86,6 +89,26 @@ test.each<readonly [what: string, ...texts: string[]]>([
   ['copies', 'copy app.t to stdout', 'copy app.t to stdout (format binary)'],
   ['a clock that runs out', `set statement_timeout = '2s'`, 'select pg_sleep(60) from app.t', 'reset statement_timeout'],
   ['tables out of rows', 'create temp table made as select v from app.t', 'select v into temp more from app.t', 'discard all'],
+  ['a table of its source\'s name', 'create temp table t as select * from app.t', 'create temp table u as select * from t', 'drop table t, u'],
+  ['plans', 'explain (costs off) select v from app.t', 'explain (analyze, costs off, timing off, summary off, buffers off) select v from app.t', 'explain (analyze) select 1 / (id - 2) from app.t'],
+  ['several statements', 'select 1; select v from app.t order by id; select 2', `insert into app.t values (3, 'c'); update app.t set v = 'd' where id = 3 returning v; delete from app.t where id = 3`],
+  ['an error among them', 'select 1; select 1 / 0 from app.t; select 2', 'select 1; select nosuch from app.t', `select 'é€😀'; select nosuch from app.t`],
+  ['a transaction in a string', 'begin; select v from app.t order by id; rollback', 'begin isolation level repeatable read; select v from app.t order by id; commit', 'select 1 from app.t; commit; select 2 from app.t'],
+  ['a savepoint that there is no transaction for', 'select v from app.t; savepoint a'],
+  ['a constraint that fails with the end of a string', 'insert into app.child values (1, 9); select 1', 'select 1; insert into app.child values (1, 9)'],
+  ['settings in a string', `set application_name = 'x'; select v from app.t order by id; reset application_name`, 'show application_name; select v from app.t'],
+  ['cursors in a string', 'begin; declare c cursor for select v from app.t; fetch all from c; commit', 'select 1; declare c cursor for select v from app.t; fetch 1 from c'],
+  ['a binary cursor in a string', 'begin; declare c binary cursor for select id from app.t; fetch all from c; commit'],
+  ['a statement that is prepared and run in a string', 'prepare p as select v from app.t where id = $1; execute p(1)', 'execute p(2)', `execute p('1')`, 'execute p(1 + 1)', 'execute p(null)', 'execute p', 'deallocate p', 'execute p(1)'],
+  ['several copies', 'copy app.t to stdout; copy (select v from app.t) to stdout csv; select 1', 'begin; copy app.t to stdout; commit', 'select 1; copy (select nosuch from app.t) to stdout'],
+  ['what cannot be copied', 'copy app.nosuch to stdout', 'copy app.t (nosuch) to stdout', 'copy app.t (id, id) to stdout', 'copy (select 1/0) to stdout', `copy app.t to stdout (delimiter 'ab')`, 'copy app.t to stdout (nosuch)', `copy app.t to stdout (format 'TEXT')`, 'copy (insert into app.t values (8)) to stdout'],
+  ['columns and copies of what writes', 'copy app.t (v) to stdout', 'copy app.t (v, id) to stdout csv header', 'copy (insert into app.t values (9) returning id) to stdout', 'copy (delete from app.t where id > 2 returning *) to stdout csv', `copy app.t to stdout (encoding 'latin1')`],
+  ['copies of other texts', '/* a ( */ copy /* ) */ (select 1 from app.t -- )\n) to stdout', 'copy (with x as (select 1) select * from x, app.t) to stdout', 'copy (table app.t) to stdout', 'copy (values (1), (2)) to stdout'],
+  ['copies without rows or columns', ...['text', 'csv', 'binary'].flatMap((format) => [`copy (select from app.t) to stdout (format ${format})`, `copy (select 1 from app.t where false) to stdout (format ${format})`]), 'copy (select null from app.t where false) to stdout csv header'],
+  ['copies of whatever needs escapes', ...['text', 'csv', 'binary'].map((format) => `copy (${awkward}) to stdout (format ${format})`), `copy (${awkward}) to stdout (header)`, `copy (${awkward}) to stdout csv header`],
+  ['copies in other forms', `copy (${awkward}) to stdout (delimiter '|', null 'x')`, `copy (${awkward}) to stdout (format csv, header, force_quote *, null 'nil', quote '''', escape '\\', delimiter ';')`, `copy (${awkward}) to stdout (format csv, header true, force_quote (n, p), null 'nil')`],
+  ['copies of a dot behind a backslash', `copy (select '\\.' from app.t) to stdout csv`, `copy (select '\\.', 1 from app.t) to stdout csv`, `copy (select '' from app.t) to stdout csv`],
+  ['copies of long rows', `copy (select repeat('x', 100000), repeat(E'\\n', 70000) from app.t) to stdout`],
 ])('%s', async (_what, ...texts) => {
   for (const text of texts) {
     expect([text, ...compared(await through.query(text))]).toEqual([text, ...compared(await direct.query(text))]);

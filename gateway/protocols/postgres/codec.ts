@@ -388,6 +388,7 @@ export const authenticationCleartextPassword = message(backend.authentication, i
 export const parseComplete = message(backend.parseComplete);
 export const bindComplete = message(backend.bindComplete);
 export const closeComplete = message(backend.closeComplete);
+export const commandComplete = (tag: string) => message(backend.commandComplete, tag);
 export const parameterStatus = (name: string, value: string) => message(backend.parameterStatus, name, value);
 export const backendKeyData = (processId: number, secret: number) =>
   message(backend.backendKeyData, int32(processId), int32(secret));
@@ -421,8 +422,8 @@ export function bindOther(frame: FrameView, portal: string, statement: string): 
 export const describePortal = (name: string) => message(frontend.describe, Buffer.from('P'), name);
 export const describeStatement = (name: string) => message(frontend.describe, Buffer.from('S'), name);
 
-/** All of a Bind behind its names: values as text, and results as text. */
-export const bindValues = (values: readonly (string | null)[]): Buffer =>
+/** All of a Bind behind its names: values as text, and results as text, or as binary. */
+export const bindValues = (values: readonly (string | null)[], isBinary = false): Buffer =>
   Buffer.concat([
     int16(0),
     int16(values.length),
@@ -431,7 +432,7 @@ export const bindValues = (values: readonly (string | null)[]): Buffer =>
       const bytes = Buffer.from(value);
       return [int32(bytes.length), bytes];
     }),
-    int16(0),
+    ...(isBinary ? [int16(1), int16(1)] : [int16(0)]),
   ]);
 /** @param values As `bindValues` makes them, once where they are sent often. */
 export const bindMade = (portal: string, statement: string, values: Buffer) =>

@@ -1,6 +1,6 @@
 import { effect_bytes_max, type Effect, type EffectOnRelation, type Hold, type SampleRow } from '../../../protocol.js';
 import { AskFailed, type Exchange } from '../session/exchange.js';
-import type { ExpectationEnd } from '../session/responses.js';
+import type { ExpectationEnd } from '../session/expectation.js';
 import type { Template } from '../judging/statement.js';
 import { unsafe } from './bodies.js';
 import { between, look, newIn, type Standing } from './counts.js';

@@ -1,4 +1,4 @@
-import type { Sink } from '../session/responses.js';
+import type { Sink } from '../session/expectation.js';
 
 /** Of one answer; whoever asks for more is told to ask for it without a preview. */
 export const withheld_bytes_max = 1024 * 1024;

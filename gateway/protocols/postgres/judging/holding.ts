@@ -9,7 +9,7 @@ import type { Awaitable, Exchange, Mode } from '../session/exchange.js';
 import { unlimited } from '../session/limits.js';
 import type { Portal } from '../session/names.js';
 import type { Namespace } from '../session/namespace.js';
-import type { ExpectationEnd } from '../session/responses.js';
+import type { ExpectationEnd } from '../session/expectation.js';
 import type { Waiting } from '../session/waiting.js';
 import type { Operations } from './operations.js';
 import type { Outstanding } from './outstanding.js';

@@ -10,8 +10,7 @@ import type { Claim } from '../session/claim.js';
 import type { Portal, Prepared } from '../session/names.js';
 import type { Namespace } from '../session/namespace.js';
 import type { Waiting } from '../session/waiting.js';
-import { lookFor } from '../session/looking.js';
-import type { Look } from '../sql/look.js';
+import { lookBehind, lookFor } from '../session/looking.js';
 import { Holding, type Held } from './holding.js';
 import { hasForeignType, Operations } from './operations.js';
 import { Outstanding } from './outstanding.js';
@@ -290,7 +289,7 @@ export class Judge {
       leaving,
       rebind,
       guard,
-      look: this.#lookFor(judged, portal),
+      ...this.#looks(judged, portal),
       limits: limitsOf(decision, judged.refers),
       used: used ?? { rows: 0, bytes: 0 },
     };
@@ -305,10 +304,11 @@ export class Judge {
   }
 
   /** Where policy masks or filters, what runs is what was judged to the moment; a portal that has begun runs what it began with. */
-  #lookFor({ template, refers }: Judged, portal: Portal | undefined): Look | undefined {
-    if (portal?.started === true || !this.#session.masks()) return undefined;
+  #looks({ template, refers }: Judged, portal: Portal | undefined): Pick<Permit, 'look' | 'lookBehind'> {
+    if (portal?.started === true || !this.#session.masks()) return noLooks;
     const inner = refers.flatMap(({ template: referred, cursor }) => (cursor === undefined ? [referred] : []));
-    return lookFor(template, inner);
+    const look = lookFor(template, inner);
+    return look === undefined ? noLooks : { look, lookBehind: lookBehind(template, inner) };
   }
 
   #goOn(permit: Permit, mode: Mode, go: (permit: Permit) => Awaitable): Awaitable {
@@ -426,6 +426,8 @@ export class Judge {
     );
   }
 }
+
+const noLooks = { look: undefined, lookBehind: undefined };
 
 const cannotTell = (name: string) =>
   new StatementError(

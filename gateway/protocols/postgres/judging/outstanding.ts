@@ -1,7 +1,8 @@
 import type { Submission } from '../../../protocol.js';
 import type { Claim } from '../session/claim.js';
 import type { Exchange } from '../session/exchange.js';
-import { limitError, type ExpectationEnd } from '../session/responses.js';
+import type { ExpectationEnd } from '../session/expectation.js';
+import { limitError } from '../session/responses.js';
 import type { Template } from './statement.js';
 import { keepsLocks } from './wrote.js';
 

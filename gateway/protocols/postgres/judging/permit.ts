@@ -41,6 +41,8 @@ export interface Permit {
   readonly guard: Guard | undefined;
   /** What of the catalog is to be looked at before it runs. */
   readonly look: Look | undefined;
+  /** What of it is to be looked at once more behind it. */
+  readonly lookBehind: Look | undefined;
   readonly limits: Limits;
   readonly used: Used;
 }

@@ -5,7 +5,7 @@ import type { Ahead } from '../judging/holding.js';
 import type { Exchange } from './exchange.js';
 import type { Portal, Received } from './names.js';
 import type { Namespace } from './namespace.js';
-import type { Expectation, ExpectationEnd, ServerError } from './responses.js';
+import type { Expectation, ExpectationEnd, ServerError } from './expectation.js';
 
 /** A portal whose execution waits for people. */
 export interface WaitingPortal {

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import * as codec from '../codec.js';
 import { failureResponse, sqlstates } from '../enforce.js';
 import { Outbox } from '../wire/outbox.js';
-import { Responses, type ResponseEvents, type ServerError, type TransactionStatus } from './responses.js';
+import type { ExpectationEnd, ServerError } from './expectation.js';
+import { Responses, type ResponseEvents, type TransactionStatus } from './responses.js';
 import { StatementError, type Control } from '../judging/statement.js';
 
 /** Which of the two sub-protocols a message belongs to: an error ends a query, and skips the rest of a batch. */
@@ -118,15 +119,8 @@ export class Exchange {
       return;
     }
     const dropped = this.dropsUnnamed ? this.#events.unnamedDropped() : undefined;
-    this.toUpstream.push(codec.parse(this.dropsUnnamed ? '' : this.own, `select "${this.own}: refused by policy"`));
-    this.batchSent = true;
-    this.responses.expect({
-      kind: 'parse',
-      replacement: error,
-      inFailed,
-      ended: ({ skipped }) => {
-        if (skipped === undefined) dropped?.();
-      },
+    this.fail(error, inFailed, ({ skipped }) => {
+      if (skipped === undefined) dropped?.();
     });
     if (mode === 'extended') {
       this.skipping = true;
@@ -134,6 +128,13 @@ export class Exchange {
     }
     this.toUpstream.push(codec.sync);
     this.responses.expectSync(this.endBatch());
+  }
+
+  /** Has the server fail at this place of the batch, with this error for the client. */
+  fail(error: Buffer, inFailed: Buffer | undefined, ended: (end: ExpectationEnd) => void): void {
+    this.toUpstream.push(codec.parse(this.dropsUnnamed ? '' : this.own, `select "${this.own}: refused by policy"`));
+    this.batchSent = true;
+    this.responses.expect({ kind: 'parse', replacement: error, ...(inFailed && { inFailed }), ended });
   }
 
   /**

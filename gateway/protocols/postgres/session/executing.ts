@@ -1,3 +1,5 @@
+import type { Behind } from './behind.js';
+import type { CopyRows } from '../enforcing/copy-rows.js';
 import type { Column } from '../enforcing/content.js';
 import type { ExtendedParts } from './extended.js';
 import type { Guard } from '../enforcing/guard.js';
@@ -5,7 +7,7 @@ import type { Limiting } from './limiting.js';
 import type { Meter } from './limits.js';
 import type { Portal } from './names.js';
 import type { Permit } from '../judging/permit.js';
-import type { Expectation, ExpectationEnd } from './responses.js';
+import type { Expectation, ExpectationEnd } from './expectation.js';
 import type { Template } from '../judging/statement.js';
 
 /** What an Execute is answered with. A class, as there is one for every statement: its methods are made once. */
@@ -13,13 +15,23 @@ export class Executing implements Expectation {
   readonly kind = 'execute';
   readonly guard: Guard | undefined;
   readonly meter: Meter | undefined;
+  readonly copied: CopyRows | undefined;
   readonly #permit: Permit;
   readonly #portal: Portal;
   readonly #template: Template;
   readonly #parts: ExtendedParts;
   readonly #limiting: Limiting | undefined;
+  readonly #behind: Behind | undefined;
 
-  constructor(permit: Permit, portal: Portal, parts: ExtendedParts, limiting: Limiting | undefined) {
+  constructor(
+    permit: Permit,
+    portal: Portal,
+    parts: ExtendedParts,
+    limiting: Limiting | undefined,
+    behind: Behind | undefined,
+    copied?: CopyRows,
+  ) {
+    this.copied = copied;
     this.guard = permit.guard;
     this.meter = limiting?.meter;
     this.#permit = permit;
@@ -27,6 +39,7 @@ export class Executing implements Expectation {
     this.#template = portal.template;
     this.#parts = parts;
     this.#limiting = limiting;
+    this.#behind = behind;
   }
 
   completed(_index: number, _tag: string, suspended: boolean): void {
@@ -46,6 +59,7 @@ export class Executing implements Expectation {
   }
 
   ended(end: ExpectationEnd): void {
+    this.#behind?.ran(end);
     this.#parts.judge.outstanding.settle(this.#permit.submission, end);
     // The server has finished it: its transaction fails as it would have.
     if (end.unanswered === true) this.#parts.exchange.refuse(this.#limiting!.error(), 'extended');

@@ -2,20 +2,24 @@ import { ProtocolError } from '../../../errors.js';
 import * as codec from '../codec.js';
 import { frontend, type FrameReader } from '../codec.js';
 import { failureResponse, sqlstates } from '../enforce.js';
+import { Behind } from './behind.js';
 import type { Awaitable, Exchange } from './exchange.js';
 import { describing, portalAhead } from './ahead.js';
+import { sendCopied } from './copied.js';
 import { Executing } from './executing.js';
 import type { Held } from '../judging/holding.js';
 import type { Judge } from '../judging/judge.js';
-import type { Other, Portal, Prepared, Received } from './names.js';
+import type { Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
 import { noKinds } from '../../../content/index.js';
-import type { Guard } from '../enforcing/guard.js';
 import { asItCame, type Leaving } from '../enforcing/leaving.js';
+import { Others } from './others.js';
 import { unlimited } from './limits.js';
 import type { Limiting } from './limiting.js';
 import type { Looking } from './looking.js';
 import type { Permit } from '../judging/permit.js';
+import { copyingOut, type CopyingOut } from '../sql/copying-out.js';
+import type { Look } from '../sql/look.js';
 
 /**
  * The extended protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync. A Parse is judged for what is known then,
@@ -42,8 +46,6 @@ export interface ExtendedParts {
 
 /** The server looks at no more of a name than this: two that begin alike would be one to it, and two to the gateway. */
 const name_bytes_max = 63;
-/** Statements that stand under a name of the gateway's own at once. */
-const others_max = 64;
 const none: readonly Prepared[] = [];
 
 export class ExtendedProtocol {
@@ -53,9 +55,7 @@ export class ExtendedProtocol {
   readonly #judge: Judge;
   /** Parsed in this batch, without a name, and not executed so far. */
   #unexecuted: readonly Prepared[] = none;
-  /** Those that have been prepared again, in that order. */
-  readonly #others = new Set<Prepared>();
-  #otherCount = 0;
+  readonly #others: Others;
   /** Binds of the present batch. */
   #binds = 0;
 
@@ -64,6 +64,7 @@ export class ExtendedProtocol {
     this.#exchange = parts.exchange;
     this.#names = parts.names;
     this.#judge = parts.judge;
+    this.#others = new Others(parts.exchange, parts.names);
   }
 
   message(frame: FrameReader): Awaitable {
@@ -135,7 +136,7 @@ export class ExtendedProtocol {
     const exchange = this.#exchange;
     const { leaving } = prepared;
     const { guard } = leaving;
-    if (name === '') this.#forgetOther(this.#names.peek(''));
+    if (name === '') this.#others.forget(this.#names.peek(''));
     if (leaving.text === undefined) exchange.forward(frame.buffer, frame.start, frame.end);
     else this.#own(codec.parse(name, leaving.text, prepared.declared));
     this.#names.statementSent(name, prepared);
@@ -150,55 +151,13 @@ export class ExtendedProtocol {
         else if (error !== undefined && name === '') this.#names.statementMade(name, undefined);
       },
     });
-    this.#lookAt(name, guard);
+    this.#others.describe(name, guard);
   }
 
   /** A message of the gateway's own in the client's batch. */
   #own(message: Buffer): void {
     this.#exchange.toUpstream.push(message);
     this.#exchange.batchSent = true;
-  }
-
-  /** Has the server describe what was rewritten, before anything of it runs: the guard reads it. */
-  #lookAt(statement: string, guard: Guard | undefined): void {
-    if (guard === undefined || guard.hidden.size === 0) return;
-    this.#own(codec.describeStatement(statement));
-    this.#exchange.responses.expect({ kind: 'describe', hidden: true, tells: true, guard });
-  }
-
-  /** The same statement under other masks or filters, under a name of the gateway's own. */
-  #prepareOther(prepared: Prepared, leaving: Leaving): Other {
-    this.#forgetOther(prepared);
-    const other: Other = { name: `${this.#exchange.own}_${++this.#otherCount}`, leaving };
-    prepared.other = other;
-    this.#own(codec.parse(other.name, leaving.text ?? prepared.template.text, prepared.declared));
-    this.#names.otherSent(prepared, other);
-    this.#exchange.responses.expect({
-      kind: 'parse',
-      hidden: true,
-      tells: true,
-      guard: leaving.guard,
-      ended: ({ error, skipped }) => {
-        if (error === undefined && skipped === undefined) this.#names.statementMade(other.name, prepared);
-      },
-    });
-    this.#lookAt(other.name, leaving.guard);
-    this.#others.add(prepared);
-    for (const oldest of this.#others) {
-      if (this.#others.size <= others_max) break;
-      this.#forgetOther(oldest);
-    }
-    return other;
-  }
-
-  #forgetOther(prepared: Prepared | undefined): void {
-    if (prepared?.other === undefined) return;
-    const { name } = prepared.other;
-    prepared.other = undefined;
-    this.#others.delete(prepared);
-    this.#own(codec.closeStatement(name));
-    this.#names.closeSent('S', name);
-    this.#exchange.responses.expect({ kind: 'close', hidden: true, ended: () => this.#names.closed('S', name) });
   }
 
   #bind(frame: FrameReader): Awaitable {
@@ -210,7 +169,7 @@ export class ExtendedProtocol {
       // Names are looked up by the server at Bind: what they mean by now is what will run.
       return this.#judge.understand(prepared.template.text, 'extended', (template) => {
         const { kept } = prepared;
-        const other = this.#otherOf(prepared);
+        const other = this.#others.of(prepared);
         const portal: Portal = {
           prepared,
           template,
@@ -245,12 +204,6 @@ export class ExtendedProtocol {
     });
   }
 
-  /** What of the gateway's own making stands for the statement now. */
-  #otherOf(prepared: Prepared): Other | undefined {
-    const { other } = prepared;
-    return other !== undefined && this.#names.has(other) ? other : undefined;
-  }
-
   /** @param statement Where it is not the one that the client named. */
   #sendBind(name: string, portal: Portal, statement: string | undefined, hidden = false): void {
     const bound = portal.bound!;
@@ -273,8 +226,8 @@ export class ExtendedProtocol {
   /** Masks or filters are others than at Bind, and nothing of the portal has been seen: it is made anew. */
   #rebind(name: string, portal: Portal, leaving: Leaving): void {
     const { prepared } = portal;
-    const known = this.#otherOf(prepared);
-    const other = known?.leaving.key === leaving.key ? known : this.#prepareOther(prepared, leaving);
+    const known = this.#others.of(prepared);
+    const other = known?.leaving.key === leaving.key ? known : this.#others.prepare(prepared, leaving);
     if (name !== '') {
       this.#own(codec.closePortal(name));
       this.#exchange.responses.expect({ kind: 'close', hidden: true });
@@ -368,7 +321,7 @@ export class ExtendedProtocol {
         if (!unbound) return this.#execute(kept);
         const { prepared } = portal;
         return this.#judge.understand(prepared.template.text, 'extended', (template) => {
-          const other = this.#otherOf(prepared);
+          const other = this.#others.of(prepared);
           const anew: Portal = { ...portal, template, leaving: other?.leaving ?? prepared.leaving };
           return this.#then(this.#judge.sameNames(prepared, template, 'extended', anew), (same) => {
             if (!same) return;
@@ -386,7 +339,7 @@ export class ExtendedProtocol {
           leaving,
           frame: kept,
           unbound: () => unbound,
-          other: () => this.#otherOf(portal.prepared)?.name,
+          other: () => this.#others.of(portal.prepared)?.name,
           behind: () => this.#parts.behind(),
         }),
     };
@@ -400,6 +353,11 @@ export class ExtendedProtocol {
   #run(name: string, portal: Portal, permit: Permit, { buffer, start, end }: Received): Awaitable {
     const exchange = this.#exchange;
     const { template } = portal;
+    const { look, lookBehind } = permit;
+    if (look !== undefined && template.statements[0]?.control.kind === 'copy_out' && unlimited(permit.limits)) {
+      const how = copyingOut(template, permit.leaving.text ?? template.text);
+      if (how !== undefined) return this.#copyOut(portal, permit, how, look);
+    }
     if (permit.rebind) this.#rebind(name, portal, permit.leaving);
     if (permit.guard !== undefined && permit.guard.content !== noKinds && !portal.described) {
       // What is looked for in a field depends on its type and its format.
@@ -412,7 +370,8 @@ export class ExtendedProtocol {
         ...describing(portal),
       });
     }
-    if (permit.look !== undefined) this.#parts.looking.send(permit.look);
+    const behind = lookBehind === undefined ? undefined : new Behind(exchange, this.#parts.looking, lookBehind);
+    if (look !== undefined) this.#parts.looking.send(look, behind?.before);
     portal.prepared.recorded = true;
     portal.started = true;
     exchange.forward(buffer, start, end);
@@ -420,21 +379,33 @@ export class ExtendedProtocol {
     this.#names.announce(template, permit.leaving);
     const copies = template.statements[0]?.control.kind === 'copy_in';
     if (unlimited(permit.limits)) {
-      exchange.responses.expect(new Executing(permit, portal, this.#parts, undefined));
+      exchange.responses.expect(new Executing(permit, portal, this.#parts, undefined, behind));
       if (copies) return this.#parts.untilCopyIsClear();
-      return;
+      return behind?.inBatch();
     }
     const limiting = this.#parts.limit(permit);
-    exchange.responses.expect(new Executing(permit, portal, this.#parts, limiting));
+    exchange.responses.expect(new Executing(permit, portal, this.#parts, limiting, behind));
+    if (behind !== undefined) return behind.inBatch().then(() => limiting.over);
     exchange.toUpstream.push(codec.flush);
     exchange.flush();
     return copies ? this.#parts.untilCopyIsClear() : limiting.over;
   }
 
+  #copyOut(portal: Portal, permit: Permit, how: CopyingOut, look: Look): void {
+    const exchange = this.#exchange;
+    const { guard, leaving } = permit;
+    portal.prepared.recorded = portal.started = true;
+    exchange.executed('copy_out');
+    this.#names.announce(portal.template, leaving);
+    sendCopied(exchange, this.#parts.looking, { how, name: `${exchange.own}_copy`, guard, look }, (rows) => {
+      return new Executing(permit, portal, this.#parts, undefined, undefined, rows);
+    });
+  }
+
   #close(frame: FrameReader): Awaitable {
     const { what, name } = codec.decodeNamed(frame);
     if (!this.#acceptable(name)) return;
-    if (what === 'S') this.#forgetOther(this.#names.peek(name));
+    if (what === 'S') this.#others.forget(this.#names.peek(name));
     this.#names.closeSent(what, name);
     this.#exchange.forward(frame.buffer, frame.start, frame.end);
     this.#exchange.responses.expect({

@@ -4,7 +4,7 @@ import { errorResponse, query } from '../codec.js';
 import type { Exchange } from './exchange.js';
 import { Meter } from './limits.js';
 import type { Permit } from '../judging/permit.js';
-import type { ExpectationEnd, ServerError } from './responses.js';
+import type { ExpectationEnd, ServerError } from './expectation.js';
 import type { Template } from '../judging/statement.js';
 
 /** One execution under limits: measured, stopped in the server where it exceeds one, and waited for. */

@@ -7,7 +7,7 @@ import { lookOf, type Look } from '../sql/look.js';
 import type { Exchange } from './exchange.js';
 import type { Other, Prepared } from './names.js';
 import type { Namespace } from './namespace.js';
-import type { ExpectationEnd } from './responses.js';
+import type { ExpectationEnd } from './expectation.js';
 
 /**
  * Has the server compare the catalog with what a statement was judged by, as the last thing before it runs: in the client's own session and
@@ -29,7 +29,7 @@ export class Looking {
     this.#interpreter = interpreter;
   }
 
-  /** Sends it, for the Execute that is sent next. `ended` hears what came of it. */
+  /** Sends it, for what is sent next. `ended` hears what came of it, and again where it was skipped for that. */
   send(look: Look, ended?: (end: ExpectationEnd) => void): void {
     const exchange = this.#exchange;
     const statement = this.#statement(look.failing);
@@ -37,7 +37,15 @@ export class Looking {
     this.#run ??= Buffer.concat([codec.execute(portal), codec.closePortal(portal)]);
     exchange.toUpstream.push(Buffer.concat([codec.bindMade(portal, statement, valuesOf(look)), this.#run]));
     exchange.batchSent = true;
-    exchange.responses.expect({ kind: 'bind', hidden: true, tells: 'error', guard: telling, ...(ended && { ended }) });
+    exchange.responses.expect({
+      kind: 'bind',
+      hidden: true,
+      tells: 'error',
+      guard: telling,
+      ended: (end) => {
+        if (end.error !== undefined) ended?.(end);
+      },
+    });
     exchange.responses.expect({
       kind: 'execute',
       hidden: true,
@@ -120,7 +128,7 @@ const telling: Guard = {
 };
 
 /** Kinds of statements that read or write rows by names of the catalog. */
-const looked: ReadonlySet<string> = new Set([
+export const looked: ReadonlySet<string> = new Set([
   'select',
   'insert',
   'update',
@@ -135,10 +143,28 @@ const looked: ReadonlySet<string> = new Set([
   'create_materialized_view',
 ]);
 
+/**
+ * Kinds of which the server looks up what views, policies and functions say only as they run: these are compared behind them as well,
+ * before anybody hears of it or it is committed. Nothing of them can have been otherwise meanwhile without another row in the catalog.
+ */
+export const comparedBehind: ReadonlySet<string> = new Set([
+  'explain',
+  'declare',
+  'create_table_as',
+  'create_materialized_view',
+]);
+
 /** What is to be looked at for a string, and for what its EXECUTEs run. Undefined: nothing. */
 export function lookFor(template: Template, inner: readonly Template[]): Look | undefined {
   if (!template.statements.some(({ facts }) => looked.has(facts.kind))) return undefined;
   return lookOf([template, ...inner]);
+}
+
+/** The same behind what runs; undefined where that needs none. What it makes itself is not looked for by its name. */
+export function lookBehind(template: Template, inner: readonly Template[]): Look | undefined {
+  if (!template.statements.some(({ facts }) => comparedBehind.has(facts.kind))) return undefined;
+  const made = template.statements.flatMap(({ facts }) => facts.relations.filter(({ access }) => access === 'define'));
+  return lookOf([template, ...inner], made.map(({ name }) => name)); // prettier-ignore
 }
 
 const nothing: Template = {

@@ -4,6 +4,7 @@ import {
   decodeFields,
   decodeParameterDescription,
   decodeParameterStatus,
+  commandComplete,
   decodeTag,
   decodeTextRow,
   describeType,
@@ -12,6 +13,7 @@ import type { FrameReader } from '../wire/frames.js';
 import { noKinds, type Kinds } from '../../../content/index.js';
 import { CopyMask, maskNotice, maskNotification, maskRow, readColumns, type Column } from '../enforcing/content.js';
 import { checkDescription, isOutdated, lasting, scrub, stricter, Unmasked, type Guard } from '../enforcing/guard.js';
+import type { Expectation, ExpectationEnd, ExpectationKind, ServerError, Sink } from './expectation.js';
 import type { Meter } from './limits.js';
 import type { Outbox } from '../wire/outbox.js';
 
@@ -23,67 +25,6 @@ import type { Outbox } from '../wire/outbox.js';
  * Sync, whose messages the server has skipped. Answers to the gateway's own messages are swallowed; answers that the
  * gateway gives itself wait for their turn among the server's.
  */
-export type ExpectationKind = 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'local';
-
-/** What takes messages for the client. The buffer of what is passed or pulled must not change afterwards. */
-export type Sink = Pick<Outbox, 'push' | 'pass' | 'pull'>;
-
-export interface ServerError {
-  readonly code: string;
-  readonly message: string;
-}
-
-export interface Expectation {
-  readonly kind: ExpectationKind;
-  /** The client knows nothing of it. */
-  readonly hidden?: boolean;
-  /** Hidden where it goes well: its error is the client's, and so are its notices, unless it is `error`. */
-  readonly tells?: boolean | 'error';
-  /** Of a query: whether the client sees its ReadyForQuery; as everything else of it where this is absent. */
-  readonly ready?: boolean;
-  /** What the client gets in place of the error that this was made to provoke; or a local answer. */
-  readonly replacement?: Buffer;
-  /** The same, where the server says that the transaction had failed before. */
-  readonly inFailed?: Buffer;
-  /** How what the server says is looked at before the client sees it. */
-  readonly guard?: Guard | undefined;
-  /** Limits on the result. */
-  readonly meter?: Meter | undefined;
-  /** What the client gets in place of the end, where a limit was exceeded. */
-  overrun?(): Buffer;
-  /** Of a Describe in the place of what a query says of its rows: that there are none goes unsaid. */
-  readonly rowsOnly?: boolean;
-  /**
-   * Kept, to be said `ahead` of something later: what a Describe says of rows, ahead of the execution's first row or its end; the end of
-   * an Execute, ahead of what comes once the Sync has gone well.
-   */
-  keep?(frame: Buffer): void;
-  ahead?(): Buffer | undefined;
-  /** Of a Describe: what it describes. */
-  described?(columns: readonly Column[]): void;
-  /** Of an Execute in whose rows patterns are looked for: what was described before it. */
-  columns?(): readonly Column[] | undefined;
-  /** Rows of a hidden read. */
-  row?(values: (string | null)[]): void;
-  parameterTypes?(types: number[]): void;
-  /** The n-th statement of a query string, or the execution, is through. The tag is empty for an empty statement. */
-  completed?(index: number, tag: string, suspended: boolean): void;
-  /** Copy-in mode began: the server now reads CopyData. */
-  copyIn?(): void;
-  /** Everything was answered. `error` is set where the server refused; `skipped` where it never looked at it. */
-  ended?(end: ExpectationEnd): void;
-}
-
-export interface ExpectationEnd {
-  readonly error?: ServerError | undefined;
-  readonly skipped?: true | undefined;
-  /** A limit was exceeded, and the server has finished before it could be stopped: the client has no answer yet. */
-  readonly unanswered?: true | undefined;
-  readonly rows: number;
-  readonly bytes: number;
-  readonly tag: string;
-}
-
 export type TransactionStatus = 'I' | 'T' | 'E';
 
 export interface ResponseEvents {
@@ -169,7 +110,11 @@ export class Responses {
   streams(type: number): boolean {
     if (type !== backend.dataRow && type !== backend.copyData) return false;
     const head = this.#queue[this.#head];
-    return head?.hidden !== true && (head?.guard === undefined || head.guard.content === noKinds);
+    return (
+      head?.hidden !== true &&
+      head?.copied === undefined &&
+      (head?.guard === undefined || head.guard.content === noKinds)
+    );
   }
 
   /** What is looked for from the start: policy's answer to the connection itself. */
@@ -209,6 +154,12 @@ export class Responses {
           return;
         }
         if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
+        if (head.copied !== undefined) {
+          const content = head.guard?.content ?? noKinds;
+          if (content !== noKinds) this.#copy ??= new CopyMask(content);
+          this.#copyRow(head.copied.row(reader));
+          return;
+        }
         if (reader.first && this.#rows++ === 0) this.#ahead(head);
         this.#bytes += end - start;
         if (head.guard === undefined || head.guard.content === noKinds) this.#out.pass(buffer, start, end);
@@ -291,6 +242,13 @@ export class Responses {
       default:
         this.#unexpected(type);
     }
+  }
+
+  /** A row as the CopyData that it is to the client. */
+  #copyRow(data: Buffer): void {
+    this.#bytes += data.length;
+    const may = this.#copy === undefined ? true : this.#copy.data({ buffer: data, start: 0, end: data.length });
+    if (may !== undefined) this.#out.push(may === true ? data : may);
   }
 
   /** A row, searched and shortened where it lies. */
@@ -379,11 +337,19 @@ export class Responses {
   #completed(reader: FrameReader, head: Expectation | undefined): void {
     if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) this.#unexpected(reader.type);
     this.#ahead(head);
-    if (head.kind === 'execute' && head.keep !== undefined)
-      head.keep(Buffer.from(reader.buffer.subarray(reader.start, reader.end)));
-    else this.#show(reader, head);
+    const { copied } = head;
     const suspended = reader.type === backend.portalSuspended;
-    this.#tag = reader.type === backend.commandComplete ? decodeTag(reader) : '';
+    if (copied !== undefined && head.meter?.exceeded === undefined) {
+      this.#copyEnds(head);
+      this.#out.push(copied.end());
+    }
+    const tag = copied === undefined ? undefined : `COPY ${String(copied.rows)}`;
+    this.#tag = tag ?? (reader.type === backend.commandComplete ? decodeTag(reader) : '');
+    const said = tag === undefined ? undefined : commandComplete(tag);
+    if (head.kind === 'execute' && head.keep !== undefined)
+      head.keep(said ?? Buffer.from(reader.buffer.subarray(reader.start, reader.end)));
+    else if (said === undefined) this.#show(reader, head);
+    else if (head.meter?.exceeded === undefined) this.#out.push(said);
     head.completed?.(this.#index++, this.#tag, suspended);
     if (head.kind === 'execute') this.#finish(head.meter?.exceeded === undefined ? nothing : overrun);
   }

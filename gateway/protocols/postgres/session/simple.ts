@@ -4,16 +4,17 @@ import { failureResponse } from '../enforce.js';
 import type { Leaving } from '../enforcing/leaving.js';
 import type { Ahead } from '../judging/holding.js';
 import type { Judge } from '../judging/judge.js';
-import type { Judged, Permit } from '../judging/permit.js';
+import type { Permit } from '../judging/permit.js';
 import { StatementError, type Template } from '../judging/statement.js';
 import type { Look } from '../sql/look.js';
 import type { Copying } from './copying.js';
 import { AskFailed, then, type Awaitable, type Exchange } from './exchange.js';
 import type { Limiting } from './limiting.js';
 import type { Looking } from './looking.js';
-import { hasRules, sendAlone } from './alone.js';
+import { sendApart } from './apart.js';
 import { unlimited } from './limits.js';
 import type { Received } from './names.js';
+import { piecesOf } from './pieces.js';
 import type { Namespace } from './namespace.js';
 
 /**
@@ -82,8 +83,11 @@ export class SimpleProtocol {
         if (judged === undefined) return;
         const go = (permit: Permit): Awaitable => {
           const { look } = permit;
-          if (look !== undefined && this.#isAlone(judged, permit))
-            return sendAlone(this.#parts, template, permit, look);
+          const pieces =
+            look === undefined || exchange.batchSent
+              ? undefined
+              : piecesOf(judged, permit, this.#names, exchange.transaction);
+          if (look !== undefined && pieces !== undefined) return sendApart(this.#parts, template, permit, look, pieces);
           const send = () => this.#sendQuery(template, permit, { buffer, start, end });
           if (look !== undefined) return this.#lookFirst(look, permit, send);
           if (unlimited(permit.limits) || exchange.responses.empty) return send();
@@ -100,19 +104,6 @@ export class SimpleProtocol {
         });
       }),
     );
-  }
-
-  /** Whether the string can be sent as messages of the extended protocol, between which the catalog is looked at. */
-  #isAlone({ template, refers }: Judged, { limits }: Permit): boolean {
-    const { statements, parameters } = template;
-    const [only] = statements;
-    if (only === undefined || statements.length !== 1 || parameters > 0) return false;
-    const { control } = only;
-    // The server reads data up to its end, and skips the Sync that stands there for it.
-    if (control.kind === 'copy_in' || !unlimited(limits) || this.#exchange.batchSent) return false;
-    // Behind another Execute the server takes it to stand in a transaction block, and opens a cursor that ends at once.
-    if (control.kind === 'declare' && !control.hold && this.#exchange.transaction !== 'T') return false;
-    return ![template, ...refers.map((reference) => reference.template)].some(hasRules);
   }
 
   /** Looks at the catalog in a message of its own, and sends the string right after. */

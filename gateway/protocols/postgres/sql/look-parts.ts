@@ -39,14 +39,23 @@ interface Rows {
 
 export const eq = 'operator(pg_catalog.=)';
 
-/**
- * @param schemas Those that are searched, as SQL: a `text[]`.
- * @param alone All names are of one statement, for which the server has just looked them up.
- */
-export function partsOf(all: ReadonlyMap<string, Named>, path: Path, schemas: string, alone: boolean): readonly Part[] {
+export interface Circumstances {
+  /** Those that are searched, as SQL: a `text[]`. */
+  readonly schemas: string;
+  /** All names are of one statement, for which the server has just looked them up. */
+  readonly alone: boolean;
+  /** A relation of this name has been made since. */
+  readonly isMade: (name: string) => boolean;
+}
+
+export function partsOf(
+  all: ReadonlyMap<string, Named>,
+  path: Path,
+  { schemas, alone, isMade }: Circumstances,
+): readonly Part[] {
   const { relations, functions, operators, types } = sorted(all);
   return [
-    ...relationParts(relations, alone && isDirect(all)),
+    ...relationParts(relations, alone && isDirect(all), isMade),
     ...rowParts(functions, procs, path.functions, schemas),
     ...rowParts(operators, opers, path.operators, schemas),
     ...rowParts(types, typesOf, true, schemas),
@@ -88,11 +97,12 @@ function isDirect(all: ReadonlyMap<string, Named>): boolean {
 
 // ── relations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function relationParts(all: readonly Judged[], direct: boolean): readonly Part[] {
+function relationParts(all: readonly Judged[], direct: boolean, isMade: (name: string) => boolean): readonly Part[] {
   const plain = direct ? plainTables(all) : undefined;
   const names: string[] = [];
   const oids: string[] = [];
   for (const [schema, name, relation] of all) {
+    if (isMade(name)) continue;
     // With a schema it means what it meant as long as that is still called so, which `relations` compares.
     if (schema !== undefined && (plain === undefined || relation?.version === undefined)) continue;
     names.push(schema === undefined ? quoteName(name) : `${quoteName(schema)}.${quoteName(name)}`);

@@ -25,17 +25,21 @@ export interface Look {
 
 const looks = new WeakMap<object, Look | null>();
 
-/** Undefined where nothing is named, or the templates were made without a catalog. They are judged along one path. */
-export function lookOf(templates: readonly Template[]): Look | undefined {
+/**
+ * Undefined where nothing is named, or the templates were made without a catalog. They are judged along one path.
+ *
+ * @param made Relations that have come to be since, by schema and name: what was there before is known by its OID alone.
+ */
+export function lookOf(templates: readonly Template[], made: readonly string[] = []): Look | undefined {
   const [first, ...others] = templates;
   if (first === undefined) return undefined;
-  if (others.length > 0) return lookAt(templates);
+  if (others.length > 0 || made.length > 0) return lookAt(templates, made);
   let known = looks.get(first.statements);
-  if (known === undefined) looks.set(first.statements, (known = lookAt(templates) ?? null));
+  if (known === undefined) looks.set(first.statements, (known = lookAt(templates, made) ?? null));
   return known ?? undefined;
 }
 
-function lookAt(templates: readonly Template[]): Look | undefined {
+function lookAt(templates: readonly Template[], made: readonly string[]): Look | undefined {
   const all = new Map<string, Named>();
   let path: Path | undefined;
   for (const template of templates) {
@@ -45,11 +49,18 @@ function lookAt(templates: readonly Template[]): Look | undefined {
     for (const [key, named] of names.all) all.set(key, named);
   }
   if (path === undefined || all.size === 0) return undefined;
-  const values: Value[] = [['text[]', array(path.schemas)]];
+  // The first temporary table brings its schema with it.
+  const isTemporary = (schema: string) => schema.startsWith('pg_temp_');
+  const searched = made.length === 0 ? path.schemas : path.schemas.filter((schema) => !isTemporary(schema));
+  const values: Value[] = [['text[]', array(searched)]];
   const refer = (more: readonly Value[]): string[] => more.map((value) => `p.v${String(values.push(value) - 1)}`);
-  const conditions = partsOf(all, path, 'p.v0', templates.length === 1).map((part) => part.text(...refer(part.values)));
+  // The server has just looked up all names of the one statement there is.
+  const alone = made.length === 0 && templates.length === 1 && templates[0]!.statements.length === 1;
+  const isMade = (name: string) => made.some((other) => other === name || other.endsWith(`.${name}`));
+  const parts = partsOf(all, path, { schemas: 'p.v0', alone, isMade });
+  const conditions = parts.map((part) => part.text(...refer(part.values)));
   const isSame = [
-    `pg_catalog.current_schemas(true)::pg_catalog.text[] ${eq} p.v0`,
+    `${made.length === 0 ? searchedNow : withoutTemporary} ${eq} p.v0`,
     path.casts === '' ? noneMade('pg_cast') : `${castsDigest} ${eq} ${refer([['text', path.casts]])[0]!}`,
     ...conditions,
   ].join('\n  and ');
@@ -62,5 +73,8 @@ function lookAt(templates: readonly Template[]): Look | undefined {
     values: values.map(([, value]) => value),
   };
 }
+
+const searchedNow = 'pg_catalog.current_schemas(true)::pg_catalog.text[]';
+const withoutTemporary = `array(select w.s from pg_catalog.unnest(${searchedNow}) with ordinality as w(s, i) where pg_catalog.left(w.s, 8) operator(pg_catalog.<>) 'pg_temp_' order by w.i)`;
 
 const changed = 'sallyport: the meaning of a name has changed';

@@ -252,7 +252,7 @@ function selected(context: Context, node: Wrapped, body: SelectStmt): Meaning {
 }
 
 /** SELECT INTO stands on the leftmost query of a set operation. */
-function intoClause(body: SelectStmt): RangeVar | undefined {
+export function intoClause(body: SelectStmt): RangeVar | undefined {
   return body.intoClause?.rel ?? (body.larg === undefined ? undefined : intoClause(body.larg));
 }
 
