@@ -130,7 +130,7 @@ describe('a script of lines', () => {
     const outcome = await script('cd link && pwd\ncd "deeper dir"\npwd\ncd -\ncd ..\ncat notes\necho $PWD $?\n');
     expect(outcome.stderr).toBe(`${folder}/sub\r\n`);
     expect(outcome.stdout.split('\n')).toEqual([`${folder}/sub`, `${folder}/sub/deeper dir`, 'plain words', `${folder} 0`, '']); // prettier-ignore
-    expect(outcome.reached).toContain(`exec 'cd' '${folder}/sub/deeper dir' || exit 1; 'pwd'`);
+    expect(outcome.reached).toContain(`exec 'cd' '${folder}/sub/deeper dir' || exit 113; 'pwd'`);
   });
 
   test('has names judged where they are: in the folder that a link led to', async () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import * as fs from 'node:fs/promises';
 import { constants } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { posix } from 'node:path';
 import ssh2, { type Connection, type ServerChannel, type Session, type SFTPWrapper } from 'ssh2';
 import { string, uint32 } from '../../gateway/openssh/index.js';
@@ -24,6 +24,8 @@ export interface SshHost {
   readonly log: readonly string[];
   /** Processes that run now. */
   readonly running: ReadonlySet<ChildProcessWithoutNullStreams>;
+  /** Ends every connection in the middle of what goes on, as a machine does that loses its power. */
+  drop(): void;
   close(): Promise<void>;
 }
 
@@ -126,6 +128,10 @@ export async function startSshHost(folder: string, { runs = true } = {}): Promis
     password: 'secret of the host',
     log,
     running,
+    drop: () => {
+      for (const connection of connections) (connection as unknown as { _sock: Socket })._sock.destroy();
+      for (const child of running) killAll(child);
+    },
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const connection of connections) connection.end();

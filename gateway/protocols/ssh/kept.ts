@@ -3,6 +3,8 @@ import { quoted } from '../../shell/index.js';
 /** A longer name of a folder is none that a system has (PATH_MAX of Linux). */
 const folder_chars_max = 4_096;
 const variables_max = 64;
+/** With this a line ends that did not run, as its folder could not be entered: one that programs have for nothing. */
+export const exitElsewhere = 113;
 
 /**
  * What stays from one line of a supervised shell to the next. Every line is a command of its own on the host, so this is put
@@ -54,7 +56,7 @@ export class Kept {
       value === undefined ? `unset ${name}` : `export ${name}=${value === '' ? '' : quoted(value)}`,
     );
     if (this.umask !== undefined) parts.push(`umask ${this.umask}`);
-    if (this.folder !== '~') parts.push(`'cd' ${quoted(this.folder)} || exit 1`);
+    if (this.folder !== '~') parts.push(`'cd' ${quoted(this.folder)} || exit ${exitElsewhere}`);
     return parts.map((part) => `${part}; `).join('');
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { line_chars_max, LineEditor, pasteMarks, type Typed } from './line-editor.js';
+import { line_chars_max, LineEditor, pasteMarks, tornOff, type Typed } from './line-editor.js';
 
 /** Keys in, what happened and what a terminal shows out. */
 
@@ -137,6 +137,57 @@ describe('what is typed', () => {
     expect(typed([most, 'y', '\r']).happened).toEqual({ kind: 'cut' });
     expect(typed(['a', most, '\r']).happened).toEqual({ kind: 'cut' });
   });
+});
+
+describe('the lines before', () => {
+  /** How many of them are still there. */
+  function kept(lines: readonly string[]): number {
+    const editor = new LineEditor(80);
+    for (const line of lines) editor.remember(line);
+    editor.begin('$ ');
+    for (let back = 0; ; back++) if (editor.input(up).shown.includes('\x07')) return back;
+  }
+
+  test('are the last five hundred, and fewer where they are long', () => {
+    expect(kept(Array.from({ length: 700 }, (_, number) => `echo ${number}`))).toBe(500);
+    expect(kept(Array.from({ length: 100 }, (_, number) => `${number} ${'x'.repeat(16_000)}`))).toBe(16);
+  });
+});
+
+describe('what takes long', () => {
+  test.each([
+    ['lines before', up + down],
+    ['what was cut, put in again', '\x15\x19'],
+    ['words', '\x1bb\x1bf'],
+  ])('is done piece by piece: %s', (_, keys) => {
+    const editor = new LineEditor(80);
+    editor.remember('x'.repeat(16_000));
+    editor.begin('$ ');
+    editor.input('y'.repeat(16_000));
+    let rest = keys.repeat(1_000);
+    let pieces = 0;
+    for (; rest !== ''; pieces++) ({ rest } = editor.input(rest));
+    expect(pieces).toBeGreaterThan(100);
+    expect(editor.input('!\r').typed).toEqual({ kind: 'line', text: `${'y'.repeat(16_000)}!` });
+  });
+});
+
+describe('what was begun', () => {
+  const torn: readonly (readonly [typed: string, from: number])[] = [
+    ['', 0],
+    ['ls', 0],
+    ['ls\r', 3],
+    ['ls\rcat', 3],
+    ['ls\ncat\r\n', 8],
+    ['\x03\x04', 2],
+    ['ls\r\x04', 4],
+    ['ls\r\x03cat', 4],
+    ['l\x04s', 0],
+    ['ls\r\x1b[200~a\nb', 3],
+    ['ls\r\x1b[200~a\nb\x1b[201~', 3],
+    ['ls\r\x1b[200~a\nb\x1b[201~\rc', 19],
+  ];
+  test.each(torn)('of %j begins at %i', (typed_, from) => expect(tornOff(typed_)).toBe(from));
 });
 
 describe('what is shown', () => {

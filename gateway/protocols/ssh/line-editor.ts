@@ -19,8 +19,9 @@ export type Typed =
 export interface Edited {
   /** What is to be shown. */
   readonly shown: string;
-  /** What happened; what was typed behind it is not read yet. Absent: everything was read. */
+  /** What happened. Absent: nothing yet. */
   readonly typed?: Typed;
+  /** What is not read yet: what stands behind that, or would take too long at once. */
   readonly rest: string;
 }
 
@@ -31,12 +32,16 @@ interface Spot {
 }
 
 export const line_chars_max = 16_384;
+/** Of characters that are put in, taken out or passed over at once: others are served in between. */
+const work_chars_max = 32_768;
 const history_max = 500;
 /** Of all lines that are kept: each of many shells has its own. */
 const history_chars_max = 262_144;
 
 const bell = '\x07';
-/** Terminals mark what is pasted from here on, or no longer. */
+/** How terminals mark what is pasted. */
+const pasted = { from: '\x1b[200~', to: '\x1b[201~' } as const;
+/** They mark it from here on, or no longer. */
 export const pasteMarks = { on: '\x1b[?2004h', off: '\x1b[?2004l' } as const;
 /** ECMA-48, 5.4: a control sequence; and SS3, with which keypads begin. */
 const sequence = /^\x1b(?:\[[0-?]*[ -/]*[@-~]|O[@-~]|[^[O\x1b])/u;
@@ -60,6 +65,7 @@ export class LineEditor {
   #afterReturn = false;
   #unread = '';
   #changed = false;
+  #work = 0;
   readonly #history: string[] = [];
   #historyChars = 0;
   /** In the history; its length: the line that is new. */
@@ -98,17 +104,21 @@ export class LineEditor {
     return [...this.#prompt, ...this.#cells].map(({ text, shown }) => (text === '\n' ? '\r\n' : shown)).join('');
   }
 
+  /** @param text What was typed behind what was read. */
   input(text: string): Edited {
     let rest = this.#unread + text;
     this.#unread = '';
+    this.#work = 0;
     let shown = '';
     while (rest !== '') {
+      if (this.#work > work_chars_max) return { shown, rest };
       const key = this.#next(rest);
       if (key === undefined) {
         this.#unread = rest;
         break;
       }
       rest = rest.slice(key.length);
+      this.#work += key.length;
       const typed = this.#key(key);
       if (typeof typed === 'string') shown += typed;
       else if (typed !== undefined) return { shown: shown + this.#leave(typed), typed, rest };
@@ -213,7 +223,7 @@ export class LineEditor {
       case '\x1b[1;5C':
       case '\x1bf':
         return this.#go(this.#wordAfter());
-      case '\x1b[200~':
+      case pasted.from:
         this.#pasting = true;
         return undefined;
       default:
@@ -223,7 +233,7 @@ export class LineEditor {
 
   /** Line ends are kept, and every other control character is left out. */
   #pasted(key: string, afterReturn: boolean): string | undefined {
-    if (key === '\x1b[201~') this.#pasting = false;
+    if (key === pasted.to) this.#pasting = false;
     else if (key === '\r' || (key === '\n' && !afterReturn)) return this.#insert('\n');
     else if (key === '\t') return this.#insert(key);
     else if (key >= ' ' && key !== '\x7f') return this.#insert(key);
@@ -233,9 +243,11 @@ export class LineEditor {
   #insert(text: string): string | undefined {
     // What does not fit is not there at all, and the rest is not run: half a line would mean something else.
     if (this.#chars + text.length > line_chars_max) {
+      if (this.#cutShort) return undefined;
       this.#cutShort = true;
       return bell;
     }
+    this.#work += text.length;
     const before = this.#cells.length;
     const atEnd = this.#at === before && !this.#changed;
     let joined = false;
@@ -271,11 +283,13 @@ export class LineEditor {
   #kill(from: number, to: number): string | undefined {
     if (from === to) return undefined;
     this.#cut = textOf(this.#cells.slice(from, to));
+    this.#work += this.#cut.length;
     return this.#remove(from, to);
   }
 
   #go(at: number): string | undefined {
     if (at < 0 || at > this.#cells.length) return bell;
+    this.#work += Math.abs(at - this.#at);
     this.#at = at;
     this.#changed = true;
     return undefined;
@@ -377,6 +391,17 @@ export class LineEditor {
       ? { row: row + 1, column: 0 }
       : { row, column };
   }
+}
+
+/** Where in what was typed a line begins that has no end yet; what ends within a paste is none. ^C ends one, and ^D the shell. */
+export function tornOff(typed: string): number {
+  let pasting = false;
+  let at = 0;
+  for (const { 0: found, index } of typed.matchAll(/\x1b\[20[01]~|[\r\n\x03]|(?<=^|[\r\n\x03\x04])\x04/gu)) {
+    if (found.length > 1) pasting = found === pasted.from;
+    else if (!pasting) at = index + 1;
+  }
+  return at;
 }
 
 const textOf = (cells: readonly Cell[]): string => cells.map(({ text }) => text).join('');

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { RevisionData } from '#engine';
 import type { Logger } from 'pino';
 import type { Client, Connection, ServerChannel, Session as ClientSession } from 'ssh2';
@@ -18,6 +19,8 @@ import { connectUpstream, NotLetIn } from './upstream.js';
 
 /** One client, signed in: its channels, each of which is judged for itself. */
 
+/** What was asked of a host just before the end may have begun there. */
+const begun_ms_max = 2_000;
 /** As OpenSSH's MaxSessions, with room for what multiplexes. */
 const channels_max = 64;
 
@@ -39,6 +42,8 @@ export class SshSession implements Owner {
   #client: Client | undefined;
   #channels = 0;
   readonly #channelsOpen = new Set<ClientSide>();
+  /** Channels that the host was asked for, and has not answered. */
+  readonly #asked = new Set<Promise<unknown>>();
 
   constructor(parts: SshSessionParts) {
     this.#parts = parts;
@@ -51,9 +56,12 @@ export class SshSession implements Owner {
     session.onEnd(({ message }) => this.end(message));
   }
 
-  /** Ends everything, and says why to whoever has a channel. */
+  /** Ends everything, and says why to whoever has a channel: with the exit code of what did not end by itself. */
   end(message: string): void {
-    for (const { stderr } of this.#channelsOpen) if (stderr.writable) stderr.write(line(message));
+    for (const channel of this.#channelsOpen) {
+      if (channel.stderr.writable) channel.stderr.write(line(message));
+      channel.exit(exitFailed);
+    }
     this.#parts.connection.end();
     this.#close('ended');
   }
@@ -61,10 +69,18 @@ export class SshSession implements Owner {
   #close(reason: string): void {
     if (this.#gone.signal.aborted) return;
     this.#gone.abort();
-    // After its channels: what still runs on the host is told to end first.
-    setImmediate(() => this.#client?.end());
+    void this.#leaveHost();
     this.#parts.session.close(reason);
     this.#parts.closed();
+  }
+
+  /** After its channels: what still runs on the host, or has just begun there, is told to end first. */
+  async #leaveHost(): Promise<void> {
+    const late = new AbortController();
+    const tooLate = delay(begun_ms_max, undefined, { ref: false, signal: late.signal }).catch(() => undefined);
+    await Promise.race([Promise.allSettled(this.#asked), tooLate]);
+    late.abort();
+    setImmediate(() => this.#client?.end());
   }
 
   /** The first operation of every session: nothing goes to the host before it is allowed. */
@@ -124,7 +140,9 @@ export class SshSession implements Owner {
     try {
       if (within === undefined)
         recording = await this.#parts.recorder?.begin(this.#parts.session, aboutOf(operation, allowed, terminal));
-      const upstream = await open(client);
+      const opening = open(client);
+      this.#asked.add(opening);
+      const upstream = await opening.finally(() => this.#asked.delete(opening));
       const kinds = allowed.kinds | (within?.kinds ?? noKinds);
       relay({ client: channel, upstream, gone, permit: { ...allowed, settle, kinds }, operation, recording });
       return { upstream, recording };

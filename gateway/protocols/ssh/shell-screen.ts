@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import type { ServerChannel } from 'ssh2';
 import { allKinds, maskText, noKinds } from '../../content/index.js';
 import type { Result, Session } from '../../protocol.js';
@@ -15,6 +16,10 @@ export interface ShellScreenParts {
   readonly stop: (said: string, code: number) => void;
 }
 
+/** A line's end, and behind it at most what sets letters and modes. */
+const endsLine = /\n(?:\x1b\[[\d;?]*[mhl])*$/u;
+const end_bytes_max = 64;
+
 /** What the client of a supervised shell gets to see, and the recording of it, in one order. */
 export class ShellScreen {
   readonly #parts: ShellScreenParts;
@@ -24,6 +29,8 @@ export class ShellScreen {
   #fresh = true;
   /** Everything that was to be shown before. */
   #before: Promise<void> = Promise.resolve();
+  /** Until the client has taken what was said at once. */
+  #taken: Promise<void> | undefined;
 
   constructor(parts: ShellScreenParts) {
     this.#parts = parts;
@@ -52,11 +59,19 @@ export class ShellScreen {
   say(text: string): void {
     const { channel } = this.#parts;
     if (text === '' || !channel.writable) return;
-    this.#fresh = text.endsWith('\n');
+    this.#fresh = endsLine.test(text);
     // Whoever types and does not read what comes of it types no more.
-    if (channel.write(text)) return;
+    if (channel.write(text) || this.#taken !== undefined) return;
     channel.pause();
-    channel.once('drain', () => channel.resume());
+    this.#taken = this.#drained(channel).then(() => {
+      this.#taken = undefined;
+      channel.resume();
+    });
+  }
+
+  /** Resolves when the client has read so far that there is room for more. */
+  async taken(): Promise<void> {
+    await this.#taken;
   }
 
   /** Ends the line that a program left open. */
@@ -103,11 +118,21 @@ export class ShellScreen {
     const to = terminal || stream === 'stdout' ? channel : channel.stderr;
     if (bytes.length === 0 || !to.writable || opened.gone.aborted) return;
     this.#bytes += bytes.length;
-    this.#fresh = bytes.at(-1) === 0x0a;
-    if (to.write(bytes)) return;
-    await new Promise<void>((resolve) => {
-      to.once('drain', resolve);
-      opened.gone.addEventListener('abort', () => resolve(), { once: true });
+    this.#fresh = endsLine.test(bytes.subarray(-end_bytes_max).toString('latin1'));
+    if (!to.write(bytes)) await this.#drained(to);
+  }
+
+  #drained(to: Writable): Promise<void> {
+    const { gone } = this.#parts.opened;
+    return new Promise<void>((resolve) => {
+      const done = () => {
+        to.off('drain', done);
+        gone.removeEventListener('abort', done);
+        resolve();
+      };
+      to.once('drain', done);
+      gone.addEventListener('abort', done, { once: true });
+      if (gone.aborted) done();
     });
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate as others } from 'node:timers/promises';
 import type { PseudoTtyInfo, ServerChannel } from 'ssh2';
 import type { Prompt } from '../../protocol.js';
 import {
@@ -11,10 +12,10 @@ import {
   type Lasting,
 } from '../../shell/index.js';
 import { harmlessLine } from './cells.js';
-import { CommandSide } from './command-side.js';
+import { CommandSide, type Show } from './command-side.js';
 import { exitDenied, exitFailed, line } from './enforce.js';
-import { folderOf, Kept } from './kept.js';
-import { line_chars_max, LineEditor, type Typed } from './line-editor.js';
+import { exitElsewhere, folderOf, Kept } from './kept.js';
+import { line_chars_max, LineEditor, tornOff, type Typed } from './line-editor.js';
 import { execOperation, type ExecOperation } from './operation.js';
 import { PlainLines } from './plain-lines.js';
 import { opened as openedChannel } from './relay.js';
@@ -31,8 +32,10 @@ import { ShellScreen } from './shell-screen.js';
  *        └─────────────────┘
  */
 
-/** Lines of one that goes on: a parser reads all of them with each that comes. */
+/** Lines of one that goes on. */
 const continued_lines_max = 500;
+/** What a parser reads of them in all: the whole, with each that comes. */
+const continued_read_max = 1_048_576;
 /** What is typed before the lines in front of it are done. */
 const ahead_chars_max = 65_536;
 /** What `pwd` may say. */
@@ -63,6 +66,10 @@ export class SupervisedShell {
   #queue: string[] = [];
   /** The beginning of a line that is not complete. */
   #open = '';
+  /** How much was read to find its end. */
+  #openRead = 0;
+  /** Something was typed that had no room: what comes behind it may be half a line, and nothing is one until ^C. */
+  #lost = false;
   #command: CommandSide | undefined;
   #running: Running | undefined;
   #over = false;
@@ -131,34 +138,57 @@ export class SupervisedShell {
       return;
     }
     let text = this.#decoder.decode(chunk, { stream: true });
-    const interrupted = this.#editor !== undefined && this.#command !== undefined ? text.lastIndexOf('\x03') : -1;
-    if (interrupted !== -1) {
-      // As terminals do: what was typed before it is gone as well.
-      this.#ahead = '';
-      this.#queue = [];
-      text = text.slice(interrupted + 1);
-      this.#screen.say('^C\r\n');
-      this.#command?.interrupt();
-    }
-    this.#ahead += text;
-    // More waits where it comes from: with a piece left out, what stands around it would be a line that nobody wrote.
-    if (this.#ahead.length > ahead_chars_max) channel.pause();
+    if (this.#editor !== undefined && (this.#command !== undefined || this.#lost)) text = this.#interrupted(text);
+    if (!this.#lost) this.#ahead += text;
+    if (this.#ahead.length > ahead_chars_max) this.#tooMuch();
     this.#wake();
+  }
+
+  /** What counts from a ^C on: of what stands before it nothing does. */
+  #interrupted(text: string): string {
+    const at = text.lastIndexOf('\x03');
+    if (at === -1) return text;
+    this.#forget();
+    this.#lost = false;
+    // At the prompt, it is a key like others.
+    if (this.#command === undefined) return text.slice(at);
+    this.#screen.say('^C\r\n');
+    this.#command.interrupt();
+    return text.slice(at + 1);
+  }
+
+  #tooMuch(): void {
+    // With a piece left out, what stands around it would be a line that nobody wrote: more waits where it comes from.
+    if (this.#editor === undefined || this.#command === undefined) return void this.#parts.channel.pause();
+    // There, a ^C would wait with it.
+    this.#lose(`more than ${ahead_chars_max} characters were typed ahead`);
+  }
+
+  #lose(why: string): void {
+    this.#forget();
+    this.#lost = true;
+    void this.#screen.tell(line(`${why}; nothing that is typed counts until Ctrl-C`));
+  }
+
+  /** As terminals do at ^C: what was typed before it is gone as well. */
+  #forget(): void {
+    this.#ahead = '';
+    this.#queue = [];
+    this.#open = '';
   }
 
   /** The next line, or what else was typed; undefined where the shell is over. */
   async #next(): Promise<Typed | undefined> {
     for (;;) {
+      if (this.#ahead !== '') await others();
+      await this.#screen.taken();
       if (this.#over) return undefined;
       const { shown, typed, rest } = this.#lines.input(this.#ahead);
       this.#ahead = rest;
       this.#screen.say(shown);
       if (typed !== undefined) return typed;
-      if (this.#lines instanceof PlainLines && this.#lines.open.length > line_chars_max) {
-        this.#screen.say(line(`a line has more than ${line_chars_max} characters`));
-        this.#kept.status = exitDenied;
-        return { kind: 'end' };
-      }
+      if (this.#lines instanceof PlainLines && this.#lines.open.length > line_chars_max) return { kind: 'cut' };
+      if (rest !== '') continue;
       if (this.#ended) return this.#lastLine();
       this.#parts.channel.resume();
       await new Promise<void>((resolve) => (this.#wake = resolve));
@@ -199,7 +229,7 @@ export class SupervisedShell {
       }
       return this.#leave(this.#kept.status);
     }
-    if (typed.kind === 'cut') await this.#tooLong();
+    if (typed.kind === 'cut') await this.#tooLong(false);
     else await this.#take(typed.text);
     for (let next = this.#queue.shift(); next !== undefined && !this.#over; next = this.#queue.shift())
       await this.#run(next);
@@ -207,11 +237,21 @@ export class SupervisedShell {
 
   /** What is typed may be several lines, and less than one. */
   async #take(text: string): Promise<void> {
-    for (const piece of text.split('\n')) {
+    const pieces = text.split('\n');
+    for (const piece of pieces) {
       const whole = this.#open + piece;
+      if (this.#open === '') this.#openRead = 0;
+      else await others();
+      if (this.#over) return;
+      this.#openRead += whole.length;
+      if (
+        whole.length > line_chars_max ||
+        this.#openRead > continued_read_max ||
+        whole.split('\n').length > continued_lines_max
+      )
+        return this.#tooLong(this.#open !== '' && pieces.length === 1);
       const goesOn = continuationOf(whole);
-      if (whole.length > line_chars_max || whole.split('\n').length > continued_lines_max) await this.#tooLong();
-      else if (goesOn === 'open') this.#open = `${whole}\n`;
+      if (goesOn === 'open') this.#open = `${whole}\n`;
       else if (goesOn === 'joined') this.#open = whole.slice(0, -1);
       else {
         this.#open = '';
@@ -221,10 +261,20 @@ export class SupervisedShell {
     }
   }
 
-  async #tooLong(): Promise<void> {
-    await this.#screen.tell(line(`a line has more than ${line_chars_max} characters, or ${continued_lines_max} lines: it was not run`)); // prettier-ignore
-    this.#open = '';
+  /**
+   * Nothing is run of a line that has no end within its bounds, nor of what was pasted with it.
+   *
+   * @param goesOn Its rest is still to come, and would be lines that nobody wrote.
+   */
+  async #tooLong(goesOn: boolean): Promise<void> {
+    const why = `a line has more than ${line_chars_max} characters, or ${continued_lines_max} lines, or is too much to read: it was not run`;
     this.#kept.status = exitDenied;
+    this.#open = '';
+    this.#queue = [];
+    // A script says no ^C.
+    if (this.#editor === undefined) return this.#leave(exitDenied, line(why));
+    if (goesOn) this.#lose(why);
+    else await this.#screen.tell(line(why));
   }
 
   async #run(text: string): Promise<void> {
@@ -272,9 +322,11 @@ export class SupervisedShell {
     const all = back && rest !== undefined ? `cd ${word} && ${rest}` : whole;
     if (rest !== undefined && this.#denies(all)) return this.#execute(all, []);
     let told = Buffer.alloc(0);
-    const command = await this.#started(this.#understood(`cd ${word} && pwd -P`, [], false), (bytes) => {
+    const command = await this.#started(this.#understood(entering(word), [], false), async (stream, bytes) => {
+      if (stream === 'stderr') return this.#screen.show(stream, bytes);
       told = Buffer.concat([told, bytes]).subarray(0, told_bytes_max);
     });
+    if (command.code === exitElsewhere) return this.#lookAround();
     if (command.code !== 0 || this.#over) return;
     const found = folderOf(told);
     if (found === undefined) {
@@ -291,15 +343,50 @@ export class SupervisedShell {
     if (rest !== undefined) this.#queue.unshift(rest);
   }
 
+  /** A line says by its exit code that it did not run, as its folder is none any more: the next ones need one that is. */
+  async #lookAround(): Promise<void> {
+    const kept = this.#kept;
+    const { folder: lost, previous, status } = kept;
+    if (lost === '~' || this.#over) return;
+    // It is there: the code was a program's own.
+    if (await this.#entered(lost)) return void Object.assign(kept, { previous, status });
+    const why = `${lost} cannot be entered any more: the line did not run`;
+    // What its next lines were meant for is not there.
+    if (this.#editor === undefined) return this.#leave(1, line(`${why}, and no other does`));
+    const home = (await this.#entered('~')) || (await this.#entered('/'));
+    if (this.#over) return;
+    if (!home) Object.assign(kept, { folder: lost, previous });
+    kept.status = 1;
+    const where = !home ? 'neither the home folder nor / can be entered' : `the next ones run in ${kept.folder === '~' ? 'the home folder' : kept.folder}`; // prettier-ignore
+    if (this.#queue.length > 0 || this.#ahead !== '') this.#lose(`${why}; ${where}`);
+    else await this.#screen.tell(line(`${why}, and ${where}`));
+  }
+
+  /** Whether policy and the host let it be entered; then it is. From the home folder, as nothing is known of another. */
+  async #entered(folder: string): Promise<boolean> {
+    this.#kept.enter('~');
+    const look = entering(folder === '~' ? folder : quoted(folder));
+    if (this.#over || this.#outcomeOf(look) !== 'allow') return false;
+    const { code } = await this.#started(this.#understood(look, [], false), async () => undefined);
+    if (code !== 0 || this.#over) return false;
+    this.#kept.folder = folder;
+    return true;
+  }
+
   #denies(text: string): boolean {
+    return this.#outcomeOf(text) === 'deny';
+  }
+
+  #outcomeOf(text: string): string {
     const { owner, prompt } = this.#parts;
     const { operation } = this.#understood(text, [], false);
-    return owner.session.decide(operation, prompt === undefined ? {} : { prompt }).outcome === 'deny';
+    return owner.session.decide(operation, prompt === undefined ? {} : { prompt }).outcome;
   }
 
   async #execute(text: string, because: readonly string[]): Promise<void> {
     const understood = this.#best(text, because);
     const command = await this.#started(understood, undefined);
+    if (command.code === exitElsewhere) return this.#lookAround();
     const changed = [
       ...new Set(((understood.operation['ssh'] as SshOperation).commands ?? []).map(({ program }) => program)),
     ];
@@ -333,12 +420,11 @@ export class SupervisedShell {
   }
 
   /** Judges it, runs it, waits for its end. `take`: gets what it says, in the place of the client. */
-  async #started(understood: Understood, take: ((bytes: Buffer) => void) | undefined): Promise<CommandSide> {
+  async #started(understood: Understood, take: Show | undefined): Promise<CommandSide> {
     const { owner, prompt, environment, opened, channel } = this.#parts;
     const { operation, sent, terminal, understoodBy } = understood;
     const command = new CommandSide({
-      show: async (stream, bytes) =>
-        take !== undefined && stream === 'stdout' ? take(bytes) : this.#screen.show(stream, bytes),
+      show: take ?? ((stream, bytes) => this.#screen.show(stream, bytes)),
       terminal: terminal !== undefined,
       returns: this.#editor !== undefined && terminal === undefined && take === undefined,
       more: () => channel.resume(),
@@ -362,6 +448,7 @@ export class SupervisedShell {
         },
       },
     });
+    if (this.#running !== undefined && !this.#ended) this.#handOver(command);
     await command.over;
     const ran = this.#running !== undefined;
     this.#running = undefined;
@@ -374,6 +461,15 @@ export class SupervisedShell {
     return command;
   }
 
+  /** Of a line that was begun already the rest goes to the command, and so does its beginning. */
+  #handOver(command: CommandSide): void {
+    if (this.#editor === undefined || !command.takesInput) return;
+    const at = tornOff(this.#ahead);
+    const begun = this.#ahead.slice(at);
+    this.#ahead = this.#ahead.slice(0, at);
+    if (begun !== '') command.typed(Buffer.from(begun));
+  }
+
   /** The shell is over. `said`: why, where it is not the client's own wish. */
   #leave(code: number, said?: string): void {
     if (this.#over) return;
@@ -384,6 +480,8 @@ export class SupervisedShell {
     this.#wake();
   }
 }
+
+const entering = (word: string): string => `cd ${word} && pwd -P`;
 
 type Understood = ExecOperation & {
   readonly terminal: PseudoTtyInfo | undefined;

@@ -40,6 +40,10 @@ export const commands = table([
   ['a long command line', 'ssh -F $F h "echo $(head -c 30000 /dev/zero | tr "\\\\0" x) | wc -c"'],
   ['much output', 'ssh -F $F h "seq 1 200000" | sha256sum'],
   ['much on standard error', 'ssh -F $F h "seq 1 20000 >&2" 2>&1 | sha256sum'],
+  [
+    'much of both at once, apart',
+    'ssh -F $F h "seq 1 100000 & seq 200000 300000 >&2; wait" 2>$L/err | sha256sum; sha256sum < $L/err',
+  ],
   ['variables that are let through', "LC_TEST=de ssh -F $F -o SendEnv=LC_TEST h 'echo $LC_TEST'"],
   ['a background process that lets go', 'ssh -F $F h "sleep 60 >/dev/null 2>&1 </dev/null & echo started; kill \\$!"'],
   ['a hundred megabytes come back', 'ssh -F $F h "head -c 100000000 /dev/zero" | sha256sum'],

@@ -8,13 +8,17 @@ import { runProgram, type Outcome } from '../support.js';
 import type { Behaviour } from './behaviours.js';
 import { startSshd, type Sshd } from './sshd.js';
 
+export type Way = 'direct' | 'gateway';
+
 /** OpenSSH's server and client, and a gateway between them where a script is to go through it. */
 export interface SshWorld {
   readonly sshd: Sshd;
   readonly gateway: TestGateway;
   readonly folder: string;
   /** Runs a script of a table; `how` says which way `h` is. */
-  run(behaviour: Behaviour, how: 'direct' | 'gateway'): Promise<Outcome>;
+  run(behaviour: Behaviour, how: Way): Promise<Outcome>;
+  /** What a script needs to know, beside where its folders are. */
+  environment(how: Way): Promise<Readonly<Record<string, string>>>;
   close(): Promise<void>;
 }
 
@@ -55,10 +59,21 @@ export async function openSshWorld(policy: PolicyFiles = everything): Promise<Ss
   const local = join(folder, 'local');
   const remote = join(folder, 'remote');
 
+  const environment = async (how: Way) => ({
+    F: join(folder, how),
+    SSH_ASKPASS: join(folder, 'askpass'),
+    SSH_ASKPASS_REQUIRE: 'force',
+    TOKEN: await gateway.token(),
+    GIT_SSH_COMMAND: `ssh -F ${join(folder, how)}`,
+    GIT_CONFIG_GLOBAL: join(folder, 'gitconfig'),
+    LANG: 'C.UTF-8',
+  });
+
   return {
     sshd,
     gateway,
     folder,
+    environment,
     async run({ run }, how) {
       await rm(local, { recursive: true, force: true });
       await rm(remote, { recursive: true, force: true });
@@ -70,17 +85,11 @@ export async function openSshWorld(policy: PolicyFiles = everything): Promise<Ss
       try {
         return await runProgram('bash', ['-c', run], {
           env: {
-            F: join(folder, how),
+            ...(await environment(how)),
             L: local,
             R: remote,
             P: String(port),
             E: String((echo.address() as AddressInfo).port),
-            SSH_ASKPASS: join(folder, 'askpass'),
-            SSH_ASKPASS_REQUIRE: 'force',
-            TOKEN: await gateway.token(),
-            GIT_SSH_COMMAND: `ssh -F ${join(folder, how)}`,
-            GIT_CONFIG_GLOBAL: join(folder, 'gitconfig'),
-            LANG: 'C.UTF-8',
           },
         });
       } finally {
