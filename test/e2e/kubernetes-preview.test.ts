@@ -302,6 +302,16 @@ describe('a group that may be served by somebody else is tried where its descrip
     expect(answer.text).toContain('nothing says that the server of example.com knows dry runs');
     expect(asked()).toEqual([described]);
   });
+
+  test.each(['apps/v2', 'batch/v1beta9', 'storage.k8s.io/v0'])(
+    '%s, though its group has a name of the API server',
+    async (version) => {
+      describes(404, '{}');
+      const answer = await write('PATCH', `/apis/${version}/namespaces/shop/gadgets/one`, 'merge', { spec: {} });
+      expect(causes(answer)).toContain('preview_failed');
+      expect(asked()).toEqual([`GET /openapi/v3/apis/${version}`]);
+    },
+  );
 });
 
 describe('what the API server refuses when it is tried is its own answer', () => {

@@ -13,7 +13,10 @@ import type { Send } from './trying.js';
  * @see k8s.io/cli-runtime/pkg/resource, QueryParamVerifierV3
  */
 
-/** Groups of the API server itself, beside that without a name. What is missing here costs a look at the description. */
+/**
+ * Groups of the API server itself, beside that without a name, by their settled versions. What is missing here costs a look at the
+ * description: also another version of such a group, which may be somebody else's under the same name.
+ */
 const own: ReadonlySet<string> = new Set([
   ...['apps', 'autoscaling', 'batch', 'policy'],
   ...[
@@ -22,6 +25,9 @@ const own: ReadonlySet<string> = new Set([
     ...['scheduling', 'storage'],
   ].map((name) => `${name}.k8s.io`),
 ]);
+
+const settled = (group: string, version: string) =>
+  own.has(group) && (version === 'v1' || (group === 'autoscaling' && version === 'v2'));
 
 /** Of the description of one version of a group. */
 const description_bytes_max = 4_194_304;
@@ -32,7 +38,7 @@ export async function whyUntriable(request: KubernetesRequest, send: Send): Prom
   const { info } = request;
   if (!info.isResource) return 'it is about no object';
   const { prefix, group, version } = info;
-  if (prefix === 'api' || own.has(group)) return undefined;
+  if (prefix === 'api' || settled(group, version)) return undefined;
   if (!name_pattern.test(group) || !name_pattern.test(version)) return 'its group or version is no name';
   const description = await describe(request, `/openapi/v3/apis/${group}/${version}`, send);
   if (knowsDryRun(description, info, request.method)) return undefined;
