@@ -16,11 +16,16 @@ export interface Problem {
   readonly more?: Readonly<Record<string, unknown>>;
 }
 
+/** Seconds, of what may well be there by then: a secret that is written, a state or an audit that is back. */
+const retryAfter = '5';
+
 /** Whatever was thrown, in words that are safe to show. */
 export function fail(error: unknown, target: string): Problem {
   if (error instanceof NotAdmitted) return denialOf(error.decision, target, error.asked);
   if (error instanceof RequestRefusal) {
-    return { status: error.status, code: error.reason, title: 'Request refused', detail: error.message };
+    const { status, reason: code, message: detail } = error;
+    const fields = status === 503 ? { 'retry-after': retryAfter } : {};
+    return { status, code, title: 'Request refused', detail, fields };
   }
   if (error instanceof IdentityError) {
     const challenge = `Bearer realm="sallyport", error="invalid_token", error_description="${quotable(error.message)}"`;
@@ -34,7 +39,7 @@ export function fail(error: unknown, target: string): Problem {
   }
   if (error instanceof AuditError || error instanceof StateError) {
     const detail = 'the operation could not be recorded, and nothing runs without a record; try again later';
-    return { status: 503, code: error.code, title: 'Not available', detail, fields: { 'retry-after': '5' } };
+    return { status: 503, code: error.code, title: 'Not available', detail, fields: { 'retry-after': retryAfter } };
   }
   if (error instanceof UpstreamError) {
     return { status: 502, code: 'upstream', title: 'Upstream failed', detail: error.message };

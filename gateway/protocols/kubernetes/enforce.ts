@@ -43,3 +43,12 @@ export function statusOf({ status, code, detail, more = {} }: Problem): string {
     code: status,
   });
 }
+
+/**
+ * The same where it may be tried again: in a second, as API servers say it. Client libraries do so by themselves, up to ten times, before
+ * they tell anybody.
+ */
+export const withoutDelay = (problem: Problem): Problem =>
+  problem.fields?.['retry-after'] === undefined
+    ? problem
+    : { ...problem, fields: { ...problem.fields, 'retry-after': '1' } };

@@ -21,7 +21,7 @@ import { admitRequest, circumstancesOf, knownTo, type Asked, type Leaving } from
 import { passMasked, passText, readable, readableText } from './answer.js';
 import { addressed, readRequest, type KubernetesRequest } from './codec.js';
 import type { KubernetesUpstream } from './config.js';
-import { statusOf } from './enforce.js';
+import { statusOf, withoutDelay } from './enforce.js';
 import { MaskRefusal } from './masking.js';
 import { operationOf } from './operation.js';
 import { objectChanged, RefusedThere } from './preview/trial.js';
@@ -71,7 +71,7 @@ export class KubernetesExchange extends Exchange {
   /** As the API server would say it, whether or not it has become a stream. */
   protected override refuse(problem: Problem, text = statusOf(problem)): void {
     if (this.#joined !== undefined) return this.#joined.stop(problem, { status: 'cancelled', code: problem.code });
-    sendProblem(this.response, problem, { type: 'application/json', text });
+    sendProblem(this.response, withoutDelay(problem), { type: 'application/json', text });
   }
 
   protected override failed(error: unknown): void {

@@ -22,7 +22,10 @@ const loopback = /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost)$/u;
 export function readKubeconfig(text: string, context: string | undefined): Kubeconfig {
   const document = parseDocument(text);
   if (document.errors.length > 0) throw new ConfigError('the kubeconfig is no YAML');
-  const config = (document.toJS({ maxAliasCount: 0 }) ?? {}) as Part;
+  const read: unknown = document.toJS({ maxAliasCount: 0 });
+  if (typeof read !== 'object' || read === null || Array.isArray(read))
+    throw new ConfigError('this is no kubeconfig: write one with kubectl config view --raw --flatten --minify');
+  const config = read as Part;
   const chosen = context ?? config['current-context'];
   if (typeof chosen !== 'string' || chosen === '')
     throw new ConfigError('the kubeconfig has no current context: name one with upstream.context');
