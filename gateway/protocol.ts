@@ -362,12 +362,28 @@ export interface ListenAddress {
   readonly host: string;
   readonly port: number;
   readonly tls?: { readonly certificate: string; readonly key: string; readonly clientAuthorities?: string };
+  /** Absent, or a part of it: as many and as long as is usual for the protocol. */
+  readonly bounds?: Partial<Bounds>;
   /** A private key that the gateway shows to its clients (SSH). Absent: one that is made once. */
   readonly hostKey?: string;
   /** Signs what is shown in place of the servers' own certificates (the egress proxy), both PEM. */
   readonly authority?: { readonly certificate: string; readonly key: string };
   /** A private key that vouches for the one that is shown (SSH). Absent: one that is made once. */
   readonly hostAuthority?: string;
+}
+
+/** How many connections a listener has, and how long it waits for those who come slowly. */
+export interface Bounds {
+  /** At once, of those who have signed in; nobody has more than half of them. */
+  readonly connections_max: number;
+  /** At once, on which nobody has signed in yet. Where one more comes, the oldest of whoever has most gives way. */
+  readonly strangers_max: number;
+  /** From a connection to what its client wants there: the head of a request, or a session. */
+  readonly greeting_ms_max: number;
+  /** For a request over HTTP to come whole. */
+  readonly request_ms_max: number;
+  /** While a client takes nothing of what waits for it. */
+  readonly stalled_ms_max: number;
 }
 
 export interface Listener {

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { letIn } from '../web/index.js';
 import { approvalRoutes } from './approvals.js';
 import { askingRoutes } from './asking.js';
 import { auditRoutes } from './audit.js';
@@ -7,6 +8,7 @@ import { EventStreams, eventRoutes } from './events.js';
 import { grantRoutes } from './grants.js';
 import type { ApiParts } from './parts.js';
 import { policyRoutes } from './policy.js';
+import { Problem } from './problem.js';
 import { promptRoutes } from './prompts.js';
 import { recordingRoutes } from './recordings.js';
 import { replayRoutes } from './replays.js';
@@ -49,6 +51,8 @@ export function apiGate(
             request.caller = await door.identify(request);
             // However they came: a session of the console outlives the sign-in that began it.
             parts.revocations?.check(request.caller.identity);
+            const full = letIn(request.raw.socket, request.caller.identity.principal.subject);
+            if (full !== undefined) throw new Problem(503, 'too_many_connections', full, { 'retry-after': '5' });
           });
           const routes = scope as unknown as App;
           const streams = new EventStreams(parts);

@@ -4,7 +4,7 @@ import type { TlsOptions } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { ListenAddress, Listener, Mount } from '../protocol.js';
-import { noteCertificate } from '../web/index.js';
+import { boundsOf, doorwayOf, isSpoken, noteCertificate, type Doorway } from '../web/index.js';
 import { byPrefix, upgradeByPrefix } from './mounts.js';
 import { addressOf, Problem, problemOf, sendProblem } from './problem.js';
 import { Rates } from './rates.js';
@@ -31,12 +31,10 @@ export interface HttpsOptions {
 
 const body_bytes_max = 262_144;
 const header_bytes_max = 32_768;
-const connections_max = 2_000;
-/** For one request to arrive whole, and between two on one connection. */
-const request_ms_max = 30_000;
+/** For a request to the gates to arrive whole. */
+const gate_ms_max = 30_000;
+/** Between two requests on one connection. */
 const idle_ms_max = 60_000;
-/** For the body of a request to what is mounted. */
-const upload_ms_max = 600_000;
 const requests_burst = 300;
 const requests_perSecond = 60;
 
@@ -55,6 +53,9 @@ const asking = (authorities: string | undefined): TlsOptions =>
 export async function listenHttps(options: HttpsOptions): Promise<Listener> {
   const { address, gates, log, now } = options;
   const { mounts = [] } = options;
+  const bounds = boundsOf(address);
+  // A name of this machine may be two addresses, and so two servers.
+  const doorways: Doorway[] = [];
   const app: App = Fastify({
     serverFactory: (handler) => {
       const server = createServer(
@@ -64,14 +65,16 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
           ...asking(address.tls.clientAuthorities),
           minVersion: 'TLSv1.2',
           maxHeaderSize: header_bytes_max,
-          headersTimeout: request_ms_max,
+          headersTimeout: Math.min(bounds.greeting_ms_max, bounds.request_ms_max),
+          connectionsCheckingInterval: Math.ceil(bounds.greeting_ms_max / 2),
           // Bodies of what is mounted may take longer; the gates' own have a time of their own.
-          requestTimeout: upload_ms_max,
+          requestTimeout: bounds.request_ms_max,
           keepAliveTimeout: idle_ms_max,
         },
-        byPrefix(mounts, handler, request_ms_max),
+        byPrefix(mounts, handler, Math.min(gate_ms_max, bounds.request_ms_max)),
       );
       if (address.tls.clientAuthorities !== undefined) server.prependListener('secureConnection', noteCertificate);
+      doorways.push(doorwayOf(server, bounds, 'upgrade'));
       return server.on('upgrade', upgradeByPrefix(mounts, handler));
     },
     bodyLimit: body_bytes_max,
@@ -81,11 +84,11 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
     routerOptions: { maxParamLength: 256 },
     logger: false,
   });
-  app.server.maxConnections = connections_max;
   const rates = new Rates({ burst: requests_burst, perSecond: requests_perSecond, now });
 
   app.addHook('onRequest', async (request, reply) => {
     protect(reply, options.strictTransport);
+    if (!isSpoken(request.raw)) throw new Problem(505, 'http_version', 'only HTTP/1.1 and HTTP/1.0 are spoken here');
     if (!rates.take(addressOf(request))) {
       throw new Problem(429, 'too_many', 'too many requests from this address; try again in a moment', {
         'retry-after': '1',
@@ -112,6 +115,7 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
     close: async () => {
       await Promise.all(mounts.map((mount) => mount.close()));
       await app.close();
+      for (const doorway of doorways) doorway.close();
     },
   };
 }

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { ListenAddress } from '../protocol.js';
+import { readBounds } from './bounds.js';
 import type { KeyPath } from './document.js';
 import type { Reading } from './load.js';
 import { isLoopback } from './loopback.js';
@@ -60,6 +61,7 @@ export async function readListeners(
       ...(hostKey !== undefined && { hostKey }),
       ...(hostAuthority !== undefined && { hostAuthority }),
       ...(authority !== undefined && { authority }),
+      ...(!plain && listener.bounds !== undefined && { bounds: readBounds(listener.bounds) }),
     });
   }
   return listen;

@@ -7,10 +7,10 @@ export const closed = { additionalProperties: false } as const;
 export const choice = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: [...values], description });
 export const text = (description: string) => Type.String({ minLength: 1, description });
-export const duration = (description: string, byDefault: string) =>
+export const duration = (description: string, byDefault?: string) =>
   Type.String({
     pattern: durationPattern,
-    default: byDefault,
+    ...(byDefault === undefined ? {} : { default: byDefault }),
     description,
     'x-problem': 'is no duration; write 30s, 15m, 1h or 1h30m',
   });

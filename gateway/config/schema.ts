@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import type { Protocol } from '../protocol.js';
 import { AuditSchema } from './audit-schema.js';
+import { BoundsSchema } from './bounds.js';
 import { IdentitySchema, type IdentityInput } from './identity-schema.js';
 import { plannedListeners, plannedProtocols } from './planned.js';
 import { type PolicyInput, PolicySchema } from './policy-schema.js';
@@ -39,8 +40,8 @@ const ListenerTlsSchema = Type.Object(
 const ListenerSchema = Type.Union([
   AddressSchema,
   Type.Object(
-    { address: AddressSchema, tls: Type.Optional(ListenerTlsSchema) },
-    { ...closed, title: '{address: HOST:PORT, tls: {certificate: {file: …}, key: {file: …}}}' },
+    { address: AddressSchema, tls: Type.Optional(ListenerTlsSchema), bounds: Type.Optional(BoundsSchema) },
+    { ...closed, title: '{address: HOST:PORT, tls: {certificate: {file: …}, key: {file: …}}, bounds: {…}}' },
   ),
 ]);
 
@@ -57,8 +58,9 @@ const SshListenerSchema = Type.Union([
         ...FileReferenceSchema,
         description: 'The private Ed25519 key that vouches for it. Absent: one is made, in the state directory.',
       }),
+      bounds: Type.Optional(BoundsSchema),
     },
-    { ...closed, title: '{address: HOST:PORT, host_key: {file: …}, host_ca: {file: …}}' },
+    { ...closed, title: '{address: HOST:PORT, host_key: {file: …}, host_ca: {file: …}, bounds: {…}}' },
   ),
 ]);
 
@@ -79,8 +81,12 @@ const EgressListenerSchema = Type.Union([
           },
         ),
       ),
+      bounds: Type.Optional(BoundsSchema),
     },
-    { ...closed, title: '{address: HOST:PORT, tls: {…}, authority: {certificate: {file: …}, key: {file: …}}}' },
+    {
+      ...closed,
+      title: '{address: HOST:PORT, tls: {…}, authority: {certificate: {file: …}, key: {file: …}}, bounds: {…}}',
+    },
   ),
 ]);
 
@@ -262,6 +268,7 @@ export type ListenerInput =
       readonly host_key?: Type.Static<typeof FileReferenceSchema>;
       readonly host_ca?: Type.Static<typeof FileReferenceSchema>;
       readonly authority?: { readonly certificate: { readonly file: string }; readonly key: { readonly file: string } };
+      readonly bounds?: Type.Static<typeof BoundsSchema>;
     };
 export type WebhookInput = Type.Static<typeof WebhookSchema>;
 export type TargetFileInput = Type.Static<typeof TargetSchema>;

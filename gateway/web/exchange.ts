@@ -4,7 +4,7 @@ import type { Client, Identity, Mount, Obligation, Result, Services, SessionEnd,
 import { ClientGone, nobodyThere, type Admitted } from './admission.js';
 import { fail, goneProblem, sendProblem, type Problem } from './answer.js';
 import type { Passed } from './passing.js';
-import { RequestRefusal } from './refusal.js';
+import { checkVersion, RequestRefusal } from './refusal.js';
 import { ConnectionSessions, type WebSession } from './sessions.js';
 import { answerOf, type Upgrade } from './upgrading.js';
 
@@ -73,6 +73,7 @@ export abstract class Exchange {
   /** Never throws. */
   async run(): Promise<void> {
     try {
+      checkVersion(this.request);
       await this.serve();
     } catch (error) {
       if (this.#ended !== undefined) return this.refuse(goneProblem(this.#ended));

@@ -1,5 +1,6 @@
 export { admit, ClientGone, nobodyThere, NotAdmitted, type Admitted, type Meanwhile } from './admission.js';
 export { Connections } from './connections.js';
+export { boundsOf, Doorway, doorwayOf, letIn, securedBy } from './doorway.js';
 export { bodyOf, isOpaque, readBody, type Body } from './body.js';
 export { denialOf, fail, goneProblem, guarding, sendProblem, type Problem } from './answer.js';
 export { Exchange, mountOf, type ExchangeParts, type Forwarded } from './exchange.js';
@@ -11,7 +12,7 @@ export { answerOf, endSoon, type Upgrade } from './upgrading.js';
 export { promptOf } from './prompt.js';
 export { readPath, type Path } from './path.js';
 export { TargetPool, type Pooled } from './pool.js';
-export { RequestRefusal } from './refusal.js';
+export { checkVersion, isSpoken, RequestRefusal } from './refusal.js';
 export { sha256 } from './hashing.js';
 export { Sparing } from './sparing.js';
 export { ConnectionSessions, type WebSession } from './sessions.js';

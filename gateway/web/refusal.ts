@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { ProtocolError } from '../errors.js';
 
 /**
@@ -15,4 +16,12 @@ export class RequestRefusal extends ProtocolError {
     this.status = status;
     this.reason = reason;
   }
+}
+
+/** Node's reader takes "HTTP/0.9" and "HTTP/2.0" as well, in which a request looks otherwise (RFC 9112, 2.3). */
+export const isSpoken = ({ httpVersion }: IncomingMessage): boolean => httpVersion === '1.1' || httpVersion === '1.0';
+
+/** Throws RequestRefusal. */
+export function checkVersion(request: IncomingMessage): void {
+  if (!isSpoken(request)) throw new RequestRefusal(505, 'http_version', 'only HTTP/1.1 and HTTP/1.0 are spoken here');
 }

@@ -242,7 +242,7 @@ test.each(larges)(
     try {
       const asked = of(token);
       const draft = asked === 'stream of MCP' ? largeListening(token, await beginOn(lane, token)) : asked;
-      Object.assign(large, { written_bytes: 0, blocked: false, drains: 0 });
+      Object.assign(large, { written_bytes: 0, blocked: false, drains: 0, gone: false });
       lane.socket.pause();
       lane.say(written(draft));
       const written_bytes = await blocked(large);
@@ -284,7 +284,7 @@ test(
           ]),
         ),
       );
-      const said: Large = { written_bytes: 0, blocked: false, drains: 0 };
+      const said: Large = { written_bytes: 0, blocked: false, drains: 0, gone: false };
       const chunk = Buffer.alloc(65_536, 'x');
       const write = () => {
         said.blocked = false;

@@ -86,6 +86,20 @@ describe('a whole file', () => {
       ]);
     }));
 
+  test('what a listener says of its bounds is read, and nothing else of them', async () => {
+    const bounds = '{connections: 50, strangers: 7, greeting: 500ms, request: 1m30s, stalled: 30d}';
+    const config = await load(`listen: {postgres: {address: "127.0.0.1:0", bounds: ${bounds}}}\n${identity}${policy}`);
+    expect(config.listen.get('postgres')?.bounds).toEqual({
+      ...{ connections_max: 50, strangers_max: 7, greeting_ms_max: 500, request_ms_max: 90_000 },
+      // What a timer holds.
+      stalled_ms_max: 2_147_483_647,
+    });
+    const none = await problems(
+      `listen: {postgres: {address: "127.0.0.1:0", bounds: {connections: 0, greeting: soon}}}\n${identity}${policy}`,
+    );
+    expect(none.join()).toMatch(/bounds\.connections.*bounds\.greeting.*is no duration/u);
+  });
+
   test('with SSH built, a host is read with its key, and nothing of it is left out', async () => {
     const key = makeKey().private;
     const config = await load(

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { IdentityError } from '../../errors.js';
 import type { Client, Identity, Mount, Services, Target } from '../../protocol.js';
 import {
+  checkVersion,
   ClientGone,
   fail,
   goneProblem,
@@ -123,6 +124,7 @@ class Exchange {
   async run(): Promise<void> {
     const { log } = this.#parts.services;
     try {
+      checkVersion(this.#request);
       await this.#run();
     } catch (error) {
       if (error instanceof Ended) return sendProblem(this.#response, goneProblem(error.end));
@@ -165,7 +167,7 @@ class Exchange {
     const origin = fields.get('origin');
     if (origin !== undefined && !upstream.origins.has(origin))
       throw new RequestRefusal(403, 'origin', 'scripts of web pages of this origin may not ask (upstream.origins)');
-    checkVersion(fields.get('mcp-protocol-version'));
+    checkProtocol(fields.get('mcp-protocol-version'));
     switch (request.method) {
       case 'POST':
         return this.#post(admission);
@@ -294,7 +296,7 @@ class Exchange {
   }
 }
 
-function checkVersion(version: string | undefined): void {
+function checkProtocol(version: string | undefined): void {
   if (version === undefined || (versions as readonly string[]).includes(version)) return;
   throw new RequestRefusal(400, 'version', `MCP-Protocol-Version is none of ${versions.join(', ')}`);
 }

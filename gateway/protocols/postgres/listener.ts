@@ -15,7 +15,7 @@ import type {
 import { authenticate } from './session/authenticate.js';
 import { CancelKeys } from './session/cancel.js';
 import { noKinds, type Kinds } from '../../content/index.js';
-import { certificateOf } from '../../web/index.js';
+import { boundsOf, certificateOf, Doorway, letIn, securedBy } from '../../web/index.js';
 import * as codec from './codec.js';
 import { maskNotice } from './enforcing/content.js';
 import { askedOf } from './enforcing/patterns.js';
@@ -39,9 +39,8 @@ import { connectUpstream, type Upstream } from './upstream.js';
  * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
  */
 
-/** From the first byte to a session. */
-const greeting_ms_max = 60_000;
-const connections_max = 2_000;
+/** From the connection to a session. */
+const greeting_ms_default = 60_000;
 /** What is made of an allow to connect: nothing is rewritten. */
 const nothing: Enforced = {};
 
@@ -69,25 +68,20 @@ export async function listen(
   makeInterpreter: MakeInterpreter,
 ): Promise<Listener> {
   const tls = address.tls && tlsOf(address.tls);
+  const doorway = new Doorway(boundsOf(address, { greeting_ms_max: greeting_ms_default }));
   const cancelKeys = new CancelKeys(services.log);
   const greetings = new Set<Greeting>();
   const sessions = new Set<PostgresSession>();
   const server: Server = createServer(
     { pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keep_alive_ms },
     (socket) => {
-      const greeting = new Greeting(socket, services, tls, cancelKeys, makeInterpreter);
-      if (greetings.size + sessions.size >= connections_max) {
-        void greeting.refuse({
-          severity: 'FATAL',
-          sqlstate: sqlstates.tooMany,
-          message: 'sorry, too many clients already',
-        });
-        return;
-      }
+      doorway.enter(socket);
+      const greeting = new Greeting(socket, { services, tls, cancelKeys, makeInterpreter, doorway });
       greetings.add(greeting);
       void greeting.run(sessions).finally(() => greetings.delete(greeting));
     },
   );
+  server.maxConnections = doorway.connections_max;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(address.port, address.host, () => {
@@ -105,8 +99,18 @@ export async function listen(
       for (const greeting of greetings) greeting.abort();
       for (const session of sessions) session.shutDown();
       await closed;
+      doorway.close();
     },
   };
+}
+
+/** What each connection is served with. */
+interface Parts {
+  readonly services: Services;
+  readonly tls: Tls | undefined;
+  readonly cancelKeys: CancelKeys;
+  readonly makeInterpreter: MakeInterpreter;
+  readonly doorway: Doorway;
 }
 
 /** A server that let the gateway in, and what it was let in with. */
@@ -124,24 +128,14 @@ const unavailable = ({ input, unavailable: why = 'its credential cannot be had' 
 class Greeting {
   #socket: Socket;
   readonly #services: Services;
-  readonly #tls: Tls | undefined;
-  readonly #cancelKeys: CancelKeys;
-  readonly #makeInterpreter: MakeInterpreter;
+  readonly #parts: Parts;
   readonly #gone = new AbortController();
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(
-    socket: Socket,
-    services: Services,
-    tls: Tls | undefined,
-    cancelKeys: CancelKeys,
-    makeInterpreter: MakeInterpreter,
-  ) {
+  constructor(socket: Socket, parts: Parts) {
     this.#socket = socket;
-    this.#services = services;
-    this.#tls = tls;
-    this.#cancelKeys = cancelKeys;
-    this.#makeInterpreter = makeInterpreter;
+    this.#services = parts.services;
+    this.#parts = parts;
     socket.on('error', () => this.abort());
     socket.once('close', () => this.#gone.abort());
   }
@@ -163,7 +157,6 @@ class Greeting {
   }
 
   async run(sessions: Set<PostgresSession>): Promise<void> {
-    const timer = setTimeout(() => this.abort(), greeting_ms_max);
     try {
       const startup = await this.#startup();
       if (startup === undefined) return;
@@ -178,8 +171,6 @@ class Greeting {
           'connection refused',
         );
       await this.refuse(refusal(error));
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -188,7 +179,7 @@ class Greeting {
     for (let round = 0; round < 4; round++) {
       await this.#need(8);
       // A TLS record of type handshake: the client negotiates directly, without asking first (PostgreSQL 17).
-      if (round === 0 && this.#rest[0] === 0x16 && this.#tls !== undefined) {
+      if (round === 0 && this.#rest[0] === 0x16 && this.#parts.tls !== undefined) {
         await this.#encrypt(true);
         continue;
       }
@@ -199,14 +190,14 @@ class Greeting {
       const packet = this.#rest.subarray(0, length);
       this.#rest = this.#rest.subarray(length);
       if (code === startupCode.cancel) {
-        this.#cancelKeys.cancel(packet.subarray(8));
+        this.#parts.cancelKeys.cancel(packet.subarray(8));
         this.#socket.end();
         return undefined;
       }
       if (code === startupCode.ssl || code === startupCode.gssEncryption) {
         // What came behind the request came before the encryption: somebody else may have written it (CVE-2021-23222).
         if (this.#rest.length > 0) throw new ProtocolError('received unencrypted data after an encryption request');
-        if (code === startupCode.ssl && this.#tls !== undefined && !('encrypted' in this.#socket)) {
+        if (code === startupCode.ssl && this.#parts.tls !== undefined && !('encrypted' in this.#socket)) {
           this.#socket.write('S');
           await this.#encrypt(false);
         } else {
@@ -230,8 +221,9 @@ class Greeting {
       plain.unshift(this.#rest);
       this.#rest = Buffer.alloc(0);
     }
-    const secure = await this.#tls!.encrypt(plain);
+    const secure = await this.#parts.tls!.encrypt(plain);
     secure.on('error', () => this.abort());
+    securedBy(plain, secure);
     this.#socket = secure;
     // Without the name of the protocol, another one's client could be led here (ALPACA).
     if (direct && secure.alpnProtocol !== 'postgresql')
@@ -253,10 +245,12 @@ class Greeting {
       },
       {
         ...{ user: startup.user, client, certificate: certificateOf(this.#socket) },
-        endPoint: 'encrypted' in this.#socket ? this.#tls?.endPoint : undefined,
+        endPoint: 'encrypted' in this.#socket ? this.#parts.tls?.endPoint : undefined,
       },
       this.#services,
     );
+    const full = letIn(this.#socket, identity.principal.subject);
+    if (full !== undefined) throw new Refused(sqlstates.tooMany, `sorry, ${full}`);
     const target = this.#target(startup.target, identity);
     const named = startup.settings.get(promptSetting);
     const prompt = promptIn(named ?? '') ?? promptOfApplication(startup.application) ?? identity.prompt;
@@ -337,7 +331,7 @@ class Greeting {
   ): PostgresSession {
     const socket = this.#socket;
     const name = session.target.input.name;
-    const key = this.#cancelKeys.issue(upstream.cancelKey, settings, name, () => opened.cancelHeld());
+    const key = this.#parts.cancelKeys.issue(upstream.cancelKey, settings, name, () => opened.cancelHeld());
     const notices = upstream.notices.map((notice) =>
       content === noKinds ? notice : (maskNotice({ buffer: notice, start: 0, end: notice.length }, content) ?? notice),
     );
@@ -353,13 +347,14 @@ class Greeting {
       claimed,
       place,
       log: this.#services.log.child({ session: session.id, target: name }),
-      makeInterpreter: (ask) => this.#makeInterpreter(name, place, ask),
-      cancel: () => this.#cancelKeys.cancelOne(key),
+      makeInterpreter: (ask) => this.#parts.makeInterpreter(name, place, ask),
+      cancel: () => this.#parts.cancelKeys.cancelOne(key),
       closed: () => {
-        this.#cancelKeys.revoke(key);
+        this.#parts.cancelKeys.revoke(key);
         sessions.delete(opened);
       },
     });
+    this.#parts.doorway.greeted(socket);
     // Before it starts: a session may be over by the time that it has started.
     sessions.add(opened);
     opened.start(this.#rest, upstream.rest);

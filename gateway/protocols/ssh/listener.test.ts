@@ -10,9 +10,9 @@ let listener: Listener;
 
 beforeAll(async () => {
   listener = await listen({
-    address: { host: '127.0.0.1', port: 0 },
+    address: { host: '127.0.0.1', port: 0, bounds: { greeting_ms_max: 100 } },
     services: { log: pino({ level: 'silent' }) } as unknown as Services,
-    ...{ hostKey: makeKey().private, authority: makeKey().private, greeting_ms_max: 100 },
+    ...{ hostKey: makeKey().private, authority: makeKey().private },
   });
 });
 afterAll(() => listener.close());

@@ -2,7 +2,17 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import type { AuthContext, Connection, ServerChannel } from 'ssh2';
 import { GatewayError, IdentityError, UpstreamError } from '../../errors.js';
-import type { Client, Identity, ListenAddress, Listener, Obligation, Services, Target } from '../../protocol.js';
+import type {
+  Bounds,
+  Client,
+  Identity,
+  ListenAddress,
+  Listener,
+  Obligation,
+  Services,
+  Target,
+} from '../../protocol.js';
+import { boundsOf, Doorway, letIn } from '../../web/index.js';
 import { algorithms } from './algorithms.js';
 import { certified, showsCertificate } from './certificate.js';
 import type { SshUpstream } from './config.js';
@@ -20,9 +30,8 @@ import { SshSession } from './session.js';
  * @see RFC 4252 (authentication), RFC 4256 (keyboard-interactive)
  */
 
-/** From a connection to a session, and from the end of one to the end of the other. */
-const greeting_ms_default = 60_000;
-const connections_max = 1_000;
+/** Each takes more than of other protocols. Its time is from a connection to a session, and from the end of one to the end of the other. */
+const usual: Partial<Bounds> = { connections_max: 1_000, strangers_max: 250, greeting_ms_max: 60_000 };
 /** Of one connection; each costs the client a while. */
 const attempts_max = 6;
 const attempt_ms = 250;
@@ -47,8 +56,6 @@ export interface ListenOptions {
   readonly hostKey: string;
   /** Who vouches for it, in the same form. */
   readonly authority: string;
-  /** Whoever has not signed in by then is hung up on, and whoever does not hang up in turn. */
-  readonly greeting_ms_max?: number;
 }
 
 /** What of the library is not in its types. */
@@ -61,25 +68,20 @@ interface ConnectionInsides {
 }
 const socketOf = (connection: Connection): Socket => (connection as unknown as ConnectionInsides)._sock;
 
-export async function listen({
-  address,
-  services,
-  hostKey,
-  authority,
-  greeting_ms_max = greeting_ms_default,
-}: ListenOptions): Promise<Listener> {
+export async function listen({ address, services, hostKey, authority }: ListenOptions): Promise<Listener> {
   const key = utils.parseKey(hostKey);
   if (key instanceof Error) throw key;
   const names = [...new Set([address.host, ...(services.names ?? [])])].filter((name) => !anywhere.has(name));
   const certificate = hostCertificate({ key, authority, names });
   const connections = new Set<Connection>();
   const sessions = new Set<SshSession>();
-  const patience = new Patience(greeting_ms_max);
+  const bounds = boundsOf(address, usual);
+  const doorway = new Doorway(bounds);
+  const patience = new Patience(bounds.greeting_ms_max);
   // A key that was read already is taken as well; the types do not say so.
   const hostKeys = [...(certificate === undefined ? [] : [{ key: certificate.key }]), hostKey] as string[];
   const server = new Server({ hostKeys, algorithms, ident }, (connection, info) => {
     certificate?.present(connection);
-    if (connections.size >= connections_max) return void connection.end();
     connections.add(connection);
     connection.once('close', () => connections.delete(connection));
     const client: Client = {
@@ -87,12 +89,15 @@ export async function listen({
       port: info.port,
       confidential: true,
     };
-    greet({ connection, client, services, sessions, patience });
+    greet({ connection, client, services, sessions, patience, doorway });
   });
   // The library tells of a connection once its first line has come: one that never says it is bounded here.
   const insides = server as unknown as ServerInsides;
-  insides.maxConnections = connections_max;
-  insides._srv.on('connection', (socket: Socket) => patience.begin(socket));
+  insides.maxConnections = doorway.connections_max;
+  insides._srv.on('connection', (socket: Socket) => {
+    doorway.enter(socket);
+    socket.on('data', () => holdBack(socket));
+  });
   server.listen(address.port, address.host);
   await once(server as unknown as NodeJS.EventEmitter, 'listening');
   server.on('error', (error: Error) => services.log.error({ err: error }, 'the ssh listener failed'));
@@ -109,8 +114,19 @@ export async function listen({
       for (const session of sessions) session.end('terminating connection: the gateway shuts down');
       for (const connection of connections) connection.end();
       await closed;
+      doorway.close();
     },
   };
+}
+
+/** Of answers to what a client asks in a row (requests, channels that it opens), for which the library does not wait. */
+const answers_bytes_max = 1_048_576;
+
+/** Who does not take the answers is not read any further. */
+function holdBack(socket: Socket): void {
+  if (socket.writableLength < answers_bytes_max || socket.isPaused()) return;
+  socket.pause();
+  socket.once('drain', () => socket.resume());
 }
 
 interface Greeting {
@@ -118,10 +134,12 @@ interface Greeting {
   readonly client: Client;
   readonly services: Services;
   readonly sessions: Set<SshSession>;
+  /** With those whose session is over. */
   readonly patience: Patience;
+  readonly doorway: Doorway;
 }
 
-function greet({ connection, client, services, sessions, patience }: Greeting): void {
+function greet({ connection, client, services, sessions, patience, doorway }: Greeting): void {
   const { log } = services;
   let identity: Identity | undefined;
   let target = '';
@@ -161,7 +179,7 @@ function greet({ connection, client, services, sessions, patience }: Greeting): 
   connection.once('ready', () => {
     const problem = identity === undefined ? 'nobody signed in' : admit(identity, target);
     if (typeof problem === 'string') turnAway(connection, problem);
-    else patience.callOff(socketOf(connection));
+    else doorway.greeted(socketOf(connection));
   });
 
   /** Whoever is known may be good for another target only, or the session cannot be recorded: they are told, as of a target that is not there. */
@@ -175,6 +193,8 @@ function greet({ connection, client, services, sessions, patience }: Greeting): 
   }
 
   function open(known: Identity, name: string): string | undefined {
+    const full = letIn(socketOf(connection), known.principal.subject);
+    if (full !== undefined) return full;
     const found = services.target('ssh', name);
     const problem = unusable(found, name);
     if (problem !== undefined || found === undefined) return problem;

@@ -19,11 +19,14 @@ export interface Malformed {
   readonly bytes: Buffer;
   /** Nothing is said behind it: the reader of HTTP has lost its place, or waits for more. */
   readonly ends: boolean;
+  /** Nothing more of it is waited for: it has an answer, or the end of its connection, before its client leaves. */
+  readonly whole: boolean;
 }
 
 interface Group {
   readonly ways: readonly (readonly [string, Way])[];
   readonly ends: boolean;
+  readonly whole: boolean;
   /** What it is done to: a request that carries something, or one without a body. */
   readonly to: 'carrying' | 'bare';
   /** How often one of them is taken, of a hundred. */
@@ -39,23 +42,26 @@ export function malformer(gate: Gate): (number: number) => Malformed {
     group(fieldWays, 9, false, 'bare'),
     group(tokenWays, 5, false, 'bare'),
     group(upgradeWays, 2, true),
-    group(lineWays, 4, true),
-    group(headWays, 5, true),
+    whole(group(lineWays, 4, true)),
+    whole(group(headWays, 5, true)),
     group(framingWays(written(gate.well)), 8, true),
     group(truncationWays, 3, true),
   ];
   return (number) => {
     const from = random(number);
-    const { ways, ends, to } = chosen(groups, from);
+    const { ways, ends, whole, to } = chosen(groups, from);
     const [what, way] = from.pick(ways);
     const made = way(to === 'bare' ? bare(gate) : gate.carrying, from);
-    return { number, what, ends: ends || asksOtherwise(made), bytes: Buffer.isBuffer(made) ? made : sent(made, from) };
+    const bytes = Buffer.isBuffer(made) ? made : sent(made, from);
+    return { number, what, whole, ends: ends || asksOtherwise(made), bytes };
   };
 }
 
 const group = (ways: Ways, share: number, ends: boolean, to: Group['to'] = 'carrying'): Group => ({
-  ...{ ways: Object.entries(ways), share, ends, to },
+  ...{ ways: Object.entries(ways), share, ends, whole: false, to },
 });
+
+const whole = (one: Group): Group => ({ ...one, whole: true });
 
 const bare = ({ carrying }: Gate): Draft => ({
   ...carrying,

@@ -18,6 +18,8 @@ export interface Large {
   blocked: boolean;
   /** Times that it took more again. */
   drains: number;
+  /** Nobody is there any more to take it. */
+  gone: boolean;
 }
 
 export const event = 'it-happened';
@@ -64,7 +66,7 @@ const types: Readonly<Record<Streaming, string>> = {
 
 export async function startStreaming(protocol: Streaming): Promise<StreamingUpstream> {
   const waiting = new Set<ServerResponse>();
-  const large: Large = { written_bytes: 0, blocked: false, drains: 0 };
+  const large: Large = { written_bytes: 0, blocked: false, drains: 0, gone: false };
   const serve: Serve = (request, body, response) => {
     const { method, url = '' } = request;
     const isLarge = url.includes('large') || request.headers['last-event-id'] === 'large';
@@ -91,7 +93,7 @@ export async function startStreaming(protocol: Streaming): Promise<StreamingUpst
   const pour = (response: ServerResponse, fields: Readonly<Record<string, string>>) => {
     head(response, fields);
     const piece = Buffer.from(pieces[protocol]);
-    Object.assign(large, { written_bytes: 0, blocked: false, drains: 0 });
+    Object.assign(large, { written_bytes: 0, blocked: false, drains: 0, gone: false });
     const write = () => {
       large.blocked = false;
       while (large.written_bytes < large_bytes && !response.destroyed) {
@@ -102,6 +104,7 @@ export async function startStreaming(protocol: Streaming): Promise<StreamingUpst
       }
       response.end();
     };
+    response.on('close', () => (large.gone = true));
     response.on('drain', () => {
       large.drains++;
       write();

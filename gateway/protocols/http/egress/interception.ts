@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Result, Services } from '../../../protocol.js';
-import { Connections, ConnectionSessions } from '../../../web/index.js';
+import { Connections, ConnectionSessions, securedBy } from '../../../web/index.js';
 import { httpTargets } from '../exchange.js';
 import { InterceptedExchange, type Insider } from './intercepted.js';
 import { Leaves, type AuthorityFiles } from './leaves.js';
@@ -78,6 +78,7 @@ export class Interception {
       return { status: 'cancelled', bytes: 0, sent_bytes: 0 };
     }
     const inner = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] });
+    securedBy(socket, inner);
     const cut = () => socket.destroy();
     signal.addEventListener('abort', cut, { once: true });
     const timer = setTimeout(cut, this.#handshake_ms);

@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Client, ListenAddress, Listener, Services } from '../../../protocol.js';
-import { answerOf, ConnectionSessions, noteCertificate, sendProblem } from '../../../web/index.js';
+import { answerOf, boundsOf, ConnectionSessions, doorwayOf, noteCertificate, sendProblem } from '../../../web/index.js';
 import { Interception } from './interception.js';
 import { refuseBlind, refuseTwice } from './routes.js';
 import { Tunnelling } from './tunnelling.js';
@@ -14,17 +14,16 @@ import { Tunnelling } from './tunnelling.js';
  * not sent at all, and what is named by no target is refused.
  */
 
-const connections_max = 2_000;
 const header_bytes_max = 32_768;
-/** For a CONNECT to arrive whole. */
-const request_ms_max = 30_000;
 
 export async function listenEgress(address: ListenAddress, services: Services): Promise<Listener> {
   refuseTwice(services);
   const { tls, authority } = address;
   if (authority === undefined) refuseBlind(services);
+  const bounds = boundsOf(address);
+  const { greeting_ms_max } = bounds;
   const interception = authority === undefined ? undefined : new Interception(services, authority);
-  const options = { maxHeaderSize: header_bytes_max, headersTimeout: request_ms_max, requestTimeout: request_ms_max };
+  const options = { maxHeaderSize: header_bytes_max, headersTimeout: greeting_ms_max, requestTimeout: greeting_ms_max };
   const server =
     tls === undefined
       ? createServer(options)
@@ -39,7 +38,7 @@ export async function listenEgress(address: ListenAddress, services: Services): 
               }),
         });
   if (tls?.clientAuthorities !== undefined) server.prependListener('secureConnection', noteCertificate);
-  server.maxConnections = connections_max;
+  const doorway = doorwayOf(server, bounds, 'connect');
   const sessions = new ConnectionSessions();
   /** All that asked for a tunnel: the server knows of them no more. */
   const bare = new Set<Socket>();
@@ -74,6 +73,7 @@ export async function listenEgress(address: ListenAddress, services: Services): 
       for (const socket of bare) socket.destroy();
       server.closeAllConnections();
       await closed;
+      doorway.close();
     },
   };
 }
