@@ -1,12 +1,11 @@
 import type { RuleDescription } from '#engine';
 import type { Module } from './ast.js';
 import type { Problem } from './error.js';
-import type { Snapshot } from './snapshot.js';
 import { type contractSets, isTestModule } from './verify.js';
 
 /**
- * What is allowed, and yet a reviewer would ask about: a rule that no test makes answer, a refusal without a code, a
- * pattern where a comparison says the same. Only what is certain is said: advice that is wrong once is read no more.
+ * What is allowed, and yet a reviewer would ask about: a rule that no test makes answer, a refusal without a code. Only
+ * what is certain is said: advice that is wrong once is read no more.
  */
 
 /** Of `opa test --coverage --format json`. */
@@ -78,42 +77,4 @@ export function withoutCode(modules: readonly Module[]): Problem[] {
           line,
         })),
     );
-}
-
-const call = /\b(regex\.match|glob\.match)\(\s*(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`)\s*,/g;
-
-/** Patterns that are none: forty microseconds a call for what a comparison does in less than one. */
-export function needlessPatterns(snapshot: Snapshot): Problem[] {
-  const found: Problem[] = [];
-  for (const [file, content] of snapshot.files) {
-    if (!file.endsWith('.rego') || file.endsWith('_test.rego')) continue;
-    for (const [index, text] of Buffer.from(content).toString('utf8').split('\n').entries()) {
-      if (/^\s*#/.test(text)) continue;
-      for (const [, name, quoted, raw] of text.matchAll(call)) {
-        const instead = comparison(name!, raw ?? quoted!);
-        if (instead === undefined) continue;
-        found.push({
-          code: 'slow_pattern',
-          message: `${name!} with a pattern that has nothing to match costs tens of microseconds for each operation`,
-          help: `Write ${instead}, which costs less than one.`,
-          file,
-          line: index + 1,
-        });
-      }
-    }
-  }
-  return found;
-}
-
-function comparison(name: string, pattern: string): string | undefined {
-  const [, start = '', bare = '', end = ''] = /^(\^?)([\w:/@ -]+)(\$?)$/.exec(pattern) ?? [];
-  if (bare === '') return undefined;
-  const text = JSON.stringify(bare);
-  if (name === 'glob.match') return start === '' && end === '' ? `value == ${text}` : undefined;
-  if (start !== '' && end !== '') return `value == ${text}`;
-  return start !== ''
-    ? `startswith(value, ${text})`
-    : end !== ''
-      ? `endswith(value, ${text})`
-      : `contains(value, ${text})`;
 }

@@ -1,3 +1,4 @@
+import { type Call, readCalls } from './calls.js';
 import { type Condition, readConditions } from './conditions.js';
 
 /**
@@ -29,6 +30,10 @@ export interface Rule {
   readonly annotatedCode?: string;
   /** What must hold for it to answer, as far as it is written out. */
   readonly conditions: readonly Condition[];
+  /** Of functions whose names have a dot (`regex.match`), and of `walk`. */
+  readonly calls: readonly Call[];
+  /** As of the module. */
+  readonly uses: ReadonlySet<string>;
 }
 
 export interface Element {
@@ -94,13 +99,15 @@ export function readModule(file: string, json: string): Module {
   const rules = (raw.rules ?? []).map((rule) => {
     // Not the rule's own name: naming itself is no use of it.
     const { ref, key, value, args } = rule.head;
-    collectUses([ref.slice(1), key, value, args, rule.body, rule.else], aliases, own, uses);
-    return readRule(rule);
+    const used = new Set<string>();
+    collectUses([ref.slice(1), key, value, args, rule.body, rule.else], aliases, own, used);
+    for (const use of used) uses.add(use);
+    return { ...readRule(rule), uses: used };
   });
   return { file, package: own.join('.'), packageLine: raw.package.location?.row ?? 1, rules, uses };
 }
 
-function readRule({ head, body, else: otherwise, annotations = [], location }: RawRule): Rule {
+function readRule({ head, body, else: otherwise, annotations = [], location }: RawRule): Omit<Rule, 'uses'> {
   const set = head.key !== undefined && head.value === undefined && head.ref.length === 1;
   const kind = set ? 'set' : head.args === undefined ? 'other' : 'function';
   // The nearest block wins: a rule's own before its document's.
@@ -115,6 +122,7 @@ function readRule({ head, body, else: otherwise, annotations = [], location }: R
     ...(title === undefined ? {} : { title }),
     ...(code === undefined ? {} : { annotatedCode: code }),
     conditions: otherwise === undefined ? readConditions(body) : [],
+    calls: readCalls({ head, body, else: otherwise }, constantOf),
   };
 }
 
@@ -145,8 +153,9 @@ function constantOf({ type, value }: Term): unknown {
     case 'string':
     case 'number':
     case 'boolean':
-    case 'null':
       return value;
+    case 'null':
+      return null;
     case 'array': {
       const items = (value as Term[]).map(constantOf);
       return items.includes(undefined) ? undefined : items;

@@ -3,24 +3,27 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { needlessPatterns, untested, withoutCode } from './advice.js';
+import { untested, withoutCode } from './advice.js';
 import type { Module } from './ast.js';
 import { runCases } from './case-run.js';
 import { type PolicyCase, readCases } from './cases.js';
 import { capabilitiesFile } from './capabilities.js';
 import { type Catalog, unknownColumns } from './catalog.js';
+import { type Asked, boundless, uncovered } from './coverage.js';
 import { BundleError, type Problem, refusal } from './error.js';
-import { neverFires, uncovered } from './firing.js';
+import { neverFires } from './firing.js';
+import { inlined, notLookedThrough } from './inlined.js';
 import { check, parseModules, runOver, runTests, testCoverage, type TestReport, type Tool } from './opa-run.js';
 import { Reads } from './reach.js';
 import { exceededMessage } from './sandbox.js';
+import { slowCalls } from './slow.js';
 import { isCaseFile, type Snapshot } from './snapshot.js';
 import { fitsTar, readTar } from './tar.js';
 import type { FilterChecks } from './obligations.js';
 import { type DataChecks, dataWarnings, verifyData } from './verify-data.js';
 import { describeRules, fillCodes, isTestModule, verifyModules, warnings } from './verify.js';
 import { wasmBuiltins } from './wasm-builtins.js';
-import { inVain, wideAllows } from './wide.js';
+import { inVain, onTrial, refusesWithReason, trialFailed, wideAllows } from './wide.js';
 import { type Library, libraryFolder, loadLibrary, withWorkspace, writeArchive, writeFiles } from './workspace.js';
 
 /** A policy that compiled, kept the contract and passed its tests. */
@@ -116,21 +119,32 @@ export class Compiler {
       // Of an archive OPA says twice of each file what was reached, under two names.
       const whole = path.join(folder, 'whole');
       await writeFiles(whole, [...snapshot.files, ...this.#libraryFiles()]);
-      const [coverage, modules, wide] = await Promise.all([
+      const [coverage, modules, trial] = await Promise.all([
         testCoverage({ ...tool, folder: whole, bundle: '.' }),
         parseModules(tool, snapshot, this.#modules),
-        wideAllows(layer, base),
+        onTrial(layer, base).catch(trialFailed),
       ]);
-      return [
+      const beside = [...this.#libraryFiles(), ...dataFiles(snapshot)];
+      const answers = await inlined(tool, modules, snapshot.files, beside, layer.data);
+      const fails = 'message' in trial;
+      const refuses = (asked: Asked) => !fails && refusesWithReason(trial, layer, asked);
+      const { targets } = this.#options;
+      const ground = { schemas: this.#library.schemas, answers, refuses, ...(targets && { targets }) };
+      const byTrial = fails ? [trial] : wideAllows(trial, layer);
+      const isNew = ({ file, line }: Problem) => !byTrial.some((one) => one.file === file && one.line === line);
+      const found = [
         ...(coverage === undefined ? [] : untested(layer.manifest.rules, coverage)),
         ...withoutCode(modules),
-        ...needlessPatterns(snapshot),
-        ...neverFires(modules, this.#library.schemas),
-        ...uncovered(modules, this.#options.targets),
+        ...slowCalls(modules),
+        ...notLookedThrough(modules, answers),
+        ...neverFires(modules, this.#library.schemas, answers, layer.data),
+        ...uncovered(modules, ground),
+        ...boundless(modules, ground).filter(isNew),
         ...unknownColumns(snapshot.files, layer.data, modules, catalogs),
-        ...wide,
+        ...byTrial,
         ...(base === undefined ? [] : inVain(layer, base)),
       ];
+      return found.sort(byPlace);
     });
   }
 
@@ -218,9 +232,8 @@ export class Compiler {
     const inForce = modules.filter((module) => !isTestModule(module));
     const filled = inForce.map((module) => [module.file, Buffer.from(fillCodes(textOf(snapshot, module.file), module))] as const); // prettier-ignore
     const rego = [...filled, ...this.#libraryFiles()];
-    const data = [...snapshot.files].filter(([file]) => !file.endsWith('.rego') && !isCaseFile(file));
     const bare = { ...tool, bundle: 'policy-alone.tar.gz' };
-    await writeArchive(path.join(folder, bare.bundle), [...rego, ...data]);
+    await writeArchive(path.join(folder, bare.bundle), [...rego, ...dataFiles(snapshot)]);
 
     const packages = [...new Set(inForce.map((module) => module.package))].filter((name) => name.startsWith('policy.'));
     const names = packages.map((name) => name.slice('policy.'.length)).sort();
@@ -295,6 +308,10 @@ interface Compiled extends Pick<Build, 'layer' | 'warnings' | 'rego'> {
   readonly bare: Tool;
 }
 
+/** As one goes through the files. */
+const byPlace = (a: Problem, b: Problem): number =>
+  (a.file ?? '').localeCompare(b.file ?? '') || (a.line ?? 0) - (b.line ?? 0);
+
 /** A policy's tests are those in Rego and its cases. */
 const withCases = (report: TestReport, { length }: readonly PolicyCase[], failed: readonly Problem[]): TestReport => ({
   ...report,
@@ -308,6 +325,9 @@ function contractProblems(compiled: PromiseSettledResult<unknown>): readonly Pro
   if (compiled.status === 'fulfilled' || !(compiled.reason instanceof BundleError)) return [];
   return compiled.reason.problems.filter(({ code }) => !/^(rego_|compile_error|build_failed|too_much)/.test(code));
 }
+
+const dataFiles = ({ files }: Snapshot): [string, Uint8Array][] =>
+  [...files].filter(([file]) => !file.endsWith('.rego') && !isCaseFile(file));
 
 const textOf = (snapshot: Snapshot, file: string): string =>
   Buffer.from(snapshot.files.get(file) ?? []).toString('utf8');

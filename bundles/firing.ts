@@ -1,28 +1,86 @@
-import { actions } from '#engine';
 import type { Module, Rule } from './ast.js';
 import type { Condition } from './conditions.js';
 import type { Problem } from './error.js';
+import type { Answers } from './inlined.js';
 import { nearest } from './nearest.js';
 import { contractPackage, contractSets, isTestModule } from './verify.js';
 
-/** Rules that can never answer, and operations that no rule answers for: as far as what is written out makes it certain. */
+/** Rules that can never answer: as far as what is written out, helper rules and data make it certain. */
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** @param schemas By file name, "postgres.json"; "input.json" of what every protocol has. */
-export function neverFires(modules: readonly Module[], schemas: ReadonlyMap<string, Uint8Array>): Problem[] {
-  const read = (name: string) => JSON.parse(Buffer.from(schemas.get(name) ?? '{}').toString('utf8')) as Schema;
+/** Of a protocol, or of all. @param schemas By file name, "postgres.json"; "input.json" of what every protocol has. */
+export function schemaOf(schemas: ReadonlyMap<string, Uint8Array>, protocol: string): Schema {
+  const found = schemas.get(`${protocol}.json`) ?? schemas.get('input.json');
+  return JSON.parse(Buffer.from(found ?? '{}').toString('utf8')) as Schema;
+}
+
+/** @param data Of the repository. */
+export function neverFires(
+  modules: readonly Module[],
+  schemas: ReadonlyMap<string, Uint8Array>,
+  answers: Answers = new Map(),
+  data: unknown = {},
+): Problem[] {
+  const absent = absentData(modules, data);
   return ofPolicy(modules).flatMap(({ file, package: owner, rules }) => {
     const protocol = owner.split('.')[1] ?? '';
-    const schema = read(schemas.has(`${protocol}.json`) ? `${protocol}.json` : 'input.json');
+    const schema = schemaOf(schemas, protocol);
     return rules.flatMap((rule) => {
-      const why = impossible(rule.conditions, protocol, schema);
+      const why = impossible(rule.conditions, protocol, schema) ?? inlinedWhy(file, rule);
       if (why === undefined) return [];
       const what = isContract(rule) ? `this ${rule.name} never answers` : `${rule.name} is never true here`;
       return [{ code: 'never_fires', message: `${what}: ${why.message}`, help: why.help, file, line: why.line }];
     });
+
+    /** The same once helper rules and data are put in. */
+    function inlinedWhy(at: string, rule: Rule): Why | undefined {
+      const { line } = rule;
+      const ways = answers.get(owner);
+      if (!isContract(rule) || ways?.marked.has(`${at}:${line}`) !== true) return undefined;
+      const own = ways.answers.filter((one) => one.file === at && one.line === line);
+      if (own.length > 0) {
+        const each = own.map(({ conditions }) => impossible(conditions, protocol, schema));
+        const [first] = each;
+        return first === undefined || each.includes(undefined) ? undefined : { ...first, line };
+      }
+      const missing = absent(rule);
+      return missing.length > 0
+        ? { message: `${missing.map((name) => `data.${name}`).join(', ')} ${missing.length === 1 ? 'is' : 'are'} not there`, help: 'Write it into a data.yaml, or mend the name.', line } // prettier-ignore
+        : { message: 'with the helper rules and the data of this repository its lines cannot hold together', help: 'Look for a helper that is never true, a value that the data lacks, or a list of it that is empty.', line }; // prettier-ignore
+    }
   });
 }
+
+/** Names of data that a rule needs, itself or by what it uses, and that neither the repository's data nor its rules have. */
+function absentData(modules: readonly Module[], data: unknown): (rule: Rule) => string[] {
+  const inForce = modules.filter((module) => !isTestModule(module));
+  const byName = new Map<string, Rule[]>();
+  for (const module of inForce)
+    for (const rule of module.rules) {
+      const name = `${module.package}.${rule.name}`;
+      byName.set(name, [...(byName.get(name) ?? []), rule]);
+    }
+  const isRule = (used: string) => inForce.some(({ package: owner }) => `${used}.`.startsWith(`${owner}.`) || owner.startsWith(`${used}.`)); // prettier-ignore
+  const isThere = (parts: readonly string[]) =>
+    parts.reduce<unknown>((value, part) => (isObject(value) ? value[part] : undefined), data) !== undefined;
+  return (rule) => {
+    const left = [rule];
+    const seen = new Set<Rule>(left);
+    const missing = new Set<string>();
+    for (let one = left.pop(); one !== undefined; one = left.pop())
+      for (const used of one.uses) {
+        const helpers = [...byName].flatMap(([name, rules]) => (`${used}.`.startsWith(`${name}.`) ? rules : []));
+        for (const helper of helpers) if (!seen.has(helper)) left.push((seen.add(helper), helper));
+        if (used !== '' && !/^(policy|sallyport)(\.|$)/.test(used) && !isRule(used) && !isThere(used.split('.')))
+          missing.add(used);
+      }
+    return [...missing];
+  };
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null;
 
 interface Why {
   readonly message: string;
@@ -55,7 +113,7 @@ function impossible(conditions: readonly Condition[], protocol: string, schema: 
 }
 
 /** All values that a field can have, where its schema names them. */
-function possibleOf(schema: Schema | undefined, path: readonly string[]): readonly unknown[] | undefined {
+export function possibleOf(schema: Schema | undefined, path: readonly string[]): readonly unknown[] | undefined {
   const [first, ...rest] = path;
   if (schema === undefined) return undefined;
   if (first === undefined) return Array.isArray(schema['enum']) ? (schema['enum'] as unknown[]) : undefined;
@@ -64,77 +122,6 @@ function possibleOf(schema: Schema | undefined, path: readonly string[]): readon
 }
 
 const listed = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(' or ');
-const isContract = ({ name, kind }: Rule): boolean => kind === 'set' && (contractSets as readonly string[]).includes(name); // prettier-ignore
-const ofPolicy = (modules: readonly Module[]): readonly Module[] =>
+export const isContract = ({ name, kind }: Rule): boolean => kind === 'set' && (contractSets as readonly string[]).includes(name); // prettier-ignore
+export const ofPolicy = (modules: readonly Module[]): readonly Module[] =>
   modules.filter((module) => !isTestModule(module) && contractPackage(module.package) !== undefined);
-
-/** An operation, as far as rules that are written out tell operations apart. */
-interface Asked {
-  readonly action: string;
-  readonly kind: string;
-  readonly target: string;
-}
-
-const principalKinds = ['agent', 'human', 'service'] as const;
-const fields = { action: 'operation.action', kind: 'principal.kind', target: 'target.name' } as const;
-const anyTarget = 'any target';
-
-/**
- * Who can do what where by no rule at all: no allow can answer for it, and no deny names the action, so that it is refused
- * without a word why. @param targets Names of the gateway's targets; absent: those that rules name.
- */
-export function uncovered(modules: readonly Module[], targets: readonly string[] = []): Problem[] {
-  const policy = ofPolicy(modules);
-  const forAll = policy.filter((module) => module.package === 'policy.all');
-  const protocols = [...new Set(policy.map((module) => module.package))].filter((name) => name !== 'policy.all');
-  return protocols.flatMap((name) => {
-    const own = policy.filter((module) => module.package === name);
-    const rules = [...own, ...forAll].flatMap((module) => module.rules).filter(isContract);
-    const allows = rules.filter((rule) => rule.name === 'allow');
-    const denied = rules.filter((rule) => rule.name === 'deny').flatMap((rule) => valuesFor(rule, 'action') ?? []);
-    const [place] = own.flatMap(({ file, rules: all }) => all.filter(({ name: set }) => set === 'allow').map(({ line }) => ({ file, line }))); // prettier-ignore
-    if (place === undefined) return [];
-    const named = targets.length > 0 ? targets : [...new Set(allows.flatMap((rule) => valuesFor(rule, 'target') ?? []).map(String)), anyTarget]; // prettier-ignore
-    const open: Asked[] = named.flatMap((target) =>
-      principalKinds.flatMap((kind) =>
-        actions
-          .filter((action) => !denied.includes(action))
-          .map((action) => ({ action, kind, target }))
-          .filter((asked) => !allows.some((rule) => mayAnswer(rule, asked))),
-      ),
-    );
-    if (open.length === 0) return [];
-    return [
-      {
-        code: 'uncovered',
-        message: `no rule of ${name.slice('policy.'.length)} answers for this, so that it is refused without a reason of yours: ${described(open, named)}`,
-        help: 'Where that is meant, a deny with a message says so to whoever asks; else it lacks an allow.',
-        ...place,
-      },
-    ];
-  });
-}
-
-const valuesFor = (rule: Rule, field: keyof typeof fields): readonly unknown[] | undefined =>
-  rule.conditions.find(({ path }) => path.join('.') === fields[field])?.values;
-
-const mayAnswer = (rule: Rule, asked: Asked): boolean =>
-  (Object.keys(fields) as (keyof typeof fields)[]).every((field) => valuesFor(rule, field)?.includes(asked[field]) ?? true); // prettier-ignore
-
-/** "delete, transfer (human)": actions that the same principals cannot do at the same targets, together. */
-function described(open: readonly Asked[], targets: readonly string[]): string {
-  const byAction = new Map<string, string>();
-  for (const action of new Set(open.map((one) => one.action))) {
-    const of = open.filter((one) => one.action === action);
-    const [kinds, where] = [[...new Set(of.map(({ kind }) => kind))], [...new Set(of.map(({ target }) => target))]];
-    const whole = of.length === kinds.length * where.length;
-    const who = kinds.length === principalKinds.length ? [] : kinds;
-    const at = where.length === targets.length ? [] : [`at ${where.join(', ')}`];
-    byAction.set(action, whole ? [...who, ...at].join(' ') : of.map(({ kind, target }) => `${kind} at ${target}`).join(', ')); // prettier-ignore
-  }
-  const groups = [...new Set(byAction.values())].map((rest) => {
-    const names = [...byAction].filter(([, other]) => other === rest).map(([action]) => action);
-    return `${names.join(', ')}${rest === '' ? '' : ` (${rest})`}`;
-  });
-  return groups.join('; ');
-}

@@ -203,24 +203,36 @@ export function warnings(modules: readonly Module[]): Problem[] {
  * they are. Gives the text as it was where there is nothing to fill in.
  */
 export function fillCodes(text: string, module: Module): string {
-  const wanted = module.rules.filter(
-    (rule) =>
-      isContractSet(rule.name) &&
-      rule.element?.literal === true &&
-      !rule.element.hasCode &&
-      rule.annotatedCode !== undefined,
+  return writeInto(text, module, ({ element, annotatedCode }) =>
+    element.hasCode || annotatedCode === undefined ? undefined : `"code": ${JSON.stringify(annotatedCode)}`,
   );
-  if (wanted.length === 0 || contractPackage(module.package) === undefined) return text;
+}
+
+/** Writes into each element that is a literal which rule it is of. */
+export const markRules = (text: string, module: Module): string =>
+  writeInto(text, module, ({ line }) => `"${mark}": ${JSON.stringify(`${module.file}:${line}`)}`);
+
+/** The key that says so. */
+export const mark = '__rule';
+
+type WithElement = Rule & { readonly element: NonNullable<Rule['element']> };
+
+function writeInto(text: string, module: Module, pairOf: (rule: WithElement) => string | undefined): string {
+  if (contractPackage(module.package) === undefined) return text;
+  const wanted = module.rules
+    .filter((rule): rule is WithElement => isContractSet(rule.name) && rule.element?.literal === true)
+    .flatMap((rule) => {
+      const pair = pairOf(rule);
+      return pair === undefined ? [] : [{ pair, element: rule.element }];
+    });
+  if (wanted.length === 0) return text;
   const lines = text.split('\n').map((line) => Buffer.from(line));
   // From the end, so that an insertion moves nothing that is still to be found.
-  const places = wanted
-    .map((rule) => ({ rule, element: rule.element as NonNullable<Rule['element']> }))
-    .sort((a, b) => b.element.column - a.element.column);
-  for (const { rule, element } of places) {
+  for (const { pair, element } of wanted.sort((a, b) => b.element.column - a.element.column)) {
     const line = lines[element.line - 1];
     const at = line === undefined ? -1 : openingBrace(line, element.column);
     if (line === undefined || at < 0) continue;
-    const insertion = Buffer.from(`"code": ${JSON.stringify(rule.annotatedCode)}${element.empty ? '' : ', '}`);
+    const insertion = Buffer.from(`${pair}${element.empty ? '' : ', '}`);
     lines[element.line - 1] = Buffer.concat([line.subarray(0, at + 1), insertion, line.subarray(at + 1)]);
   }
   return lines.map((line) => line.toString('utf8')).join('\n');

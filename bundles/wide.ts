@@ -6,8 +6,10 @@ import {
   type Action,
   type Input,
   type Layer,
+  type Revision,
   type RuleDescription,
 } from '#engine';
+import type { Asked } from './coverage.js';
 import type { Problem } from './error.js';
 
 /**
@@ -20,38 +22,51 @@ const asked = actions.filter((action) => action !== 'connect' && action !== 'ses
 
 const time = '2000-01-01T00:00:00.000Z';
 
-function inputOf(protocol: string, action: Action, kind: (typeof kinds)[number]): Input {
-  const access = { read: 'read', write: 'update', delete: 'delete' }[action as string] ?? 'use';
+const accesses: Partial<Record<Action, string>> = {
+  ...{ read: 'read', write: 'update', delete: 'delete' },
+  ...{ execute: 'execute', define: 'define', administer: 'administer' },
+};
+
+function inputOf({ protocol, action, kind, target }: Asked, purpose?: string): Input {
   return {
     ...{ version: 1, time, usage: noUsage },
     principal: {
-      ...{ subject: 'anybody', issuer: 'anybody', kind, groups: [], roles: [], attributes: {} },
-      token: { expires: time },
+      ...{ subject: 'anybody', issuer: 'anybody', kind: kind as (typeof kinds)[number], groups: [], roles: [] },
+      ...{ attributes: {}, token: { expires: time }, ...(purpose !== undefined && { purpose }) },
     },
     session: { id: 'check', started: time, client: { address: '192.0.2.1' }, rows: 0, taint: [] },
-    target: { name: 'any-target', protocol, labels: {} },
+    target: { name: target, protocol, labels: {} },
     operation: {
-      ...{ stage: 'execute', action, opaque: false, hash: '0'.repeat(64) },
-      resources: [{ type: 'relation', name: 'any.thing', access: access as 'read' }],
+      // What is carried elsewhere does there what nobody here can know.
+      ...{ stage: 'execute', action, opaque: action === 'transfer', hash: '0'.repeat(64) },
+      resources: [{ type: 'relation', name: 'any.thing', access: (accesses[action] ?? 'use') as 'read' }],
     },
   };
 }
 
-/** @param base What it stands upon: what that refuses is not allowed to anybody. */
-export async function wideAllows(layer: Layer, base?: Layer): Promise<Problem[]> {
-  let revision;
-  try {
-    revision = await createEngine().prepare('check', base === undefined ? [layer] : [base, layer]);
-  } catch (error) {
-    if (!(error instanceof PolicyLoadError)) throw error;
-    const help = 'A gateway would leave the last good revision in force.';
-    return [{ code: 'trial_failed', message: error.message, help }];
-  }
+/** The policy as it would be asked. @param base What it stands upon. Throws PolicyLoadError. */
+export const onTrial = (layer: Layer, base?: Layer): Promise<Revision> =>
+  createEngine().prepare('check', base === undefined ? [layer] : [base, layer]);
+
+/** What is said of a policy that cannot be asked. */
+export function trialFailed(error: unknown): Problem {
+  if (!(error instanceof PolicyLoadError)) throw error;
+  const help = 'A gateway would leave the last good revision in force.';
+  return { code: 'trial_failed', message: error.message, help };
+}
+
+/** Whether a rule refuses it with a reason of its own, whatever the groups and roles. */
+export function refusesWithReason(revision: Revision, layer: Layer, asked: Asked): boolean {
+  const { outcome, reasons } = revision.decide(inputOf(asked, 'any purpose'));
+  return outcome === 'deny' && reasons.some(({ code, rule }) => layer.manifest.rules.some((one) => one.code === code && one.package === rule)); // prettier-ignore
+}
+
+export function wideAllows(revision: Revision, layer: Layer): Problem[] {
   const found = new Map<string, { rule: RuleDescription; what: Set<string> }>();
   for (const protocol of layer.manifest.packages.filter((name) => name !== 'all'))
     for (const action of asked)
       for (const kind of kinds) {
-        const { outcome, reasons } = revision.decide(inputOf(protocol, action, kind));
+        const { outcome, reasons } = revision.decide(inputOf({ protocol, action, kind, target: 'any-target' }));
         if (outcome !== 'allow') continue;
         for (const { code, rule: owner } of reasons) {
           const rule = layer.manifest.rules.find((one) => one.code === code && one.package === owner);

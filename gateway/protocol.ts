@@ -1,4 +1,14 @@
-import type { Decision, EngineCode, Input, Operation, Principal, Prompt, RevisionData, TargetInput } from '#engine';
+import type {
+  Action,
+  Decision,
+  EngineCode,
+  Input,
+  Operation,
+  Principal,
+  Prompt,
+  RevisionData,
+  TargetInput,
+} from '#engine';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
@@ -424,6 +434,8 @@ export interface Protocol {
   readonly upstreamSchema: object;
   /** The JSON Schema of the object that this protocol puts under `operation`. */
   readonly operationSchema: object;
+  /** Whatever its operations may do: policy that asks for another is never met, and one that lacks one of them leaves it open. */
+  readonly actions: readonly Action[];
   listen?(address: ListenAddress, services: Services): Promise<Listener>;
   /** Further ways to its targets, by their names in the configuration's `listen`. */
   readonly listeners?: Readonly<Record<string, (address: ListenAddress, services: Services) => Promise<Listener>>>;

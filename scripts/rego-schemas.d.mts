@@ -7,4 +7,6 @@ import type { TSchema } from 'typebox';
 export function schemaFiles(sources: {
   inputSchema: (protocols: Record<string, TSchema>) => TSchema;
   protocols: Record<string, TSchema>;
+  /** Of each protocol. */
+  actions: Record<string, readonly string[]>;
 }): Record<string, string>;

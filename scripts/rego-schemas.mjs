@@ -8,10 +8,10 @@ const root = new URL('../', import.meta.url);
 const draft = 'https://json-schema.org/draft/2020-12/schema';
 
 /** See rego-schemas.d.mts. */
-export function schemaFiles({ inputSchema, protocols }) {
+export function schemaFiles({ inputSchema, protocols, actions }) {
   const files = { 'input.json': inputSchema(protocols) };
   for (const [name, own] of Object.entries(protocols))
-    files[`${name}.json`] = narrowed(inputSchema({ [name]: own }), name);
+    files[`${name}.json`] = narrowed(inputSchema({ [name]: own }), name, actions[name]);
   return Object.fromEntries(
     Object.entries(files).map(([name, schema]) => [
       name,
@@ -20,8 +20,8 @@ export function schemaFiles({ inputSchema, protocols }) {
   );
 }
 
-/** The document as policy for one protocol sees it: the protocol is known, and its object is there. */
-function narrowed(schema, name) {
+/** The document as policy for one protocol sees it: the protocol is known, its object is there, and what it does is one of a few. */
+function narrowed(schema, name, actions) {
   const { operation, target } = schema.properties;
   return {
     ...schema,
@@ -32,7 +32,11 @@ function narrowed(schema, name) {
         ...target,
         properties: { ...target.properties, protocol: { ...target.properties.protocol, enum: [name] } },
       },
-      operation: { ...operation, required: [...operation.required, name] },
+      operation: {
+        ...operation,
+        properties: { ...operation.properties, action: { ...operation.properties.action, enum: actions } },
+        required: [...operation.required, name],
+      },
     },
   };
 }
@@ -46,6 +50,7 @@ async function main() {
     schemaFiles({
       inputSchema,
       protocols: Object.fromEntries(protocols.map(({ name, operationSchema }) => [name, operationSchema])),
+      actions: Object.fromEntries(protocols.map(({ name, actions }) => [name, actions])),
     }),
   )) {
     await writeFile(new URL(name, directory), text);

@@ -22,6 +22,8 @@ export interface CheckOptions extends CommonOptions {
   readonly config?: string;
   /** What `sallyport classify --json` wrote of targets. */
   readonly catalog?: readonly string[];
+  readonly markdown?: boolean;
+  readonly failOn?: 'advice';
 }
 
 export type Work = (compiler: Compiler, source: ReturnType<typeof openSource>, config?: Config) => Promise<ExitCode>;
@@ -45,7 +47,9 @@ export function judged(options: CheckOptions, io: Io, work: Work): (dir: string)
     } catch (error) {
       if (!(error instanceof BundleError)) throw error;
       tell(io, options, { ok: false, problems: error.problems }, () =>
-        error.problems.map((problem) => `${mark(io, false)} ${describeProblem(problem)}`).join('\n'),
+        options.markdown === true
+          ? adviceAsMarkdown(undefined, error.problems)
+          : error.problems.map((problem) => `${mark(io, false)} ${describeProblem(problem)}`).join('\n'),
       );
       return exitCodeOf(error.problems);
     }
@@ -94,3 +98,21 @@ export function describeTests({ passed, failed, skipped }: TestReport): string {
   if (passed + failed + skipped === 0) return 'no tests';
   return `${count(passed, 'test')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
 }
+
+/** @param rules How many rules there are; undefined where the policy is refused. */
+export function adviceAsMarkdown(rules: number | undefined, problems: readonly Problem[]): string {
+  const place = ({ file, line }: Problem) =>
+    file === undefined ? '' : inCode(line === undefined ? file : `${file}:${line}`);
+  const rows = problems.map((one) => `| ${place(one)} | ${inCell(one.message)} | ${inCell(one.help ?? '')} |`);
+  const said =
+    rules === undefined
+      ? 'It is refused: no gateway would take it.'
+      : `${count(rules, 'rule')}, ${problems.length === 0 ? 'and no advice' : 'with this advice'}.`;
+  const table = rows.length === 0 ? [] : ['', '| where | what | mend |', '| --- | --- | --- |', ...rows];
+  return ['### What the check of this policy says', '', said, ...table, ''].join('\n');
+}
+
+/** Names come from the policy: none may end the cell, or become markup. */
+const inCode = (text: string): string => `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
+const inCell = (text: string): string =>
+  text.replace(/\s+/g, ' ').replace(/[\\`*_{}[\]<>|#@]/g, (found) => `\\${found}`);

@@ -36,18 +36,50 @@ describe('check', () => {
     const spoken = io();
     expect(await checkCommand(await policy(), {}, spoken.io)).toBe(0);
     expect(spoken.out()).toMatch(
-      /^ok 2 rules in policy\.postgres \(\d+ ms\)\nadvice: postgres\.rego:\d+: no test makes deny "secrets_denied" answer\n/,
+      /^ok 2 rules in policy\.postgres \(\d+ ms\)\nadvice: [^]*\nadvice: postgres\.rego:\d+: no test makes deny "secrets_denied" answer\n/,
     );
   });
 
   test('names an allow that asks neither who nor what, and none that does', async () => {
-    const narrow = 'package policy.http\n\nallow contains {"code": "narrow"} if "readers" in input.principal.groups\n';
+    const narrow =
+      'package policy.http\n\nallow contains {"code": "narrow"} if {\n\t"readers" in input.principal.groups\n\tinput.operation.action == "read"\n}\n';
     const spoken = io();
     expect(await checkCommand(await policy({ 'http.rego': narrow }), { json: true }, spoken.io)).toBe(0);
     const { advice } = spoken.json() as { advice: { code: string }[] };
     expect(advice.filter(({ code }) => code === 'wide_allow')).toMatchObject([
       { file: 'postgres.rego', message: expect.stringMatching(/agent_reads.*: read \(postgres\)$/) as unknown },
     ]);
+  });
+
+  test('ends with 1 for advice where that is asked for, and is a comment for a pull request', async () => {
+    const masks = 'package policy.postgres\n\nmask contains {"code": "m", "resource": "b|c", "with": "redact"} if true\n'; // prettier-ignore
+    const folder = await policy();
+    expect(await checkCommand(folder, { failOn: 'advice' }, io().io)).toBe(1);
+    const spoken = io();
+    expect(await checkCommand(folder, { markdown: true }, spoken.io)).toBe(0);
+    expect(spoken.out()).toMatch(/^### What the check[^]*\n\| `postgres\.rego:10` \| no test makes deny "secrets\\_denied" answer \| Write a test/); // prettier-ignore
+    const refused = io();
+    expect(await checkCommand(await policy({ 'm.rego': masks }), { markdown: true }, refused.io)).toBe(1);
+    expect(refused.out()).toMatch(/It is refused[^]*\n\| `m\.rego:3` \|.*b\\\|c/);
+  });
+
+  test('takes a folder of catalogs, and names one that is none', async () => {
+    const folder = await scratch();
+    const masks = 'package policy.postgres\n\nmask contains {"code": "m", "resource": "app.customers.emial", "with": "redact"} if true\n'; // prettier-ignore
+    const catalog = { target: 'orders', columns: [{ column: 'app.customers.email', type: 'text' }] };
+    await writeTree(folder, { 'README.md': 'none', 'orders.json': JSON.stringify(catalog) });
+    const spoken = io();
+    const dir = await policy({ 'm.rego': masks });
+    expect(await checkCommand(dir, { json: true, catalog: [folder] }, spoken.io)).toBe(0);
+    const { advice } = spoken.json() as { advice: { code: string }[] };
+    expect(advice.filter(({ code }) => code === 'unknown_column')).toMatchObject([{ file: 'm.rego', line: 3, help: 'Did you mean app.customers.email?' }]); // prettier-ignore
+    await writeTree(folder, { 'x.json': '{}' });
+    const odd = io();
+    expect(await checkCommand(dir, { catalog: [folder] }, odd.io)).toBe(1);
+    expect(odd.out()).toMatch(/x\.json: is no catalog of a target/);
+    await expect(checkCommand(dir, { catalog: ['/nowhere'] }, io().io)).rejects.toThrow(
+      /catalog \/nowhere cannot be read/,
+    );
   });
 
   test('against a base says what is allowed in vain, and what is wrong with the base by its own folder', async () => {

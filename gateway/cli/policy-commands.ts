@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Layer } from '#engine';
 import { type Command, Option } from 'commander';
@@ -17,7 +17,7 @@ import type { Config } from '../config/index.js';
 import { ConfigError } from '../errors.js';
 import { buildCommand, type BuildOptions } from './build.js';
 import { exit, type ExitCode } from './exit.js';
-import { type CheckOptions, describeBuild, describeTests, judged, summary } from './judging.js';
+import { adviceAsMarkdown, type CheckOptions, describeBuild, describeTests, judged, summary } from './judging.js';
 import { type CommonOptions, type Io, mark, resolveHere, tell } from './telling.js';
 
 /** What a policy repository's people and its CI call: check, test, build. */
@@ -52,12 +52,18 @@ async function checkedBase(
   }
 }
 
-async function catalogIn(file: string, io: Io): Promise<Catalog> {
-  const found = resolveHere(file, io.env, true);
-  const text = await readFile(found, 'utf8').catch((error: unknown) => {
+/** Of a folder, each of its files that ends in .json. */
+async function catalogsIn(given: string, io: Io): Promise<Catalog[]> {
+  const found = resolveHere(given, io.env, true);
+  try {
+    const isFolder = (await stat(found)).isDirectory();
+    const names = isFolder ? (await readdir(found)).filter((name) => name.endsWith('.json')).sort() : [];
+    const files = isFolder ? names.map((name) => path.join(given, name)) : [given];
+    return await Promise.all(files.map(async (file) => readCatalog(file, await readFile(resolveHere(file, io.env, true), 'utf8')))); // prettier-ignore
+  } catch (error) {
+    if (error instanceof BundleError) throw error;
     throw new ConfigError(`the catalog ${found} cannot be read: ${(error as Error).message}`, { cause: error });
-  });
-  return readCatalog(file, text);
+  }
 }
 
 /** Compiles a policy and holds it to the contract, without running its tests. */
@@ -66,14 +72,16 @@ export function checkCommand(dir: string, options: CheckOptions = {}, io: Io = p
     const base = await checkedBase(compiler, options, config, io);
     const snapshot = await source.read();
     const built = await compiler.check(snapshot);
-    const catalogs = await Promise.all((options.catalog ?? []).map((file) => catalogIn(file, io)));
+    const catalogs = (await Promise.all((options.catalog ?? []).map((given) => catalogsIn(given, io)))).flat();
     const advice = await compiler.advise(snapshot, built.layer, { base, catalogs });
+    const told = `${mark(io, true)} ${describeBuild(built)}`;
+    const advised = (one: Problem) => `advice: ${describeProblem(one)}`;
     tell(io, options, { ...summary(built), advice }, () =>
-      [`${mark(io, true)} ${describeBuild(built)}`, ...advice.map((one) => `advice: ${describeProblem(one)}`)].join(
-        '\n',
-      ),
+      options.markdown === true
+        ? adviceAsMarkdown(built.layer.manifest.rules.length, [...built.warnings, ...advice])
+        : [told, ...advice.map(advised)].join('\n'),
     );
-    return exit.done;
+    return options.failOn === 'advice' && advice.length > 0 ? exit.no : exit.done;
   })(dir);
 }
 
@@ -106,7 +114,12 @@ export function registerPolicyCommands(program: Command, io: Io = processIo): vo
     .argument(...directory)
     .option('--base <directory>', "the organisation's base, upon which it stands")
     .option('-c, --config <file>', 'the configuration of the gateway: its targets, and its base')
-    .option('--catalog <file...>', 'what `sallyport classify TARGET --json` wrote: columns that targets have')
+    .option(
+      '--catalog <file...>',
+      'what `sallyport classify TARGET --json` wrote, or a folder of that: columns that targets have',
+    )
+    .option('--markdown', 'for a comment on a pull request')
+    .addOption(new Option('--fail-on <what>', 'exit code 1 where there is advice as well').choices(['advice']))
     .option(...json)
     .addHelpText(
       'after',

@@ -10,6 +10,7 @@ export const postgres: Protocol = {
   name: 'postgres',
   upstreamSchema: PostgresUpstreamSchema,
   operationSchema: {},
+  actions: [],
   listen: () => Promise.reject(new Error('nothing listens in these tests')),
 };
 

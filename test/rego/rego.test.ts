@@ -37,6 +37,7 @@ describe('the schemas', () => {
     const wanted = schemaFiles({
       inputSchema,
       protocols: Object.fromEntries(protocols.map(({ name, operationSchema }) => [name, operationSchema as TSchema])),
+      actions: Object.fromEntries(protocols.map(({ name, actions }) => [name, actions])),
     });
     expect((await readdir(schemas)).sort()).toEqual(Object.keys(wanted).sort());
     for (const [name, text] of Object.entries(wanted))

@@ -11,6 +11,7 @@ export const http: Protocol = {
   name: 'http',
   upstreamSchema: HttpUpstreamSchema,
   operationSchema: HttpOperationSchema,
+  actions: ['connect', 'read', 'write', 'delete', 'administer'],
   firstSteps: (upstream) => firstSteps(upstream as HttpUpstream),
   listeners: { egress: listenEgress },
   mount: (services) => reverseGate(services),

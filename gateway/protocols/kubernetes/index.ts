@@ -11,6 +11,7 @@ export const kubernetes: Protocol = {
   name: 'kubernetes',
   upstreamSchema: KubernetesUpstreamSchema,
   operationSchema: KubernetesOperationSchema,
+  actions: ['session', 'read', 'write', 'delete', 'execute', 'transfer', 'define', 'administer'],
   /** Every client begins with the version, and policies that let anybody in allow it. */
   firstSteps: (upstream) => [
     operationOf(readRequest('GET', '/version', [], Buffer.alloc(0)), upstream as KubernetesUpstream),

@@ -10,6 +10,7 @@ export const mcp: Protocol = {
   name: 'mcp',
   upstreamSchema: McpUpstreamSchema,
   operationSchema: McpOperationSchema,
+  actions: ['connect', 'session', 'read', 'execute', 'transfer'],
   firstSteps(upstream) {
     const begin = { method: 'initialize', from: 'client', action: 'connect', access: 'use', params: {} } as const;
     return [operationOf(begin, upstream as McpUpstream)];

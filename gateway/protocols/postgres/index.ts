@@ -15,6 +15,7 @@ export const postgres = {
   name: 'postgres',
   upstreamSchema: PostgresUpstreamSchema,
   operationSchema: PostgresOperationSchema,
+  actions: ['connect', 'session', 'read', 'write', 'delete', 'execute', 'transfer', 'define', 'administer'],
   firstSteps(upstream: unknown) {
     const { database, user } = upstream as PostgresUpstream;
     return [connectOperation({ database, user }, new Map())];

@@ -9,5 +9,6 @@ export const registry: Protocol = {
   name: 'registry',
   upstreamSchema: RegistryUpstreamSchema,
   operationSchema: RegistryOperationSchema,
+  actions: ['read', 'write', 'delete'],
   mount: (services) => registryGate(services),
 };

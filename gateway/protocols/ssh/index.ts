@@ -11,6 +11,7 @@ export const ssh: Protocol = {
   name: 'ssh',
   upstreamSchema: SshUpstreamSchema,
   operationSchema: SshOperationSchema,
+  actions: ['connect', 'session', 'read', 'write', 'delete', 'execute', 'transfer', 'administer'],
   firstSteps(upstream) {
     const { user, host, port } = upstream as SshUpstream;
     return [connectOperation({ user, host: `${host}:${port}` })];

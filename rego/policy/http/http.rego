@@ -40,6 +40,17 @@ deny contains {
 }
 
 # METADATA
+# title: Methods that mean something else to every API are not sent
+# custom:
+#   code: http_method
+deny contains {
+	"code": "http_method",
+	"message": "Only GET, HEAD, OPTIONS, POST, PUT, PATCH and DELETE are known here",
+} if {
+	input.operation.action == "administer"
+}
+
+# METADATA
 # title: Tunnels lead to what the configuration names
 # description: |
 #   Through the egress proxy, for the role `egress` alone. Nobody sees what is said in a tunnel: where the configuration names

@@ -68,3 +68,7 @@ test_tunnels_that_are_looked_into_are_for_readers_and_writers if {
 	count(http.allow) == 0 with input as object.union(tunnel("visitor"), inside)
 	count(http.deny) == 0 with input as object.union(tunnel("writer"), inside)
 }
+
+test_other_methods_are_denied if {
+	codes(http.deny) == {"http_method"} with input as asked("writer", "administer", "administer")
+}

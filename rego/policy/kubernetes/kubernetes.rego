@@ -60,6 +60,21 @@ deny contains {"code": "kubernetes_mounts", "message": message} if {
 }
 
 # METADATA
+# title: What reaches beyond objects in namespaces is done elsewhere
+# custom:
+#   code: kubernetes_beyond
+deny contains {"code": "kubernetes_beyond", "message": message} if {
+	message := _beyond[input.operation.action]
+}
+
+_beyond := {
+	"execute": "Nothing runs in containers from here: read the logs, or change the workload",
+	"transfer": "Ports of pods aren't forwarded",
+	"define": "Namespaces, custom resources and classes are made by whoever runs the cluster",
+	"administer": "Rights, admission and nodes are the administrators' own",
+}
+
+# METADATA
 # title: Removals wait for a person
 # custom:
 #   code: kubernetes_delete

@@ -61,3 +61,9 @@ test_removals_wait if {
 	approval.reason == "removes pods"
 	count(kubernetes.approval) == 0 with input as asked(operator, "write", {})
 }
+
+test_what_reaches_beyond_objects_is_denied if {
+	denied(asked(operator, "execute", {"subresource": "exec"})) == {"kubernetes_beyond"}
+	denied(asked(person, "administer", {})) == {"kubernetes_beyond"}
+	denied(asked(reader, "read", {})) == set()
+}

@@ -14,6 +14,16 @@ deny contains {"code": "pg_opaque", "message": message} if {
 }
 
 # METADATA
+# title: Procedures aren't called
+# description: CALL, and what else runs for its effects alone. Functions in a query are judged with it.
+# custom:
+#   code: pg_execute
+deny contains {"code": "pg_execute", "message": "Procedures aren't called through the gateway: write the statements"} if {
+	input.operation.action == "execute"
+	not input.operation.opaque
+}
+
+# METADATA
 # title: The schema isn't changed through the gateway
 # description: CREATE, ALTER, DROP and what else defines.
 # custom:

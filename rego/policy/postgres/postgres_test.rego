@@ -122,3 +122,8 @@ test_people_may_see_clear_but_agents_never if {
 	count(masked({"kind": "human", "roles": ["readonly"]})) == 1
 	count(masked({"kind": "agent", "roles": ["unmasked"]})) == 1
 }
+
+test_procedures_are_not_called if {
+	denied(asked(writer, "execute", "call", [{"type": "function", "name": "app.close_month", "access": "execute"}])) == {"pg_execute"}
+	denied(asked(writer, "write", "update", [relation("app.orders", "update")])) == set()
+}

@@ -77,6 +77,21 @@ deny contains {"code": "ssh_alias", "message": message} if {
 }
 
 # METADATA
+# title: Hosts are no way to others, and owners of files stay
+# description: Forwardings, and what changes who owns a file or what a user may do.
+# custom:
+#   code: ssh_beyond
+deny contains {"code": "ssh_beyond", "message": message} if {
+	message := _beyond[input.operation.action]
+	not _shell
+}
+
+_beyond := {
+	"transfer": "Nothing is forwarded through hosts",
+	"administer": "Owners, rights and the host itself are the administrators' own",
+}
+
+# METADATA
 # title: No second names
 # description: A symbolic link would lead commands where their words don't say.
 # custom:

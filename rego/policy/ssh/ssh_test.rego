@@ -82,3 +82,10 @@ test_links_are_not_made if {
 	document := asked(operator, "write", "sftp", [file("/srv/x", "insert")])
 	denied(object.union(document, {"operation": {"ssh": {"sftp": {"operation": "symlink"}}}})) == {"ssh_link"}
 }
+
+test_nothing_is_forwarded_and_owners_stay if {
+	denied(asked(operator, "transfer", "forward", [])) == {"ssh_beyond"}
+	denied(asked(operator, "administer", "sftp", [file("/srv/x", "administer")])) == {"ssh_beyond"}
+	denied(asked(person, "administer", "shell", [])) == set()
+	denied(asked(operator, "write", "sftp", [file("/srv/x", "update")])) == set()
+}
