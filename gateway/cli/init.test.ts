@@ -62,6 +62,11 @@ describe('a repository that init made', () => {
       expect(parse(text)).toBeInstanceOf(Object);
       expect(text).not.toMatch(/_VERSION@/);
     }
+    const given = JSON.parse(await readFile(inside('input.json'), 'utf8')) as Record<string, Record<string, unknown>>;
+    // Regal completes by this file: what it lacks is not offered.
+    expect(given['principal']).toHaveProperty('purpose');
+    for (const { name } of protocols) expect(given['operation']).toHaveProperty(name);
+    expect(given['operation']).toMatchObject({ resources: [{ access: 'read' }], http: { connect: { host: '' } } });
     for (const file of ['settings.json', 'extensions.json'])
       expect(JSON.parse(await readFile(inside('.vscode', file), 'utf8'))).toBeInstanceOf(Object);
     expect((await stat(inside('.githooks/pre-commit'))).mode & 0o111).toBe(0o111);
@@ -90,9 +95,11 @@ describe('a repository that init made', () => {
     await expect(initCommand(repository, {}, io().around)).rejects.toThrow(/is not empty/);
     const schema = inside('schemas/input.json');
     await writeFile(schema, '{}');
+    await writeFile(inside('input.json'), '{}');
     await writeFile(inside('README.md'), 'ours');
     expect(await initCommand(repository, { update: true }, io().around)).toBe(0);
-    expect((await readFile(schema, 'utf8')).length).toBeGreaterThan(100);
+    for (const file of [schema, inside('input.json')])
+      expect((await readFile(file, 'utf8')).length).toBeGreaterThan(100);
     expect(await readFile(inside('README.md'), 'utf8')).toBe('ours');
     await expect(initCommand(await scratch(), { update: true }, io().around)).rejects.toThrow(/no folder "policy"/);
   });

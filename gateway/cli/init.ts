@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { packageRoot, pinnedVersion } from '../../bundles/index.js';
 import { ConfigError } from '../errors.js';
 import { exit, type ExitCode } from './exit.js';
+import { sampleOf } from './input-sample.js';
 import type { Surroundings } from './surroundings.js';
 
 /**
@@ -12,7 +13,7 @@ import type { Surroundings } from './surroundings.js';
  * that what a new repository has is what is tested here.
  */
 interface InitOptions {
-  /** Renew `lib/` and `schemas/` alone. */
+  /** Renew `lib/`, `schemas/` and `input.json` alone. */
   readonly update?: boolean;
 }
 
@@ -30,12 +31,14 @@ export async function initCommand(dir: string, options: InitOptions, around: Sur
     throw new ConfigError(`${folder} has no folder "policy": it is not a repository that "sallyport init" made.`);
   if (options.update !== true && present.some((name) => name !== '.git'))
     throw new ConfigError(
-      `${folder} is not empty. Name a new folder; --update renews lib/ and schemas/ in one that is there.`,
+      `${folder} is not empty. Name a new folder; --update renews lib/, schemas/ and input.json in one that is there.`,
     );
   const parts = options.update === true ? libraryParts : [...policyParts, ...libraryParts];
   const versions = { SALLYPORT_VERSION: await ownVersion(), OPA_VERSION: pinnedVersion };
   let count = 0;
   for (const [from, to] of parts) count += await copy(path.join(packageRoot, from), path.join(folder, to), versions);
+  await writeInput(folder);
+  count += 1;
   around.stdout.write(`${count} files in ${folder}\n`);
   if (options.update !== true) around.stdout.write(nextSteps(dir));
   return exit.done;
@@ -65,6 +68,12 @@ async function copy(from: string, to: string, versions: Readonly<Record<string, 
     if (text.startsWith('#!')) await chmod(target, 0o755);
   }
   return files.length;
+}
+
+/** For editors, which complete the input by it. */
+async function writeInput(folder: string): Promise<void> {
+  const schema = JSON.parse(await readFile(path.join(packageRoot, 'rego/schemas/input.json'), 'utf8')) as object;
+  await writeFile(path.join(folder, 'input.json'), `${JSON.stringify(sampleOf(schema), null, 2)}\n`);
 }
 
 async function ownVersion(): Promise<string> {
