@@ -49,10 +49,11 @@ async function printConfig(more: string, env: NodeJS.ProcessEnv): Promise<string
 
 async function doctor(
   more: string,
+  ...flags: string[]
 ): Promise<Found & { code: number; of(check: string): Found['findings'][number] | undefined }> {
   const file = await configured(more);
   let out = '';
-  const code = await runCommandLine(['doctor', '-c', file, '--json'], {
+  const code = await runCommandLine(['doctor', '-c', file, '--json', ...flags], {
     ...{ env: process.env, fallbackFolder: folder, stderr: { write: () => true } },
     stdout: { write: (text: string) => (out += text) },
   });
@@ -82,6 +83,33 @@ test('what is not is a failure with its mend, and all of it is looked at', async
   expect(found.of('target orders')).toMatchObject({ status: 'fail', mend: expect.stringMatching(/firewall/) as unknown }); // prettier-ignore
   expect(found.of('listen.postgres')).toMatchObject({ status: 'warn' });
   expect(found).toMatchObject({ code: 1, ok: false });
+});
+
+test('who is told of the policy is asked whether it takes the token; which actions no rule answers for is said', async () => {
+  const service = createHttpServer(({ headers, url }, response) => {
+    response.writeHead(headers.authorization !== 'Bearer good' ? 401 : url === '/status/eu' ? 405 : 500).end();
+  });
+  await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', () => resolve()));
+  const url = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+  const more = (token: string, partition: string) => `policy: {directory: ./policy, status: {url: "${url}", token: "${token}", partition: ${partition}}}\nlisten: {https: "127.0.0.1:0"}\n`; // prettier-ignore
+  const found = await doctor(more('good', 'eu'));
+  expect(found.of('policy.status')).toMatchObject({ status: 'ok', message: `${url}/status/eu answers` });
+  expect(found.of('policy coverage')).toMatchObject({ status: 'warn', message: expect.stringMatching(/^postgres\.rego:\d+: no rule of postgres answers for this.*administer/) as unknown }); // prettier-ignore
+  const wrong = await doctor(more('bad', 'eu'));
+  expect(wrong.of('policy.status')).toMatchObject({ status: 'fail', message: `${url}/status/eu answers 401: it does not take the token` }); // prettier-ignore
+  expect([wrong.code, JSON.stringify(wrong).includes('bad"')]).toEqual([1, false]);
+  expect((await doctor(more('good', 'us'))).of('policy.status')).toMatchObject({ status: 'warn' });
+  service.closeAllConnections();
+  await new Promise((resolve) => service.close(resolve));
+  const gone = (await doctor(more('good', 'eu'))).of('policy.status');
+  expect(gone).toMatchObject({ status: 'fail', message: expect.stringMatching(/cannot be reached/) as unknown });
+});
+
+test('where agents run, a target that can be reached is one that can be reached around the gateway', async () => {
+  const { port } = server.address() as AddressInfo;
+  const target = (name: string, at: number) => `{name: ${name}, protocol: http, upstream: {url: "http://127.0.0.1:${at}"}}`; // prettier-ignore
+  const found = await doctor(`policy: {directory: ./policy}\nlisten: {https: "127.0.0.1:0"}\ntargets: [${target('open', port)}, ${target('closed', 9)}]\n`, '--around'); // prettier-ignore
+  expect(found).toMatchObject({ code: 0, findings: [{ check: 'around open', status: 'warn', mend: expect.stringMatching(/firewall/) as unknown }, { check: 'around closed', status: 'ok' }] }); // prettier-ignore
 });
 
 test('a configuration that is none is the one finding', async () => {

@@ -7,12 +7,17 @@ import { configFile, type Surroundings } from './surroundings.js';
 interface DoctorOptions {
   readonly config?: string;
   readonly json?: boolean;
+  readonly around?: boolean;
 }
 
 /** Looks at everything that the gateway needs, without starting it: each finding with what mends it. */
 export async function doctorCommand(options: DoctorOptions, around: Surroundings): Promise<ExitCode> {
   const { examine } = await import('../doctor/index.js');
-  const findings = await examine({ file: configFile(options.config, around), env: around.env });
+  const findings = await examine({
+    file: configFile(options.config, around),
+    env: around.env,
+    around: options.around === true,
+  });
   const failed = findings.filter(({ status }) => status === 'fail').length;
   const warned = findings.filter(({ status }) => status === 'warn').length;
   if (options.json === true) {
@@ -37,6 +42,10 @@ export function registerDoctor(program: Command, around: Surroundings, finish: (
     )
     .option('-c, --config <file>', 'the configuration (default: $SALLYPORT_CONFIG or ./sallyport.yaml)')
     .option('--json', 'the findings as one JSON object')
+    .option(
+      '--around',
+      'where agents run: whether targets can be reached from there, around the gateway, and nothing else',
+    )
     .addHelpText(
       'after',
       '\nExit code 1 where something fails; what is only to be looked at (warn) is 0.\n\nExample:\n  sallyport doctor -c /etc/sallyport.yaml --json | jq .findings',

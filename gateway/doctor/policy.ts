@@ -6,6 +6,7 @@ import {
   findOpa,
   openSource,
   policyFolder,
+  type Problem,
   readStatus,
 } from '../../bundles/index.js';
 import type { Config, PolicySource } from '../config/index.js';
@@ -40,6 +41,7 @@ async function findingsOf(
       targets,
     });
     const { layer, tests, warnings } = await compiler.build(snapshot);
+    const advice = (await compiler.advise(snapshot, layer)).filter(({ code }) => looked.has(code));
     const unspoken = [...new Set(config.targets.map(({ input }) => input.protocol))].filter(
       (name) => !layer.manifest.packages.includes(name) && !layer.manifest.packages.includes('all'),
     );
@@ -49,6 +51,14 @@ async function findingsOf(
         ? warn(`${check} tests`, 'it has none', 'Write one for each rule: sallyport check names those without.')
         : ok(`${check} tests`, `${tests.passed} passed`),
       ...warnings.map((one) => warn(check, describeProblem(one), one.help ?? 'docs/policy.md says more.')),
+      ...(advice.length === 0
+        ? [
+            ok(
+              `${check} coverage`,
+              'each action at each target has a rule that answers for it, and no allow is for everybody or everything',
+            ),
+          ]
+        : advice.map((one) => warn(`${check} coverage`, placed(one), one.help ?? 'sallyport check says more.'))),
       ...unspoken.map((name) =>
         warn(check, `says nothing of ${name}: everything there is refused`, `Write rules in package policy.${name}.`),
       ),
@@ -59,6 +69,12 @@ async function findingsOf(
     return [fail(check, message, 'Mend it: until then the last good revision stays in force, and a first start fails.'), ...standing]; // prettier-ignore
   }
 }
+
+/** Of what `sallyport check` advises, what is about who may do what where; the rest is for whoever writes the rules. */
+const looked: ReadonlySet<string> = new Set(['uncovered', 'wide_allow', 'never_fires', 'trial_failed']);
+
+const placed = ({ file, line, message }: Problem): string =>
+  file === undefined ? message : `${file}${line === undefined ? '' : `:${line}`}: ${message}`;
 
 async function inForce(check: string, folder: string): Promise<Finding[]> {
   const status = await readStatus(folder).catch(() => undefined);

@@ -4,7 +4,7 @@ import { openTargets } from '../credentials/index.js';
 import type { Target } from '../protocol.js';
 import { fail, type Finding, messageOf, ok, warn } from './finding.js';
 import { placeOf, reach } from './reach.js';
-import { roleFinding } from './role.js';
+import { openFinding, roleFinding } from './role.js';
 
 const ports: Readonly<Record<string, number>> = { postgres: 5432, ssh: 22 };
 
@@ -42,7 +42,40 @@ async function one({ input, upstream, unavailable }: Target): Promise<Finding[]>
   }
   const there = ok(check, `${input.protocol} at ${where} accepts connections`);
   if (input.protocol !== 'postgres') return [there];
-  return [there, await roleFinding(input.name, upstream as Parameters<typeof roleFinding>[1])];
+  const form = upstream as Parameters<typeof roleFinding>[1];
+  const own = await roleFinding(input.name, form);
+  // Without a password of the gateway's own, that nobody else needs one either is what the server was told.
+  return form.password === undefined ? [there, own] : [there, own, await openFinding(input.name, form)];
+}
+
+/**
+ * Whether targets can be reached from where this runs, which is meant to be where agents run: there each should be reached
+ * through the gateway alone. What the configuration says of credentials need not be here.
+ */
+export async function aroundFindings({ targets, vault }: Config): Promise<Finding[]> {
+  const opened = await openTargets({ targets, vault, log: pino({ level: 'silent' }) });
+  try {
+    const found = targets.flatMap(({ input }) => opened.find(input.protocol, input.name) ?? []);
+    return await Promise.all(found.map((target) => around(target)));
+  } finally {
+    opened.close();
+  }
+}
+
+async function around({ input, upstream }: Target): Promise<Finding> {
+  const check = `around ${input.name}`;
+  const place = placeOfUpstream(input.protocol, upstream);
+  if (place === undefined) return warn(check, 'where it is cannot be told from here', 'Give this the files and variables that its upstream names.'); // prettier-ignore
+  const where = `${place.host}:${place.port}`;
+  return reach(place.host, place.port).then(
+    () =>
+      warn(
+        check,
+        `${where} can be reached from here, around the gateway`,
+        `Let it accept connections of the gateway alone: a firewall or network policy on ${where}${input.protocol === 'postgres' ? ', and in pg_hba.conf the address of the gateway' : ''}.`,
+      ),
+    () => ok(check, `${where} cannot be reached from here`),
+  );
 }
 
 function placeOfUpstream(protocol: string, upstream: unknown): { host: string; port: number } | undefined {
