@@ -168,6 +168,7 @@ async function build(print: Printer, closers: (() => unknown)[]): Promise<Omit<W
       ],
       console: {
         auditors: ['shop-owners'],
+        publishers: ['shop-owners'],
         administrators: ['shop-owners'],
         sign_in: { client_id: consoleClient.id, client_secret: `\${CONSOLE_SECRET}` },
       },

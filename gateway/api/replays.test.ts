@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { readdir, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestApi, type TestApi } from '../../test/support/api.js';
 import { publishable, publishedLimits, type PublishedReport } from '../replay/index.js';
@@ -104,6 +105,31 @@ describe('reports of replays', () => {
     expect(await later.list()).toEqual([]);
     expect(await readdir(folder)).toEqual([]);
   });
+});
+
+test('no publisher pushes out what others have sent', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'shelf-'));
+  try {
+    let time_ms = 1_790_000_000_000;
+    const shelf = new ReplayShelf(folder, () => (time_ms += 1_000), { reports_max: 5, reports_each_max: 3 });
+    const send = (subject: string, to: string) => shelf.add(shelf.name(), { ...good(), to }, { issuer: 'i', subject });
+    await send('people', 'one of ours');
+    for (let number = 0; number < 8; number++) await send('robot', `robot-${number}`);
+    expect((await shelf.list()).map(({ to }) => to)).toEqual(['robot-7', 'robot-6', 'robot-5', 'one of ours']);
+    // All together are too many: whoever has the most loses the oldest.
+    await send('others', 'theirs');
+    await send('others', 'theirs too');
+    expect((await shelf.list()).map(({ to }) => to)).toEqual([
+      'theirs too',
+      'theirs',
+      'robot-7',
+      'robot-6',
+      'one of ours',
+    ]);
+    expect(await readdir(join(folder, 'replays'))).toHaveLength(5);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 describe('a report that is too large', () => {

@@ -175,6 +175,9 @@ async function surroundings(
   options: ReplayCommandOptions,
   around: Surroundings,
 ): Promise<{ readonly files: readonly string[]; readonly labels: Labels; readonly config: Config | undefined }> {
+  const missing = options.audit.find((file) => !existsSync(path.resolve(file)));
+  if (missing !== undefined)
+    throw new ConfigError(`${path.resolve(missing)} is not there: --audit names files that a gateway has recorded (audit.sinks of its configuration), or files of input documents, one JSON object a line.`); // prettier-ignore
   if (options.audit.length > 0 && options.config === undefined)
     return { files: options.audit.map((file) => path.resolve(file)), labels: {}, config: undefined };
   const { loadConfig } = await import('../config/index.js');

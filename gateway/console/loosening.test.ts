@@ -4,7 +4,7 @@ import { changeKinds } from '../replay/published.js';
 import { loosens, named, remarks, subject } from './page/loosening.js';
 
 const report = {
-  tally: { beyond: {}, unlike_recorded: 0, upon_base: 0, erased: 0 },
+  tally: { beyond: {}, unlike_recorded: 0, upon_base: 0, erased: 0, unmeasured: 0, unproven: 0 },
   meant: [],
   unseen: [],
   shortened: { groups: 0, texts: 0 },
@@ -23,7 +23,7 @@ test('a report that is whole needs no remark, and one that was shortened says so
   expect(remarks(report)).toEqual([]);
   const said = remarks({
     ...report,
-    tally: { beyond: { mask_lost: 7 }, unlike_recorded: 1, upon_base: 2, erased: 3 },
+    tally: { beyond: { mask_lost: 7 }, unlike_recorded: 1, upon_base: 2, erased: 3, unmeasured: 4, unproven: 5 },
     meant: ['suppliers are public'],
     unseen: ['usage'],
     shortened: { groups: 5, texts: 1 },
@@ -33,5 +33,5 @@ test('a report that is whole needs no remark, and one that was shortened says so
     'Shortened: 1 texts have no end here.',
     'Not in the list: 7 more operations mask lost.',
   ]);
-  expect(said).toHaveLength(8);
+  expect(said).toHaveLength(10);
 });

@@ -1,4 +1,4 @@
-import type { Decision, Input, Principal, Reason, TargetInput } from '#engine';
+import { noUsage, type Decision, type Input, type Principal, type Reason, type TargetInput } from '#engine';
 import { isFixed, members, Members, Part, quote, toJson, whole, type Entry } from '../audit/index.js';
 import type { Receipt } from '../approvals/approvals.js';
 import type { Result } from '../protocol.js';
@@ -39,7 +39,14 @@ export class SessionRecords {
     };
   }
 
-  intent({ operation, session, prompt }: Input, decision: Decision, { hash, own, sent, receipt }: IntentParts): Entry {
+  intent(
+    { operation, session, prompt, usage }: Input,
+    decision: Decision,
+    { hash, own, sent, receipt }: IntentParts,
+  ): Entry {
+    // What budgets are decided by, where policy looked at it; none of it is measured for one that does not.
+    const measured = usage === noUsage ? '' : `,"usage":${needed(usage)}`;
+    const taint = session.taint.length === 0 ? '' : `,"taint":${needed(session.taint)}`;
     const transaction = session.transaction === undefined ? '' : `,"transaction":"${session.transaction}"`;
     const { stage, action, opaque, resources } = operation;
     const what = new Part('operation', needed(own));
@@ -47,7 +54,7 @@ export class SessionRecords {
       kind: 'intent',
       fields: new Members(
         `"decision_id":"${decision.id}",${this.#place},"stage":"${stage}","action":"${action}","opaque":${opaque ? 'true' : 'false'},` +
-          `"resources":${needed(resources)},"hash":${quote(hash)}${transaction},${verdictOf(decision)}${sent === undefined ? '' : `,"sent":${quote(sent)}`}}${receiptOf(receipt)}${this.#purpose}`,
+          `"resources":${needed(resources)},"hash":${quote(hash)}${transaction},"rows":${session.rows}${taint}${measured},${verdictOf(decision)}${sent === undefined ? '' : `,"sent":${quote(sent)}`}}${receiptOf(receipt)}${this.#purpose}`,
       ),
       personal: [
         this.#principal,

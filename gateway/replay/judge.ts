@@ -35,16 +35,21 @@ export class Judge {
   readonly #after: Revision;
   readonly #labels: Labels;
   readonly #alone: boolean;
+  /** Protocols whose decisions depend on what was used. */
+  readonly #budgeted: ReadonlySet<string>;
   readonly #kinds_max: number;
   /** Names of the kinds that were handed out: lines come in order, so the first of a kind is the one that counts. */
   readonly #seen = new Set<string>();
 
-  private constructor(before: Revision, after: Revision, { labels, before: { layers }, kinds_max = 0 }: Task) {
+  private constructor(before: Revision, after: Revision, task: Task) {
+    const { labels, kinds_max = 0 } = task;
+    const { layers } = task.before;
     this.#before = before;
     this.#after = after;
     this.#labels = labels;
     this.#alone = layers.length === 1;
     this.#kinds_max = kinds_max;
+    this.#budgeted = new Set([...layers, ...task.after.layers].flatMap(({ manifest }) => readersOf(manifest.reads)));
   }
 
   static async create(task: Task): Promise<Judge> {
@@ -74,8 +79,12 @@ export class Judge {
     if (found === 'erased') return tallier.count('erased');
     const { input, decision_id } = found;
     const before = this.#before.decide(input);
-    const changes = compare(before, this.#after.decide(input));
+    const after = this.#after.decide(input);
+    const changes = compare(before, after);
     tallier.count('operations');
+    if (!found.measured && this.#budgeted.has(input.target.protocol)) tallier.count('unmeasured');
+    if ([before, after].some(({ filters }) => filters.some(({ unseen }) => unseen !== undefined)))
+      tallier.count('unproven');
     if (this.#alone && isOfTwo(found.revision)) tallier.count('upon_base');
     if (found.revision === this.#before.id && found.outcome !== before.outcome) tallier.count('unlike_recorded');
     if (changes.length === 0) return;
@@ -94,6 +103,11 @@ export class Judge {
   }
 }
 
+const readersOf = (reads: Readonly<Record<string, readonly string[]>>): string[] =>
+  Object.entries(reads).flatMap(([protocol, paths]) =>
+    paths.some((path) => path === '' || path === 'usage' || path.startsWith('usage.')) ? [protocol] : [],
+  );
+
 /** Records name both revisions where there was a base. */
 const isOfTwo = (revision: string): boolean => revision.includes('+');
 
@@ -107,5 +121,11 @@ function readLine(line: string, labels: Labels): ReturnType<typeof recordedOpera
     return 'other';
   }
   if (document?.version !== 1 || document.operation === undefined || document.principal === undefined) return 'other';
-  return { input: document as Input, decision_id: document.operation.hash, revision: '', outcome: '' };
+  return {
+    input: document as Input,
+    decision_id: document.operation.hash,
+    revision: '',
+    outcome: '',
+    measured: document.usage !== undefined,
+  };
 }

@@ -19,7 +19,15 @@ const kind = { type: 'string', enum: [...changeKinds] };
 const group = closed({ kind, rule: text, on: text, principal: text, target: text, count, example: text }, ['on']);
 
 const tally = closed({
-  ...{ operations: count, changed: count, erased: count, unlike_recorded: count, upon_base: count },
+  ...{
+    operations: count,
+    changed: count,
+    erased: count,
+    unlike_recorded: count,
+    upon_base: count,
+    unmeasured: count,
+    unproven: count,
+  },
   groups: { type: 'array', maxItems: groups_max, items: group },
   beyond: closed(Object.fromEntries(changeKinds.map((name) => [name, count])), changeKinds),
 });

@@ -3,8 +3,8 @@ import type { AuditRecord } from '../audit/index.js';
 
 /**
  * The input document of an operation, from the record of its intent. What records do not have is filled in, and the answer
- * says so where a policy reads it: usage (none), rows and taints of the session (none), when the session began (with the
- * operation), labels of the target (from the configuration, where it is given).
+ * says so where a policy reads it: usage (none, unless policy looked at it then), when the session began (with the operation),
+ * labels of the target (from the configuration, where it is given).
  */
 export interface Recorded {
   readonly input: Input;
@@ -12,17 +12,12 @@ export interface Recorded {
   readonly revision: string;
   /** What the gateway decided then. */
   readonly outcome: string;
+  /** False: the policy of then did not look at budgets, so that none were measured. */
+  readonly measured: boolean;
 }
 
-/** Paths of the input that no record holds. */
-export const unrecorded = [
-  'usage',
-  'session.rows',
-  'session.taint',
-  'session.started',
-  'target.labels',
-  'prompt.text',
-] as const;
+/** Paths of the input that no record holds; `usage`, where it was not looked at then, is counted by operations. */
+export const unrecorded = ['session.started', 'target.labels', 'prompt.text'] as const;
 
 export type Labels = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
@@ -42,6 +37,7 @@ export function recordedOperation(record: AuditRecord, labels: Labels): Recorded
     target === undefined
   )
     return 'erased';
+  const measured = isObject(fields['usage']);
   const input = {
     version: 1,
     time: record.timestamp,
@@ -52,20 +48,23 @@ export function recordedOperation(record: AuditRecord, labels: Labels): Recorded
       started: record.timestamp,
       client,
       ...(fields['transaction'] === undefined ? {} : { transaction: fields['transaction'] }),
-      rows: 0,
-      taint: [],
+      rows: whole(fields['rows']),
+      taint: Array.isArray(fields['taint']) ? (fields['taint'] as unknown[]).map(String) : [],
     },
     target: { name: target, protocol, labels: labels[target] ?? {} },
     operation: { stage, action, opaque: fields['opaque'], resources, hash: fields['hash'], [protocol]: operation },
-    usage: noUsage,
+    usage: measured ? fields['usage'] : noUsage,
   } as unknown as Input;
   return {
     input,
     decision_id: String(fields['decision_id']),
     revision: String(fields['revision']),
     outcome: result?.outcome ?? '',
+    measured,
   };
 }
+
+const whole = (value: unknown): number => (Number.isSafeInteger(value) ? (value as number) : 0);
 
 type Fields = Readonly<Record<string, unknown>>;
 

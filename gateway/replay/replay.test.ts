@@ -1,4 +1,4 @@
-import type { Input } from '#engine';
+import { noUsage, type Input } from '#engine';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -119,13 +119,37 @@ taint contains {"code": "saw_pii", "label": "pii"} if input.operation.action == 
     expect(JSON.parse(out)).toMatchObject({ loosened: false, tally: { groups: [{ kind: 'newly_denied', rule: 'closed', count: 2 }] } });
   }); // prettier-ignore
 
+  test('decides by the budget, rows and taints that were recorded, and counts what has no budget in its record', async () => {
+    const rules = (most: number) =>
+      policyOf(
+        `${reads}deny contains {"code": "busy"} if input.usage.operations.day > ${most}\ndeny contains {"code": "much"} if {\n\tinput.session.rows > ${most}\n\t"pii" in input.session.taint\n}\n`,
+      );
+    await commit(repo, rules(50), 'budget');
+    await commit(repo, rules(5), 'a smaller one');
+    const { layer } = await check(snapshotOf(rules(50)));
+    const used = { ...read, usage: { ...noUsage, operations: { minute: 1, day: 8 } } };
+    const seen = { ...read, usage: { ...noUsage }, session: { ...read.session, rows: 9, taint: ['pii'] } };
+    const unmeasured = { ...read, usage: noUsage };
+    const recorded = await auditOf([used, seen, unmeasured], 'git:then', layer);
+    const { out } = await replayed('HEAD~1..HEAD', { audit: [recorded] });
+    expect(JSON.parse(out)).toMatchObject({
+      unseen: [],
+      tally: {
+        ...{ operations: 3, changed: 2, unmeasured: 1, unproven: 0 },
+        groups: [{ rule: 'busy', count: 1 }, { rule: 'much', count: 1 }],
+      },
+    }); // prettier-ignore
+    const text = (await replayed('HEAD~1..HEAD', { audit: [recorded], format: 'text' })).out;
+    expect(text).toMatch(/1 operations cannot be decided for certain: a policy reads usage/);
+  });
+
   test('says what the policy looks at and records do not have', async () => {
     await commit(
       repo,
-      policyOf(`${reads}deny contains {"code": "busy"} if input.usage.operations.day > 5\n`),
-      'budget',
+      policyOf(`${reads}deny contains {"code": "new"} if input.session.started > "2030"\n`),
+      'started',
     );
-    expect(JSON.parse((await replayed('HEAD~1..HEAD')).out)).toMatchObject({ unseen: ['usage'] });
+    expect(JSON.parse((await replayed('HEAD~1..HEAD')).out)).toMatchObject({ unseen: ['session.started'] });
   });
 
   test('says nothing of nothing: an audit without operations is a failure', async () => {
@@ -145,6 +169,7 @@ taint contains {"code": "saw_pii", "label": "pii"} if input.operation.action == 
       err: expect.stringMatching(/has no commit "nowhere"/),
     });
     await expect(replayed('HEAD')).rejects.toThrow(/write A\.\.B/);
+    await expect(replayed('HEAD..HEAD', { audit: ['/nowhere/x'] })).rejects.toThrow(/x is not there: --audit names files that a gateway has recorded/); // prettier-ignore
   });
 });
 

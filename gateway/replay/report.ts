@@ -129,6 +129,14 @@ function foot({ tally, loosened, meant, unseen }: Report): string[] {
     lines.push(
       `${tally.unlike_recorded} operations were decided otherwise when they came: records lack what policy looked at then.`,
     );
+  if (tally.unmeasured > 0)
+    lines.push(
+      `${tally.unmeasured} operations cannot be decided for certain: a policy reads usage, and what was used by then is not in their records; they were decided as if nothing were.`,
+    );
+  if (tally.unproven > 0)
+    lines.push(
+      `${tally.unproven} operations cannot be decided for certain: a filter stands beside masks of the base, and may be refused (filter_unenforceable) by what the target's catalog says.`,
+    );
   if (tally.upon_base > 0)
     lines.push(
       `${tally.upon_base} operations were judged upon the organisation's base when they came, and here without: give it with -c or --base.`,

@@ -13,6 +13,8 @@ export interface Shelved extends Summary {
 
 export const shelfLimits = {
   reports_max: 100,
+  /** Of one publisher: what a busy robot sends pushes out its own. */
+  reports_each_max: 25,
   age_ms_max: 30 * 86_400_000,
 };
 
@@ -92,12 +94,36 @@ export class ReplayShelf {
   }
 
   async #clear(): Promise<void> {
-    const { reports_max, age_ms_max } = this.#limits;
-    for (const { id, published_ms } of [...this.#shelved.values()]) {
-      if (this.#shelved.size <= reports_max && this.#now() - published_ms <= age_ms_max) continue;
-      await rm(this.#file(id), { force: true });
-      this.#shelved.delete(id);
+    const { reports_max, reports_each_max, age_ms_max } = this.#limits;
+    for (const one of [...this.#shelved.values()]) {
+      if (this.#now() - one.published_ms > age_ms_max) await this.#drop(one);
     }
+    for (
+      let left = this.#byPublisher();
+      left.some(({ length }) => length > reports_each_max);
+      left = this.#byPublisher()
+    )
+      await this.#drop(left.find(({ length }) => length > reports_each_max)![0]!);
+    // Many publishers together may be too much: whoever has the most loses the oldest.
+    while (this.#shelved.size > reports_max) {
+      const [most] = this.#byPublisher().sort((a, b) => b.length - a.length);
+      await this.#drop(most![0]!);
+    }
+  }
+
+  /** Oldest first, each. */
+  #byPublisher(): Shelved[][] {
+    const found = new Map<string, Shelved[]>();
+    for (const one of this.#shelved.values()) {
+      const who = JSON.stringify([one.by.issuer, one.by.subject]);
+      found.set(who, [...(found.get(who) ?? []), one]);
+    }
+    return [...found.values()];
+  }
+
+  async #drop({ id }: Shelved): Promise<void> {
+    await rm(this.#file(id), { force: true });
+    this.#shelved.delete(id);
   }
 
   #file(id: string): string {

@@ -19,12 +19,16 @@ export interface Tally {
   readonly unlike_recorded: number;
   /** Judged then upon an organisation's base, which this was not given. */
   readonly upon_base: number;
+  /** A policy asks for budgets, and what was used by then is not in their records: decided as if nothing were. */
+  readonly unmeasured: number;
+  /** A filter beside masks of the base: only the target's catalog tells whether it can be put in without telling of what is masked. */
+  readonly unproven: number;
   readonly groups: readonly Group[];
   /** Differences beyond the groups that are kept. */
   readonly beyond: Readonly<Partial<Record<ChangeKind, number>>>;
 }
 
-const counted = ['operations', 'changed', 'erased', 'unlike_recorded', 'upon_base'] as const;
+const counted = ['operations', 'changed', 'erased', 'unlike_recorded', 'upon_base', 'unmeasured', 'unproven'] as const;
 
 const groups_default_max = 10_000;
 
@@ -34,6 +38,8 @@ export const emptyTally: Tally = {
   erased: 0,
   unlike_recorded: 0,
   upon_base: 0,
+  unmeasured: 0,
+  unproven: 0,
   groups: [],
   beyond: {},
 };
@@ -42,7 +48,7 @@ export class Tallier {
   readonly #groups_max: number;
   readonly #groups = new Map<string, { -readonly [K in keyof Group]: Group[K] }>();
   readonly #beyond = new Map<ChangeKind, number>();
-  readonly #counts = { operations: 0, changed: 0, erased: 0, unlike_recorded: 0, upon_base: 0 };
+  readonly #counts = Object.fromEntries(counted.map((name) => [name, 0])) as Record<(typeof counted)[number], number>;
 
   constructor(groups_max = groups_default_max) {
     this.#groups_max = groups_max;

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { clientTest, libpq, onPath, runProgram, type Outcome } from './support.js';
 import { eventLine, headerLine } from '../../gateway/recordings/cast.js';
+import { publishable } from '../../gateway/replay/index.js';
+import { emptyTally } from '../../gateway/replay/tally.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { startOidcProvider, type OidcProvider } from '../support/oidc.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
@@ -85,6 +87,7 @@ describe(group, () => {
         recordings: { folder: './recordings' },
         console: {
           administrators: ['security'],
+          publishers: ['security'],
           sign_in: { client_id: provider.clientId, client_secret: provider.clientSecret },
         },
       },
@@ -248,6 +251,44 @@ describe(group, () => {
         expect({ name, colorScheme, faults: await page.evaluate(faults) }).toEqual({ name, colorScheme, faults: [] });
       }
     }
+    expect(await page.evaluate('globalThis.canary')).toBeUndefined();
+    expect(complaints).toEqual([]);
+  });
+
+  clientTest(group, 'shows a replay that was published, whatever stands in it, in dark and in light', async () => {
+    await page.goto(`${url}/console/#/`);
+    await heading(/wait/);
+    const change = { rule: `policy.postgres ${markup}`, on: 'app.customers.email', principal: 'system:serviceaccount:production:an-account-with-a-long-name', target: 'orders', count: 1_234, example: 'd-4f1c09a2b7de-17' }; // prettier-ignore
+    const report = {
+      ...{ from: 'origin/main', to: 'feature/a-rather-long-name-of-a-branch', loosened: true, meant: [], unseen: ['session.started'], duration_ms: 1 }, // prettier-ignore
+      tally: { ...emptyTally, operations: 5_000, changed: 2_468, unmeasured: 4, groups: [{ ...change, kind: 'mask_lost' }, { ...change, kind: 'hold_added' }] }, // prettier-ignore
+    } as const;
+    const body = publishable(report, { before: `git:${'1'.repeat(40)}`, after: `git:${'2'.repeat(40)}` });
+    const headers = { 'content-type': 'application/json', 'sallyport-console': '1' };
+    const sent = await page.evaluate(
+      async ([text, fields]) => (await fetch('v1/replays', { method: 'POST', headers: fields, body: text })).status,
+      [JSON.stringify(body), headers] as const,
+    );
+    expect(sent).toBe(201);
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.setViewportSize({ width: colorScheme === 'light' ? 1200 : 360, height: 800 });
+      await page.emulateMedia({ colorScheme });
+      await page.goto('about:blank');
+      await page.goto(`${url}/console/#/replays`);
+      await heading('Replays (1)');
+      await picture(`replays-${colorScheme}`);
+      expect(await page.evaluate(faults)).toEqual([]);
+      await page.locator('tbody a').click();
+      await heading(/^Replay of origin\/main/);
+      await picture(`replay-${colorScheme}`);
+      expect(await page.evaluate(faults)).toEqual([]);
+    }
+    expect(await page.locator('.warning').innerText()).toMatch(/no commit says that this is meant/);
+    expect(await page.locator('ul.note').innerText()).toMatch(/4 operations cannot be decided for certain/);
+    expect(await page.locator('.badge.loosens').allInnerTexts()).toEqual(['! mask lost']);
+    // Nothing that belongs together stands on two lines.
+    const lines = "[...document.querySelectorAll('.badge, .whole')].map((one) => one.getClientRects().length)";
+    expect(new Set(await page.evaluate<number[]>(lines))).toEqual(new Set([1]));
     expect(await page.evaluate('globalThis.canary')).toBeUndefined();
     expect(complaints).toEqual([]);
   });

@@ -1,4 +1,4 @@
-import { badge, h, table, visible } from './dom.js';
+import { h, table, visible } from './dom.js';
 import { count } from './format.js';
 import { loosens, named, subject } from './loosening.js';
 
@@ -8,12 +8,16 @@ export function differences(caption, groups) {
     caption,
     ['What', 'Operations', 'Rule', 'Who', 'Target', 'Example'],
     groups.map((one) => [
-      badge(`${loosens(one.kind) ? '! ' : ''}${named(one.kind)}`),
+      h(
+        'span',
+        { class: loosens(one.kind) ? 'badge loosens' : 'badge' },
+        `${loosens(one.kind) ? '! ' : ''}${named(one.kind)}`,
+      ),
       count(one.count),
       h('code', null, visible(subject(one))),
       one.principal,
       one.target,
-      h('a', { href: `#/decisions/${encodeURIComponent(one.example)}` }, visible(one.example)),
+      h('a', { class: 'whole', href: `#/decisions/${encodeURIComponent(one.example)}` }, visible(one.example)),
     ]),
   );
 }

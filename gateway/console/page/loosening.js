@@ -31,6 +31,14 @@ export function remarks({ tally, meant, unseen, shortened }) {
   if (unseen.length > 0) said.push(`Not seen: the policies read ${unseen.join(', ')}, which records do not have.`);
   if (tally.unlike_recorded > 0)
     said.push(`${tally.unlike_recorded} operations were decided otherwise when they came.`);
+  if (tally.unmeasured > 0)
+    said.push(
+      `${tally.unmeasured} operations cannot be decided for certain: what was used by then is not in their records.`,
+    );
+  if (tally.unproven > 0)
+    said.push(
+      `${tally.unproven} operations cannot be decided for certain: only the target's catalog tells whether a filter can be put in.`,
+    );
   if (tally.upon_base > 0) said.push(`${tally.upon_base} operations were judged upon a base that this was not given.`);
   if (tally.erased > 0) said.push(`${tally.erased} records were passed by: erased, or withheld.`);
   return said;

@@ -20,7 +20,7 @@ export async function replays() {
           'Published replays',
           ['When', 'Change', 'Operations', 'Decided differently', 'Loosened', 'By'],
           found.map((one) => [
-            when(one.published),
+            h('span', { class: 'whole' }, when(one.published)),
             link(`#/replays/${encodeURIComponent(one.id)}`, visible(`${one.from} → ${one.to}`)),
             count(one.operations),
             count(one.changed),
@@ -45,7 +45,6 @@ export async function replay(id) {
           { class: 'warning' },
           'Loosened: somebody may do or see more than before, and no commit says that this is meant.',
         ),
-      remarks(report).map((text) => h('p', { class: 'note' }, visible(text))),
       terms([
         ['Before', before],
         ['After', after],
@@ -58,6 +57,11 @@ export async function replay(id) {
         ['Published', when(published)],
         ['By', `${by.subject} of ${by.issuer}`],
       ]),
+      h(
+        'ul',
+        { class: 'note' },
+        remarks(report).map((text) => h('li', null, visible(text))),
+      ),
       tally.groups.length > 0 && differences('What would be decided otherwise', tally.groups),
     ],
   };
