@@ -146,7 +146,7 @@ describe.each(forges)('the workflow for %s', (forge) => {
   test('passes what init made, and says on the request that nothing was replayed', async () => {
     const { failed, posted } = await pipeline(forge, () => Promise.resolve(), false);
     expect(failed).toBeUndefined();
-    expect(posted).toMatch(/What the check of this policy says[^]*50 rules, and no advice\.[^]*Nothing was replayed/);
+    expect(posted).toMatch(/What the check of this policy says[^]*\d+ rules, and no advice\.[^]*Nothing was replayed/);
   });
 
   test('fails where a change loosens, and posts advice and what it does to recorded operations', async () => {
