@@ -302,13 +302,6 @@ describe('a group that may be served by somebody else is tried where its descrip
     expect(answer.text).toContain('nothing says that the server of example.com knows dry runs');
     expect(asked()).toEqual([described]);
   });
-
-  test.each(['apps/v2', 'apps/v1beta9'])('%s, though its group is one of the API server', async (version) => {
-    describes(404, '{}');
-    const answer = await write('PATCH', `/apis/${version}/namespaces/shop/deployments/web`, 'merge', { spec: {} });
-    expect(causes(answer)).toContain('preview_failed');
-    expect(asked()).toEqual([`GET /openapi/v3/apis/${version}`]);
-  });
 });
 
 describe('what the API server refuses when it is tried is its own answer', () => {
