@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { ClientGone, type Upgrade } from '../../../web/index.js';
-import { message_bytes_max } from './dial.js';
+import { closing, message_bytes_max } from './dial.js';
 
 /** Answers the client's handshake, once the API server has answered the gateway's. Throws ClientGone. */
 export function accept(
@@ -16,6 +16,7 @@ export function accept(
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: message_bytes_max,
+    ...closing,
   });
   // Not every name of a protocol is a token (RFC 6455, 4.1), and the library takes nothing else.
   delete request.headers['sec-websocket-protocol'];

@@ -21,6 +21,9 @@ export interface Dialling {
 /** Of one message: API servers send what a program wrote in pieces of 32 KiB. */
 export const message_bytes_max = 4_194_304;
 
+/** For the other side to end a WebSocket as well; the library's types do not know it yet. */
+export const closing = { closeTimeout: 5_000 } as object;
+
 /**
  * Resolves once the API server has answered. The socket is paused: whoever takes it listens first, then resumes it. Throws
  * UpstreamError.
@@ -40,6 +43,7 @@ export function dial(asked: Dialling): Promise<Dialled> {
     followRedirects: false,
     handshakeTimeout: timeout_ms,
     maxPayload: message_bytes_max,
+    ...closing,
     ...(origin.ca === undefined ? {} : { ca: origin.ca }),
     ...(origin.serverName === undefined ? {} : { servername: origin.serverName }),
     ...(origin.certificate === undefined ? {} : { cert: origin.certificate, key: origin.key }),

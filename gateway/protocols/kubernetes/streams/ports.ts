@@ -37,8 +37,9 @@ export class PortsRelay {
     const { client, upstream } = options;
     client.on('message', (data, binary) => this.#message(data as Buffer, binary, client, upstream));
     upstream.on('message', (data, binary) => this.#message(data as Buffer, binary, upstream, client));
-    client.on('error', () => undefined);
-    upstream.on('error', () => undefined);
+    // What is no frame of WebSocket: the library has said so to whoever sent it.
+    client.on('error', () => this.#end({ status: 'error', code: 'protocol' }, ''));
+    upstream.on('error', () => this.#end({ status: 'lost' }, 'the API server said what is no part of the protocol'));
     const over = () => this.#end({ status: this.#failed ? 'error' : 'ok' }, '');
     client.once('close', over);
     upstream.once('close', over);

@@ -65,8 +65,9 @@ export class ChannelRelay {
         this.#output.set(each, new ContentStream({ kinds, numbers: false }));
     client.on('message', (data, binary) => this.#fromClient(data as Buffer, binary));
     upstream.on('message', (data) => this.#fromServer(data as Buffer));
-    client.on('error', () => undefined);
-    upstream.on('error', () => undefined);
+    // What is no frame of WebSocket: the library has said so to whoever sent it.
+    client.on('error', () => this.#end({ status: 'error', code: 'protocol' }));
+    upstream.on('error', () => this.#lost('the API server said what is no part of the protocol'));
     client.once('close', () => this.#end({ status: this.#ended === undefined ? 'cancelled' : 'ok' }));
     upstream.once('close', () => this.#serverLeft());
     recording?.onLost(() => this.stop(unrecorded, { status: 'cancelled', code: unrecorded.code }));

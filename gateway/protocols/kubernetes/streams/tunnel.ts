@@ -71,8 +71,9 @@ export class Tunnel {
     const { client, upstream } = options;
     client.on('message', (data, binary) => this.#fromClient(data as Buffer, binary));
     upstream.on('message', (data) => this.#fromUpstream(data as Buffer));
-    client.on('error', () => undefined);
-    upstream.on('error', () => undefined);
+    // What is no frame of WebSocket: the library has said so to whoever sent it.
+    client.on('error', () => this.#end({ status: 'error', code: 'protocol' }, policyViolation));
+    upstream.on('error', () => this.#lost('the API server said what is no part of the protocol'));
     client.once('close', () => this.#end({ status: 'ok' }, normal));
     upstream.once('close', () => this.#lost('the API server ended the port-forward'));
   }
@@ -250,7 +251,7 @@ export class Tunnel {
         return;
       }
       case 'ping':
-        return this.#toUpstream(pingFrame(frame.id));
+        return pass(pingFrame(frame.id), true, this.#options.upstream, this.#options.upstream);
       case 'open':
         throw new SpdyError('API servers open no streams');
       case 'goaway':
