@@ -31,7 +31,8 @@ export function withClause(context: Context, clause: WithClause | undefined, sco
       return { ...named, columns: [...named.columns, ...extra.map((column) => ({ name: column, origins: all }))] };
     };
     if (clause?.recursive && query?.larg !== undefined) recursive(context, name, query, scope, finish);
-    else if (cte.ctequery !== undefined) scope.ctes.set(name, finish(context.query(cte.ctequery, scope, 'flow')));
+    else if (cte.ctequery !== undefined)
+      scope.ctes.set(name, { ...finish(context.query(cte.ctequery, scope, 'flow')), query });
   }
 }
 

@@ -214,7 +214,8 @@ export function columnRef(context: Context, ref: ColumnRef, scope: Scope): Value
     const row = scope.source(first);
     const { sources, isCertain } = scope.sourcesOf(first);
     if (value !== undefined) {
-      context.recorder?.column(ref, sources, first, isCertain);
+      const isShadowed = sources.some((source) => !isFound(source, scope));
+      context.recorder?.column(ref, sources, first, isCertain, { isShadowed, origins: isCertain ? [] : value.origins });
       if (isCertain || row === undefined) return value;
       // No column of that name is certain, so that it may as well be the row.
       context.recorder?.row(ref, row, false);
@@ -230,11 +231,12 @@ export function columnRef(context: Context, ref: ColumnRef, scope: Scope): Value
     if (source === undefined) continue;
     const value = columnOf(source, column);
     if (value !== undefined) {
-      context.recorder?.column(ref, [source], column, true);
+      context.recorder?.column(ref, [source], column, true, { isShadowed: !isFound(source, scope) });
       return value;
     }
     if (source.open) {
       fieldCall(context, column);
+      context.recorder?.column(ref, [source], column, false, { origins: source.pool });
       return { origins: source.pool };
     }
     // t.f may be f(t): a function over the whole row.
@@ -244,6 +246,10 @@ export function columnRef(context: Context, ref: ColumnRef, scope: Scope): Value
   }
   return missing(context, parts.join('.'), scope);
 }
+
+/** Its name stands for it there, and not for another source of that name. */
+const isFound = (source: Source, scope: Scope): boolean =>
+  source.alias === undefined || scope.source(source.alias) === source;
 
 /** The row that a bare name stands for where it is no column's. */
 export function wholeRowSource(node: Wrapped | undefined, scope: Scope): Source | undefined {

@@ -246,7 +246,8 @@ export function from(context: Context, node: Wrapped, scope: Scope): Item {
       const { name, columns } = alias(sub.alias);
       const around = sub.lateral ? scope : outside(scope);
       const derived = sub.subquery === undefined ? openDerived([]) : context.query(sub.subquery, around, 'flow');
-      return itemOf({ ...renamed(derived, columns), alias: name });
+      const query = as<SelectStmt>(sub.subquery, 'SelectStmt');
+      return itemOf(told(context, { ...renamed(derived, columns), alias: name, query, item: sub }));
     }
     case 'RangeFunction':
       return itemOf(rangeFunction(context, inner, scope));
@@ -298,13 +299,18 @@ export function rangeVar(context: Context, range: RangeVar, scope: Scope): Sourc
   const { name, columns } = alias(range.alias);
   const relname = range.relname ?? '';
   const cte = range.schemaname === undefined ? scope.cte(relname) : undefined;
-  if (cte !== undefined) return { ...renamed(cte, columns), alias: name ?? relname };
+  if (cte !== undefined) return told(context, { ...renamed(cte, columns), alias: name ?? relname, item: range });
   const relation = context.relation(range.schemaname, relname);
   if (relation === undefined) return { ...openDerived([]), alias: name ?? relname, schema: range.schemaname };
   const only = range.inh !== true;
   context.facts.read(relation, only);
-  const source = { ...relationSource(relation, name, columns, only), range };
+  const source = { ...relationSource(relation, name, columns, only), range, item: range };
   context.recorder?.read(range, source);
+  return told(context, source);
+}
+
+function told(context: Context, source: Source): Source {
+  if (source.item !== undefined) context.recorder?.item(source.item, source);
   return source;
 }
 

@@ -1,5 +1,5 @@
 import type { Use } from '#engine';
-import type { RangeVar, SelectStmt } from 'libpg-query';
+import type { RangeSubselect, RangeVar, SelectStmt } from 'libpg-query';
 import type { Wrapped } from './ast.js';
 import type { Relation, Routine } from './catalog.js';
 import { qualified, type Access, type Facts } from './facts.js';
@@ -35,6 +35,8 @@ export interface Derived {
   /** True where there may be columns that are not listed; `pool` is what they may be made of. */
   readonly open: boolean;
   readonly pool: readonly Origin[];
+  /** The query that hands them out, where its list is all that there is to them: not one that recurs. */
+  readonly query?: SelectStmt | undefined;
 }
 
 export interface Source extends Derived {
@@ -47,6 +49,8 @@ export interface Source extends Derived {
   readonly only?: boolean;
   /** The name in the text that brings the relation. */
   readonly range?: RangeVar;
+  /** The node of FROM that brings it, where that is a name or a sub-query. */
+  readonly item?: RangeVar | RangeSubselect;
 }
 
 /** What an item of FROM brings. */

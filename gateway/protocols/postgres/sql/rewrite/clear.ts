@@ -1,199 +1,328 @@
-import type {
-  ColumnRef,
-  DeleteStmt,
-  ExplainStmt,
-  InsertStmt,
-  JoinExpr,
-  MergeStmt,
-  MergeWhenClause,
-  OnConflictClause,
-  PrepareStmt,
-  RangeVar,
-  RawStmt,
-  ResTarget,
-  SelectStmt,
-  UpdateStmt,
-} from 'libpg-query';
-import { as, walk, type Wrapped } from '../ast.js';
+import type { ColumnRef, JoinExpr, RangeVar, RawStmt, SelectStmt } from 'libpg-query';
+import type { RewriteRefusal } from '../../enforcing/rewriting.js';
+import { as, open, walk, type Wrapped } from '../ast.js';
+import type { Relation } from '../catalog.js';
 import { qualified } from '../facts.js';
-import type { Source } from '../scope.js';
-import type { Occurrences } from './occurrences.js';
+import { quoteName } from '../masks/write.js';
+import type { Names } from '../names.js';
+import { columnOf, type Origin, type Source } from '../scope.js';
+import { type Expected, targets } from './expected.js';
+import { grouping, leavesOf, type Grouped } from './group.js';
+import { Handing, type Handed } from './handing.js';
+import { Joins, type Cell } from './joins.js';
+import type { ColumnUse, Occurrences } from './occurrences.js';
 import { hasOutput, type Rule, type Rules } from './rules.js';
+import type { Splice } from './splice.js';
 import { notHere } from './touched.js';
 
 /**
- * Under masks of scope `output` the conditions of a write see clear values, as those of a query do; what it sets, inserts and
- * returns does not. No query can be put around a write. So each reference outside of its conditions is masked where it stands, which
- * holds as long as nothing but such references hands a value on: a sub-query there, a WITH or an ORDER BY has conditions of its own,
- * whose parts are not told apart.
+ * Masks of scope `output`: conditions read the value, everything else reads the mask. So a relation is read through its masks, as
+ * under scope `source`, and hands on the value beside the mask, under a name of the gateway's own, where a condition asks for it;
+ * a query in FROM or WITH through which a condition looks hands it on likewise. Nothing but a condition refers to these names.
  */
 
-export interface Clear {
-  /** References in conditions, and in sub-queries of these. */
-  readonly references: ReadonlySet<ColumnRef>;
-  /** Relations that are read in sub-queries of conditions: nothing of them is handed out. */
-  readonly reads: ReadonlySet<RangeVar>;
-  /** Relations of FROM, USING and of the query that is inserted: what else refers to them is masked where it stands. */
-  readonly beside: ReadonlySet<RangeVar>;
-  /** All that neither stands in a condition nor by itself: it may not touch what is masked on the way out. */
-  readonly within: Within;
+/** Fields of the tree that are conditions, with all that is in them. */
+const conditions: ReadonlySet<string> = new Set([
+  'whereClause',
+  'havingClause',
+  'quals',
+  'joinCondition',
+  'condition',
+  'agg_filter',
+]);
+
+/** What nothing in a client's text may be called. */
+const ownName = /^sallyport\.\d+$/;
+const nameOf = (number: number): string => `sallyport.${String(number)}`;
+
+export interface Parts {
+  readonly raw: RawStmt;
+  readonly seen: Occurrences;
+  readonly all: ReadonlyMap<RangeVar, Rules>;
+  readonly names: Names;
+  readonly splice: Splice;
+  /** Whether a column of a view that is read through its own query is made of what is masked on the way out. */
+  readonly isWithin: (relation: Relation, column: string) => boolean;
 }
 
-export interface Within {
-  readonly references: ReadonlySet<ColumnRef>;
-  readonly reads: ReadonlySet<RangeVar>;
-  readonly stars: ReadonlySet<ResTarget>;
-}
+export class Clear {
+  /** References that are replaced, by what; undefined for those that see the value as they are. */
+  readonly references = new Map<ColumnRef, string | undefined>();
+  /** A condition reads the value of something that is masked on the way out. */
+  isAny: boolean;
+  readonly #parts: Parts;
+  readonly #joins: Joins;
+  readonly #handing: Handing;
+  /** All nodes in conditions. */
+  readonly #inside = new Set<object>();
+  /** Lists of EXISTS, of which nothing is read. */
+  readonly #unread = new Set<object>();
+  readonly #masked: ReadonlySet<Origin>;
+  /** Values beside masks: by the relation as it is read, and by the query. */
+  readonly #beside = new Map<RangeVar, Map<string, string>>();
+  readonly #handed = new Map<SelectStmt, Map<number, Handed>>();
+  /** The queries that group, by references of theirs that see groups. */
+  readonly #grouped: ReadonlyMap<ColumnRef, readonly Grouped[]>;
 
-/** Undefined where the statement is no write, or not as plain as that. */
-export function clearInConditions({ stmt }: RawStmt): Clear | undefined {
-  const inner = as<ExplainStmt>(stmt, 'ExplainStmt')?.query ?? as<PrepareStmt>(stmt, 'PrepareStmt')?.query ?? stmt;
-  const parts = partsOf(inner);
-  if (parts === undefined) return undefined;
-  const conditions = [...parts.conditions];
-  const beside = new Set<RangeVar>();
-  const others: unknown[] = [];
-  for (const item of parts.from) if (!addItem(item, { conditions, beside, others })) return undefined;
-  const clear = gathered(conditions);
-  const within = gathered([...others, ...subQueries(parts.shown)]);
-  return { references: clear.references, reads: clear.reads, beside, within };
-}
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    const { raw, seen, names, splice } = parts;
+    this.#masked = maskedOnTheWayOut(parts);
+    walk(raw.stmt, (value) => {
+      for (const key in value) if (conditions.has(key)) this.#gather(value[key], this.#inside);
+      const { subLinkType, subselect } = value;
+      if (subLinkType === 'EXISTS_SUBLINK')
+        this.#gather(as<SelectStmt>(subselect as Wrapped, 'SelectStmt')?.targetList, this.#unread);
+      return true;
+    });
+    this.isAny = [...parts.all].some(([range, { masked }]) => this.#inside.has(range) && hasOutput(masked));
+    this.#grouped = grouping(raw.stmt, names);
+    this.#joins = new Joins(raw, seen, splice, {
+      isVeiled: (source, name) => this.#isVeiled(source, name),
+      cell: (source, name, isClear) => this.#text(source, name, isClear),
+    });
+    this.#handing = new Handing(parts, this.#joins, (use) => this.#clearText(use));
+    this.#joins.prepare();
+    for (const use of seen.columns.values()) this.#column(use);
+    for (const { ref, source } of seen.rows.values()) {
+      if (!this.#inside.has(ref)) continue;
+      for (const { name } of source.columns) this.#text(source, name, true);
+      this.#checkCertain(source.alias ?? '', source.open ? source.pool : []);
+    }
+    for (const [item, { sources }] of seen.stars)
+      if (this.#inside.has(item) && !this.#unread.has(item))
+        for (const source of sources) for (const { name } of source.columns) this.#text(source, name, true);
+    if (this.#beside.size > 0 || this.#handed.size > 0) this.#checkNames(raw);
+  }
 
-interface Parts {
-  readonly conditions: readonly unknown[];
-  readonly from: readonly Wrapped[];
-  /** What it sets, inserts and returns. */
-  readonly shown: readonly unknown[];
-}
+  #gather(tree: unknown, into: Set<object>): void {
+    walk(tree, (value) => {
+      if (into.has(value)) return false;
+      into.add(value);
+      return true;
+    });
+  }
 
-function partsOf(statement: Wrapped | undefined): Parts | undefined {
-  const update = as<UpdateStmt>(statement, 'UpdateStmt');
-  const remove = as<DeleteStmt>(statement, 'DeleteStmt');
-  const merge = as<MergeStmt>(statement, 'MergeStmt');
-  const insert = as<InsertStmt>(statement, 'InsertStmt');
-  if ((update ?? remove ?? merge ?? insert)?.withClause !== undefined) return undefined;
-  if (update !== undefined)
-    return {
-      conditions: [update.whereClause],
-      from: update.fromClause ?? [],
-      shown: [update.targetList, update.returningClause],
-    };
-  if (remove !== undefined)
-    return { conditions: [remove.whereClause], from: remove.usingClause ?? [], shown: [remove.returningClause] };
-  if (merge !== undefined) {
-    const clauses = (merge.mergeWhenClauses ?? []).flatMap(
-      (node) => as<MergeWhenClause>(node, 'MergeWhenClause') ?? [],
+  /** What is put where relations are read. */
+  put(): ReadonlyMap<RangeVar, Rules> {
+    const { all } = this.#parts;
+    return new Map(
+      [...all].map(([range, rules]) => [range, this.#inside.has(range) ? ofScope(rules, 'source') : rules]),
     );
-    return {
-      conditions: [merge.joinCondition, ...clauses.map(({ condition }) => condition)],
-      from: merge.sourceRelation === undefined ? [] : [merge.sourceRelation],
-      shown: [...clauses.map(({ targetList, values }) => [targetList, values]), merge.returningClause],
-    };
   }
-  return insert === undefined ? undefined : partsOfInsert(insert);
-}
 
-/** INSERT … SELECT of one query that neither groups nor sorts. */
-function partsOfInsert({ selectStmt, onConflictClause, returningClause, cols }: InsertStmt): Parts | undefined {
-  const query = as<SelectStmt>(selectStmt, 'SelectStmt');
-  const conflict: OnConflictClause | undefined = onConflictClause;
-  if (query === undefined || conflict?.whereClause !== undefined) return undefined;
-  const foreign = Object.keys(query).filter((key) => !plain.has(key) && query[key as keyof SelectStmt] !== undefined);
-  if (foreign.length > 0 || (query.op !== undefined && query.op !== 'SETOP_NONE')) return undefined;
-  return {
-    conditions: [query.whereClause],
-    from: query.fromClause ?? [],
-    shown: [cols, query.targetList, conflict, returningClause],
-  };
-}
-
-const plain: ReadonlySet<string> = new Set(['targetList', 'fromClause', 'whereClause', 'limitOption', 'op']);
-
-interface Into {
-  readonly conditions: unknown[];
-  readonly beside: Set<RangeVar>;
-  readonly others: unknown[];
-}
-
-/** False for a join that makes columns or rows of its own: one by USING, a NATURAL or an outer one, one with a name. */
-function addItem(item: Wrapped, into: Into): boolean {
-  const range = as<RangeVar>(item, 'RangeVar');
-  const join = as<JoinExpr>(item, 'JoinExpr');
-  if (range !== undefined) into.beside.add(range);
-  else if (join === undefined) into.others.push(item);
-  else {
-    const isInner = join.jointype === undefined || join.jointype === 'JOIN_INNER';
-    if (!isInner || join.isNatural === true || join.usingClause !== undefined || join.alias !== undefined) return false;
-    into.conditions.push(join.quals);
-    return [join.larg, join.rarg].every((side) => side !== undefined && addItem(side, into));
+  /** Columns of a relation whose values are handed on beside their masks, and as what. */
+  beside(range: RangeVar): ReadonlyMap<string, string> {
+    return this.#beside.get(range) ?? none;
   }
-  return true;
+
+  isInside(node: object): boolean {
+    return this.#inside.has(node) && !this.#unread.has(node);
+  }
+
+  /** There are columns beside those that the source is known to have. */
+  isWider({ range, query }: Source): boolean {
+    return (range !== undefined && this.#beside.has(range)) || (query !== undefined && this.#handed.has(query));
+  }
+
+  /** A column of a source as a condition reads it; undefined where it stands for itself. */
+  value(source: Source, name: string): string | undefined {
+    return this.#isVeiled(source, name) ? this.#text(source, name, true) : undefined;
+  }
+
+  /** All columns of what `*` stands for, where some are merged. */
+  star(sources: readonly Source[], isClear: boolean): readonly Cell[] | undefined {
+    return this.#joins.star(sources, isClear);
+  }
+
+  /** Puts into queries what they hand on beside their lists, and conditions in place of USING. */
+  write(expected: Expected): void {
+    const { splice } = this.#parts;
+    this.#joins.write(expected);
+    for (const [query, handed] of this.#handed) {
+      const items = [...handed.values()].sort((a, b) => a.index - b.index);
+      if (query.op !== undefined && query.op !== 'SETOP_NONE') continue;
+      const texts = items.map(({ text, name }) => `${text} AS ${quoteName(name)}`);
+      splice.append(this.#handing.endOf(query), `, ${texts.join(', ')}`);
+      expected.change(query, (copy) => void (copy.targetList = [...(copy.targetList as Wrapped[]), ...targets(texts)]));
+    }
+  }
+
+  /** Not the value, but its mask, is what stands there. */
+  #isVeiled(source: Source, name: string): boolean {
+    const { seen } = this.#parts;
+    const { range, query } = source;
+    if (range !== undefined && seen.reads.has(range) && this.#inside.has(range)) return this.#isWithin(source, name);
+    if (query !== undefined && this.#inside.has(query)) return false;
+    const value = columnOf(source, name);
+    return (value?.origins ?? (source.open ? source.pool : [])).some((origin) => this.#masked.has(origin));
+  }
+
+  #column(use: ColumnUse): void {
+    const { ref, sources, name } = use;
+    const isInside = this.#inside.has(ref);
+    if (isInside) this.#checkCertain(name, use.origins);
+    if (sources.length > 1 && this.#joins.isMerged(sources, name)) {
+      if (!use.isCertain || use.isShadowed) throw this.#uncertain(name);
+      if (isInside) this.#checkGroups(ref, sources, name);
+      this.references.set(ref, this.#joins.merged(sources, name, isInside));
+      return;
+    }
+    if (!isInside) return;
+    const { range } = sources[0] ?? {};
+    if (!sources.some((source) => this.#isVeiled(source, name))) return;
+    this.isAny = true;
+    if (range !== undefined && this.#parts.seen.targets.has(range)) this.references.set(ref, undefined);
+    else this.references.set(ref, this.#clearText(use));
+  }
+
+  /** Throws RewriteRefusal. @param origins What a name may stand for. */
+  #checkCertain(name: string, origins: readonly Origin[]): void {
+    if (origins.some((origin) => this.#masked.has(origin)))
+      throw notHere(
+        name,
+        'it may be what a function in FROM makes of such a column. Put the condition where its table is read',
+      );
+  }
+
+  /** What stands in place of a reference that sees the value; undefined where it stays. */
+  #clearText({ ref, sources, name, isCertain, isShadowed }: ColumnUse): string | undefined {
+    const [source, other] = sources;
+    if (source === undefined || !sources.some((each) => this.#isVeiled(each, name))) return undefined;
+    if (!isCertain || isShadowed) throw this.#uncertain(name);
+    if (other !== undefined && this.#joins.isMerged(sources, name)) return this.#joins.merged(sources, name, true);
+    if (other !== undefined) throw this.#uncertain(name);
+    this.#checkGroups(ref, sources, name);
+    return this.#text(source, name, true);
+  }
+
+  #uncertain(name: string): RewriteRefusal {
+    return notHere(
+      name,
+      'whose column that is, is not certain. Give each table a name of its own, and put that in front',
+    );
+  }
+
+  /** A column of a source, in clear where it is asked for so. */
+  #text(source: Source, name: string, isClear: boolean): string | undefined {
+    const plain = source.alias === undefined ? undefined : `${quoteName(source.alias)}.${quoteName(name)}`;
+    if (!isClear || !this.#isVeiled(source, name)) return plain;
+    this.isAny = true;
+    const { range, relation, query } = source;
+    if (range !== undefined && this.#parts.seen.targets.has(range)) return plain;
+    const hidden =
+      range !== undefined && relation !== undefined
+        ? this.#ofRelation(range, source, name)
+        : query && this.#ofQuery(query, source, name);
+    if (hidden === undefined || source.alias === undefined)
+      throw notHere(
+        name,
+        'it is what a function, VALUES, a WITH that recurs or writes, or a join with a name makes of such a column. Put the condition where its table is read',
+      );
+    return hidden === '' ? plain : `${quoteName(source.alias)}.${quoteName(hidden)}`;
+  }
+
+  #ofRelation(range: RangeVar, source: Source, name: string): string {
+    const { all } = this.#parts;
+    const rules = all.get(range);
+    const index = source.columns.findIndex((column) => column.name === name);
+    const column = rules?.relation.columns[index];
+    const label = `${qualified(source.relation!)}.${column?.name ?? name}`;
+    if (this.#isWithin(source, name))
+      throw notHere(label, 'its view is read through a query of its own. Read the tables below it');
+    if (column === undefined || rules?.masked.get(column.name)?.scope !== 'output') return '';
+    const own = nameOf(column.number);
+    const beside = this.#beside.get(range) ?? new Map<string, string>();
+    this.#beside.set(range, beside.set(column.name, own));
+    return own;
+  }
+
+  #isWithin({ range, relation, columns }: Source, name: string): boolean {
+    const rules = range === undefined ? undefined : this.#parts.all.get(range);
+    if (rules?.query === undefined || relation === undefined) return false;
+    const column = relation.columns[columns.findIndex((each) => each.name === name)];
+    return column !== undefined && this.#parts.isWithin(relation, column.name);
+  }
+
+  #ofQuery(query: SelectStmt, source: Source, name: string): string {
+    const found = source.columns.filter((column) => column.name === name);
+    const index = source.columns.findIndex((column) => column.name === name);
+    if (found.length !== 1 || source.open)
+      throw notHere(name, 'which column of the query that is, is not certain. Give each a name of its own');
+    return this.#hand(query, index);
+  }
+
+  #hand(query: SelectStmt, index: number): string {
+    const name = nameOf(index + 1);
+    const handed = this.#handed.get(query) ?? new Map<number, Handed>();
+    if (handed.has(index)) return name;
+    this.#handed.set(query, handed);
+    if (query.op === undefined || query.op === 'SETOP_NONE')
+      handed.set(index, { index, name, ...this.#handing.item(query, index) });
+    else {
+      if (query.op !== 'SETOP_UNION' || query.all !== true || query.larg === undefined || query.rarg === undefined)
+        throw notHere(
+          'a column',
+          'UNION, INTERSECT and EXCEPT compare masks. Say UNION ALL, or put the condition into each of their queries',
+        );
+      handed.set(index, { index, name, text: '' });
+      this.#hand(query.larg, index);
+      this.#hand(query.rarg, index);
+    }
+    return name;
+  }
+
+  #checkGroups(ref: ColumnRef, sources: readonly Source[], name: string): void {
+    const groups = (this.#grouped.get(ref) ?? []).filter(({ query }) => !this.#inside.has(query));
+    if (groups.some(({ items }) => sources.some(({ item }) => item !== undefined && items.has(item))))
+      throw notHere(
+        name,
+        'GROUP BY makes groups of masks. Put the condition into WHERE, or into FILTER of an aggregate',
+      );
+  }
+
+  /** Nothing may reach what is handed on by another road. Throws RewriteRefusal. */
+  #checkNames(raw: RawStmt): void {
+    walk(raw.stmt, (value) => {
+      for (const key in value)
+        if (typeof value[key] === 'string' && ownName.test(value[key]))
+          throw notHere('a column', `${value[key]} is a name of the gateway's own. Use another`);
+      const join = value.JoinExpr as JoinExpr | undefined;
+      if (join !== undefined && (join.alias ?? join.join_using_alias) !== undefined && this.#isWiderBelow(join))
+        throw notHere('a column', 'a join with a name has all columns of its sides. Leave the name out');
+      return true;
+    });
+  }
+
+  #isWiderBelow(join: JoinExpr): boolean {
+    return leavesOf({ JoinExpr: join }).some((leaf) => {
+      const source = this.#parts.seen.items.get(open(leaf).body);
+      return source !== undefined && this.isWider(source);
+    });
+  }
 }
 
-function subQueries(trees: unknown): readonly unknown[] {
-  const found: unknown[] = [];
-  walk(trees, ({ SubLink }) => {
-    if (SubLink !== undefined) found.push(SubLink);
-    return SubLink === undefined;
-  });
-  return found;
-}
-
-function gathered(trees: readonly unknown[]): Within {
-  const references = new Set<ColumnRef>();
-  const reads = new Set<RangeVar>();
-  const stars = new Set<ResTarget>();
-  walk(trees, (value) => {
-    if (value.ColumnRef !== undefined) references.add(value.ColumnRef as ColumnRef);
-    if (value.RangeVar !== undefined) reads.add(value.RangeVar as RangeVar);
-    if (value.ResTarget !== undefined) stars.add(value.ResTarget as ResTarget);
-    return true;
-  });
-  return { references, reads, stars };
-}
-
-/** A write whose conditions see clear values: what is read for these, or beside its target, is masked at the source alone. */
-export function aroundConditions(
-  all: ReadonlyMap<RangeVar, Rules>,
-  { reads, beside }: Clear,
-): ReadonlyMap<RangeVar, Rules> {
-  const isClear = (range: RangeVar): boolean => reads.has(range) || beside.has(range);
-  return new Map([...all].map(([range, rules]) => [range, isClear(range) ? ofScope(rules, 'source') : rules]));
-}
-
-/** What references outside of conditions show of what is read beside the target. */
-export function shownBeside(all: ReadonlyMap<RangeVar, Rules>, { beside }: Clear): ReadonlyMap<RangeVar, Rules> {
-  const isBeside = ([range, { masked }]: readonly [RangeVar, Rules]): boolean => beside.has(range) && hasOutput(masked);
-  return new Map([...all].filter(isBeside).map(([range, rules]) => [range, ofScope(rules, 'output')]));
-}
+const none: ReadonlyMap<string, string> = new Map();
 
 const ofScope = (rules: Rules, scope: Rule['scope']): Rules => ({
   ...rules,
   masked: new Map([...rules.masked].filter(([, rule]) => rule.scope === scope)),
 });
 
-/** Throws RewriteRefusal where a part that has conditions of its own touches what is masked on the way out. */
-export function checkWithin(
-  { references, reads, stars }: Within,
-  seen: Occurrences,
-  all: ReadonlyMap<RangeVar, Rules>,
-): void {
-  const because = 'a sub-query that is not in a condition reads it';
-  const refuseAny = (sources: readonly Source[], column?: string): void => {
-    for (const { range } of sources) {
-      const rules = range === undefined ? undefined : all.get(range);
-      if (rules === undefined || !hasOutput(rules.masked)) continue;
-      if (column !== undefined && rules.masked.get(column)?.scope !== 'output') continue;
-      const name = qualified(rules.relation);
-      throw notHere(column === undefined ? name : `${name}.${column}`, because);
+/** The names of all columns that conditions see and nothing else does, those of views among them. */
+function maskedOnTheWayOut({ seen, all, isWithin }: Parts): ReadonlySet<Origin> {
+  const found = new Set<Origin>();
+  for (const [range, source] of [...seen.reads, ...seen.targets]) {
+    const rules = all.get(range);
+    if (rules === undefined) continue;
+    for (const [index, { origins }] of source.columns.entries()) {
+      const column = rules.relation.columns[index];
+      if (column === undefined) continue;
+      const isMasked =
+        rules.masked.get(column.name)?.scope === 'output' ||
+        (rules.query !== undefined && isWithin(rules.relation, column.name));
+      if (isMasked) for (const origin of origins) found.add(origin);
     }
-  };
-  for (const range of reads) refuseAny([{ range } as Source]);
-  for (const ref of references) {
-    const use = seen.columns.get(ref);
-    if (use !== undefined) refuseAny(use.sources, use.isCertain ? use.name : undefined);
-    const row = seen.rows.get(ref);
-    if (row !== undefined) refuseAny([row.source]);
   }
-  for (const star of stars) refuseAny(seen.stars.get(star)?.sources ?? []);
+  return found;
 }

@@ -7,12 +7,14 @@ import type { Names } from '../names.js';
 import { parseAlone } from '../parse.js';
 import type { Source } from '../scope.js';
 import { analyse } from '../template.js';
+import { Clear, type Parts } from './clear.js';
 import { assertAlike, Expected } from './expected.js';
 import { groups } from './group.js';
 import { Occurrences } from './occurrences.js';
-import type { Obliged, Rules } from './rules.js';
+import { hasOutput, type Obliged, type Rules } from './rules.js';
 import { Splice } from './splice.js';
 import { StatementRewriting } from './statement.js';
+import { checkTelling } from './telling.js';
 import { Touched, type Views } from './touched.js';
 
 /**
@@ -56,6 +58,14 @@ export class Expansions implements Views {
     );
   }
 
+  /** Whether a view's column is made of what is masked on the way out below it. */
+  isWithin(relation: Relation, column: string): boolean {
+    const made = this.lineage(relation)?.columns.get(column);
+    return [...(made?.copies ?? []), ...(made?.derived ?? [])].some(
+      ({ name }) => this.obliged.mask(name)?.scope === 'output',
+    );
+  }
+
   /** The rules of what is read. */
   rules(source: Source): Rules | undefined {
     const { relation } = source;
@@ -74,7 +84,6 @@ export class Expansions implements Views {
       throw new RewriteRefusal('mask_unenforceable', `what the view ${qualified(view)} does is not known`);
     const touched = new Touched(analysed.told, seen, this.obliged, this);
     touched.check();
-    touched.checkOutputs();
     const rules = new Map<RangeVar, Rules>();
     for (const [range, source] of seen.reads) {
       const found = this.rules(source);
@@ -84,15 +93,28 @@ export class Expansions implements Views {
     }
     const splice = new Splice(text);
     const expected = new Expected();
-    const rewriting = new StatementRewriting(raw, splice, expected, seen, rules);
+    const clear = clearFor({ raw, seen, all: rules, names: this.#names, splice }, this);
+    if (clear?.isAny === true) checkTelling(analysed.told.functions);
+    const put = clear?.put() ?? rules;
+    const rewriting = new StatementRewriting(raw, splice, expected, seen, put, clear);
     rewriting.run();
     rewriting.qualify();
-    groups(raw.stmt, rules, seen, this.#names, splice, expected);
+    groups(raw.stmt, put, seen, this.#names, splice, expected);
     const spliced = splice.finish();
     assertAlike(expected, [raw.stmt], spliced.text);
     this.#depth--;
     return spliced.text.trim().replace(/;$/, '');
   }
+}
+
+/** What conditions of a statement see; undefined where nothing is masked on the way out. */
+export function clearFor(parts: Omit<Parts, 'isWithin'>, expansions: Expansions): Clear | undefined {
+  const isWithin = (relation: Relation, column: string): boolean => expansions.isWithin(relation, column);
+  const isOutput = [...parts.all.values()].some(
+    ({ masked, query, relation }) =>
+      hasOutput(masked) || (query !== undefined && relation.columns.some(({ name }) => isWithin(relation, name))),
+  );
+  return isOutput ? new Clear({ ...parts, isWithin }) : undefined;
 }
 
 /** Columns that no RowDescription may show. */

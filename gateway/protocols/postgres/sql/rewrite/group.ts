@@ -40,20 +40,55 @@ export function groups(
   });
 }
 
+/** What an item of FROM joins: names, sub-queries, functions. */
+export function leavesOf(node: Wrapped): readonly Wrapped[] {
+  const { kind, body } = open(node);
+  const { larg, rarg } = body as { larg?: Wrapped; rarg?: Wrapped };
+  if (kind === 'JoinExpr') return [larg, rarg].flatMap((side) => (side === undefined ? [] : leavesOf(side)));
+  const { relation } = body as { relation?: Wrapped };
+  return kind === 'RangeTableSample' && relation !== undefined ? leavesOf(relation) : [node];
+}
+
 /** The relations that a query's FROM names itself. */
-function rangesOf(query: SelectStmt): RangeVar[] {
-  const found: RangeVar[] = [];
-  const visit = (node: Wrapped | undefined): void => {
-    if (node === undefined) return;
-    const { kind, body } = open(node);
-    if (kind === 'RangeVar') found.push(body);
-    else if (kind === 'JoinExpr') {
-      visit((body as { larg?: Wrapped }).larg);
-      visit((body as { rarg?: Wrapped }).rarg);
-    } else if (kind === 'RangeTableSample') visit((body as { relation?: Wrapped }).relation);
-  };
-  query.fromClause?.forEach(visit);
+const rangesOf = (query: SelectStmt): RangeVar[] =>
+  (query.fromClause ?? []).flatMap(leavesOf).flatMap((leaf) => as<RangeVar>(leaf, 'RangeVar') ?? []);
+
+/** A query that groups, and what it reads. */
+export interface Grouped {
+  readonly query: object;
+  readonly items: ReadonlySet<object>;
+}
+
+/** The queries whose groups references see: outside aggregates, in sub-queries as well. */
+export function grouping(statement: unknown, names: Names): ReadonlyMap<ColumnRef, readonly Grouped[]> {
+  const found = new Map<ColumnRef, Grouped[]>();
+  walk(statement, (query) => {
+    const { groupClause, fromClause, targetList, havingClause, sortClause, windowClause } = query as SelectStmt;
+    if (groupClause === undefined) return true;
+    const items = new Set((fromClause ?? []).flatMap(leavesOf).map((leaf) => open(leaf).body));
+    walk([targetList, havingClause, sortClause, windowClause], (part) => {
+      if (isAggregating(part, names)) return false;
+      const ref = part.ColumnRef as ColumnRef | undefined;
+      if (ref !== undefined) found.set(ref, [...(found.get(ref) ?? []), { query, items }]);
+      return true;
+    });
+    return true;
+  });
   return found;
+}
+
+function isAggregating(
+  { FuncCall: call, JsonObjectAgg, JsonArrayAgg }: Record<string, unknown>,
+  names: Names,
+): boolean {
+  if (JsonObjectAgg !== undefined || JsonArrayAgg !== undefined) return true;
+  return call !== undefined && isAggregate(call as FuncCall, names);
+}
+
+export function isAggregate(call: FuncCall, names: Names): boolean {
+  if (call.over !== undefined) return false;
+  const { schema, name } = split(strings(call.funcname));
+  return names.functions(schema, name).some(({ kind }) => kind === 'a');
 }
 
 class Grouping {
@@ -113,8 +148,7 @@ class Grouping {
     const found = new Set<string>();
     const { targetList, havingClause, sortClause } = this.#query;
     walk([targetList, havingClause, sortClause], (value) => {
-      if (value.FuncCall !== undefined && this.#isAggregate(value.FuncCall as FuncCall)) return false;
-      if (value.JsonObjectAgg !== undefined || value.JsonArrayAgg !== undefined) return false;
+      if (isAggregating(value, this.#names)) return false;
       const name = value.ColumnRef === undefined ? undefined : this.#column(value as unknown as Wrapped);
       if (name !== undefined) found.add(name);
       const star = value.ResTarget === undefined ? undefined : this.#seen.stars.get(value.ResTarget as ResTarget);
@@ -123,11 +157,5 @@ class Grouping {
       return true;
     });
     return found;
-  }
-
-  #isAggregate(call: FuncCall): boolean {
-    if (call.over !== undefined) return false;
-    const { schema, name } = split(strings(call.funcname));
-    return this.#names.functions(schema, name).some(({ kind }) => kind === 'a');
   }
 }

@@ -1,6 +1,6 @@
-import type { ColumnRef, RangeVar, ResTarget } from 'libpg-query';
-import type { Recorder } from '../recorder.js';
-import type { Source } from '../scope.js';
+import type { ColumnRef, RangeSubselect, RangeVar, ResTarget } from 'libpg-query';
+import type { More, Recorder } from '../recorder.js';
+import type { Origin, Source } from '../scope.js';
 
 /** What the names of one statement mean, by the nodes of its tree. */
 
@@ -9,6 +9,9 @@ export interface ColumnUse {
   readonly sources: readonly Source[];
   readonly name: string;
   readonly isCertain: boolean;
+  readonly isShadowed: boolean;
+  /** What it may be made of, where it is not certain. */
+  readonly origins: readonly Origin[];
 }
 
 export interface RowUse {
@@ -25,6 +28,7 @@ export interface StarUse {
 export class Occurrences implements Recorder {
   readonly reads = new Map<RangeVar, Source>();
   readonly targets = new Map<RangeVar, Source>();
+  readonly items = new Map<object, Source>();
   readonly columns = new Map<ColumnRef, ColumnUse>();
   readonly rows = new Map<ColumnRef, RowUse>();
   readonly stars = new Map<ResTarget, StarUse>();
@@ -33,11 +37,21 @@ export class Occurrences implements Recorder {
     this.reads.set(range, source);
   }
 
+  item(item: RangeVar | RangeSubselect, source: Source): void {
+    this.items.set(item, source);
+  }
+
   target(range: RangeVar, source: Source): void {
     this.targets.set(range, source);
   }
 
-  column(ref: ColumnRef, sources: readonly Source[], name: string, isCertain: boolean): void {
+  column(
+    ref: ColumnRef,
+    sources: readonly Source[],
+    name: string,
+    isCertain: boolean,
+    { isShadowed = false, origins = [] }: More = {},
+  ): void {
     const known = this.columns.get(ref);
     // A recursive query is analysed several times: what it was found to mean on any turn counts.
     const moved = known !== undefined && !sameRanges(known.sources, sources);
@@ -46,6 +60,8 @@ export class Occurrences implements Recorder {
       sources: moved ? [...known.sources, ...sources] : sources,
       name,
       isCertain: isCertain && !moved && known?.isCertain !== false,
+      isShadowed: isShadowed || known?.isShadowed === true,
+      origins: known === undefined ? origins : [...known.origins, ...origins],
     });
   }
 

@@ -9,14 +9,12 @@ import { formOf, type Watched } from '../literals.js';
 import { parseAlone } from '../parse.js';
 import { analyse, judgedWith } from '../template.js';
 import { assertAlike, Expected } from './expected.js';
-import { aroundConditions, checkWithin, clearInConditions, shownBeside } from './clear.js';
 import { checkConflicts } from './conflict.js';
-import { Expansions, hide } from './expand.js';
+import { clearFor, Expansions, hide } from './expand.js';
 import { Occurrences } from './occurrences.js';
 import { explain, isOnlyPlanned } from './explain.js';
 import { groups } from './group.js';
-import { outermost, Outputs } from './output.js';
-import { hasOutput, Obliged, type Rules } from './rules.js';
+import { Obliged, type Rules } from './rules.js';
 import { keyOfText, Sharing, type Made } from './sharing.js';
 import { Splice, unclear, type Edit } from './splice.js';
 import { StatementRewriting } from './statement.js';
@@ -162,26 +160,11 @@ function make(template: Template, text: string, obligations: Obligations, notes:
     }
     checkConflicts(raw, occurrences.targets, rules, obliged);
     touched.checkWrites(facts[index]?.facts.assigned ?? []);
-    const outputs = facts[index]?.facts.outputs;
-    const isOutput = [...rules.values()].some(({ masked }) => hasOutput(masked));
-    const place = isOutput ? outermost(raw, splice) : undefined;
-    const around = place !== undefined && occurrences.targets.size === 0 && outputs?.open === false ? place : undefined;
-    if (isOutput)
-      checkTelling(raw, template.statements[index]!.facts.functions, {
-        names,
-        seen: occurrences,
-        masked: maskedOnTheWayOut(occurrences, rules),
-      });
-    const isMore = isOutput && around === undefined && touched.usedOtherwise !== undefined;
-    const clear = isMore ? clearInConditions(raw) : undefined;
-    if (isMore && clear === undefined) touched.checkOutputs();
-    if (clear !== undefined) checkWithin(clear.within, occurrences, rules);
-    const put = around !== undefined ? atSource(rules) : clear === undefined ? rules : aroundConditions(rules, clear);
-    const masking = clear && { shown: shownBeside(rules, clear), clear: clear.references };
-    new StatementRewriting(raw, splice, expected, occurrences, put, masking).run();
+    const clear = clearFor({ raw, seen: occurrences, all: rules, names, splice }, expansions);
+    if (clear?.isAny === true) checkTelling(template.statements[index]!.facts.functions);
+    const put = clear?.put() ?? rules;
+    new StatementRewriting(raw, splice, expected, occurrences, put, clear).run();
     if (raw.stmt !== undefined) groups(raw.stmt, put, occurrences, names, splice, expected);
-    if (around !== undefined && outputs !== undefined)
-      new Outputs(occurrences, rules).wrap(around, outputs, splice, expected);
     explain(
       raw,
       splice,
@@ -219,31 +202,6 @@ function untouched(watched: Watched | undefined, splice: Splice): Watched | unde
   for (const [index, { at, text }] of watched.form.literals.entries())
     if (splice.isTouched(at, at + text.length)) seen.add(index);
   return { form: watched.form, seen };
-}
-
-/** The names of all columns that are clear in the statement and masked on the way out, those of views among them. */
-function maskedOnTheWayOut(seen: Occurrences, all: ReadonlyMap<RangeVar, Rules>): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (const [range, source] of [...seen.reads, ...seen.targets]) {
-    const rules = all.get(range);
-    for (const { name, origins } of source.columns) {
-      // What is read in place of a view has masks of its own.
-      if (rules?.query === undefined && rules?.masked.get(name)?.scope !== 'output') continue;
-      for (const origin of origins) found.add(origin);
-    }
-  }
-  return found;
-}
-
-/** What is put where relations are read; the rest is put where the statement hands it out. */
-function atSource(all: ReadonlyMap<RangeVar, Rules>): ReadonlyMap<RangeVar, Rules> {
-  const some = new Map<RangeVar, Rules>();
-  for (const [range, { masked, filters, ...rest }] of all) {
-    const source = new Map([...masked].filter(([, { scope }]) => scope === 'source'));
-    if (source.size > 0 || filters.length > 0 || rest.query !== undefined)
-      some.set(range, { ...rest, masked: source, filters });
-  }
-  return some;
 }
 
 const isExplainedExecute = ({ stmt }: RawStmt): boolean =>

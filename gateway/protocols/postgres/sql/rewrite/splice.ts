@@ -21,6 +21,7 @@ export class Splice {
   readonly bytes: string;
   readonly tokens: readonly Token[];
   readonly #edits: Edit[] = [];
+  readonly #replaced = new Set<string>();
   readonly #taken: { readonly start: number; readonly end: number }[] = [];
   #at: Map<number, number> | undefined;
 
@@ -33,7 +34,11 @@ export class Splice {
     return this.#edits.length === 0;
   }
 
+  /** The same once more, where the tree has a part of the text twice, is done once. */
   replace(start: number, end: number, text: string): void {
+    const key = `${String(start)} ${String(end)} ${text}`;
+    if (start < end && this.#replaced.has(key)) return;
+    this.#replaced.add(key);
     this.#edits.push({ start, end, text: toBytes(text) });
   }
 

@@ -4,6 +4,7 @@ import { as, strings, type Wrapped } from '../ast.js';
 import type { CatalogColumn } from '../catalog.js';
 import { quoteName } from '../masks/write.js';
 import { systemColumns, type Source } from '../scope.js';
+import type { Clear } from './clear.js';
 import { before, beforeTree } from './conditions.js';
 import { type Expected, expressionTree, fromItem, queryTree, targets } from './expected.js';
 import { filterMerge, inserts, joinsFully } from './merge.js';
@@ -16,14 +17,6 @@ import { aliasOf, relationName, wrapped } from './wrap.js';
 
 /** One statement of a text: what is put in place of which of its parts. */
 
-/** What is masked where it is referred to, rather than where it is read. Of targets that is everything. */
-export interface InPlace {
-  /** Of relations that are read: what references to them show. */
-  readonly shown: ReadonlyMap<RangeVar, Rules>;
-  /** References that see what is masked on the way out only. */
-  readonly clear: ReadonlySet<ColumnRef>;
-}
-
 const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
 
 export class StatementRewriting {
@@ -33,7 +26,8 @@ export class StatementRewriting {
   readonly #seen: Occurrences;
   readonly #rules: ReadonlyMap<RangeVar, Rules>;
   readonly #shape: Shape;
-  readonly #masking: InPlace;
+  /** What conditions see under masks of scope `output`. */
+  readonly #clear: Clear | undefined;
   /** Of targets that have no place for a condition: what they hand out looks whether they have changed. */
   readonly #unguarded = new Set<Rules>();
   /** System columns that are referred to, by the relation. */
@@ -45,14 +39,14 @@ export class StatementRewriting {
     expected: Expected,
     seen: Occurrences,
     rules: ReadonlyMap<RangeVar, Rules>,
-    masking: InPlace = nothingInPlace,
+    clear?: Clear,
   ) {
     this.#raw = raw;
     this.#splice = splice;
     this.#expected = expected;
     this.#seen = seen;
     this.#rules = rules;
-    this.#masking = masking;
+    this.#clear = clear;
     this.#shape = new Shape(raw.stmt ?? ({} as Wrapped));
   }
 
@@ -71,6 +65,7 @@ export class StatementRewriting {
     for (const use of this.#seen.columns.values()) this.#column(use);
     for (const use of this.#seen.rows.values()) this.#row(use);
     for (const [item, use] of this.#seen.stars) this.#star(item, use);
+    this.#clear?.write(this.#expected);
   }
 
   #isTarget(source: Source): boolean {
@@ -80,7 +75,7 @@ export class StatementRewriting {
   /** What references to it show; undefined where it is masked where it is read. */
   #shownOf(source: Source): Rules | undefined {
     if (source.range === undefined) return undefined;
-    return this.#isTarget(source) ? this.#rules.get(source.range) : this.#masking.shown.get(source.range);
+    return this.#isTarget(source) ? this.#rules.get(source.range) : undefined;
   }
 
   /** The rules of a source, where there are any. */
@@ -118,6 +113,7 @@ export class StatementRewriting {
       rules,
       alias,
       system: this.#system.get(range) ?? none,
+      beside: this.#clear?.beside(range) ?? new Map<string, string>(),
       only: source.only === true && tables.has(rules.relation.kind),
       sample: sample?.text,
       isBarrier: rules.filters.length > 0 && this.#shape.mayTell,
@@ -261,13 +257,18 @@ export class StatementRewriting {
   // ── references ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #column({ ref, sources, name, isCertain }: ColumnUse): void {
+    if (this.#clear?.references.has(ref) === true) {
+      const value = this.#clear.references.get(ref);
+      if (value !== undefined) this.#replace(ref, value, name);
+      return;
+    }
     const ruled = sources.filter((source) => this.#rulesOf(source) !== undefined);
     if (ruled.length === 0) return;
     const shown = ruled.flatMap((source) => this.#shownOf(source) ?? []);
     const rules = shown.find(({ masked }) => masked.has(name));
     const rule = rules?.masked.get(name);
     const isRead = !ruled.some((source) => this.#isTarget(source));
-    if (rules === undefined || rule === undefined || (rule.scope === 'output' && this.#masking.clear.has(ref))) {
+    if (rules === undefined || rule === undefined) {
       if (isRead) this.#unqualify(ref);
       return;
     }
@@ -282,25 +283,29 @@ export class StatementRewriting {
   #row({ ref, source, isCertain }: RowUse): void {
     const shown = this.#shownOf(source);
     const rules = shown ?? this.#rulesOf(source);
-    if (rules === undefined || this.#shape.listed.has(ref)) {
-      if (rules !== undefined) this.#listedRow(ref, source);
+    const isRebuilt = this.#isWider(source) || this.#sees(ref, [source]);
+    if (this.#shape.listed.has(ref)) {
+      if (rules !== undefined || isRebuilt) this.#listedRow(ref, source, isRebuilt);
+      return;
+    }
+    if (rules === undefined) {
+      if (isRebuilt)
+        throw refuse(`the row of ${source.alias ?? 'a query'}, of which a condition reads values; name its columns`);
       return;
     }
     if (!isCertain) {
-      if (shown !== undefined)
+      if (shown !== undefined || isRebuilt)
         throw refuse(`whether ${strings(ref.fields).join('.')} is a row or a column is not certain`);
       return;
     }
     const alias = quoteName(source.alias ?? '');
-    const names = rules.relation.columns.map((column) => column.name);
-    const system = source.range !== undefined && this.#system.has(source.range);
-    if (shown === undefined && this.#shape.fieldRows.has(ref) && !system) {
+    const isSpelled = shown !== undefined || isRebuilt;
+    if (!isSpelled && this.#shape.fieldRows.has(ref)) {
       this.#unqualify(ref);
       return;
     }
-    const values =
-      shown !== undefined || system ? `ROW(${this.#values(ref, rules, alias, shown).join(', ')})` : `(${alias}.*)`;
-    if (names.length === 0) return;
+    const values = isSpelled ? `ROW(${this.#values(ref, rules, source).join(', ')})` : `(${alias}.*)`;
+    if (rules.relation.columns.length === 0) return;
     this.#replace(
       ref,
       `(CASE WHEN (${alias}.*) IS NOT DISTINCT FROM NULL THEN NULL ELSE ${values}::${relationName(rules.relation)} END)`,
@@ -308,11 +313,24 @@ export class StatementRewriting {
     );
   }
 
+  /** It has columns beside those that are known of it. */
+  #isWider(source: Source): boolean {
+    return (source.range !== undefined && this.#system.has(source.range)) || this.#clear?.isWider(source) === true;
+  }
+
+  /** A condition reads values there where other parts read masks. */
+  #sees(node: object, sources: readonly Source[]): boolean {
+    return sources.some((source) => source.columns.some(({ name }) => this.#valueAt(node, source, name) !== undefined));
+  }
+
+  #valueAt(node: object, source: Source, name: string): string | undefined {
+    return this.#clear?.isInside(node) === true ? this.#clear.value(source, name) : undefined;
+  }
+
   /** ROW(t.*) stands for the columns. */
-  #listedRow(ref: ColumnRef, source: Source): void {
+  #listedRow(ref: ColumnRef, source: Source, isRebuilt: boolean): void {
     const isStar = (ref.fields ?? []).some((field) => as(field, 'A_Star') !== undefined);
-    const isShown = this.#shownOf(source) !== undefined;
-    if (!isShown && isStar && (source.range === undefined || !this.#system.has(source.range))) {
+    if (!isRebuilt && isStar && this.#shownOf(source) === undefined) {
       this.#unqualify(ref);
       return;
     }
@@ -328,10 +346,14 @@ export class StatementRewriting {
       : value;
   }
 
-  #values(ref: ColumnRef, rules: Rules, alias: string, shown: Rules | undefined): string[] {
-    return rules.relation.columns.map((column) => {
-      const reference = `${alias}.${quoteName(column.name)}`;
+  #values(ref: ColumnRef, rules: Rules, source: Source): string[] {
+    const shown = this.#shownOf(source);
+    return rules.relation.columns.map((column, index) => {
+      const name = source.columns[index]?.name ?? column.name;
+      const reference = `${quoteName(source.alias ?? '')}.${quoteName(name)}`;
       const rule = shown?.masked.get(column.name);
+      const value = this.#valueAt(ref, source, name);
+      if (value !== undefined) return value;
       return rule === undefined ? reference : `(${this.#value(ref, rules, column, rule, reference)})`;
     });
   }
@@ -377,17 +399,22 @@ export class StatementRewriting {
 
   #star(item: ResTarget, { sources, isPlain }: StarUse): void {
     const ref = as<ColumnRef>(item.val, 'ColumnRef');
+    if (ref === undefined) return;
     const ruled = sources.filter((source) => this.#rulesOf(source) !== undefined);
-    if (ref === undefined || ruled.length === 0) return;
-    const isSpelled = ruled.some(
-      (source) => this.#shownOf(source) !== undefined || (source.range !== undefined && this.#system.has(source.range)),
-    );
+    const isSpelled =
+      ruled.some((source) => this.#shownOf(source) !== undefined) ||
+      sources.some((source) => this.#isWider(source)) ||
+      this.#sees(item, sources);
     if (!isSpelled) {
-      this.#unqualify(ref);
+      if (ruled.length > 0) this.#unqualify(ref);
       return;
     }
-    if (!isPlain) throw refuse('what * stands for here is not certain: name the columns');
-    const texts = this.#inOrder(sources).flatMap((source) => this.#listOf(ref, source));
+    const isAll = (ref.fields ?? []).length === 1;
+    const merged = isAll ? this.#clear?.star(sources, this.#clear.isInside(item)) : undefined;
+    if (merged === undefined && !isPlain) throw refuse('what * stands for here is not certain: name the columns');
+    const texts =
+      merged?.map(({ name, text }) => `${text() ?? ''} AS ${quoteName(name)}`) ??
+      this.#inOrder(sources).flatMap((source) => this.#listOf(item, ref, source));
     const first = this.#splice.indexAt(ref.location ?? 0);
     this.#splice.replace(
       this.#splice.startOf(first),
@@ -407,7 +434,7 @@ export class StatementRewriting {
     ];
   }
 
-  #listOf(ref: ColumnRef, source: Source): readonly string[] {
+  #listOf(item: ResTarget, ref: ColumnRef, source: Source): readonly string[] {
     const rules = this.#shownOf(source);
     if (source.alias === undefined || source.open)
       throw refuse('what * stands for here is not certain: name the columns');
@@ -416,6 +443,8 @@ export class StatementRewriting {
       const reference = `${alias}.${quoteName(name)}`;
       const column = rules?.relation.columns[index];
       const rule = column === undefined ? undefined : rules?.masked.get(column.name);
+      const value = this.#valueAt(item, source, name);
+      if (value !== undefined) return `${value} AS ${quoteName(name)}`;
       return rules === undefined || column === undefined || rule === undefined
         ? reference
         : `(${this.#value(ref, rules, column, rule, reference)}) AS ${quoteName(name)}`;
@@ -424,7 +453,6 @@ export class StatementRewriting {
 }
 
 const none: ReadonlySet<string> = new Set();
-const nothingInPlace: InPlace = { shown: new Map(), clear: new Set() };
 const tables: ReadonlySet<string> = new Set(['r', 'p', 'f']);
 
 const namesIn = (range: RangeVar): number =>

@@ -29,11 +29,9 @@ export interface Views {
   isExpanded(relation: Relation): boolean;
 }
 
-/** @param because What stands in the way. */
+/** @param because What stands in the way, and what to do. */
 export const notHere = (what: string, because: string): RewriteRefusal =>
-  refuse(
-    `the mask of ${what} has the scope output, which cannot be had here: ${because}. Beside a SELECT, the conditions of an UPDATE, DELETE, MERGE or INSERT … SELECT may use it, without WITH, outer joins, and sub-queries that are not in a condition; select what it is about first`,
-  );
+  refuse(`a condition cannot see the value of ${what}, which is masked on the way out: ${because}`);
 
 const refuse = (message: string): RewriteRefusal => new RewriteRefusal('mask_unenforceable', message);
 
@@ -200,23 +198,6 @@ export class Touched {
       if (mask === undefined || (mask.scope === 'output' && use !== 'output')) continue;
       throw refuse(`the view ${name} uses the masked column ${column} for more than its output (${use})`);
     }
-  }
-
-  /**
-   * Masks of scope output where no query can be put around: as good as at the source, where nothing else is done with the columns.
-   * Throws RewriteRefusal.
-   */
-  checkOutputs(): void {
-    const other = this.usedOtherwise;
-    if (other !== undefined) throw notHere(other.name, `the statement also uses the column otherwise (${other.use})`);
-  }
-
-  /** A column with such a mask that is used for more than what comes out. */
-  get usedOtherwise(): { readonly name: string; readonly use: string } | undefined {
-    return this.#facts.columns.find(
-      ({ name, access, use }) =>
-        access === 'read' && use !== 'output' && use !== 'write' && this.#obliged.mask(name)?.scope === 'output',
-    );
   }
 
   /** What is written into masked columns. Throws RewriteRefusal. */

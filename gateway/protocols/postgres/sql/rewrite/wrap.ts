@@ -10,6 +10,8 @@ export interface Wrap {
   readonly alias: string;
   /** System columns that are referred to there. */
   readonly system: ReadonlySet<string>;
+  /** Columns whose values are handed on beside their masks, and as what. */
+  readonly beside?: ReadonlyMap<string, string>;
   readonly only: boolean;
   /** TABLESAMPLE … as it stands in the text. */
   readonly sample?: string | undefined;
@@ -24,7 +26,7 @@ export const aliasOf = (range: RangeVar): string => range.alias?.aliasname ?? ra
 
 /** The query, in parentheses. */
 export function wrapped(wrap: Wrap): string {
-  const { rules, alias, system, only, sample, isBarrier } = wrap;
+  const { rules, alias, system, beside = new Map<string, string>(), only, sample, isBarrier } = wrap;
   const { relation, masked } = rules;
   const own = quoteName(alias);
   const columns = [...system].map((name) => `${own}.${name}`);
@@ -35,6 +37,7 @@ export function wrapped(wrap: Wrap): string {
       rule === undefined ? reference : `${maskedValue(column, rule, reference)} AS ${quoteName(column.name)}`,
     );
   }
+  for (const [name, as] of beside) columns.push(`${own}.${quoteName(name)} AS ${quoteName(as)}`);
   const condition = conditionOf(rules, own);
   const names = relation.columns.map(({ name }) => quoteName(name)).join(', ');
   const from =
