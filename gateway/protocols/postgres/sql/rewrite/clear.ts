@@ -7,7 +7,7 @@ import { quoteName } from '../masks/write.js';
 import type { Names } from '../names.js';
 import { columnOf, type Origin, type Source } from '../scope.js';
 import { type Expected, targets } from './expected.js';
-import { grouping, leavesOf, type Grouped } from './group.js';
+import { grouping, leavesOf, namesOfList, type Grouped } from './group.js';
 import { Handing, type Handed } from './handing.js';
 import { Joins, type Cell } from './joins.js';
 import type { ColumnUse, Occurrences } from './occurrences.js';
@@ -83,7 +83,8 @@ export class Clear {
     });
     this.#handing = new Handing(parts, this.#joins, (use) => this.#clearText(use));
     this.#joins.prepare();
-    for (const use of seen.columns.values()) this.#column(use);
+    const listed = namesOfList(raw.stmt);
+    for (const use of seen.columns.values()) if (!listed.has(use.ref)) this.#column(use);
     for (const { ref, source } of seen.rows.values()) {
       if (!this.#inside.has(ref)) continue;
       for (const { name } of source.columns) this.#text(source, name, true);

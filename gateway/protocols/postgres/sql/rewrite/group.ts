@@ -1,4 +1,4 @@
-import type { ColumnRef, FuncCall, RangeVar, ResTarget, SelectStmt } from 'libpg-query';
+import type { ColumnRef, FuncCall, RangeVar, ResTarget, SelectStmt, SortBy } from 'libpg-query';
 import { as, integer, open, strings, walk, type Wrapped } from '../ast.js';
 import { quoteName } from '../masks/write.js';
 import type { Names } from '../names.js';
@@ -72,6 +72,24 @@ export function grouping(statement: unknown, names: Names): ReadonlyMap<ColumnRe
       if (ref !== undefined) found.set(ref, [...(found.get(ref) ?? []), { query, items }]);
       return true;
     });
+    return true;
+  });
+  return found;
+}
+
+/** Items of ORDER BY and DISTINCT ON that are names of the list, before they are any column's. */
+export function namesOfList(statement: unknown): ReadonlySet<ColumnRef> {
+  const found = new Set<ColumnRef>();
+  walk(statement, (value) => {
+    const { sortClause = [], distinctClause = [], targetList } = value as SelectStmt;
+    for (const node of [...sortClause, ...distinctClause]) {
+      const ref = as<ColumnRef>(as<SortBy>(node, 'SortBy')?.node ?? node, 'ColumnRef');
+      if (ref?.fields?.length !== 1) continue;
+      const [name] = strings(ref.fields);
+      const isNamed = (target: ResTarget | undefined): boolean =>
+        (target?.name ?? strings(as<ColumnRef>(target?.val, 'ColumnRef')?.fields).at(-1)) === name;
+      if (targetList?.some((target) => isNamed(as<ResTarget>(target, 'ResTarget'))) === true) found.add(ref);
+    }
     return true;
   });
   return found;
