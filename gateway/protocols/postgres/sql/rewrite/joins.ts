@@ -1,4 +1,5 @@
 import type { JoinExpr, RangeVar, RawStmt } from 'libpg-query';
+import type { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { as, open, strings, walk, type Wrapped } from '../ast.js';
 import { qualified } from '../facts.js';
 import { quoteName } from '../masks/write.js';
@@ -152,7 +153,7 @@ export class Joins {
   merged(sources: readonly Source[], name: string, isClear: boolean): string {
     const root = this.#rootOf(sources);
     const text = root === undefined ? undefined : this.#pick(root, name, isClear);
-    if (text === undefined) throw notHere(name, 'whose column that is, is not certain. Put its table in front of it');
+    if (text === undefined) throw uncertain(name);
     return text;
   }
 
@@ -171,9 +172,14 @@ export class Joins {
     }
     const of = (side: Wrapped | undefined): string | undefined =>
       side === undefined ? undefined : this.#pick(side, name, isClear);
-    if (!strings(join.usingClause).includes(name)) return of(join.larg) ?? of(join.rarg);
-    if (join.jointype === 'JOIN_RIGHT') return of(join.rarg);
-    return join.jointype === 'JOIN_FULL' ? `COALESCE(${of(join.larg)!}, ${of(join.rarg)!})` : of(join.larg);
+    const [left, right] = [of(join.larg), of(join.rarg)];
+    if (strings(join.usingClause).includes(name)) {
+      if (left === undefined || right === undefined) throw uncertain(name);
+      if (join.jointype === 'JOIN_FULL') return `COALESCE(${left}, ${right})`;
+      return join.jointype === 'JOIN_RIGHT' ? right : left;
+    }
+    if (left !== undefined && right !== undefined) throw uncertain(name);
+    return left ?? right;
   }
 
   /** Columns in the order of `*`; undefined where each source's stand one after the other. */
@@ -219,8 +225,12 @@ export class Joins {
       for (const join of places.keys()) {
         const names = strings(join.usingClause);
         for (const name of names) this.#checkTypes(join, name);
-        const sides = names.map((name) => [join.larg, join.rarg].map((side) => this.#pick(side!, name, true)!));
-        this.#texts.set(join, sides.map(([left, right]) => `(${left!} = ${right!})`).join(' AND '));
+        const compared = names.map((name) => {
+          const [left, right] = [join.larg, join.rarg].map((side) => side && this.#pick(side, name, true));
+          if (left === undefined || right === undefined) throw uncertain(name);
+          return `(${left} = ${right})`;
+        });
+        this.#texts.set(join, compared.join(' AND '));
       }
   }
 
@@ -261,6 +271,9 @@ export class Joins {
     return undefined;
   }
 }
+
+const uncertain = (name: string): RewriteRefusal =>
+  notHere(name, 'whose column that is, is not certain. Say ON, and put the table in front of it');
 
 /** The joins of an item of FROM. */
 function joinsOf(node: Wrapped): readonly JoinExpr[] {
