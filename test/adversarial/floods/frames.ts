@@ -137,7 +137,7 @@ function spdyMessage(from: Random, side: 'client' | 'server'): Buffer {
     return Buffer.concat([head, payload]);
   };
   const either: readonly (() => Buffer)[] = [
-    () => control(from.pick([0, 5, 9, 99, 0xffff]), 0),
+    () => control(from.pick([0, 5, 10, 99, 0xffff]), 0),
     () => control(1, 4, Buffer.alloc(4), from.pick([0x8001, 0x8002, 0x8004, 0xffff])),
     () => control(from.pick([1, 2, 3, 6]), 1_000_000),
     () => control(1, 8, from.bytes(8)),
