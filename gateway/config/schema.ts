@@ -77,7 +77,7 @@ const EgressListenerSchema = Type.Union([
             ...closed,
             title: '{certificate: {file: …}, key: {file: …}}',
             description:
-              'The authority that clients trust for targets with egress.intercept; both PEM. Read at the start.',
+              'The authority that clients trust for targets with egress.intercept; both PEM. Read again when they change.',
           },
         ),
       ),

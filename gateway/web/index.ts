@@ -6,6 +6,7 @@ export { denialOf, fail, goneProblem, guarding, sendProblem, type Problem } from
 export { Exchange, mountOf, type ExchangeParts, type Forwarded } from './exchange.js';
 export { readFields, type Fields } from './fields.js';
 export { JsonError as UnclearJson, unambiguous } from './json.js';
+export { refuseLeak } from './leaks.js';
 export { readPairs, type Pair, type Pairs } from './pairs.js';
 export { pass, answerFields, type Change, type Passed } from './passing.js';
 export { answerOf, endSoon, type Upgrade } from './upgrading.js';

@@ -191,7 +191,12 @@ describe('what does not', () => {
     expect((await web.call(`/http/cloud/x?t=${token}`, { headers })).json()).toMatchObject({
       code: 'token_in_request',
     });
-    expect((await web.call('/http/cloud/x', { headers: { ...headers, 'x-other': token } })).status).toBe(400);
+    const coded = Buffer.from(`agent:${token}`).toString('base64');
+    for (const other of [token, `Basic ${coded}`, coded]) {
+      expect((await web.call('/http/cloud/x', { headers: { ...headers, 'x-other': other } })).status).toBe(400);
+    }
+    const body = { auths: { gate: { auth: coded } } };
+    expect((await web.call('/http/cloud/x', { method: 'POST', headers, body })).status).toBe(400);
     expect(web.upstream.heard).toEqual([]);
   });
 

@@ -119,6 +119,29 @@ describe('what is refused', () => {
     expect(web.upstream.heard).toEqual([]);
   });
 
+  test('the token, wherever else in the request it stands, and in base64', async () => {
+    const token = await web.gateway.token();
+    const coded = Buffer.from(`agent:${token}`).toString('base64');
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const login = JSON.stringify({ auths: { gate: { auth: coded } } });
+    for (const [path, more] of [
+      [`/kubernetes/cloud/api/v1/pods?labelSelector=${token}`, {}],
+      ['/kubernetes/cloud/api/v1/pods', { headers: { ...headers, 'user-agent': `Basic ${coded}` } }],
+      [secrets, { method: 'POST', body: JSON.stringify({ kind: 'Secret', stringData: { login } }) }],
+      [
+        secrets,
+        {
+          method: 'POST',
+          body: JSON.stringify({ kind: 'Secret', data: { token: Buffer.from(token).toString('base64') } }),
+        },
+      ],
+    ] as const) {
+      const { status, text } = await web.call(path, { headers, ...more });
+      expect({ status, said: text.includes('token_in_request') }).toEqual({ status: 400, said: true });
+    }
+    expect(web.upstream.heard).toEqual([]);
+  });
+
   test('impersonation by the client', async () => {
     const { status } = await call('/kubernetes/cloud/api/v1/pods', { headers: { 'impersonate-user': 'admin' } });
     expect(status).toBe(403);

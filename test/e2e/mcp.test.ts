@@ -118,6 +118,17 @@ describe('what passes', () => {
 });
 
 describe('what is refused', () => {
+  test('a token in a message, as it is or in base64', async () => {
+    const token = await web.gateway.token({ groups: ['agents'] });
+    const { client } = await connectClient(web, { token, headers: {} });
+    server.heard.length = 0;
+    for (const words of [token, `Basic ${Buffer.from(`agent:${token}`).toString('base64')}`]) {
+      await expect(client.callTool({ name: 'say', arguments: { words } })).rejects.toThrow(/for the gateway alone/);
+    }
+    expect(server.heard).toEqual([]);
+    await client.close();
+  });
+
   test('a tool that may not be called is not shown, and a call of it is answered with why', async () => {
     const { client } = await connect();
     const { tools } = await client.listTools();

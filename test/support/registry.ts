@@ -16,9 +16,18 @@ export interface TestRegistry {
   elsewhere: boolean;
   /** False: it knows no referrers, as registries before OCI 1.1. */
   referrers: boolean;
+  /** What it says in WWW-Authenticate, with 401, of a request; undefined: it is taken. */
+  challenges: ((request: Challenged) => string | undefined) | undefined;
   /** Changes what a blob's bytes are on their way out. */
   corrupts: ((bytes: Buffer) => Buffer) | undefined;
   close(): Promise<void>;
+}
+
+export interface Challenged {
+  readonly authorization: string | undefined;
+  readonly method: string;
+  /** Empty where none is named. */
+  readonly repository: string;
 }
 
 export interface Repository {
@@ -52,6 +61,7 @@ export async function startRegistry(): Promise<TestRegistry> {
     storage: { port: storagePort, heard: storageHeard },
     elsewhere: false,
     referrers: true,
+    challenges: undefined,
     corrupts: undefined,
     close: async () => {
       await Promise.all([server, storage].map(closed));
@@ -66,6 +76,11 @@ export async function startRegistry(): Promise<TestRegistry> {
     const place = new URL(url, 'http://registry');
     const found = /^\/v2\/(.+)\/(manifests|blobs\/uploads|blobs|tags|referrers)\/([^/]*)$/.exec(place.pathname) ?? [];
     const [, name = '', kind = '', last = ''] = found;
+    const challenge = registry.challenges?.({ authorization: request.headers.authorization, method, repository: name });
+    if (challenge !== undefined) {
+      response.setHeader('www-authenticate', challenge);
+      return fail(response, 401, 'UNAUTHORIZED');
+    }
     if (kind === '') return fail(response, 404, 'UNSUPPORTED');
     let repository = repositories.get(name);
     if (repository === undefined && (method === 'POST' || method === 'PUT')) {

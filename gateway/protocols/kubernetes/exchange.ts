@@ -8,7 +8,6 @@ import {
   promptOf,
   readBody,
   readFields,
-  RequestRefusal,
   sendProblem,
   signIn,
   type ExchangeParts,
@@ -16,6 +15,7 @@ import {
   type Problem,
   type TargetPool,
   type Upgrade,
+  refuseLeak,
 } from '../../web/index.js';
 import { admitRequest, circumstancesOf, knownTo, type Asked, type Leaving } from './admitting.js';
 import { passMasked, passText, readable, readableText } from './answer.js';
@@ -95,7 +95,7 @@ export class KubernetesExchange extends Exchange {
     try {
       const upgrading = this.#upgrade !== undefined;
       const read = readRequest(request.method ?? '', rest, upgrading ? raw : request.rawHeaders, body.bytes);
-      refuseLeak(read, token);
+      refuseLeak([read.address.text, ...read.fields.values(), read.body.bytes], token);
       const handshake = upgrading ? this.#handshake(read, token) : undefined;
       const held = this.session(identity, target, token, all.get('user-agent'));
       const circumstances = circumstancesOf(promptOf(all));
@@ -253,18 +253,4 @@ function notUpgrading(raw: readonly string[]): (value: string, index: number) =>
     const name = raw[index - (index % 2)]!.toLowerCase();
     return !ofUpgrades.has(name);
   };
-}
-
-/** The token is for the gateway alone, wherever else in the request somebody put it. */
-function refuseLeak({ address, fields, body }: KubernetesRequest, token: string): void {
-  const inside =
-    address.text.includes(encodeURIComponent(token)) ||
-    [...fields.values()].some((value) => value.includes(token)) ||
-    body.bytes.includes(token);
-  if (inside)
-    throw new RequestRefusal(
-      400,
-      'token_in_request',
-      'your token stands in the request itself: it is for the gateway alone',
-    );
 }

@@ -14,6 +14,7 @@ import {
   signIn,
   TargetPool,
   type Problem,
+  refuseLeak,
 } from '../../web/index.js';
 import { Answer } from './answer.js';
 import { Ended } from './call.js';
@@ -191,7 +192,7 @@ class Exchange {
     } finally {
       body.release();
     }
-    refuseLeak(message, token);
+    refuseLeak([saidOf(message)], token);
     const answer = new Answer(this.#response, takes(fields, 'text/event-stream'));
     if (message.kind === 'request' && message.method === 'initialize') return this.#begin(admission, message, answer);
     const session = this.#session(admission);
@@ -315,13 +316,7 @@ function applicationOf({ params }: ClientRequest): string | undefined {
   return `${name}${typeof version === 'string' ? ` ${version}` : ''}`.replace(/[^\x20-\x7e]/gu, '?').slice(0, 128);
 }
 
-/** The token is for the gateway alone, wherever in the message somebody put it. */
-function refuseLeak(message: Message, token: string): void {
-  const said = message.kind === 'response' ? [message.result, message.error] : message.params;
-  if (JSON.stringify(said).includes(JSON.stringify(token).slice(1, -1)))
-    throw new RequestRefusal(
-      400,
-      'token_in_request',
-      'your token stands in the message itself: it is for the gateway alone',
-    );
+/** What a message says to the server, where the token might stand. */
+function saidOf(message: Message): string {
+  return JSON.stringify(message.kind === 'response' ? [message.result, message.error] : message.params);
 }

@@ -4,6 +4,7 @@ import { SecretSchema } from '../../elsewhere.js';
 import { ConfigError } from '../../errors.js';
 import type { Origin } from '../../web/index.js';
 import { readKeys, type SignatureKey } from './keys.js';
+import { loopback } from './names.js';
 
 /** A target's `upstream`: where the registry is, and as whom the gateway asks there. */
 export interface RegistryUpstream extends Origin {
@@ -12,6 +13,8 @@ export interface RegistryUpstream extends Origin {
   readonly credential?: Credential;
   /** Hosts to which the registry may send for blobs: "cdn.example", or "*.cdn.example" for all below. */
   readonly storage: readonly string[];
+  /** HOST:PORT, beside the registry itself, to which it may send for a token: the credential goes there. */
+  readonly tokenHosts: readonly string[];
   /** Whose signatures of images count; empty: none is looked at. */
   readonly signatureKeys: readonly SignatureKey[];
   readonly timeout_ms: number;
@@ -22,7 +25,6 @@ export type Credential = { readonly basic: string } | { readonly bearer: string 
 
 const closed = { additionalProperties: false } as const;
 const timeout_seconds_default = 60;
-const loopback = /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost)$/u;
 
 const FormSchema = Type.Object(
   {
@@ -53,6 +55,14 @@ const FormSchema = Type.Object(
         maxItems: 100,
         description:
           'Hosts to which the registry may send for blobs: the gateway fetches them there, without its credential. "*.example" for all below.',
+      }),
+    ),
+    token_hosts: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[a-z0-9.-]+(:[0-9]{1,5})?$' }), {
+        uniqueItems: true,
+        maxItems: 10,
+        description:
+          'Hosts to which the registry may send for a token, beside itself: the gateway takes its credential there.',
       }),
     ),
     signatures: Type.Optional(
@@ -98,13 +108,14 @@ interface Form {
   readonly credential?: Credential;
   readonly tls?: { readonly ca?: string; readonly server_name?: string };
   readonly storage?: readonly string[];
+  readonly token_hosts?: readonly string[];
   readonly signatures?: { readonly keys: readonly { readonly name: string; readonly key: string }[] };
   readonly timeout_seconds?: number;
 }
 
 /** Fills in the defaults; throws ConfigError for what can never be asked. */
 export function readRegistryUpstream(form: Form): RegistryUpstream {
-  const { url, credential, tls, storage = [], signatures, timeout_seconds } = form;
+  const { url, credential, tls, storage = [], token_hosts: hosts = [], signatures, timeout_seconds } = form;
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -118,6 +129,12 @@ export function readRegistryUpstream(form: Form): RegistryUpstream {
     );
   }
   if (credential !== undefined) checkCredential(credential);
+  const tokenHosts = hosts.map((host) => (host.includes(':') ? host : `${host}:443`));
+  if (!loopback.test(hostname) && tokenHosts.some((host) => loopback.test(host.split(':')[0] ?? ''))) {
+    throw new ConfigError(
+      'upstream.token_hosts names this machine, and the registry is on another: it could send there',
+    );
+  }
   if (tls?.ca !== undefined) checkAuthority(tls.ca);
   const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
   return {
@@ -129,6 +146,7 @@ export function readRegistryUpstream(form: Form): RegistryUpstream {
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls?.server_name === undefined ? {} : { serverName: tls.server_name }),
     storage,
+    tokenHosts,
     signatureKeys: readKeys(signatures?.keys ?? []),
     timeout_ms: (timeout_seconds ?? timeout_seconds_default) * 1_000,
   };

@@ -1,7 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream';
 import type { Prompt, Session } from '../../protocol.js';
-import { admit, NotAdmitted, readBody, sha256, type Admitted, type Forwarded, type Problem } from '../../web/index.js';
+import {
+  admit,
+  NotAdmitted,
+  readBody,
+  refuseLeak,
+  sha256,
+  type Admitted,
+  type Forwarded,
+  type Problem,
+} from '../../web/index.js';
 import { nextPage, passChecked, passHeld, passManifest, passPlain, type Fields } from './answer.js';
 import { unknownManifest, type RegistryRequest } from './codec.js';
 import { limited } from './enforce.js';
@@ -9,6 +18,7 @@ import { Knowing } from './knowing.js';
 import { digestLike, manifest_bytes_max, readManifest } from './manifest.js';
 import type { Digest } from './names.js';
 import { operationOf, sourceOf, type Known } from './operation.js';
+import type { Scope } from './tokens.js';
 import type { RegistryTarget, Sent } from './upstream.js';
 import { upload_ms_max, type Upload, type UploadSeal } from './uploads.js';
 import { Checked, Mismatch } from './verifying.js';
@@ -20,6 +30,8 @@ export interface HandlingParts {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
   readonly session: Session;
+  /** The client's, which goes no further. */
+  readonly token: string;
   readonly target: RegistryTarget;
   /** HOST:PORT of the registry. */
   readonly host: string;
@@ -92,9 +104,10 @@ export class Handling {
 
   /** The manifest is held whole, and it is what people approve: its digest stands in the operation's hash. */
   async #pushManifest(): Promise<void> {
-    const { request, incoming, response, target, signal } = this.#parts;
+    const { request, incoming, token, response, target, signal } = this.#parts;
     const body = await readBody(incoming, manifest_bytes_max);
     try {
+      refuseLeak([body.bytes], token);
       const manifest = readManifest(body.bytes, request.fields.get('content-type'));
       const expected = request.endpoint.kind === 'manifest' ? request.endpoint.digest : undefined;
       if (expected !== undefined && digestLike(body.bytes, expected) !== expected.text) throw new Mismatch();
@@ -290,7 +303,8 @@ export class Handling {
 
   #sent(): Sent {
     const { request } = this.#parts;
-    return { method: request.method, path: this.#path(), fields: Object.fromEntries(request.fields) };
+    const fields = Object.fromEntries(request.fields);
+    return { method: request.method, path: this.#path(), scope: scopeOf(request), fields };
   }
 
   /** At the registry. */
@@ -326,4 +340,12 @@ export class Handling {
 function startParameters({ digest, parameters }: RegistryRequest): [string, string][] {
   if (digest !== undefined) return [['digest', digest.text]];
   return [...parameters].filter(([name]) => name === 'digest-algorithm');
+}
+
+/** What a token has to be good for, where the registry takes tokens. */
+function scopeOf({ method, repository, endpoint: { kind }, from }: RegistryRequest): Scope {
+  const upload = kind === 'start' || kind === 'upload';
+  const reads = method === 'GET' || method === 'HEAD';
+  const actions = upload || method === 'PUT' ? 'pull,push' : reads ? 'pull' : 'delete';
+  return { repository, actions, from };
 }

@@ -11,9 +11,10 @@ import {
   TargetPool,
   type ExchangeParts,
   type Problem,
+  refuseLeak,
 } from '../../web/index.js';
 import { ownFields } from './answer.js';
-import { addressed, readRequest, type Addressed } from './codec.js';
+import { addressed, readRequest, type RegistryRequest } from './codec.js';
 import type { RegistryUpstream } from './config.js';
 import { challenged, errorsOf, limited, obligations } from './enforce.js';
 import { Handling } from './handling.js';
@@ -79,14 +80,15 @@ class RegistryExchange extends Exchange {
     const { target: name } = asked;
     this.target = name;
     const target = this.find(name);
-    refuseLeak(asked, all, token);
     const read = readRequest(request.method ?? '', asked, request.rawHeaders);
+    refuseLeak(sentOf(read, all), token);
     const held = this.session(identity, target, token, all.get('user-agent'));
     const upstream = target.upstream as RegistryUpstream;
     await this.during(held, () =>
       new Handling({
         request: read,
         incoming: request,
+        token,
         response: this.response,
         session: held.session,
         target: this.#parts.targets.of(target, upstream),
@@ -115,14 +117,9 @@ class RegistryExchange extends Exchange {
   }
 }
 
-/** The token is for the gateway alone, wherever else in the request somebody put it. */
-function refuseLeak({ query, repository }: Addressed, all: ReadonlyMap<string, string>, token: string): void {
-  const elsewhere = [...all].filter(([name]) => !name.endsWith('authorization') && name !== 'x-sallyport-token');
-  if ([query, repository, ...elsewhere.map(([, value]) => value)].some((text) => text.includes(token))) {
-    throw new RequestRefusal(
-      400,
-      'token_in_request',
-      'your token stands in the request itself: it is for the gateway alone',
-    );
-  }
+/** What a request says beside who asks, where the token might stand; a manifest is looked at once it is there. */
+function* sentOf({ repository, endpoint, parameters, from = '' }: RegistryRequest, all: ReadonlyMap<string, string>) {
+  yield* [repository, from, endpoint.kind === 'manifest' ? (endpoint.tag ?? '') : ''];
+  yield* parameters.values();
+  for (const [name, value] of all) if (!name.endsWith('authorization') && name !== 'x-sallyport-token') yield value;
 }

@@ -54,3 +54,6 @@ export function neededDigest(text: string): Digest {
 }
 
 export const isTag = (text: string): boolean => tag_pattern.test(text);
+
+/** This machine, as URLs name it. */
+export const loopback = /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost)$/u;

@@ -3,6 +3,7 @@ import { readAnswer, RequestRefusal } from '../../web/index.js';
 import { accepted, digestLike, manifest_bytes_max, readManifest } from './manifest.js';
 import { digestOf, isTag, type Digest } from './names.js';
 import type { Descriptor, Manifest } from './schema.js';
+import type { Scope } from './tokens.js';
 import type { RegistryTarget } from './upstream.js';
 
 /** A manifest as the registry gave it. */
@@ -47,7 +48,7 @@ export class Reading {
 
   /** Its digest checked; undefined where there is none. Throws UpstreamError, for one with more bytes as well. */
   async blob(digest: Digest, bytes_max: number): Promise<Buffer | undefined> {
-    const sent = { method: 'GET', path: `/v2/${this.repository}/blobs/${digest.text}` };
+    const sent = { method: 'GET', path: `/v2/${this.repository}/blobs/${digest.text}`, scope: this.#scope };
     const answer = await this.#target.fetch(sent, this.#signal);
     if (answer.statusCode !== 200) {
       answer.destroy();
@@ -82,8 +83,12 @@ export class Reading {
     return isTag(tag) ? this.manifest(tag) : undefined;
   }
 
+  get #scope(): Scope {
+    return { repository: this.repository, actions: 'pull' };
+  }
+
   #get(path: string, accept: string) {
-    const sent = { method: 'GET', path: `/v2/${this.repository}/${path}`, fields: { accept } };
+    const sent = { method: 'GET', path: `/v2/${this.repository}/${path}`, scope: this.#scope, fields: { accept } };
     return this.#target.send(sent, this.#signal);
   }
 }

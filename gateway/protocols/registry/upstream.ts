@@ -3,12 +3,15 @@ import { UpstreamError } from '../../errors.js';
 import { ask, UpstreamAgents, type Origin, type Pooled, type Streamed } from '../../web/index.js';
 import type { RegistryUpstream } from './config.js';
 import { Learned } from './learned.js';
+import { TokenRefused, Tokens, type Scope } from './tokens.js';
 
 /** A request to the registry, as it leaves. */
 export interface Sent {
   readonly method: string;
   /** With the query. */
   readonly path: string;
+  /** What it does, for registries that want a token for just that. */
+  readonly scope: Scope;
   readonly fields?: Readonly<Record<string, string>>;
   readonly body?: Buffer | Streamed;
 }
@@ -26,12 +29,19 @@ export class RegistryTarget implements Pooled {
   readonly #agents: UpstreamAgents;
   readonly #storage = new Map<string, UpstreamAgents>();
   readonly #renewed: () => Promise<RegistryTarget | undefined>;
+  /** Undefined where the configuration has a token of its own, which is all there is. */
+  readonly #tokens: Tokens | undefined;
+  /** Whether it has been asked how it wants its clients to sign in. */
+  #probed = false;
 
   /** @param renewed where the credential was refused: the same registry, with another one */
   constructor(upstream: RegistryUpstream, renewed: () => Promise<RegistryTarget | undefined>) {
     this.#upstream = upstream;
     this.#renewed = renewed;
     this.#agents = new UpstreamAgents(upstream);
+    const { name, credential, tokenHosts: hosts, timeout_ms } = upstream;
+    if (credential !== undefined && 'bearer' in credential) return;
+    this.#tokens = new Tokens({ origin: upstream, name, hosts, basic: credential?.basic, timeout_ms });
   }
 
   /** Whose signatures count there; empty where none is looked at. */
@@ -41,14 +51,17 @@ export class RegistryTarget implements Pooled {
 
   /** Sends what was judged; resolves with the head of the answer. Throws UpstreamError. */
   async send(sent: Sent, signal: AbortSignal): Promise<IncomingMessage> {
-    let answer = await this.#ask(sent, signal);
+    let answer = await this.#attempt(sent, signal);
     // A body that is not held has gone by.
-    if (answer.statusCode === 401 && !(sent.body !== undefined && 'stream' in sent.body)) {
+    if (refused(answer) && !streams(sent)) {
       const other = await this.#renewed();
       if (other !== undefined) {
-        answer.destroy();
-        answer = await other.#ask(sent, signal);
+        if (answer !== 'no token') answer.destroy();
+        answer = await other.#attempt(sent, signal);
       }
+    }
+    if (answer === 'no token') {
+      throw new UpstreamError("who hands out tokens for the registry does not take the gateway's credential");
     }
     const status = answer.statusCode ?? 0;
     if (status === 401) {
@@ -63,14 +76,46 @@ export class RegistryTarget implements Pooled {
     return answer;
   }
 
-  #ask(sent: Sent, signal: AbortSignal): Promise<IncomingMessage> {
+  /** With a token, where the registry wants one. */
+  async #attempt(sent: Sent, signal: AbortSignal): Promise<IncomingMessage | 'no token'> {
+    const tokens = this.#tokens;
+    if (tokens === undefined) return this.#ask(sent, signal);
+    try {
+      if (streams(sent) && !tokens.known) await this.#probe(tokens, sent.scope, signal);
+      const token = await tokens.of(sent.scope);
+      const answer = await this.#ask(sent, signal, token);
+      if (answer.statusCode !== 401) return answer;
+      // Nothing of it is for anybody.
+      answer.destroy();
+      if (!tokens.challenged(answer.headers['www-authenticate'])) return answer;
+      const another = token === undefined || (await tokens.refuse(sent.scope, token));
+      // A body that has gone by is for its client to send again.
+      if (!another || streams(sent)) return answer;
+      return await this.#ask(sent, signal, await tokens.of(sent.scope));
+    } catch (error) {
+      if (error instanceof TokenRefused) return 'no token';
+      throw error;
+    }
+  }
+
+  /** A body that comes as it is sent can go once: whether it needs a token has to be known before. */
+  async #probe(tokens: Tokens, scope: Scope, signal: AbortSignal): Promise<void> {
+    if (this.#probed) return;
+    const answer = await this.#ask({ method: 'GET', path: '/v2/', scope }, signal);
+    answer.destroy();
+    if (answer.statusCode === 401) tokens.challenged(answer.headers['www-authenticate']);
+    this.#probed = true;
+  }
+
+  #ask(sent: Sent, signal: AbortSignal, token?: string): Promise<IncomingMessage> {
     const { name, credential, timeout_ms } = this.#upstream;
+    const bearer = token ?? (credential !== undefined && 'bearer' in credential ? credential.bearer : undefined);
     const authorization =
-      credential === undefined
-        ? undefined
-        : 'bearer' in credential
-          ? `Bearer ${credential.bearer}`
-          : `Basic ${Buffer.from(credential.basic).toString('base64')}`;
+      bearer !== undefined
+        ? `Bearer ${bearer}`
+        : credential !== undefined && 'basic' in credential
+          ? `Basic ${Buffer.from(credential.basic).toString('base64')}`
+          : undefined;
     return ask(
       {
         origin: this.#upstream,
@@ -96,7 +141,7 @@ export class RegistryTarget implements Pooled {
       place = urlOf(location, place);
       const { range, accept } = sent.fields ?? {};
       const fields = { ...(range === undefined ? {} : { range }), ...(accept === undefined ? {} : { accept }) };
-      answer = await this.#elsewhere(sent.method, place, fields, signal);
+      answer = await this.#elsewhere({ ...sent, path: place.pathname + place.search, fields }, place, signal);
     }
     return answer;
   }
@@ -111,15 +156,10 @@ export class RegistryTarget implements Pooled {
     return found.pathname + found.search;
   }
 
-  async #elsewhere(
-    method: string,
-    place: URL,
-    fields: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): Promise<IncomingMessage> {
+  async #elsewhere(sent: Sent, place: URL, signal: AbortSignal): Promise<IncomingMessage> {
     const own = originOf(this.#upstream);
-    const path = place.pathname + place.search;
-    if (place.origin === own.origin) return this.send({ method, path, fields }, signal);
+    if (place.origin === own.origin) return this.send(sent, signal);
+    const { method, path, fields } = sent;
     const { storage, protocol, timeout_ms } = this.#upstream;
     const listed = storage.some((pattern) =>
       pattern.startsWith('*.')
@@ -157,14 +197,20 @@ export class RegistryTarget implements Pooled {
 
   retire(): void {
     this.#agents.retire();
+    this.#tokens?.retire();
     for (const agents of this.#storage.values()) agents.retire();
   }
 
   close(): void {
     this.#agents.close();
+    this.#tokens?.close();
     for (const agents of this.#storage.values()) agents.close();
   }
 }
+
+const streams = ({ body }: Sent): boolean => body !== undefined && 'stream' in body;
+
+const refused = (answer: IncomingMessage | 'no token'): boolean => answer === 'no token' || answer.statusCode === 401;
 
 const originOf = ({ protocol, name }: RegistryUpstream): URL => new URL(`${protocol}//${name}`);
 

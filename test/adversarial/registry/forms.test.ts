@@ -40,12 +40,15 @@ beforeAll(async () => {
 });
 afterAll(() => web?.close());
 
-function bytesOf({ line, fields = [], body = '' }: Form): Buffer {
+function bytesOf({ line, fields = [], body: given = '' }: Form): Buffer {
+  const spelled = (text: string) =>
+    text.replaceAll('TOKEN', token).replaceAll('CODED', Buffer.from(`agent:${token}`).toString('base64'));
+  const body = spelled(given);
   const length = /^(content-length|transfer-encoding):/i;
   const counted = body === '' || fields.some((field) => length.test(field)) ? [] : [`Content-Length: ${body.length}`];
   const head = [`${line} HTTP/1.1`, 'Host: g', `Authorization: Bearer ${token}`, ...fields, ...counted];
   const text = `${[...head, 'Connection: close'].join('\r\n')}\r\n\r\n${body}`;
-  return Buffer.from(text.replaceAll('TOKEN', token), 'latin1');
+  return Buffer.from(spelled(text), 'latin1');
 }
 
 /** The gateway's own code of a refusal; "closed" where the parser itself refused. */
