@@ -84,6 +84,8 @@ export interface Opening {
   readonly client: Client;
   readonly application?: string;
   readonly prompt?: Prompt;
+  /** The decision inside of which all of it happens: that of a tunnel which is looked into. */
+  readonly within?: string;
   readonly supports: ReadonlySet<Obligation>;
 }
 
@@ -368,6 +370,14 @@ export interface Services {
   kept(prefix: string): Promise<readonly string[]>;
 }
 
+/** Both PEM: its certificate first, then those above it, if any. */
+export interface SigningAuthority {
+  readonly certificate: string;
+  readonly key: string;
+  /** What its files hold now; undefined where they are as they were last time. Rejects with a ConfigError where that cannot be used. */
+  renewed?(): Promise<SigningAuthority | undefined>;
+}
+
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
@@ -377,7 +387,7 @@ export interface ListenAddress {
   /** A private key that the gateway shows to its clients (SSH). Absent: one that is made once. */
   readonly hostKey?: string;
   /** Signs what is shown in place of the servers' own certificates (the egress proxy), both PEM. */
-  readonly authority?: { readonly certificate: string; readonly key: string };
+  readonly authority?: SigningAuthority;
   /** A private key that vouches for the one that is shown (SSH). Absent: one that is made once. */
   readonly hostAuthority?: string;
 }

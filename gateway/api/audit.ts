@@ -24,6 +24,7 @@ const querySchema = {
   properties: {
     kind: text,
     session: text,
+    within: text,
     prompt: text,
     principal: text,
     purpose: text,
@@ -88,10 +89,12 @@ export function auditRoutes(app: App, parts: ApiParts): void {
 }
 
 function readQuery(query: SearchQuery): AuditQuery {
-  const { kind, session, prompt, principal, purpose, target, resource, code, decision, outcome, since, until } = query;
+  const { kind, session, within, prompt, principal, purpose, target, resource, code, decision, outcome, since, until } =
+    query;
   return {
     ...(kind && { kinds: kind.split(',') as RecordKind[] }),
     ...(session && { session_id: session }),
+    ...(within && { within }),
     ...(prompt && { prompt }),
     ...(principal && { principal }),
     ...(purpose && { purpose }),

@@ -5,6 +5,8 @@ export interface AuditQuery {
   readonly kinds?: readonly RecordKind[];
   readonly decision_id?: string;
   readonly session_id?: string;
+  /** The decision inside of which it happened: that of a tunnel. */
+  readonly within?: string;
   /** The prompt's id or trace, or a part of its text in any case. */
   readonly prompt?: string;
   /** Subject of the principal, of the one it acts for, or of whoever answered. */
@@ -30,6 +32,7 @@ export function fits(record: AuditRecord, query: AuditQuery): boolean {
   if (query.kinds !== undefined && !query.kinds.includes(record.kind)) return false;
   if (query.decision_id !== undefined && record['decision_id'] !== query.decision_id) return false;
   if (query.session_id !== undefined && record['session_id'] !== query.session_id) return false;
+  if (query.within !== undefined && record['within'] !== query.within) return false;
   if (query.target !== undefined && record['target'] !== query.target) return false;
   if (!within(record, query)) return false;
   const personal = object(record['personal']);

@@ -170,8 +170,8 @@ const outcomeMark = Buffer.from('"kind":"outcome"');
 const looksLikeOutcome = (bytes: Buffer) => bytes.subarray(0, 64).includes(outcomeMark);
 
 /** What stands byte for byte in every record that fits: as JSON writes it. */
-function needleOf({ decision_id, session_id, principal, purpose, target }: AuditQuery): Buffer | undefined {
-  const rarest = decision_id ?? session_id ?? principal ?? purpose ?? target;
+function needleOf({ decision_id, session_id, within, principal, purpose, target }: AuditQuery): Buffer | undefined {
+  const rarest = decision_id ?? session_id ?? within ?? principal ?? purpose ?? target;
   return rarest === undefined ? undefined : Buffer.from(JSON.stringify(rarest));
 }
 

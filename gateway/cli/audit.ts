@@ -37,6 +37,7 @@ interface SearchFlags extends Where {
   readonly resource?: string;
   readonly table?: string;
   readonly session?: string;
+  readonly within?: string;
   readonly decision?: NonNullable<AuditQuery['decision']>;
   readonly outcome?: NonNullable<AuditQuery['outcome']>;
   readonly code?: string;
@@ -105,6 +106,7 @@ function filters(command: Command): Command {
     .option('--resource <name>', 'what was touched: orders finds app.orders and its columns')
     .option('--table <name>', 'the same')
     .option('--session <id>')
+    .option('--within <decision>', 'requests inside of a tunnel, by the decision on that')
     .addOption(new Option('--decision <outcome>').choices(['allow', 'deny', 'hold']))
     .addOption(
       new Option('--outcome <status>', 'none: it never ended').choices(['ok', 'error', 'cancelled', 'lost', 'none']),
@@ -132,7 +134,7 @@ function time(text: string): number {
 }
 
 function queryOf(flags: SearchFlags): AuditQuery {
-  const { prompt, principal, purpose, target, session, decision, outcome, code, since, until } = flags;
+  const { prompt, principal, purpose, target, session, within, decision, outcome, code, since, until } = flags;
   const resource = flags.resource ?? flags.table;
   const query = {
     prompt,
@@ -141,6 +143,7 @@ function queryOf(flags: SearchFlags): AuditQuery {
     target,
     resource,
     session_id: session,
+    within,
     decision,
     outcome,
     code,

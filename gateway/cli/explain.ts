@@ -54,6 +54,7 @@ export function describe(records: readonly AuditRecord[]): string {
     line('from', [text(client['address']), text(client['application'])]),
     line('prompt', [said(prompt)]),
     line('target', [text(judged['target']), wrapped('', text(judged['protocol']))]),
+    line('inside of', [text(judged['within'])]),
     line('action', [text(judged['action']), judged['opaque'] === true ? '(opaque: its effects cannot be known)' : '']),
     line('statement', [text(operation['statement'])]),
     line('parameters', [parameters(operation['parameters'])]),

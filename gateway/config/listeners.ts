@@ -1,7 +1,6 @@
-import { X509Certificate } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { ListenAddress } from '../protocol.js';
+import { checkAuthorities, checkKept, renewal, whyNoContext } from './authority.js';
 import { readBounds } from './bounds.js';
 import type { KeyPath } from './document.js';
 import type { Reading } from './load.js';
@@ -125,7 +124,7 @@ async function readTls(
   return { certificate, key, clientAuthorities };
 }
 
-/** An authority with its key: nobody else on the machine may read that, since whoever has it is believed to be any server. */
+/** An authority with its key; replaced files are taken while the gateway runs. */
 async function readAuthority(
   input: { readonly certificate: { readonly file: string }; readonly key: { readonly file: string } },
   path: KeyPath,
@@ -135,48 +134,21 @@ async function readAuthority(
   if (found === undefined) return undefined;
   const { certificate, key } = found;
   const { directory, document, problems } = reading;
+  const files = {
+    certificate: absolute(directory, input.certificate.file),
+    key: absolute(directory, input.key.file),
+  };
   try {
     checkAuthorities(certificate);
   } catch (error) {
     problems.push(document.problem([...path, 'certificate', 'file'], (error as Error).message));
     return undefined;
   }
-  const file = absolute(directory, input.key.file);
-  const { mode } = await stat(file);
-  if ((mode & 0o077) !== 0) {
-    problems.push(
-      document.problem(
-        [...path, 'key', 'file'],
-        `others may read ${file}: whoever has it can pose as any server to your clients; chmod 600 it`,
-      ),
-    );
+  try {
+    await checkKept(files.key);
+  } catch (error) {
+    problems.push(document.problem([...path, 'key', 'file'], (error as Error).message));
     return undefined;
   }
-  return { certificate, key };
-}
-
-/** OpenSSL passes over what it cannot read in such a file, and over what vouches for nobody. */
-function checkAuthorities(text: string): void {
-  const found = text.match(/-----BEGIN [^-]*CERTIFICATE-----[\s\S]*?-----END [^-]*CERTIFICATE-----/gu) ?? [];
-  if (found.length === 0) throw new Error('holds no certificate in PEM form ("-----BEGIN CERTIFICATE-----")');
-  for (const [index, pem] of found.entries()) {
-    const certificate = readable(pem, index);
-    if (!certificate.ca) throw new Error(`its certificate ${index + 1} is not one of an authority`);
-  }
-}
-
-function readable(pem: string, index: number): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch {
-    throw new Error(`its certificate ${index + 1} cannot be read`);
-  }
-}
-
-function whyNoContext(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH') return 'the key is not that of the certificate';
-  if (code?.startsWith('ERR_OSSL_PEM') === true)
-    return 'both must be PEM files ("-----BEGIN …-----"), the key without a passphrase';
-  return code ?? 'OpenSSL refuses them';
+  return { certificate, key, renewed: renewal(files, found) };
 }

@@ -155,7 +155,7 @@ class PipelineSession implements Session {
       address: opening.client.address,
       ...(opening.application === undefined ? {} : { application: opening.application }),
     });
-    this.#records = new SessionRecords(this.id, this.target.input, this.principal, this.#client);
+    this.#records = new SessionRecords(this.id, this.target.input, this.principal, this.#client, opening.within);
     this.#watchExpiry();
     this.#note(this.#records.opened());
   }

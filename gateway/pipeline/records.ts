@@ -8,7 +8,7 @@ import type { Result } from '../protocol.js';
  * written once, and what is left is put between.
  */
 export class SessionRecords {
-  /** "session_id":…,"target":…,"protocol":… */
+  /** "session_id":…,"target":…,"protocol":…, and "within":… where it is inside of another decision */
   readonly #place: string;
   readonly #purpose: string;
   /** Their commitments in the chain of records are made once, too. */
@@ -16,8 +16,15 @@ export class SessionRecords {
   readonly #client: Part;
 
   /** Principal and client are immutable for the life of a session. */
-  constructor(id: string, target: TargetInput, principal: Principal, client: Input['session']['client']) {
-    this.#place = whole(members({ session_id: id, target: target.name, protocol: target.protocol }));
+  constructor(
+    id: string,
+    target: TargetInput,
+    principal: Principal,
+    client: Input['session']['client'],
+    within?: string,
+  ) {
+    const inside = within === undefined ? {} : { within };
+    this.#place = whole(members({ session_id: id, target: target.name, protocol: target.protocol, ...inside }));
     this.#purpose = principal.purpose === undefined ? '' : whole(`,"purpose":${quote(principal.purpose)}`);
     this.#principal = new Part('principal', whole(needed(principal)));
     this.#client = new Part('client', whole(needed(client)));

@@ -115,6 +115,11 @@ export abstract class Exchange {
     return target;
   }
 
+  /** The decision inside of which the connection stands, if it does. */
+  protected get within(): string | undefined {
+    return undefined;
+  }
+
   protected session(identity: Identity, target: Target, token: string, application: string | undefined): WebSession {
     return this.#sessions.of(this.request.socket, token, target.input.name, () =>
       this.services.openSession({
@@ -123,6 +128,7 @@ export abstract class Exchange {
         client: this.client,
         ...(application === undefined ? {} : { application }),
         ...(identity.prompt === undefined ? {} : { prompt: identity.prompt }),
+        ...(this.within === undefined ? {} : { within: this.within }),
         supports: this.supports,
       }),
     );

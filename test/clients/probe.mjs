@@ -1,6 +1,6 @@
 // Whether a client that has to be installed first can be had; installs it into the cache of node_modules if so.
 //
-//   node test/clients/probe.mjs python|python-mcp|python-ssh|ansible|jdbc|mappers|prisma|python-mappers|hibernate|crane|cosign
+//   node test/clients/probe.mjs python|python-mcp|python-ssh|ansible|jdbc|mappers|prisma|python-mappers|hibernate|crane|cosign|undici|python-requests
 //
 // Exit code 0: it is there, and the last line says where. Anything else: it cannot be had on this machine.
 import { spawnSync } from 'node:child_process';
@@ -12,6 +12,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, '../../node_modules/.cache/sallyport-clients');
 const pythonPackages = ['psycopg[binary]==3.3.9', 'asyncpg==0.32.0', 'SQLAlchemy==2.1.9'];
 const pythonMappers = ['psycopg[binary]==3.3.9', 'SQLAlchemy==2.1.9', 'alembic==1.20.1', 'Django==5.2.19'];
+const pythonRequests = ['requests==2.34.2'];
 const pythonSsh = ['paramiko==5.1.0', 'asyncssh==2.24.1'];
 const nodeMappers = [
   'pg@8.23.1',
@@ -98,6 +99,9 @@ const makers = {
   'python-mcp': () => pip('python-mcp', ['mcp==2.3.0'], 'mcp'),
   'python-mappers': () => pip('python-mappers', pythonMappers, 'psycopg, sqlalchemy, alembic, django'),
   'python-ssh': () => pip('python-ssh', pythonSsh, 'paramiko, asyncssh'),
+  'python-requests': () => pip('python-requests', pythonRequests, 'requests'),
+  /** Node's fetch is made of it, without what asks through a proxy. */
+  undici: () => npm('undici', ['undici@7.30.2']),
   ansible: () => pip('ansible', ['ansible-core==2.19.14'], 'ansible'),
   mappers: () => npm('mappers', nodeMappers),
   prisma: () => npm('prisma', prismaPackages, generatePrismaClient),

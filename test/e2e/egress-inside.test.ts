@@ -5,10 +5,12 @@ import { connect as connectPlain, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
+import { pino } from 'pino';
 import type { Identity } from '../../gateway/protocol.js';
 import { clientTest, runProgram } from '../clients/support.js';
 import { createAuthority } from '../support/certificates.js';
 import { ask, connectTo, egressPort, say, secured, startOutside, type Outside } from '../support/egress.js';
+import { until } from '../support/approvals-side.js';
 import { answerAs, waitingRequest } from '../support/web.js';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 
@@ -45,6 +47,7 @@ const authority = createAuthority('Authority of the proxy');
 let outside: Outside;
 let gateway: TestGateway;
 let folder: string;
+const logged: string[] = [];
 
 beforeAll(async () => {
   outside = await startOutside();
@@ -52,7 +55,8 @@ beforeAll(async () => {
   await writeFile(join(folder, 'outside.pem'), outside.authority.certificate);
   await writeFile(join(folder, 'authority.pem'), authority.certificate);
   await writeFile(join(folder, 'authority.key'), authority.key, { mode: 0o600 });
-  gateway = await startTestGateway({ protocol: 'egress', policy, config: config() });
+  const log = pino({ level: 'error' }, { write: (line: string) => void logged.push(line) });
+  gateway = await startTestGateway({ protocol: 'egress', policy, config: config(), log });
 });
 afterAll(async () => {
   await gateway?.close();
@@ -115,6 +119,56 @@ test('a request inside is judged, asked with the credential of the gateway, and 
       ['read', false],
     ]),
   );
+});
+
+test('what is recorded of requests inside says which tunnel they came through', async () => {
+  const tunnels: string[] = [];
+  for (const path of ['/v1/linked', '/v1/secret']) {
+    const said = await say(egressPort(gateway), connectTo(place(), await gateway.token()));
+    tunnels.push(/x-sallyport-decision: (\S+)/i.exec(said.head)?.[1] ?? '');
+    await ask(await secured(said.socket, trusted), request(path));
+  }
+  for (const [index, tunnel] of tunnels.entries()) {
+    const inside = ({ within }: { readonly within?: unknown }) => within === tunnel;
+    await until(async () => (await gateway.records()).filter(inside).some(({ kind }) => kind === 'session_close'));
+    const records = (await gateway.records()).filter(inside);
+    const kinds = records.map(({ kind }) => kind);
+    expect(kinds).toEqual(['session_open', 'intent', ...(index === 0 ? ['outcome'] : []), 'session_close']);
+    expect(records.map(({ decision_id }) => decision_id)).not.toContain(tunnel);
+    const own = (await gateway.records()).filter(({ decision_id }) => decision_id === tunnel);
+    expect(own.map(({ kind, within }) => [kind, within])).toContainEqual(['intent', undefined]);
+  }
+});
+
+test('another authority is taken where its files are replaced, and a broken one is not', async () => {
+  const other = createAuthority('Another authority');
+  const shows = async ({ certificate }: { readonly certificate: string }) => {
+    try {
+      (await inside({}, { ...trusted, ca: certificate })).destroy();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const put = async ({ certificate, key }: { readonly certificate: string; readonly key: string }) => {
+    await writeFile(join(folder, 'authority.pem'), certificate);
+    await writeFile(join(folder, 'authority.key'), key);
+  };
+  const open = await inside();
+  try {
+    expect([await shows(authority), await shows(other)]).toEqual([true, false]);
+    await put(other);
+    await until(() => shows(other));
+    expect(await shows(authority)).toBe(false);
+    // Who is connected stays.
+    expect(await ask(open, request('/v1/open'))).toMatch(/^HTTP\/1\.1 200 /);
+    await put({ certificate: authority.certificate, key: 'none' });
+    await until(() => logged.some((line) => line.includes('the new authority cannot be used')));
+    expect(await shows(other)).toBe(true);
+  } finally {
+    await put(authority);
+    await until(() => shows(authority));
+  }
 });
 
 test('what policy denies does not get out, and the connection goes on', async () => {

@@ -14,6 +14,8 @@ export interface Insider {
   readonly place: Place;
   readonly target: Target;
   readonly prompt: Prompt | undefined;
+  /** The tunnel's own decision. */
+  readonly decision: string;
 }
 
 export class InterceptedExchange extends HttpExchange {
@@ -31,6 +33,10 @@ export class InterceptedExchange extends HttpExchange {
 
   protected override get client(): Client {
     return this.#insider.client;
+  }
+
+  protected override get within(): string {
+    return this.#insider.decision;
   }
 
   protected override async asked(seen: Fields): Promise<Asked> {

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { Result, Services } from '../../../protocol.js';
+import type { Result, Services, SigningAuthority } from '../../../protocol.js';
 import { Connections, ConnectionSessions, securedBy } from '../../../web/index.js';
 import { httpTargets } from '../exchange.js';
 import { InterceptedExchange, type Insider } from './intercepted.js';
-import { Leaves, type AuthorityFiles } from './leaves.js';
+import { Leaves } from './leaves.js';
 
 /**
  * The inside of tunnels that the proxy looks into: TLS ends here, with a certificate for the host that the client asked for, and each
@@ -24,10 +24,14 @@ export interface Patience {
   readonly idle_ms: number;
 }
 
+/** How often the authority's files are looked at. */
+const look_ms = 1_000;
+
 const usual: Patience = { handshake_ms: 15_000, head_ms: 30_000, request_ms: 600_000, idle_ms: 60_000 };
 
 export class Interception {
-  readonly #leaves: Leaves;
+  #leaves: Leaves;
+  #looking: NodeJS.Timeout | undefined;
   readonly #server: Server;
   readonly #targets = httpTargets();
   readonly #insiders = new WeakMap<Socket, Insider>();
@@ -35,10 +39,11 @@ export class Interception {
   readonly #handshake_ms: number;
 
   /** Throws ConfigError for an authority that cannot sign. */
-  constructor(services: Services, authority: AuthorityFiles, patience = usual) {
+  constructor(services: Services, authority: SigningAuthority, patience = usual) {
     const { handshake_ms, head_ms, request_ms, idle_ms } = patience;
     this.#handshake_ms = handshake_ms;
     this.#leaves = new Leaves(authority);
+    if (authority.renewed !== undefined) this.#look(authority, services);
     const parts = { services, sessions: new ConnectionSessions(), targets: this.#targets };
     const connections = new Connections();
     this.#server = createServer(
@@ -103,7 +108,27 @@ export class Interception {
     }
   }
 
+  /** Whether the operator has put another authority there: what is shown from then on is signed by that. */
+  #look(authority: SigningAuthority, services: Services): void {
+    const renew = async (): Promise<void> => {
+      try {
+        const other = await authority.renewed?.();
+        if (other === undefined) return;
+        this.#leaves = new Leaves(other);
+        services.log.info('egress: another authority stands in for hosts from now on');
+      } catch (error) {
+        services.log.error(
+          { why: (error as Error).message },
+          'egress: the new authority cannot be used; the old one goes on',
+        );
+      }
+    };
+    this.#looking = setTimeout(() => void renew().finally(() => this.#looking?.refresh()), look_ms).unref();
+  }
+
   close(): void {
+    clearTimeout(this.#looking);
+    this.#looking = undefined;
     for (const one of this.#exchanges) one.stop();
     this.#server.closeAllConnections();
     this.#server.close(() => undefined);

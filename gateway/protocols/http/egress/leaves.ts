@@ -1,20 +1,15 @@
 import { constants, createPrivateKey, webcrypto, X509Certificate as Read } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { ConfigError } from '../../../errors.js';
+import type { SigningAuthority } from '../../../protocol.js';
 import { RequestRefusal } from '../../../web/index.js';
 import { isAddress } from './hosts.js';
 
 /** Certificates for the hosts that the proxy stands in for, signed by the operator's authority (RFC 5280). */
 
-export interface AuthorityFiles {
-  /** PEM: its certificate first, then those above it, if any. */
-  readonly certificate: string;
-  readonly key: string;
-}
-
 const hour_ms = 3_600_000;
 const validity_ms = 7 * 24 * hour_ms;
-/** Made anew when they hold for less than this. */
+/** Made anew when they hold for less than this, and another one would hold longer. */
 const renewal_ms = 24 * hour_ms;
 /** For clients whose clocks are late. */
 const slack_ms = hour_ms;
@@ -23,17 +18,18 @@ const leaves_max = 1_000;
 
 interface Leaf {
   readonly context: SecureContext;
-  readonly ends_ms: number;
+  /** From then on another one is made. */
+  readonly renewed_ms: number;
 }
 
 export class Leaves {
-  readonly #files: AuthorityFiles;
+  readonly #files: SigningAuthority;
   readonly #now: () => number;
   readonly #leaves = new Map<string, Promise<Leaf>>();
   #signer: ReturnType<typeof signerOf> | undefined;
 
   /** Throws ConfigError for a key of a kind that nobody signs certificates with. */
-  constructor(files: AuthorityFiles, now: () => number = Date.now) {
+  constructor(files: SigningAuthority, now: () => number = Date.now) {
     this.#files = files;
     this.#now = now;
     signing(files.key);
@@ -44,17 +40,19 @@ export class Leaves {
     const known = this.#leaves.get(host);
     if (known !== undefined) {
       const leaf = await known;
-      if (leaf.ends_ms - this.#now() > renewal_ms) return leaf.context;
+      if (this.#now() < leaf.renewed_ms) return leaf.context;
     }
     if (this.#leaves.size >= leaves_max) this.#leaves.clear();
     const made = this.#make(host);
     this.#leaves.set(host, made);
-    made.catch(() => this.#leaves.delete(host));
+    made.catch(() => {
+      if (this.#leaves.get(host) === made) this.#leaves.delete(host);
+    });
     return (await made).context;
   }
 
   async #make(host: string): Promise<Leaf> {
-    const signer = await (this.#signer ??= signerOf(this.#files));
+    const signer = await this.#authority();
     const now_ms = this.#now();
     const ends_ms = Math.min(now_ms + validity_ms, signer.ends_ms);
     if (ends_ms <= now_ms) {
@@ -70,14 +68,24 @@ export class Leaves {
       // Nobody counts how often keys are agreed upon in such a connection: a tls.Server would, and here is none.
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     });
-    return { context, ends_ms };
+    // As long as the authority itself: none would hold longer.
+    return { context, renewed_ms: ends_ms === signer.ends_ms ? ends_ms : ends_ms - renewal_ms };
+  }
+
+  /** What once failed is tried again: it may have been for want of memory, or of a file of a library. */
+  #authority(): ReturnType<typeof signerOf> {
+    const signer = (this.#signer ??= signerOf(this.#files));
+    signer.catch(() => {
+      if (this.#signer === signer) this.#signer = undefined;
+    });
+    return signer;
   }
 }
 
 const leafAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 
 /** The authority, ready to sign; one key serves all that it signs. */
-async function signerOf({ certificate, key }: AuthorityFiles) {
+async function signerOf({ certificate, key }: SigningAuthority) {
   // Loaded only here: most gateways look into nothing. The library wants the first import before it.
   await import('reflect-metadata');
   const x509 = await import('@peculiar/x509');

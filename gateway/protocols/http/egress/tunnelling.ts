@@ -139,15 +139,15 @@ export class Tunnelling extends Exchange {
       const admitted = await admit(held.session, tunnel, circumstances, () => ({}), this.signal);
       const { decision } = admitted;
       const late = () => limitProblem(decision, this.target, 'seconds');
-      const insider = { presented, client: this.#client, place, target, prompt };
+      const insider = { presented, client: this.#client, place, target, prompt, decision: decision.id };
       await this.forward(admitted, late, () =>
-        egress.intercept ? this.#inside(insider, decision) : this.#tunnel(place, egress.networks, decision),
+        egress.intercept ? this.#inside(insider) : this.#tunnel(place, egress.networks, decision),
       );
     });
   }
 
   /** Up to the proxy itself, which asks the target for each request by itself. */
-  async #inside(insider: Insider, { id }: Decision): Promise<Result> {
+  async #inside(insider: Insider): Promise<Result> {
     if (this.#interception === undefined) {
       throw new RequestRefusal(
         503,
@@ -156,7 +156,7 @@ export class Tunnelling extends Exchange {
       );
     }
     await this.#interception.prepare(insider.place.host);
-    this.#establish(id);
+    this.#establish(insider.decision);
     const hello = await this.#greeted(insider.place);
     if (!Buffer.isBuffer(hello)) return hello;
     this.#socket.unshift(hello);
