@@ -85,6 +85,21 @@ export class Lane {
     }
   }
 
+  /** Resolves once something was said or the connection is closed, and else after `ms_max`. */
+  answered(ms_max: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms_max);
+      const { socket } = this;
+      function done(): void {
+        clearTimeout(timer);
+        socket.off('data', done).off('close', done);
+        resolve();
+      }
+      if (this.#closed || this.#received.length > 0) return done();
+      socket.once('data', done).once('close', done);
+    });
+  }
+
   /** Everything that is answered until the connection is closed. Rejects after `ms_max` without a change. */
   async rest(ms_max: number): Promise<Reply[]> {
     const replies: Reply[] = [];

@@ -19,7 +19,7 @@ export interface Malformed {
   readonly bytes: Buffer;
   /** Nothing is said behind it: the reader of HTTP has lost its place, or waits for more. */
   readonly ends: boolean;
-  /** Nothing more of it is waited for: it has an answer, or the end of its connection, before its client leaves. */
+  /** It may be answered as it is: its client does not leave at once. */
   readonly whole: boolean;
 }
 
