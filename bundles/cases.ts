@@ -10,9 +10,9 @@ import { isCaseFile } from './snapshot.js';
  *     cases: a list of
  *       - description: what it says when it fails
  *         input?: objects are merged by key, everything else is replaced, null removes
- *         want: {outcome?, codes?, reasons?, masks?, filters?, approvals?, taints?, limits?, cost?}
+ *         want: {outcome?, codes?, reasons?, masks?, filters?, approvals?, keeps?, taints?, limits?, cost?}
  *
- * `codes` are those of the reasons, in order. Of reasons, masks, filters, approvals and taints there are as many as are written
+ * `codes` are those of the reasons, in order. Of reasons, masks, filters, approvals, keeps and taints there are as many as are written
  * down, in any order, and each has what is written down of it. `limits` and `cost` are exact; what costs nothing costs 0.
  */
 export interface PolicyCase {
@@ -32,6 +32,7 @@ export interface Want {
   readonly masks?: readonly Fields[];
   readonly filters?: readonly Fields[];
   readonly approvals?: readonly Fields[];
+  readonly keeps?: readonly Fields[];
   readonly taints?: readonly Fields[];
   readonly limits?: Fields;
   readonly cost?: number;
@@ -44,6 +45,7 @@ export interface Answered {
   readonly masks: readonly object[];
   readonly filters: readonly object[];
   readonly approvals: readonly object[];
+  readonly keeps?: readonly object[];
   readonly taints?: readonly object[];
   readonly limits: object;
   readonly cost?: number;
@@ -58,7 +60,7 @@ const inputs_bytes_max = 33_554_432;
 
 const fileKeys = new Set(['title', 'given', 'cases']);
 const caseKeys = new Set(['description', 'input', 'want']);
-const lists = ['reasons', 'masks', 'filters', 'approvals', 'taints'] as const;
+const lists = ['reasons', 'masks', 'filters', 'approvals', 'keeps', 'taints'] as const;
 const wantKeys = new Set<string>(['outcome', 'codes', 'limits', 'cost', ...lists]);
 
 /** All cases of a policy's files. Throws BundleError for what is no case: a test that is passed by proves nothing. */

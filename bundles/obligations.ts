@@ -23,6 +23,7 @@ const fieldsOf: Readonly<Record<string, readonly string[]>> = {
   approval: ['code', 'groups', 'quorum', 'expires', 'reason', 'preview', 'in_transaction', 'grant', 'break_glass'],
   limit: ['rows', 'bytes', 'seconds', 'code'],
   preview: ['code'],
+  keep: ['code'],
   taint: ['label', 'for', 'code'],
   cost: ['units', 'code'],
 };

@@ -21,6 +21,7 @@ export const contractSets = [
   'approval',
   'limit',
   'preview',
+  'keep',
   'taint',
   'cost',
 ] as const;

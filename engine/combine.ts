@@ -49,13 +49,15 @@ function maskedBy(verdicts: readonly Verdict[]): string[] | undefined {
   return masked.includes(undefined) ? undefined : [...new Set(masked.flatMap((names) => names ?? []))];
 }
 
-/** Previews, labels and costs of all layers: what one layer looks at is found out, what each counts adds up. */
-function consequences(verdicts: readonly Verdict[]): Pick<Verdict, 'previews' | 'taints' | 'cost'> {
+/** Previews, copies, labels and costs of all layers: what one layer looks at is found out, what each counts adds up. */
+function consequences(verdicts: readonly Verdict[]): Pick<Verdict, 'previews' | 'keeps' | 'taints' | 'cost'> {
   const previews = verdicts.flatMap((verdict) => verdict.previews ?? []);
+  const keeps = verdicts.flatMap((verdict) => verdict.keeps ?? []);
   const taints = verdicts.flatMap((verdict) => verdict.taints ?? []);
   const costs = verdicts.flatMap((verdict) => verdict.cost ?? []);
   return {
     ...(previews.length === 0 ? undefined : { previews }),
+    ...(keeps.length === 0 ? undefined : { keeps }),
     ...(taints.length === 0 ? undefined : { taints }),
     ...(costs.length === 0 ? undefined : { cost: costs.reduce((sum, cost) => sum + cost, 0) }),
   };
@@ -150,6 +152,7 @@ export function issue(verdict: Verdict, revision: string): Decision {
     approvals: verdict.approvals,
     limits: verdict.limits,
     ...(verdict.previews === undefined ? undefined : { previews: verdict.previews }),
+    ...(verdict.keeps === undefined ? undefined : { keeps: verdict.keeps }),
     ...(verdict.taints === undefined ? undefined : { taints: verdict.taints }),
     ...(verdict.cost === undefined ? undefined : { cost: verdict.cost }),
     ...(verdict.masked === undefined ? undefined : { masked: verdict.masked }),

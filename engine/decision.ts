@@ -76,6 +76,11 @@ export interface Preview {
   readonly code: string;
 }
 
+/** What the operation transfers is kept: a copy beside its records. */
+export interface Keep {
+  readonly code: string;
+}
+
 export type Outcome = 'allow' | 'deny' | 'hold';
 
 declare const issued: unique symbol;
@@ -93,6 +98,8 @@ export interface Decision {
   readonly limits: Limits;
   /** Who asks to judge it with what it would do; absent where nobody does. */
   readonly previews?: readonly Preview[];
+  /** Who asks for a copy of what it transfers; absent where nobody does. */
+  readonly keeps?: readonly Keep[];
   /** Labels for the principal's running work; absent where there are none. */
   readonly taints?: readonly Taint[];
   /** Units that the operation costs, as policy counts them; absent where it says nothing. Adds to `usage.cost`. */

@@ -1,7 +1,7 @@
-import type { Approval, EngineCode, Filter, Limits, Mask, Outcome, Preview, Reason, Taint } from './decision.js';
+import type { Approval, EngineCode, Filter, Keep, Limits, Mask, Outcome, Preview, Reason, Taint } from './decision.js';
 import { engineCodes } from './decision.js';
 import type { Input } from './input.js';
-import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readCost, readFilter, readLimit, readMask, readPreview, readTaint, setNames, ShapeError, withinGrant, withinLimits } from './shapes.js'; // prettier-ignore
+import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readCost, readFilter, readKeep, readLimit, readMask, readPreview, readTaint, setNames, ShapeError, withinGrant, withinLimits } from './shapes.js'; // prettier-ignore
 
 /**
  * What one layer says of one operation, from what its entry point answered.
@@ -10,16 +10,16 @@ import { checkReason, closed, isFields, lowest, maskWeight, readApproval, readCo
  *
  *     {
  *       "nonce":    the input's: an answer that was not made for this input has another one, or none,
- *       "allow", "deny", "mask", "filter", "approval", "limit", "preview", "taint", "cost":
+ *       "allow", "deny", "mask", "filter", "approval", "limit", "preview", "keep", "taint", "cost":
  *                   what data.policy[input.target.protocol] answered, as it is; no key where it has no such rule,
- *       "all":      the same nine of data.policy.all,
+ *       "all":      the same ten of data.policy.all,
  *       "combined": {"outcome": "allow" | "deny" | "hold",
  *                    "reasons":   [{"code", "rule"?, "title"?, "message"?}], at least one,
  *                    "masks":     [{"resource", "with", "scope"?, "code"?, "parameters"?}],
  *                    "filters":   [{"resource", "where", "code"?}],
  *                    "approvals": [{"code"?, "groups", "quorum"?, "expires"?, "reason"?, "preview"?}],
  *                    "limits":    {"rows"?, "bytes"?, "seconds"?},
- *                    "previews"?: [{"code"}],
+ *                    "previews"?: [{"code"}], "keeps"?: [{"code"}],
  *                    "taints"?:   [{"label", "for", "code"?}], "cost"?: a number}
  *     }
  *
@@ -38,6 +38,7 @@ export interface Verdict {
   readonly approvals: readonly Approval[];
   readonly limits: Limits;
   readonly previews?: readonly Preview[];
+  readonly keeps?: readonly Keep[];
   readonly taints?: readonly Taint[];
   readonly cost?: number;
   /** Of a deny: the resources that policy would have masked. Absent where that is not known. */
@@ -104,6 +105,7 @@ interface Sets {
   readonly approvals: Approval[];
   limits: Limits;
   readonly previews: Preview[];
+  readonly keeps: Keep[];
   readonly taints: Taint[];
   /** What the elements name, each amount once for each rule that names it. */
   cost: number;
@@ -118,6 +120,7 @@ function readSets(result: Readonly<Record<string, unknown>>, input: Input, data:
     approvals: [],
     limits: {},
     previews: [],
+    keeps: [],
     taints: [],
     cost: 0,
   };
@@ -195,6 +198,9 @@ function readElement(
     case 'preview':
       sets.previews.push(readPreview(element, rule));
       return;
+    case 'keep':
+      sets.keeps.push(readKeep(element, rule));
+      return;
     case 'taint':
       sets.taints.push(readTaint(element, rule));
       return;
@@ -235,6 +241,7 @@ const combinedKeys = new Set([
   'approvals',
   'limits',
   'previews',
+  'keeps',
   'taints',
   'cost',
 ]);
@@ -260,6 +267,9 @@ function readCombined(value: unknown, titles: Titles): Verdict {
       ...(fields['previews'] === undefined
         ? undefined
         : { previews: list(fields['previews'], 'previews').map((preview) => readPreview(preview, 'policy.preview')) }),
+      ...(fields['keeps'] === undefined
+        ? undefined
+        : { keeps: list(fields['keeps'], 'keeps').map((keep) => readKeep(keep, 'policy.keep')) }),
       ...(fields['taints'] === undefined
         ? undefined
         : { taints: list(fields['taints'], 'taints').map((taint) => readTaint(taint, 'policy.taint')) }),
@@ -315,6 +325,8 @@ function compare(sets: Sets, combined: Verdict): void {
   if (!withinLimits(combined.limits, sets.limits)) throw disagree('a limit');
   for (const { code } of sets.previews)
     if (!combined.previews?.some((other) => other.code === code)) throw disagree(`the preview ${code}`);
+  for (const { code } of sets.keeps)
+    if (!combined.keeps?.some((other) => other.code === code)) throw disagree(`the copy ${code}`);
   for (const taint of sets.taints)
     if (!combined.taints?.some((other) => other.label === taint.label && other.for_ms >= taint.for_ms))
       throw disagree(`the taint ${taint.label}`);

@@ -1,5 +1,5 @@
 import { maskFunctions } from './decision.js';
-import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction, Preview, Taint } from './decision.js';
+import type { Approval, Filter, GrantTerms, Keep, Limits, Mask, MaskFunction, Preview, Taint } from './decision.js';
 
 /**
  * The shapes of what policy answers. Objects are closed: an approval with `qourum: 2` would else be one by a single person.
@@ -8,7 +8,18 @@ import type { Approval, Filter, GrantTerms, Limits, Mask, MaskFunction, Preview,
 
 export class ShapeError extends Error {}
 
-export const setNames = ['allow', 'deny', 'mask', 'filter', 'approval', 'limit', 'preview', 'taint', 'cost'] as const;
+export const setNames = [
+  'allow',
+  'deny',
+  'mask',
+  'filter',
+  'approval',
+  'limit',
+  'preview',
+  'keep',
+  'taint',
+  'cost',
+] as const;
 export type SetName = (typeof setNames)[number];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -219,6 +230,11 @@ const previewKeys = new Set(['code']);
 export const readPreview = (value: unknown, fallback: string): Preview => ({
   code: code(closed(value, previewKeys), fallback),
 });
+
+const keepKeys = new Set(['code']);
+
+/** {"code": "uploads"}: what the operation transfers is kept. */
+export const readKeep = (value: unknown, fallback: string): Keep => ({ code: code(closed(value, keepKeys), fallback) });
 
 const costKeys = new Set(['units', 'code']);
 

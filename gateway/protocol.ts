@@ -76,7 +76,8 @@ export interface Client {
 }
 
 /** What the enforcement of a protocol can do; an obligation outside this set turns an allow into a deny. */
-export type Obligation = 'mask' | 'filter' | 'limit.rows' | 'limit.bytes' | 'limit.seconds' | 'approval' | 'preview';
+export type Obligation =
+  'mask' | 'filter' | 'limit.rows' | 'limit.bytes' | 'limit.seconds' | 'approval' | 'preview' | 'keep';
 
 export interface Opening {
   readonly identity: Identity;
@@ -107,6 +108,8 @@ export interface Result {
   readonly recording?: Recorded;
   /** The recording that it is part of, which another operation began. */
   readonly recorded_in?: string;
+  /** What is kept of what was transferred, where policy asks for that. */
+  readonly copy?: Copied;
 }
 
 export interface Transferred {
@@ -154,9 +157,39 @@ export interface Recording {
   close(exit: string | undefined): Promise<Recorded>;
 }
 
+/** What is kept of what one operation transferred, once it is over. */
+export interface Copied extends Recorded {
+  /** True: it has stars where policy masks. */
+  readonly masked: boolean;
+}
+
+/** What a copy begins with. */
+export interface CopyAbout extends Omit<RecordingAbout, 'terminal'> {
+  /** Of a file that is opened by its name. */
+  readonly path?: string;
+}
+
+/** What one operation transfers, as it is kept. */
+export interface Copy {
+  readonly id: string;
+  /**
+   * Before the bytes go on: false where they must not, as they are not kept. Of a promise, nothing more may come until then.
+   *
+   * @param way read: they come from the target. written: they go there.
+   * @param offset In the file; absent: behind those before.
+   */
+  piece(way: 'read' | 'written', bytes: Buffer, offset?: number): Promise<boolean> | boolean;
+  /** Called once, where the operation has to end because what it transfers can no longer be kept. */
+  onLost(listener: () => void): void;
+  /** It is over; undefined where nothing was transferred, and nothing is kept. Never rejects. */
+  close(how: string): Promise<Copied | undefined>;
+}
+
 export interface Recorder {
   /** Undefined: it goes on without. Rejects with AuditError where it must not. */
   begin(session: Session, about: RecordingAbout): Promise<Recording | undefined>;
+  /** The same for what is transferred. */
+  copy(session: Session, about: CopyAbout): Promise<Copy | undefined>;
 }
 
 /**

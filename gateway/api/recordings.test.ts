@@ -82,7 +82,15 @@ describe('recordings', () => {
     expect(complete).toBe(true);
     expect(found).toEqual([
       {
-        ...{ id: 'r-b-1', decision: 'd-b-1', session: 's-b-1', target: 'build', protocol: 'ssh', request: 'exec' },
+        ...{
+          id: 'r-b-1',
+          kind: 'recording',
+          decision: 'd-b-1',
+          session: 's-b-1',
+          target: 'build',
+          protocol: 'ssh',
+          request: 'exec',
+        },
         ...{ terminal: true, masked: false, seconds: 2, exit: '0', command: 'cat notes', matches: [] },
         principal: { issuer: 'https://idp.example', subject: 'agent:listed' },
         bytes: expect.any(Number),
@@ -173,6 +181,27 @@ describe('recordings', () => {
     const number = `e-${createHash('sha256').update(name).digest('hex').slice(0, 8)}`;
     await change(number, await keep(number));
     expect((await as(auditor, `/v1/recordings/r-${number}`)).headers['sallyport-recording']).toBe(standing);
+  });
+
+  test('copies are listed with what they are of, come as they are kept, and each reading is recorded before', async () => {
+    const origin = {
+      ...{ id: 'c-e-9', decision: 'd-e-9', session: 's-e-9', target: 'build', protocol: 'ssh', request: 'sftp' },
+      ...{ principal: { issuer: 'https://idp.example', subject: 'agent:copied' }, terminal: false, masked: false },
+    };
+    const header = { version: 1, form: 'sallyport-copy', timestamp: began_s, title: '', path: '/srv/notes' };
+    const content = `${JSON.stringify({ ...header, sallyport: origin })}\n[0.1,"w",0,5]\nnotes\n[0.5,"x","ok"]\n`;
+    await writeFile(join(folder, 'c-e-9.copy'), content);
+    await audit.write({ kind: 'intent', fields: { decision_id: 'd-e-9' }, personal: {} }, { durable: true });
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    const copy = { id: 'c-e-9', bytes: content.length, sha256, complete: true, masked: false };
+    const result = { status: 'ok', copy };
+    await audit.write({ kind: 'outcome', fields: { decision_id: 'd-e-9', result }, personal: {} }, { durable: true });
+    const { found } = await list('?principal=agent:copied');
+    expect(found).toMatchObject([{ id: 'c-e-9', kind: 'copy', path: '/srv/notes', seconds: 0.5, exit: 'ok' }]);
+    const read = await as(auditor, '/v1/recordings/c-e-9');
+    expect(read).toMatchObject({ status: 200, text: content });
+    expect(read.headers).toMatchObject({ 'content-type': 'application/octet-stream', 'sallyport-recording': 'whole' });
+    expect(await acts('copy_read')).toMatchObject([{ recording: 'c-e-9', target: 'build', standing: 'whole' }]);
   });
 
   test.each(['r-none', '..%2Faudit', 'r-a-1.cast', '%2Fetc%2Fpasswd'])('there is none at %s', async (id) => {

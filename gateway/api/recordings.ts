@@ -1,5 +1,6 @@
 import { searchAudit } from '../audit/index.js';
 import {
+  decisionOf,
   openRecording,
   recordingOf,
   searchRecordings,
@@ -18,7 +19,7 @@ import { collect, instant, searching, text } from './searching.js';
 import type { App } from './server.js';
 
 /**
- * What was recorded of screens. It shows what a host answered, so it is for whoever may look through the audit; to have been the
+ * What was recorded of screens, and copies of what was transferred. It shows what a host answered, so it is for whoever may look through the audit; to have been the
  * one that it was recorded of is no reason: they may have had another role or purpose then. Looking into it is written down first.
  */
 
@@ -104,23 +105,29 @@ export function recordingRoutes(app: App, parts: ApiParts): void {
     return reply
       .header('content-length', String(opened.bytes))
       .header('sallyport-recording', standing)
-      .type('application/x-asciicast')
+      .type(opened.recording.kind === 'copy' ? 'application/octet-stream' : 'application/x-asciicast')
       .send(content);
   });
 }
 
 /** Throws AuditError where it cannot be written down: then nothing is shown. */
 const recordPlay = (parts: ApiParts, caller: Caller, { recording }: OpenRecording, standing: Standing) => {
-  const { id, header } = recording;
+  const { id, kind, header } = recording;
   const { target, principal } = header.sallyport;
-  return recordAct(parts.audit, caller, 'recording_play', { recording: id, target, standing }, { principal });
+  return recordAct(
+    parts.audit,
+    caller,
+    kind === 'copy' ? 'copy_read' : 'recording_play',
+    { recording: id, target, standing },
+    { principal },
+  );
 };
 
 /** By what the outcome of its decision says of it. */
 async function compared(opened: OpenRecording, parts: ApiParts, signal: AbortSignal): Promise<Standing> {
   const { id, header } = opened.recording;
   const query = {
-    decision_id: id.replace(/^r-/u, 'd-'),
+    decision_id: decisionOf(id),
     kinds: ['intent'] as const,
     since_ms: header.timestamp * 1_000 - clock_ms,
   };
@@ -131,7 +138,10 @@ async function compared(opened: OpenRecording, parts: ApiParts, signal: AbortSig
 }
 
 function digestIn(result: unknown, id: string): RecordedDigest | undefined {
-  const recorded = (result as { recording?: Partial<RecordedDigest & { id: string }> } | undefined)?.recording;
+  const { recording, copy } = (result ?? {}) as Partial<
+    Record<'recording' | 'copy', Partial<RecordedDigest & { id: string }>>
+  >;
+  const recorded = id.startsWith('c-') ? copy : recording;
   if (recorded?.id !== id || typeof recorded.sha256 !== 'string' || typeof recorded.bytes !== 'number')
     return undefined;
   return { sha256: recorded.sha256, bytes: recorded.bytes, complete: recorded.complete === true };
@@ -150,12 +160,14 @@ function readQuery({ since, until, principal, issuer, target, session, text: wor
 }
 
 /** What people and programs are shown of one: nothing of where it is kept. */
-function shownOf({ recording: { id, bytes, seconds, exit, header }, matches }: FoundRecording) {
+function shownOf({ recording, matches }: FoundRecording) {
+  const { id, kind, bytes, seconds, exit, header } = recording;
   const { decision, session, target, protocol, principal, purpose, request, terminal, masked } = header.sallyport;
   return {
-    ...{ id, decision, session, target, protocol, principal, request, terminal, masked, seconds, bytes },
+    ...{ id, kind, decision, session, target, protocol, principal, request, terminal, masked, seconds, bytes },
     ...(purpose === undefined ? {} : { purpose }),
     ...(header.command === undefined ? {} : { command: header.command }),
+    ...(recording.kind === 'recording' || recording.header.path === undefined ? {} : { path: recording.header.path }),
     ...(exit === undefined ? {} : { exit }),
     started: new Date(header.timestamp * 1_000).toISOString(),
     matches,

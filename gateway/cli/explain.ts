@@ -63,6 +63,7 @@ export function describe(records: readonly AuditRecord[]): string {
     line('revision', [text(judged['revision'])]),
     line('outcome', [outcome === undefined ? whatHappened(result) : whatCame(outcome)]),
     line('recording', [recordingOf(outcome)]),
+    line('copy', [keptOf(object(outcome?.['result'])['copy'])]),
     line('record', [`${judged.writer} #${judged.sequence}`, outcome && `and #${outcome.sequence}`]),
   ];
   return `${lines.filter((part) => part !== '').join('\n')}\n`;
@@ -150,7 +151,11 @@ function whatCame(outcome: AuditRecord): string {
 function recordingOf(outcome: AuditRecord | undefined): string {
   const { recording, recorded_in } = object(outcome?.['result']);
   if (recorded_in !== undefined) return `${text(recorded_in)} (a shell's, of which this is a line)`;
-  const { id, sha256, complete } = object(recording);
+  return keptOf(recording);
+}
+
+function keptOf(kept: unknown): string {
+  const { id, sha256, complete } = object(kept);
   const whole = complete === false ? 'not complete' : '';
   return [text(id), wrapped('sha256 ', text(sha256)), whole].filter(Boolean).join(' ');
 }

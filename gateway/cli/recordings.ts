@@ -1,4 +1,8 @@
-import { Readable } from 'node:stream';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ConfigError } from '../errors.js';
@@ -16,13 +20,14 @@ Examples:
   sallyport recordings play r-4f1c09a2b7de-17       what d-4f1c09a2b7de-17 let through, as its client saw it
   sallyport recordings play --speed 4 --idle 1s r-4f1c09a2b7de-17
   sallyport recordings play --text r-4f1c09a2b7de-17 | less
+  sallyport recordings save --output notes.txt c-4f1c09a2b7de-18   what was transferred, where policy has it kept
   sallyport recordings play --gateway https://gateway.example:18443 r-4f1c09a2b7de-17
 
 They are read where they are kept, with the rights of the gateway's own account; with --gateway from a running gateway, by its
 auditors, which is recorded there. play writes to the terminal what the host wrote to its client's, as far as it draws: what a
 terminal would answer, store, or be set up by is left out. --text leaves out all sequences.`;
 
-interface Where {
+export interface Where {
   readonly config?: string;
   readonly folder?: string;
   readonly gateway?: string;
@@ -38,17 +43,25 @@ interface ListFlags extends Where {
   readonly json?: boolean;
 }
 
+export interface SaveFlags extends Where {
+  readonly output: string;
+  readonly read?: boolean;
+  readonly written?: boolean;
+}
+
 interface PlayFlags extends Where {
   readonly speed: number;
   readonly idle: number;
   readonly text?: boolean;
 }
 
-/** Adds recordings to the command line: list, search, play. */
+/** Adds recordings to the command line: list, search, play, save. */
 export function registerRecordings(program: Command, around: Surroundings, finish: (code: ExitCode) => void): void {
   const recordings = program
     .command('recordings')
-    .description('what was recorded of terminals and commands: find it, play it')
+    .description(
+      'what was recorded of terminals and commands, and kept of what was transferred: find it, play it, save it',
+    )
     .addHelpText('after', examples);
   const where = (command: Command) =>
     command
@@ -77,6 +90,15 @@ export function registerRecordings(program: Command, around: Surroundings, finis
     .addOption(new Option('--idle <time>', 'no pause is longer').argParser(seconds).default(Infinity, 'as it was'))
     .option('--text', 'at once, without escape sequences')
     .action(async (id: string, flags: PlayFlags) => finish(await play(id, flags, around)));
+  where(recordings.command('save').description('what was transferred, into a file'))
+    .argument('<id>', 'of the copy, or of the decision that let it through')
+    .requiredOption('--output <file>', 'which must not be there yet')
+    .addOption(new Option('--read', 'what came from the target').conflicts('written'))
+    .option('--written', 'what went to the target')
+    .action(async (id: string, flags: SaveFlags) => {
+      const { save } = await import('./recordings-save.js');
+      finish(await save(id, flags, around));
+    });
 }
 
 function wholeNumber(text: string): number {
@@ -122,14 +144,17 @@ const rowOf = ({ recording: { id, seconds: length, exit: end, header }, matches 
   ...{ id, seconds: length, exit: end, matches, target: header.sallyport.target },
   started: new Date(header.timestamp * 1_000).toISOString(),
   subject: header.sallyport.principal.subject,
-  what: header.command ?? header.sallyport.request,
+  what: whatOf(header.sallyport.request, header),
 });
+
+const whatOf = (request: string, { command, path: file }: { readonly command?: string; readonly path?: string }) =>
+  file === undefined ? (command ?? request) : `${file} (copy)`;
 
 const rowOfListed = (one: ListedRecording): Row => ({
   ...one,
   exit: one.exit,
   subject: one.principal.subject,
-  what: one.command ?? one.request,
+  what: whatOf(one.request, one),
 });
 
 async function search(text: string | undefined, flags: ListFlags, around: Surroundings): Promise<ExitCode> {
@@ -190,7 +215,7 @@ async function play(id: string, flags: PlayFlags, around: Surroundings): Promise
   const { describe, eventsOf, recordingOf } = await import('../recordings/index.js');
   const folder = await folderOf(flags, around);
   const found = await describe(folder, recordingOf(id));
-  if (found === undefined) {
+  if (found?.kind !== 'recording') {
     around.stderr.write(`sallyport: no recording "${printable(id)}" in ${folder}\n`);
     return exit.no;
   }
@@ -198,19 +223,28 @@ async function play(id: string, flags: PlayFlags, around: Surroundings): Promise
 }
 
 /** What the gateway found when it compared it with the audit is said where it matters. */
-const standings: Readonly<Record<string, string>> = {
+export const standings: Readonly<Record<string, string>> = {
   changed: 'it is not what was recorded: its digest is not the one in the audit',
   incomplete: 'it is not complete: it could not be recorded to its end',
 };
 
 async function playThere(id: string, flags: PlayFlags, around: Surroundings): Promise<ExitCode> {
   const { ask } = await import('./api/ask.js');
-  const { eventsIn } = await import('../recordings/index.js');
+  const { eventsIn, eventsOf } = await import('../recordings/index.js');
   return ask(flags, around, async ({ api }) => {
-    const { text, headers } = await api.text(`/v1/recordings/${encodeURIComponent(id)}`);
+    const { content, headers } = await api.content(`/v1/recordings/${encodeURIComponent(id)}`);
     const standing = standings[String(headers['sallyport-recording'])];
     if (standing !== undefined) around.stderr.write(`sallyport: ${standing}\n`);
-    return show(eventsIn(Readable.from([text])), flags, around);
+    if (flags.text === true) return show(eventsIn(content), flags, around);
+    // The gateway waits for nobody who plays it at the pace at which it went.
+    const folder = await mkdtemp(path.join(tmpdir(), 'sallyport-recording-'));
+    try {
+      const file = path.join(folder, 'played.cast');
+      await pipeline(content, createWriteStream(file, { mode: 0o600 }));
+      return await show(eventsOf(file), flags, around);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 }
 
@@ -238,7 +272,7 @@ function shownOf([, code, text]: CastEvent): string {
     : '';
 }
 
-async function folderOf({ folder, config: named }: Where, around: Surroundings): Promise<string> {
+export async function folderOf({ folder, config: named }: Where, around: Surroundings): Promise<string> {
   if (folder !== undefined) return folder;
   const { loadConfig } = await import('../config/index.js');
   const { protocols } = await import('../registry.js');

@@ -335,6 +335,8 @@ export interface RecordingsConfig {
   /** Of one. */
   readonly bytes_max: number;
   readonly total_bytes_max: number;
+  /** Of all of one principal. */
+  readonly principal_bytes_max: number;
   /** Of input that is not echoed, in one. */
   readonly input_bytes_max: number;
   readonly fail: 'closed' | 'open';

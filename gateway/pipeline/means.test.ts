@@ -35,6 +35,19 @@ test.each([
     ]);
 });
 
+test('copies that nobody keeps are a refusal, which says what is missing; at the preparation nothing is transferred', () => {
+  const asked = decision({ keeps: [{ code: 'uploads' }] });
+  const judged = withinMeans(asked, input('execute', 'write', {}, 'ssh'), new Set(['mask']));
+  expect(judged.reasons).toEqual([
+    expect.objectContaining({
+      code: 'obligation_unsupported',
+      message: expect.stringMatching(/keep \(uploads\).*"recordings"/u) as unknown,
+    }),
+  ]);
+  expect(withinMeans(asked, input('execute', 'write', {}, 'ssh'), new Set(['keep']))).toBe(asked);
+  expect(withinMeans(asked, input('prepare', 'write', {}, 'postgres'), new Set())).toBe(asked);
+});
+
 test('a protocol that cannot tell refuses', () => {
   const judged = withinMeans(decision({ previews }), input('prepare', 'write', {}, 'postgres'), new Set(['mask']));
   expect(judged.reasons).toEqual([

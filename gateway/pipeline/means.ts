@@ -11,6 +11,7 @@ export function withinMeans(decision: Decision, input: Input, supports: Readonly
   // Approvals and limits wait for the execution.
   if (input.operation.stage === 'execute') {
     if (decision.outcome === 'hold') asked.push('approval');
+    if (decision.keeps !== undefined) asked.push('keep');
     if (decision.limits.rows !== undefined) asked.push('limit.rows');
     if (decision.limits.bytes !== undefined) asked.push('limit.bytes');
     if (decision.limits.seconds !== undefined) asked.push('limit.seconds');
@@ -21,13 +22,12 @@ export function withinMeans(decision: Decision, input: Input, supports: Readonly
   }
   const missing = asked.filter((obligation) => !supports.has(obligation));
   if (missing.length === 0) return decision;
-  const codes = [...decision.masks, ...decision.filters, ...decision.approvals, ...(decision.previews ?? [])].map(
-    (obligation) => obligation.code,
-  );
+  const { masks, filters, approvals, previews = [], keeps = [] } = decision;
+  const codes = [...masks, ...filters, ...approvals, ...previews, ...keeps].map(({ code }) => code);
   return deny(
     'obligation_unsupported',
     decision.revision,
-    `policy asks for ${missing.join(', ')}${codes.length === 0 ? '' : ` (${[...new Set(codes)].join(', ')})`}, which ${input.target.protocol} targets cannot do`,
+    `policy asks for ${missing.join(', ')}${codes.length === 0 ? '' : ` (${[...new Set(codes)].join(', ')})`}, which ${input.target.protocol} targets cannot do${missing.includes('keep') ? ' here: copies are kept over SSH, where the configuration has "recordings"' : ''}`,
   );
 }
 

@@ -120,7 +120,7 @@ const verdicts = new WeakMap<readonly Reason[], WrittenVerdict>();
 
 /** "revision":…,"result":{… without its end. */
 function verdictOf(decision: Decision): string {
-  const { revision, outcome, reasons, approvals, masks, filters, limits } = decision;
+  const { revision, outcome, reasons, approvals, masks, filters, limits, keeps } = decision;
   const known = verdicts.get(reasons);
   if (known !== undefined && isSame(known.decision, decision)) return known.text;
   const result = {
@@ -130,9 +130,10 @@ function verdictOf(decision: Decision): string {
     ...(masks.length === 0 ? {} : { masks }),
     ...(filters.length === 0 ? {} : { filters }),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    ...(keeps === undefined ? {} : { keeps }),
   };
   const text = whole(`${members({ revision })},"result":{${members(result)}`);
-  if ([reasons, approvals, masks, filters, limits].every(isFixed)) verdicts.set(reasons, { decision, text });
+  if ([reasons, approvals, masks, filters, limits, keeps].every(isFixed)) verdicts.set(reasons, { decision, text });
   return text;
 }
 
@@ -143,6 +144,7 @@ function isSame(one: Decision, other: Decision): boolean {
     one.approvals === other.approvals &&
     one.masks === other.masks &&
     one.filters === other.filters &&
-    one.limits === other.limits
+    one.limits === other.limits &&
+    one.keeps === other.keeps
   );
 }

@@ -14,10 +14,11 @@ export interface CastHeader {
   readonly title: string;
   readonly command?: string;
   readonly env?: Readonly<Record<string, string>>;
-  readonly sallyport: CastOrigin;
+  readonly sallyport: Origin;
 }
 
-export interface CastOrigin {
+/** Whose it is, and by which decision. */
+export interface Origin {
   readonly id: string;
   readonly decision: string;
   readonly session: string;
@@ -47,15 +48,28 @@ const instant_ms_max = 8.64e15;
 /** Undefined for what is none: a file may have been cut off, or come from somewhere else. */
 export function readHeader(line: string): CastHeader | undefined {
   const value = parse(line) as Partial<CastHeader> | undefined;
-  const own = value?.sallyport as Partial<CastOrigin> | undefined;
   const fits =
     value?.version === 2 &&
-    [value.width, value.height, value.timestamp].every((number) => typeof number === 'number') &&
-    Math.abs(value.timestamp! * 1_000) <= instant_ms_max &&
+    [value.width, value.height].every((number) => typeof number === 'number') &&
+    originFits(value);
+  return fits ? (value as CastHeader) : undefined;
+}
+
+/** Of whatever begins with such a line. */
+export function originFits({
+  timestamp,
+  sallyport: own,
+}: {
+  readonly timestamp?: number;
+  readonly sallyport?: Partial<Origin>;
+}): boolean {
+  return (
+    typeof timestamp === 'number' &&
+    Math.abs(timestamp * 1_000) <= instant_ms_max &&
     [own?.id, own?.decision, own?.target, own?.request, own?.principal?.subject].every(
       (text) => typeof text === 'string',
-    );
-  return fits ? (value as CastHeader) : undefined;
+    )
+  );
 }
 
 /** The same for an event. */

@@ -3,19 +3,25 @@ import { open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
-import { readEvent, readHeader, type CastEvent, type CastHeader } from './cast.js';
+import { readEvent, readHeader, type CastEvent, type CastHeader, type Origin } from './cast.js';
+import { endIn, readCopyHeader, type CopyHeader } from './copy.js';
 
-/** The recordings that are kept: one file each, named after its id. */
+/** The recordings and copies that are kept: one file each, named after its id. */
 
-const suffix = '.cast';
-const idForm = /^r-[0-9a-z-]{1,80}$/u;
+const suffixes: Readonly<Record<string, string>> = { r: '.cast', c: '.copy' };
+const idForm = /^[rc]-[0-9a-z-]{1,80}$/u;
 /** A header has a command line in it. */
 const header_bytes_max = 1_048_576;
+/** Most commands are short. */
+const short_header_bytes = 4_096;
 const end_bytes = 65_536;
 const line_units_max = 16_777_216;
 
 /** The recording of a decision has its number. */
 export const recordingOf = (decision: string): string => decision.replace(/^d-/u, 'r-');
+/** And so has the copy of what was transferred. */
+export const copyOf = (decision: string): string => decision.replace(/^d-/u, 'c-');
+export const decisionOf = (id: string): string => id.replace(/^[rc]-/u, 'd-');
 
 export interface Kept {
   readonly id: string;
@@ -24,8 +30,18 @@ export interface Kept {
   readonly changed_ms: number;
 }
 
-export interface Described extends Kept {
+export type Described = (Screen | Transfer) & Kept & Length;
+/** What was on a screen. */
+export interface Screen {
+  readonly kind: 'recording';
   readonly header: CastHeader;
+}
+/** What was transferred. */
+export interface Transfer {
+  readonly kind: 'copy';
+  readonly header: CopyHeader;
+}
+interface Length {
   readonly seconds: number;
   /** How it ended; absent while it runs, and where the gateway ended first. */
   readonly exit?: string;
@@ -33,14 +49,19 @@ export interface Described extends Kept {
 
 /** Undefined for what is no id: a path is never made from it. */
 export const fileOf = (folder: string, id: string): string | undefined =>
-  idForm.test(id) ? path.join(folder, `${id}${suffix}`) : undefined;
+  idForm.test(id) ? path.join(folder, `${id}${suffixes[id[0]!]!}`) : undefined;
+
+const idOf = (name: string): string => {
+  const { name: id, ext } = path.parse(name);
+  return idForm.test(id) && suffixes[id[0]!] === ext ? id : '';
+};
 
 /** Newest first; nothing where the folder is not there. */
 export async function kept(folder: string): Promise<Kept[]> {
   const names = await readdir(folder).catch(() => []);
   const all = await Promise.all(
     names.map(async (name) => {
-      const id = name.endsWith(suffix) ? name.slice(0, -suffix.length) : '';
+      const id = idOf(name);
       const file = fileOf(folder, id);
       const found = file === undefined ? undefined : await stat(file).catch(() => undefined);
       return found?.isFile() === true ? [{ id, file: file!, bytes: found.size, changed_ms: found.mtimeMs }] : [];
@@ -61,16 +82,41 @@ export async function describe(folder: string, id: string): Promise<Described | 
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, at);
       return buffer.toString('utf8', 0, bytesRead);
     };
-    const header = readHeader((await read(Math.min(size, header_bytes_max), 0)).split('\n', 1)[0]!);
-    if (header === undefined) return undefined;
+    const said = (await read(Math.min(size, header_bytes_max), 0)).split('\n', 1)[0]!;
     const tail = Math.min(size, end_bytes);
+    const found = { id, file, bytes: size, changed_ms: mtimeMs };
+    if (id.startsWith('c')) {
+      const header = readCopyHeader(said);
+      if (header === undefined) return undefined;
+      return { ...found, kind: 'copy', header, seconds: 0, ...endIn(await read(tail, size - tail)) };
+    }
+    const header = readHeader(said);
+    if (header === undefined) return undefined;
     const events = (await read(tail, size - tail))
       .split('\n')
       .map(readEvent)
       .filter((event) => event !== undefined);
     const last = events.at(-1);
     const exit = last?.[1] === 'x' ? { exit: last[2] } : {};
-    return { id, file, bytes: size, changed_ms: mtimeMs, header, seconds: last?.[0] ?? 0, ...exit };
+    return { ...found, kind: 'recording', header, seconds: last?.[0] ?? 0, ...exit };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Whose it is; undefined where it is not there, or does not say. */
+export async function originOf({ id, file }: Pick<Kept, 'id' | 'file'>): Promise<Origin | undefined> {
+  const handle = await open(file).catch(() => undefined);
+  if (handle === undefined) return undefined;
+  try {
+    for (const bytes of [short_header_bytes, header_bytes_max]) {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(bytes), 0, bytes, 0);
+      const end = buffer.subarray(0, bytesRead).indexOf(10);
+      if (end === -1) continue;
+      const said = buffer.toString('utf8', 0, end);
+      return (id.startsWith('c') ? readCopyHeader(said) : readHeader(said))?.sallyport;
+    }
+    return undefined;
   } finally {
     await handle.close();
   }

@@ -29,6 +29,7 @@ async function open(config: Partial<RecordingsConfig> = {}): Promise<OpenRecorde
     folder,
     bytes_max: 100_000,
     total_bytes_max: 1_000_000,
+    principal_bytes_max: 1_000_000,
     input_bytes_max: 10,
     fail: 'closed',
   } as const;

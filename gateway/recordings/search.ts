@@ -42,6 +42,8 @@ export async function* searchRecordings(
     signal?.throwIfAborted();
     const recording = await describe(folder, id);
     if (recording === undefined || !isFrom(recording, query)) continue;
+    // What was transferred was on no screen.
+    if (query.text !== undefined && recording.kind === 'copy') continue;
     const matches = query.text === undefined ? [] : await matchesIn(recording.file, query.text, signal);
     if (query.text !== undefined && matches.length === 0) continue;
     count += 1;

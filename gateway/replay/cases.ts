@@ -100,7 +100,7 @@ function wants(own: Pair, input: Input, change: Change, wanted: Wanted): { want:
 
 /** As much of the decision as has to do with the difference. */
 function wantOf(
-  { outcome, reasons, masks, filters, approvals, limits, taints, cost }: Decision,
+  { outcome, reasons, masks, filters, approvals, limits, keeps, taints, cost }: Decision,
   { kind }: Change,
 ): Want {
   if (outcome === 'deny') return { outcome, codes: reasons.map(({ code }) => code) };
@@ -108,6 +108,7 @@ function wantOf(
   if (kind.startsWith('filter_')) return { outcome, filters: filters.map(({ resource, where }) => ({ resource, where })) }; // prettier-ignore
   if (kind.startsWith('limit_')) return { outcome, limits: { ...limits } };
   if (kind.startsWith('taint_')) return { outcome, taints: (taints ?? []).map(({ label, for_ms }) => ({ label, for: inUnits(for_ms) })) }; // prettier-ignore
+  if (kind.startsWith('copy_')) return { outcome, keeps: (keeps ?? []).map(({ code }) => ({ code })) };
   if (kind.startsWith('cost_')) return { outcome, cost: cost ?? 0 };
   if (kind.startsWith('approval_')) return { outcome, approvals: approvals.map(approvalOf) };
   return { outcome };

@@ -1,4 +1,4 @@
-import { noLooser, type Decision, type Filter, type Mask, type Preview, type Taint } from '#engine';
+import { noLooser, type Decision, type Filter, type Keep, type Mask, type Preview, type Taint } from '#engine';
 
 /** What a change of policy does to one operation: how the later decision differs from the earlier one. */
 
@@ -17,6 +17,8 @@ export type ChangeKind =
   | 'limit_lowered'
   | 'preview_lost'
   | 'preview_added'
+  | 'copy_lost'
+  | 'copy_added'
   | 'taint_lost'
   | 'taint_added'
   | 'cost_lowered'
@@ -31,6 +33,7 @@ export const loosening: ReadonlySet<ChangeKind> = new Set<ChangeKind>([
   'filter_lost',
   'limit_raised',
   'preview_lost',
+  'copy_lost',
   'taint_lost',
   'cost_lowered',
 ]);
@@ -54,6 +57,7 @@ export function compare(before: Decision, after: Decision): Change[] {
     ...filters(before.filters, after.filters),
     ...limits(before, after),
     ...previews(before.previews ?? [], after.previews ?? []),
+    ...copies(before.keeps ?? [], after.keeps ?? []),
     ...taints(before.taints ?? [], after.taints ?? []),
     ...costs(before.cost ?? 0, after.cost ?? 0),
   ];
@@ -142,6 +146,13 @@ function limits(before: Decision, after: Decision): Change[] {
 function previews([had]: readonly Preview[], [has]: readonly Preview[]): Change[] {
   if (had !== undefined && has === undefined) return [{ kind: 'preview_lost', rule: had.code }];
   if (had === undefined && has !== undefined) return [{ kind: 'preview_added', rule: has.code }];
+  return [];
+}
+
+/** What is transferred without a copy: nobody can look later at what it was. */
+function copies([had]: readonly Keep[], [has]: readonly Keep[]): Change[] {
+  if (had !== undefined && has === undefined) return [{ kind: 'copy_lost', rule: had.code }];
+  if (had === undefined && has !== undefined) return [{ kind: 'copy_added', rule: has.code }];
   return [];
 }
 

@@ -233,6 +233,8 @@ describe('a decision differs', () => {
     ['a look beforehand that is new', allow, { ...allow, previews: [{ code: 'p' }] }, ['preview_added']],
     ['a look beforehand by another rule', { ...allow, previews: [{ code: 'p' }] }, { ...allow, previews: [{ code: 'q' }] }, []],
     ['a look beforehand that is gone beside a hold that is new', { ...allow, previews: [{ code: 'p' }] }, held, ['hold_added', 'preview_lost']],
+    ['a copy that is gone', { ...allow, keeps: [{ code: 'k' }] }, allow, ['copy_lost']],
+    ['a copy that is new', allow, { ...allow, keeps: [{ code: 'k' }] }, ['copy_added']],
     ['a refusal', allow, { ...allow, outcome: 'deny' }, ['newly_denied']],
     ['a lower cost', { ...allow, cost: 2 }, { ...allow, cost: 1.5 }, ['cost_lowered']],
     ['a cost that is gone', { ...allow, cost: 2 }, allow, ['cost_lowered']],

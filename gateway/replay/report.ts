@@ -39,6 +39,8 @@ export const words: Readonly<Record<ChangeKind, string>> = {
   limit_lowered: 'limit lowered or added',
   preview_lost: 'no longer looked at beforehand',
   preview_added: 'looked at beforehand now',
+  copy_lost: 'no longer kept',
+  copy_added: 'kept now',
   taint_lost: 'taint lost or shorter',
   taint_added: 'taint added or longer',
   cost_lowered: 'costs less',

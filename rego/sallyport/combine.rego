@@ -93,14 +93,18 @@ _limits := {kind: amount |
 
 _limit_elements := _elements("limit")
 
-# What is found out of an operation before it goes on, and what it leaves behind: absent where no rule says anything.
+# What is found out of an operation before it goes on, what is kept of it, and what it leaves behind: absent where no rule says anything.
 _consequences.previews := sort(_previews) if count(_previews) > 0
+
+_consequences.keeps := sort(_keeps) if count(_keeps) > 0
 
 _consequences.taints := sort(_taints) if count(_taints) > 0
 
 _consequences.cost := sum(_costs) if count(_costs) > 0
 
 _previews := _elements("preview")
+
+_keeps := _elements("keep")
 
 _taints := {object.union({"for": "12h"}, element) | some element in _elements("taint")}
 

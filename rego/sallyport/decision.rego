@@ -13,15 +13,15 @@ package sallyport
 # description: |
 #   {
 #     "nonce":    the input's, so that an answer can't be taken for another operation's (null where the input has none),
-#     "allow", "deny", "mask", "filter", "approval", "limit", "preview", "taint", "cost":
+#     "allow", "deny", "mask", "filter", "approval", "limit", "preview", "keep", "taint", "cost":
 #                 what data.policy[input.target.protocol] answered, as it is; absent where it has no such rule,
-#     "all":      the same nine of data.policy.all,
+#     "all":      the same ten of data.policy.all,
 #     "combined": {"outcome": "allow" | "deny" | "hold", "reasons": [{"code", "rule"?, "title"?, "message"?}],
 #                  "masks":     [{"resource", "with", "scope", "code", "parameters"?}],
 #                  "filters":   [{"resource", "where", "code"}],
 #                  "approvals": [{"code", "groups", "quorum", "expires", "reason"?, "preview"?, …}],
 #                  "limits":    {"rows"?, "bytes"?, "seconds"?},
-#                  "previews"?: [{"code"}],
+#                  "previews"?: [{"code"}], "keeps"?: [{"code"}],
 #                  "taints"?:   [{"label", "for", "code"}], "cost"?: a number}
 #   }
 #   The raw documents are there because a boolean where a set was meant must be seen by whoever reads the answer.
@@ -29,7 +29,7 @@ package sallyport
 decision := object.union(_own, {"nonce": _nonce, "all": _all, "combined": combined})
 
 # The names of the contract. Another rule of a site's package is its own affair.
-_sets := ["allow", "deny", "mask", "filter", "approval", "limit", "preview", "taint", "cost"]
+_sets := ["allow", "deny", "mask", "filter", "approval", "limit", "preview", "keep", "taint", "cost"]
 
 default _nonce := null
 

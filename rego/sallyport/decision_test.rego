@@ -140,6 +140,15 @@ test_what_is_asked_to_be_known_is_said_with_what_is_let_through if {
 	object.get(combined({"allow": set(), "preview": previews}), "previews", null) == null
 }
 
+test_what_is_to_be_kept_is_said_with_what_is_let_through if {
+	keeps := {{"code": "uploads"}, {}}
+	expected := [{"code": "policy.postgres.keep"}, {"code": "uploads"}]
+	combined({"allow": {{"code": "a"}}, "keep": keeps}).keeps == expected
+	held := combined({"allow": {{"code": "a"}}, "approval": {{"groups": ["dba"]}}, "keep": keeps})
+	held.keeps == expected
+	object.get(combined({"allow": set(), "keep": keeps}), "keeps", null) == null
+}
+
 test_what_is_refused_leaves_nothing_behind if {
 	answer := combined({"deny": {{"code": "no"}}, "taint": {{"label": "pii"}}, "cost": {{"units": 1}}})
 	object.keys(answer) == {"outcome", "reasons", "masks", "filters", "approvals", "limits"}

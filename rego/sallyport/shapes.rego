@@ -64,6 +64,7 @@ _shapes := {
 	"filter": `{"resource", "where", "code"?}`,
 	"approval": `{"groups": ["…"], "code"?, "quorum"?: 1, "expires"?: "15m", "reason"?, "preview"?: "effect", "in_transaction"?: true, "grant"?: {"same"?, "session"?, "uses"?, "for"?}, "break_glass"?: {"groups": ["…"]}}`,
 	"preview": `{"code"?}`,
+	"keep": `{"code"?}`,
 	"taint": `{"label", "for"?: "12h", "code"?}`,
 	"cost": `{"units": a number, "code"?}`,
 	"limit": `{"rows" and/or "bytes" and/or "seconds": a number, "code"?}`,
@@ -101,6 +102,8 @@ _shaped("approval", element) if {
 }
 
 _shaped("preview", element) if _closed(element, {"code"})
+
+_shaped("keep", element) if _closed(element, {"code"})
 
 _shaped("taint", element) if {
 	_closed(element, {"label", "for", "code"})

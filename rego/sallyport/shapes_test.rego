@@ -14,7 +14,7 @@ refused(sets, name) if {
 }
 
 test_what_is_no_set_is_refused if {
-	every name in ["allow", "deny", "mask", "filter", "approval", "limit", "preview", "taint", "cost"] {
+	every name in ["allow", "deny", "mask", "filter", "approval", "limit", "preview", "keep", "taint", "cost"] {
 		every value in [true, false, null, 0, "", "text", [], [{"code": "x"}], {}, {"code": "x"}] {
 			refused({name: value}, name)
 		}
@@ -22,7 +22,7 @@ test_what_is_no_set_is_refused if {
 }
 
 test_elements_of_no_shape_are_refused if {
-	every name in ["allow", "deny", "mask", "filter", "approval", "limit", "preview", "taint", "cost"] {
+	every name in ["allow", "deny", "mask", "filter", "approval", "limit", "preview", "keep", "taint", "cost"] {
 		every element in [true, null, 1, "code", ["code"], {"unknown": 1}, {"code": 1}, {"code": ""}] {
 			refused({name: {element}}, name)
 		}
@@ -122,6 +122,7 @@ test_all_that_is_allowed_has_the_shape if {
 		}},
 		"limit": {{"rows": 0, "bytes": 1.5, "seconds": 1, "code": "l"}},
 		"preview": {{"code": "v"}},
+		"keep": {{"code": "k"}},
 		"taint": {{"label": "pii", "for": "1h", "code": "t"}},
 		"cost": {{"units": 0.5, "code": "c"}},
 	})

@@ -37,5 +37,6 @@ describe(group, () => {
   check('forwardings: local, remote, dynamic, of standard input, of sockets', behaviours.forwardings);
   check('multiplexing, and new keys in the middle', behaviours.multiplexing);
   check('git clones, pushes, fetches', behaviours.git);
+  check('ssh-agents: their keys, what they sign', behaviours.agents);
   check('rsync copies and compares', behaviours.rsync);
 });

@@ -16,7 +16,7 @@ _said[set] contains object.remove(rule, ["on"]) if {
 	input.operation.action in rule.on
 }
 
-${['allow', 'deny', 'mask', 'filter', 'approval', 'limit', 'taint', 'cost']
+${['allow', 'deny', 'mask', 'filter', 'approval', 'limit', 'keep', 'taint', 'cost']
   .map((set) => `${set} contains element if some element in _said.${set}`)
   .join('\n')}
 `;
@@ -54,6 +54,7 @@ const rules = fc.record({
   filter: some(fc.record({ on, code, resource: fc.constant('app.orders'), where: fc.constantFrom('a = 1', 'b = 2') })),
   approval: fc.array(approval, { maxLength: 2 }),
   limit: fc.array(limit, { maxLength: 2 }),
+  keep: fc.array(fc.record({ on, code }), { maxLength: 1 }),
   taint: fc.array(fc.record({ on, label: fc.constantFrom('pii', 'card'), for: fc.constantFrom('1h', '12h') }), { maxLength: 1 }), // prettier-ignore
   cost: fc.array(fc.record({ on, units: fc.integer({ min: 0, max: 5 }) }), { maxLength: 2 }),
 });
@@ -73,6 +74,7 @@ function looser(base: Decision, both: Decision): string[] {
   for (const { preview: _, ...old } of base.approvals)
     demand(both.approvals.some(({ preview: _, ...now }) => JSON.stringify(now) === JSON.stringify(old)), `the approval ${old.code}`); // prettier-ignore
   demand((both.limits.rows ?? Infinity) <= (base.limits.rows ?? Infinity), 'the limit');
+  for (const { code } of base.keeps ?? []) demand(both.keeps?.some((now) => now.code === code) === true, `the copy ${code}`); // prettier-ignore
   for (const { label, for_ms } of base.taints ?? [])
     demand(both.taints?.some((now) => now.label === label && now.for_ms >= for_ms) === true, `the taint ${label}`);
   demand((both.cost ?? 0) >= (base.cost ?? 0), 'the cost');

@@ -9,6 +9,7 @@ import ssh2, { type Connection, type ServerChannel, type Session, type SFTPWrapp
 import { string, uint32 } from '../../gateway/openssh/index.js';
 import { fingerprintOf } from '../../gateway/protocols/ssh/hostkeys.js';
 import { makeKey } from '../../gateway/protocols/ssh/library.js';
+import { openAgentChannel } from '../../gateway/protocols/ssh/ssh-agent.js';
 
 /**
  * A host for tests: commands run in `sh` as whoever runs the tests, SFTP is the file system below one folder, forwardings
@@ -22,6 +23,8 @@ export interface SshHost {
   readonly password: string;
   /** "exec ls", "shell", "sftp", "sftp open /x", "forward 127.0.0.1:80", … */
   readonly log: readonly string[];
+  /** Asks the ssh-agent of whoever connected last; rejects where there is none. */
+  askAgent(question: string): Promise<string>;
   /** Processes that run now. */
   readonly running: ReadonlySet<ChildProcessWithoutNullStreams>;
   /** Ends every connection in the middle of what goes on, as a machine does that loses its power. */
@@ -29,8 +32,11 @@ export interface SshHost {
   close(): Promise<void>;
 }
 
-/** @param runs False: commands are written down and end at once with 0. Nothing outside of the folder is ever changed. */
-export async function startSshHost(folder: string, { runs = true } = {}): Promise<SshHost> {
+/**
+ * @param runs False: commands are written down and end at once with 0. Nothing outside of the folder is ever changed.
+ * @param takesAgent False: it takes no ssh-agent of its clients.
+ */
+export async function startSshHost(folder: string, { runs = true, takesAgent = true } = {}): Promise<SshHost> {
   const key = makeKey();
   const parsed = ssh2.utils.parseKey(key.public);
   if (parsed instanceof Error) throw parsed;
@@ -70,6 +76,11 @@ export async function startSshHost(folder: string, { runs = true } = {}): Promis
     session.on('pty', (accept, _reject, { cols, rows }) => {
       log.push(`pty ${cols}x${rows}`);
       accept?.();
+    });
+    session.on('auth-agent', (accept, reject) => {
+      log.push('agent');
+      if (takesAgent) accept?.();
+      else reject?.();
     });
     session.on('window-change', (_accept, _reject, { cols, rows }) => log.push(`window ${cols}x${rows}`));
     session.on('signal', (_accept, _reject, { name }) => {
@@ -131,6 +142,19 @@ export async function startSshHost(folder: string, { runs = true } = {}): Promis
     drop: () => {
       for (const connection of connections) (connection as unknown as { _sock: Socket })._sock.destroy();
       for (const child of running) killAll(child);
+    },
+    askAgent: async (question) => {
+      const connection = [...connections].at(-1);
+      if (connection === undefined) throw new Error('nobody is connected');
+      const channel = await new Promise<ServerChannel>((resolve, reject) =>
+        openAgentChannel(connection, (error, opened) => (error ? reject(error) : resolve(opened!))),
+      );
+      channel.write(question);
+      const [answer] = (await Promise.race([once(channel, 'data'), once(channel, 'close').then(() => [''])])) as [
+        Buffer,
+      ];
+      channel.end();
+      return answer.toString();
     },
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

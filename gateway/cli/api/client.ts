@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request, type RequestOptions } from 'node:https';
+import { PassThrough, type Readable } from 'node:stream';
 import { ConfigError, UpstreamError } from '../../errors.js';
 import { printableLine } from '../printable.js';
 import type { Surroundings } from '../surroundings.js';
@@ -11,8 +12,8 @@ export interface ApiClient {
   /** The answer's JSON. Rejects with Refused where the gateway says no, and with Unreachable where it says nothing. */
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
-  /** An answer that is no JSON, with its headers. Rejects as `get` does. */
-  text(path: string): Promise<{ readonly text: string; readonly headers: IncomingMessage['headers'] }>;
+  /** An answer that is no JSON, as it comes. Rejects as `get` does; where it breaks off, its reader is told by an Unreachable. */
+  content(path: string): Promise<{ readonly content: Readable; readonly headers: IncomingMessage['headers'] }>;
   /** Events (docs/api.md) as they come, until the gateway ends the stream. */
   events(onOpen?: () => void): AsyncGenerator<{ readonly type: string; readonly id: string }, void, undefined>;
 }
@@ -83,11 +84,13 @@ export function apiAt({ url, ca }: GatewayPlace, token?: string): ApiClient {
   return {
     get: (path) => json('GET', path),
     post: (path, body) => json('POST', path, body),
-    async text(path) {
+    async content(path) {
       const response = await send('GET', path);
-      const text = await read(response, url);
-      if (response.statusCode !== 200) throw refused(response.statusCode ?? 0, text);
-      return { text, headers: response.headers };
+      if (response.statusCode !== 200) throw refused(response.statusCode ?? 0, await read(response, url));
+      const content = new PassThrough();
+      response.once('error', (error) => content.destroy(unreachable(url, error)));
+      response.pipe(content);
+      return { content, headers: response.headers };
     },
     async *events(onOpen) {
       const response = await send('GET', '/v1/events');

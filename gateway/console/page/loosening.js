@@ -8,6 +8,7 @@ const loosening = new Set([
   'filter_lost',
   'limit_raised',
   'preview_lost',
+  'copy_lost',
   'taint_lost',
   'cost_lowered',
 ]);

@@ -2,7 +2,7 @@ import { get } from './api.js';
 import { h, link, table, visible } from './dom.js';
 import { clock, short, span, when } from './format.js';
 
-/** What was recorded of terminals and commands, newest first. */
+/** What was recorded of terminals and commands, and copies of what was transferred, newest first. */
 
 const fields = [
   ['text', 'Words on the screen', 'drop table'],
@@ -45,7 +45,7 @@ function search(query, go) {
   );
 }
 
-function row({ id, started, principal, target, seconds, exit, command, request, masked, matches }) {
+function row({ id, kind, path, started, principal, target, seconds, exit, command, request, masked, matches }) {
   const place = `#/recordings/${encodeURIComponent(id)}`;
   return [
     when(started),
@@ -54,7 +54,12 @@ function row({ id, started, principal, target, seconds, exit, command, request, 
     span(seconds * 1_000),
     exit ?? 'runs, or was cut off',
     [
-      link(place, h('code', null, visible(short(command ?? request, 100)))),
+      kind === 'copy'
+        ? [
+            h('code', null, visible(short(path ?? command ?? request, 100))),
+            h('small', null, ' copy: sallyport recordings save ', visible(id)),
+          ]
+        : link(place, h('code', null, visible(short(command ?? request, 100)))),
       masked && h('small', null, ' masked'),
       matches.length > 0 &&
         h(

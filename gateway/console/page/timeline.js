@@ -114,6 +114,13 @@ function recordingOf(recording, me) {
   ];
 }
 
+/** It is taken out where what was transferred can do no harm, and not shown by a page. */
+function copyOf(copy) {
+  if (copy === undefined) return undefined;
+  const { id, complete } = copy;
+  return [h('code', null, 'sallyport recordings save ', visible(id)), complete === false && ' (not complete)'];
+}
+
 export async function decision(id, { me }) {
   const { records, rules } = await get(`/decisions/${encodeURIComponent(id)}`);
   const judged = records.find(({ kind }) => kind === 'intent') ?? records[0];
@@ -161,6 +168,7 @@ export async function decision(id, { me }) {
             : [outcome.result?.status, outcome.result?.tag, outcome.result?.code].filter(Boolean).join(' · '),
         ],
         ['Recording', recordingOf(outcome?.result?.recording, me)],
+        ['Copy', copyOf(outcome?.result?.copy)],
         ['Record', `${judged.writer} #${judged.sequence}`],
       ]),
       h(

@@ -1,9 +1,10 @@
-import type { PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
+import type { ClientChannel, PseudoTtyInfo, ServerChannel, Session as ClientSession } from 'ssh2';
 import type { Operation } from '../../protocol.js';
 import { harmlessValue, harmlessVariable, programsData, programsOf } from '../../shell/index.js';
 import { promptOf } from '../../web/index.js';
 import { execOperation, shellOperation, subsystemOperation, supervisedOperation } from './operation.js';
 import { opened, signal } from './relay.js';
+import { openLending, type Open } from './ssh-agent.js';
 import type { Asked, Owner, Running } from './runs.js';
 import { SupervisedShell } from './supervised.js';
 
@@ -19,6 +20,8 @@ export class Channel {
   readonly #said = new Map<string, string>();
   #terminal: PseudoTtyInfo | undefined;
   #begun = false;
+  /** What it was told of lending the host its ssh-agent; undefined: it did not ask. */
+  #mayLend: boolean | undefined;
   #running: Running | undefined;
   #supervised: SupervisedShell | undefined;
 
@@ -53,7 +56,11 @@ export class Channel {
       answer(sent, accept, reject);
     });
     session.on('x11', (_accept, reject) => answer(false, undefined, reject));
-    session.on('auth-agent', (_accept, reject) => answer(false, undefined, reject));
+    session.on('auth-agent', (accept, reject) => {
+      if (this.#begun) return answer(false, accept, reject);
+      this.#mayLend ??= this.#owner.agent.mayBeOffered(promptOf(this.#said));
+      answer(this.#mayLend, accept, reject);
+    });
     session.on('exec', (accept, reject, { command }) =>
       this.#begin(accept, reject, (channel) => this.#exec(channel, command)),
     );
@@ -93,10 +100,12 @@ export class Channel {
     const { known, place } = this.#owner;
     const programs = programsOf(known?.documents ?? []);
     const { operation, sent } = execOperation(place, command, { ...this.#surroundings, programs });
+    const lends = await this.#lends(channel);
     this.#running = await this.#owner.run({
       ...{ channel, ...this.#asked(operation), terminal: this.#terminal },
       ...(known === undefined ? {} : { understoodBy: { data: programsData, digest: known.digest } }),
-      open: (client) => opened((done) => client.exec(sent, this.#options, done)),
+      open: (client) =>
+        this.#open(channel, lends, (more, done) => client.exec(sent, { ...this.#options, ...more }, done)),
     });
   }
 
@@ -106,10 +115,23 @@ export class Channel {
     const supervised = supervisedOperation(this.#owner.place, this.#surroundings);
     if (this.#givesSupervised(raw, supervised)) return this.#supervise(channel, supervised);
     const { env } = this.#options;
+    const lends = await this.#lends(channel);
     this.#running = await this.#owner.run({
       ...{ channel, ...this.#asked(raw), terminal: this.#terminal },
-      open: (client) => opened((done) => client.shell(this.#terminal ?? false, env === undefined ? {} : { env }, done)),
+      open: (client) =>
+        this.#open(channel, lends, (more, done) =>
+          client.shell(this.#terminal ?? false, { ...(env === undefined ? {} : { env }), ...more }, done),
+        ),
     });
+  }
+
+  /** Judged once it is known that there is something that may be lent the ssh-agent. */
+  async #lends(channel: ServerChannel): Promise<boolean> {
+    return this.#mayLend === true && (await this.#owner.offerAgent(channel, promptOf(this.#said)));
+  }
+
+  #open(channel: ServerChannel, lends: boolean, open: Open): Promise<ClientChannel> {
+    return lends ? openLending(this.#owner.agent, channel, open) : opened((done) => open({}, done));
   }
 
   /** Where policy allows the one that nobody looks into, it is that; where it allows neither, that is what was asked for. */
@@ -122,11 +144,12 @@ export class Channel {
 
   async #supervise(channel: ServerChannel, operation: Operation): Promise<void> {
     const asked = this.#asked(operation);
+    const lends = await this.#lends(channel);
     const opened = await this.#owner.beginShell(channel, asked, this.#terminal);
     if (opened === undefined) return;
     this.#supervised = new SupervisedShell({
       ...{ channel, owner: this.#owner, opened, prompt: asked.prompt },
-      ...{ terminal: this.#terminal, environment: this.#environment },
+      ...{ terminal: this.#terminal, environment: this.#environment, lends },
     });
     await this.#supervised.run();
   }

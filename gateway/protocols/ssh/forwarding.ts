@@ -8,8 +8,8 @@ import type { SshOperation } from './schema.js';
 
 /**
  * Forwardings: each connection of a local one is an operation, and each listening of a remote one. What is refused is
- * refused at once, so that nothing hangs. Forwardings of agents and of X11 are never accepted: they lend the client's own
- * keys and screen to the host.
+ * refused at once, so that nothing hangs. The client's ssh-agent is in a file of its own; X11 is never accepted: it lends the client's
+ * screen to the host.
  */
 
 /** Listeners on the host for one client. */
@@ -191,7 +191,7 @@ function asked(ask: () => unknown, failed: (error: Error) => void): void {
 }
 
 /** What listens on the host: its operation is over when it no longer does, and its connections are. */
-class Listening {
+export class Listening {
   readonly #limits: Limits;
   readonly #settle: (result: Result) => void;
   readonly #gone: AbortSignal;
@@ -241,10 +241,16 @@ interface RequestInfo {
 }
 
 /** The library closes a server's channel with its end of data, while the client may still send. */
-function halfOpen(channel: ServerChannel): ServerChannel {
+export function halfOpen(channel: ServerChannel): ServerChannel {
   channel.removeAllListeners('prefinish').removeAllListeners('finish');
   channel.once('finish', () => void channel.eof());
   return channel;
+}
+
+/** A channel is closed when all that came was read, and one that was piped to what is gone reads no more by itself. */
+function leave(channel: Duplex): void {
+  channel.destroy();
+  channel.resume();
 }
 
 /** What came from the second one, what went to it, and whether a limit ended it. */
@@ -267,8 +273,8 @@ function join(
   let open = 2;
   let stopped = false;
   const drop = () => {
-    one.destroy();
-    other.destroy();
+    leave(one);
+    leave(other);
   };
   const allowance = new Allowance(limits, () => {
     stopped = true;
@@ -287,7 +293,7 @@ function join(
   const follow = (gone: Duplex, left: Duplex) => {
     const close = () => {
       if (left.destroyed) return;
-      left.end(() => left.destroy());
+      left.end(() => leave(left));
     };
     gone.once('close', () => {
       open -= 1;

@@ -45,6 +45,8 @@ const keys_max = 64;
 const ident = 'Sallyport OpenSSH_9.9';
 
 const obligations: ReadonlySet<Obligation> = new Set(['mask', 'approval', 'limit.bytes', 'limit.seconds']);
+/** Where recordings are kept, copies are. */
+const withCopies: ReadonlySet<Obligation> = new Set([...obligations, 'keep']);
 
 /** Addresses that stand for all of them, and are nobody's name. */
 const anywhere: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
@@ -198,7 +200,8 @@ function greet({ connection, client, services, sessions, patience, doorway }: Gr
     const found = services.target('ssh', name);
     const problem = unusable(found, name);
     if (problem !== undefined || found === undefined) return problem;
-    const session = services.openSession({ identity: known, target: found, client, supports: obligations });
+    const supports = services.recorder === undefined ? obligations : withCopies;
+    const session = services.openSession({ identity: known, target: found, client, supports });
     const opened: SshSession = new SshSession({
       connection,
       session,

@@ -11,18 +11,26 @@ import type { SshOperation } from './schema.js';
 export class MaskRefusal extends Error {}
 
 /** @throws {MaskRefusal} where a mask names this operation and cannot be put in force. */
-export function contentOf({ masks }: Decision, operation: Operation): Kinds {
+export function contentOf(decision: Decision, operation: Operation): Kinds {
+  const kinds = namedIn(decision, operation);
   const own = operation['ssh'] as SshOperation;
-  // What a shell shows is what its lines show.
-  const entered = own.entered === undefined ? [] : [own.entered];
-  const names = new Set(['*', own.request, ...entered, ...operation.resources.map(({ name }) => name)]);
-  const kinds = masks
-    .filter(({ resource }) => names.has(resource))
-    .reduce((all, mask) => all | kindsOfMask(mask), noKinds);
   if (kinds === noKinds || returnsNothing(own)) return noKinds;
   const wrong = whyUnmaskable(own);
   if (wrong !== undefined) throw new MaskRefusal(`policy masks what comes back, and ${wrong}`);
   return kinds;
+}
+
+/**
+ * What the masks that name this operation look for, whether anything comes back of it or not.
+ *
+ * @throws {MaskRefusal} where one of them cannot be put in force.
+ */
+export function namedIn({ masks }: Decision, operation: Operation): Kinds {
+  const own = operation['ssh'] as SshOperation;
+  // What a shell shows is what its lines show.
+  const entered = own.entered === undefined ? [] : [own.entered];
+  const names = new Set(['*', own.request, ...entered, ...operation.resources.map(({ name }) => name)]);
+  return masks.filter(({ resource }) => names.has(resource)).reduce((all, mask) => all | kindsOfMask(mask), noKinds);
 }
 
 function kindsOfMask({ resource, with: name, parameters = {}, code }: Decision['masks'][number]): Kinds {
@@ -41,7 +49,7 @@ function returnsNothing({ request, subsystem, sftp }: SshOperation): boolean {
 
 /** Bytes whose number is told before they come, or that nobody looks at. */
 function whyUnmaskable({ request, commands = [] }: SshOperation): string | undefined {
-  if (request === 'forward') return 'what goes through a forwarding is not looked at';
+  if (request === 'forward' || request === 'ssh_agent') return 'what goes through a forwarding is not looked at';
   if (request === 'sftp')
     return 'a file that is read over SFTP keeps its length: print it with a command (ssh HOST cat FILE)';
   const copies = commands.some(({ argv: [program = '', ...words] }) => isScp(program) && words.some(sends));

@@ -43,8 +43,9 @@ export function mint({ key, principals, lifetime_s }: UpstreamAuthority, id: str
       after_s: now_s - skew_s,
       before_s: now_s + lifetime_s,
       criticalOptions: new Map(),
-      // What its clients may be given at most; policy says for each of them. Agents and X11 are never forwarded.
+      // What its clients may be given at most; policy says for each of them. X11 is never forwarded.
       extensions: new Map([
+        ['permit-agent-forwarding', Buffer.alloc(0)],
         ['permit-port-forwarding', Buffer.alloc(0)],
         ['permit-pty', Buffer.alloc(0)],
       ]),

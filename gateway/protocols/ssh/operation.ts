@@ -150,6 +150,15 @@ export function fileOperation(place: Place, request: FileRequest): Operation {
   );
 }
 
+/** The client's ssh-agent: what the host has signed with it nobody here looks at. */
+export function sshAgentOperation(place: Place): Operation {
+  return make('transfer', [hostOf(place), { type: 'ssh_agent', name: 'client', access: 'use' }], true, {
+    request: 'ssh_agent',
+    ...place,
+    because: ['what the host has signed by an ssh-agent is not known'],
+  });
+}
+
 /** A forwarding carries what nobody here looks at. */
 export function forwardOperation(place: Place, forward: NonNullable<SshOperation['forward']>): Operation {
   const name = forward.socket ?? `${forward.host ?? ''}:${forward.port ?? 0}`;

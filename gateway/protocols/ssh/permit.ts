@@ -1,9 +1,10 @@
-import type { Operation } from '#engine';
+import type { Decision, Operation } from '#engine';
 import { noKinds, type Kinds } from '../../content/index.js';
 import type { Circumstances, Enforced, Prompt, Result, Session } from '../../protocol.js';
 import { denial, failure, notApproved, stopped, waiting } from './enforce.js';
 import type { Limits } from './limits.js';
-import { contentOf, MaskRefusal, withhold } from './masking.js';
+import type { SshOperation } from './schema.js';
+import { contentOf, MaskRefusal, namedIn, withhold } from './masking.js';
 
 /** An operation that may go on, or the words for why it may not. */
 export interface Permitted {
@@ -14,6 +15,8 @@ export interface Permitted {
   readonly limits: Limits;
   /** What is masked in what comes back. */
   readonly kinds: Kinds;
+  /** That a copy is kept of what is transferred, and what is masked in what goes to the host there; undefined: none is. */
+  readonly keep: { readonly kinds: Kinds } | undefined;
   /** The words for the client whose operation was stopped at a limit. */
   readonly stopped: (what: string) => string;
 }
@@ -40,6 +43,7 @@ export async function permit(session: Session, operation: Operation, asking: Ask
   try {
     for (let round = 0; round < rounds_max; round++) {
       let kinds = noKinds;
+      let keep: Permitted['keep'];
       const circumstances = {
         withhold,
         ...(prompt === undefined ? {} : { prompt }),
@@ -48,6 +52,7 @@ export async function permit(session: Session, operation: Operation, asking: Ask
       const submission = await session.submit(operation, circumstances, (judged) =>
         enforced(() => {
           kinds = contentOf(judged, operation);
+          keep = keepOf(judged, operation);
         }),
       );
       const { decision, hold } = submission;
@@ -63,6 +68,7 @@ export async function permit(session: Session, operation: Operation, asking: Ask
           decision: decision.id,
           limits: decision.limits,
           kinds,
+          keep,
           stopped: (what) => stopped(decision, target, what),
         };
       }
@@ -81,12 +87,27 @@ export async function permit(session: Session, operation: Operation, asking: Ask
   }
 }
 
-/** A mask that does not fit is a refusal. */
+/** What policy asks for and cannot be done. */
+class KeepRefusal extends Error {}
+
+/** @throws KeepRefusal for what nobody keeps. */
+function keepOf(decision: Decision, operation: Operation): Permitted['keep'] {
+  if (decision.keeps === undefined) return undefined;
+  const { request } = operation['ssh'] as SshOperation;
+  if (request === 'forward' || request === 'ssh_agent')
+    throw new KeepRefusal(
+      `policy asks for a copy (${decision.keeps.map(({ code }) => code).join(', ')}), and what goes through a forwarding is not kept`,
+    );
+  return { kinds: namedIn(decision, operation) };
+}
+
+/** What does not fit is a refusal. */
 function enforced(apply: () => void): Enforced {
   try {
     apply();
     return {};
   } catch (error) {
+    if (error instanceof KeepRefusal) return { refusal: { code: 'obligation_unsupported', message: error.message } };
     if (!(error instanceof MaskRefusal)) throw error;
     return { refusal: { code: 'mask_unenforceable', message: error.message } };
   }

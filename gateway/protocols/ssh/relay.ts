@@ -3,6 +3,7 @@ import type { ClientChannel } from 'ssh2';
 import { noKinds } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
 import type { Operation, Recording, Result } from '../../protocol.js';
+import { copied, type TransferCopy } from './copies.js';
 import { exitDenied, exitFailed, line } from './enforce.js';
 import { Allowance } from './limits.js';
 import { MaskedOutput } from './output.js';
@@ -57,13 +58,14 @@ export interface RelayParts {
   readonly permit: Permitted;
   readonly operation: Operation;
   readonly recording: Recording | undefined;
+  readonly copy: TransferCopy | undefined;
 }
 
 /**
  * One channel of the client joined with one of the host: both directions, standard error apart, the end of input, the exit
  * code or signal, and the end. Bytes pass as the buffers they came in, or masked, with the back-pressure of both windows.
  */
-export function relay({ client, upstream, gone, permit, operation, recording }: RelayParts): void {
+export function relay({ client, upstream, gone, permit, operation, recording, copy }: RelayParts): void {
   const terminal = (operation['ssh'] as SshOperation).terminal === true;
   let bytes = 0;
   let over = false;
@@ -82,8 +84,13 @@ export function relay({ client, upstream, gone, permit, operation, recording }: 
     over = true;
     allowance.close();
     const whole = { ...result, sent_bytes: sent };
-    if (recording === undefined) return permit.settle(whole);
-    void recording.close(exitOf(result)).then((recorded) => permit.settle({ ...whole, recording: recorded }));
+    if (recording === undefined && copy === undefined) return permit.settle(whole);
+    void closed(exitOf(result)).then((kept) => permit.settle({ ...whole, ...kept }));
+  };
+  const closed = async (how: string): Promise<Pick<Result, 'recording' | 'copy'>> => {
+    const copying = copy?.close(how);
+    const kept = await recording?.close(how);
+    return { ...(kept === undefined ? {} : { recording: kept }), ...(await copying) };
   };
   const stop = (code: string, said: string, exit: number) => {
     if (over) return;
@@ -100,9 +107,9 @@ export function relay({ client, upstream, gone, permit, operation, recording }: 
     permit.limits.bytes === undefined ? stream : stream.pipe(allowance.stream());
   const masked = (stream: Readable): Readable =>
     permit.kinds === noKinds ? stream : stream.pipe(new MaskedOutput(permit.kinds, terminal));
-  const output = recorded(recording, 'stdout', masked(within(upstream)));
+  const output = copied(copy, 'read', recorded(recording, 'stdout', masked(within(upstream))));
   const errors = recorded(recording, 'stderr', masked(within(upstream.stderr)));
-  client.pipe(upstream);
+  copied(copy, 'written', client).pipe(upstream);
   output.pipe(client, { end: false });
   errors.pipe(client.stderr, { end: false });
 
@@ -120,7 +127,9 @@ export function relay({ client, upstream, gone, permit, operation, recording }: 
       });
     });
   });
-  recording?.onLost(() => stop('recording_failed', line('stopped: it can no longer be recorded'), exitFailed));
+  const lost = () => stop('recording_failed', line('stopped: it can no longer be recorded'), exitFailed);
+  recording?.onLost(lost);
+  copy?.onLost(lost);
   const leave = () => {
     if (over) return;
     finish({ status: 'cancelled', bytes });

@@ -5,6 +5,7 @@ import type { Circumstances, Operation, Prompt, Recording, Session } from '../..
 import type { Place } from './operation.js';
 import type { Permitted } from './permit.js';
 import type { TerminalSize } from './recorded.js';
+import type { SshAgent } from './ssh-agent.js';
 import type { ClientSide } from './relay.js';
 
 /** What channels ask of the session that they belong to. */
@@ -58,6 +59,10 @@ export interface Owner {
   /** A supervised shell: what is needed to begin; undefined where it was refused, and the client told. */
   beginShell(channel: ServerChannel, asked: Asked, terminal: TerminalSize | undefined): Promise<Opened | undefined>;
   runSftp(channel: ServerChannel, prompt: Prompt | undefined): Promise<void>;
+  /** The client's ssh-agent. */
+  readonly agent: SshAgent;
+  /** Judges whether the host is offered the client's ssh-agent; where it is not, the client is told why. */
+  offerAgent(channel: ServerChannel, prompt: Prompt | undefined): Promise<boolean>;
   /** A mistake of our own. */
   broke(channel: ClientSide, error: unknown): void;
 }

@@ -5,7 +5,7 @@ import { CommandSchema } from '../../shell/index.js';
 
 const closed = { additionalProperties: false } as const;
 
-export const requests = ['connect', 'exec', 'shell', 'subsystem', 'sftp', 'forward'] as const;
+export const requests = ['connect', 'exec', 'shell', 'subsystem', 'sftp', 'forward', 'ssh_agent'] as const;
 export type SshRequest = (typeof requests)[number];
 
 export const forwardings = ['local', 'remote', 'local_socket', 'remote_socket'] as const;
@@ -16,7 +16,8 @@ export const SshOperationSchema = Type.Object(
     request: Type.Unsafe<SshRequest>({
       type: 'string',
       enum: [...requests],
-      description: 'What the client asks for: each command, each file over SFTP, each forwarding is one operation.',
+      description:
+        "What the client asks for: each command, each file over SFTP, each forwarding, and the client's ssh-agent (ssh -A) is one operation.",
     }),
     user: Type.String({ description: "The gateway's own login on the host." }),
     host: Type.String({ description: 'HOST:PORT of the target.' }),

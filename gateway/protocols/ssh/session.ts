@@ -5,6 +5,7 @@ import type { Client, Connection, ServerChannel, Session as ClientSession } from
 import { noKinds } from '../../content/index.js';
 import type { Prompt, Recorder, Recording, Session } from '../../protocol.js';
 import { programsData } from '../../shell/index.js';
+import { beginCopy, type TransferCopy } from './copies.js';
 import { Channel } from './channel.js';
 import type { SshUpstream } from './config.js';
 import { exitDenied, exitFailed, failure, line } from './enforce.js';
@@ -15,6 +16,7 @@ import { aboutOf, type TerminalSize } from './recorded.js';
 import { relay, type ClientSide } from './relay.js';
 import type { Asked, Opened, Owner, Run, Running } from './runs.js';
 import { SftpGate } from './sftp.js';
+import { SshAgent } from './ssh-agent.js';
 import { connectUpstream, NotLetIn } from './upstream.js';
 
 /** One client, signed in: its channels, each of which is judged for itself. */
@@ -41,6 +43,7 @@ export class SshSession implements Owner {
   readonly #connected: Promise<Client | string>;
   #client: Client | undefined;
   #channels = 0;
+  readonly agent: SshAgent;
   readonly #channelsOpen = new Set<ClientSide>();
   /** Channels that the host was asked for, and has not answered. */
   readonly #asked = new Set<Promise<unknown>>();
@@ -49,6 +52,7 @@ export class SshSession implements Owner {
     this.#parts = parts;
     const { connection, session, upstream } = parts;
     this.#place = { user: upstream.user, host: `${upstream.host}:${upstream.port}` };
+    this.agent = new SshAgent({ connection, session, place: this.#place, gone: this.#gone.signal });
     this.#connected = this.#connect();
     forward(parts.connection, session, this.#place, this.#connected, this.#gone.signal);
     connection.on('session', (accept, reject) => this.#open(accept, reject));
@@ -136,18 +140,23 @@ export class SshSession implements Owner {
     const recorded_in = within?.recording;
     const settle: Permitted['settle'] = (result) =>
       allowed.settle(recorded_in === undefined ? result : { ...result, recorded_in });
+    const { recorder, session } = this.#parts;
+    const kinds = allowed.kinds | (within?.kinds ?? noKinds);
+    const keep = allowed.keep && { kinds: allowed.keep.kinds | kinds };
     let recording: Recording | undefined;
+    let copy: TransferCopy | undefined;
     try {
-      if (within === undefined)
-        recording = await this.#parts.recorder?.begin(this.#parts.session, aboutOf(operation, allowed, terminal));
+      if (within === undefined) recording = await recorder?.begin(session, aboutOf(operation, allowed, terminal));
+      // What is on a terminal's screen is recorded there; what is typed nobody transfers.
+      if (terminal === undefined) copy = await beginCopy(recorder, session, operation, { ...allowed, keep });
       const opening = open(client);
       this.#asked.add(opening);
       const upstream = await opening.finally(() => this.#asked.delete(opening));
-      const kinds = allowed.kinds | (within?.kinds ?? noKinds);
-      relay({ client: channel, upstream, gone, permit: { ...allowed, settle, kinds }, operation, recording });
+      relay({ client: channel, upstream, gone, permit: { ...allowed, settle, kinds }, operation, recording, copy });
       return { upstream, recording };
     } catch (error) {
       const kept = await recording?.close('failed');
+      await copy?.close('failed');
       settle({ status: 'error', ...(kept === undefined ? {} : { recording: kept }) });
       return refuse(channel, failure(error), exitFailed);
     }
@@ -182,19 +191,29 @@ export class SshSession implements Owner {
     const gone = this.#follow(channel);
     const client = await this.#connected;
     if (typeof client === 'string') return void refuse(channel, client, exitDenied);
-    const { session, log } = this.#parts;
+    const { session, log, recorder } = this.#parts;
     const allowed = await permit(session, subsystemOperation(this.#place, 'sftp'), {
       wait: (said) => channel.stderr.write(said),
       ...{ gone, prompt },
     });
     if (!allowed.allowed) return void refuse(channel, allowed.said, exitDenied);
     try {
-      const gate = await SftpGate.open({ client, channel, session, place: this.#place, log, gone, prompt });
+      const gate = await SftpGate.open({ client, channel, session, place: this.#place, log, recorder, gone, prompt });
       gate.start(allowed);
     } catch (error) {
       allowed.settle({ status: 'error' });
       refuse(channel, failure(error), exitFailed);
     }
+  }
+
+  async offerAgent(channel: ServerChannel, prompt: Prompt | undefined): Promise<boolean> {
+    const gone = this.#follow(channel);
+    const client = await this.#connected;
+    // Whoever asks for a command next is told why there is none.
+    if (typeof client === 'string') return false;
+    const said = await this.agent.offer(client, { wait: (words) => channel.stderr.write(words), gone, prompt });
+    if (said !== undefined && channel.stderr.writable) channel.stderr.write(said);
+    return said === undefined;
   }
 
   /** A mistake of our own: the channel ends, and nobody else's does. */

@@ -4,8 +4,10 @@ import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Client, ClientChannel, ServerChannel, SFTPWrapper } from 'ssh2';
 import { ProtocolError, UpstreamError } from '../../errors.js';
-import type { Prompt, Result, Session } from '../../protocol.js';
+import type { Operation, Prompt, Recorder, Result, Session } from '../../protocol.js';
 import { Fields, packetTypes, PacketReader, status, statusCodes, versionWith, type Packet } from './codec.js';
+import { beginCopy, type TransferCopy } from './copies.js';
+import { failure, line } from './enforce.js';
 import { fileOperation, type Place } from './operation.js';
 import { Allowance, type Limits } from './limits.js';
 import { permit, type Permit, type Permitted } from './permit.js';
@@ -29,6 +31,8 @@ import { Transfer } from './transfers.js';
 /** As OpenSSH's server has it, and more. */
 const handles_max = 4_096;
 const pending_max = 4_096;
+/** Each is an open file of the gateway's own. */
+const copies_max = 256;
 
 interface Allowed {
   readonly bytes: number | undefined;
@@ -42,6 +46,8 @@ interface Pending {
   readonly settle?: (result: Result) => void;
   /** The path of what is being opened. */
   readonly opens?: string;
+  /** Of what is read from it and written to it. */
+  readonly copy?: TransferCopy | undefined;
   /** What is read, and from where on. */
   readonly reads?: { readonly transfer: Transfer; readonly offset: number };
   /** Of what is being closed. */
@@ -60,6 +66,7 @@ export interface SftpParts {
   readonly session: Session;
   readonly place: Place;
   readonly log: Logger;
+  readonly recorder: Recorder | undefined;
   readonly gone: AbortSignal;
   readonly prompt: Prompt | undefined;
 }
@@ -76,6 +83,9 @@ export class SftpGate {
   /** Those of the session and of each operation in it, all of which count for the rest of the session. */
   readonly #allowances: Allowed[] = [];
   #exceeded = false;
+  #copies = 0;
+  #saidLost = false;
+  #over = false;
   #stopped: (said: string) => void = () => undefined;
 
   /** @throws UpstreamError where the host has no SFTP. */
@@ -101,12 +111,12 @@ export class SftpGate {
 
   start({ settle, limits, stopped }: Permitted): void {
     const { channel, log } = this.#parts;
-    let over = false;
     const end = (result: Result) => {
-      if (over) return;
-      over = true;
+      if (this.#over) return;
+      this.#over = true;
       for (const { allowance } of this.#allowances) allowance.close();
-      for (const { settle: one, closes } of this.#pending.values()) {
+      for (const { settle: one, closes, copy } of this.#pending.values()) {
+        void copy?.close('lost');
         one?.({ status: 'lost' });
         closes?.end({ status: 'lost' });
       }
@@ -166,7 +176,8 @@ export class SftpGate {
     const reader = new PacketReader();
     for await (const chunk of chunksOf(this.#upstream)) {
       for (const packet of reader.read(chunk)) {
-        const answer = this.#answer(packet);
+        const given = this.#answer(packet);
+        const answer = given instanceof Promise ? await given : given;
         // A packet goes whole or not at all.
         if (!this.#exceeded) await this.#write(this.#parts.channel, answer);
       }
@@ -179,12 +190,12 @@ export class SftpGate {
       if (packet.type === packetTypes.init) return packet.bytes;
       if (this.#pending.size >= pending_max)
         return this.#refuse(packet, statusCodes.failure, 'too many requests at once');
-      if (onHandles.has(packet.type)) return this.#onHandle(packet);
+      if (onHandles.has(packet.type)) return await this.#onHandle(packet);
       if (packet.type === packetTypes.fsetstat) return await this.#setOpened(packet);
       if (packet.type === packetTypes.extended) {
         const name = new Fields(packet).text();
         if (name === 'limits@openssh.com') return this.#forward(packet, {});
-        if (extensionsOnHandles.has(name)) return this.#onHandle(packet, true);
+        if (extensionsOnHandles.has(name)) return await this.#onHandle(packet, true);
       }
       const request = readPathRequest(packet);
       if (request === undefined)
@@ -211,18 +222,53 @@ export class SftpGate {
     }
     const { settle, limits, stopped } = allowed;
     this.#limit(limits, stopped);
-    return this.#forward(
-      packet,
-      request.opens === undefined ? { settle } : { settle, opens: real[0]! },
-      // Asked where it leads, the host says so itself.
-      request.operation === 'realpath' ? request.withPaths(plain) : request.withPaths(real),
-    );
+    // Asked where it leads, the host says so itself.
+    const bytes = request.operation === 'realpath' ? request.withPaths(plain) : request.withPaths(real);
+    if (request.opens === undefined) return this.#forward(packet, { settle }, bytes);
+    // Made last: from here on there is somebody who closes it.
+    const copy = request.opens === 'file' ? await this.#copy(request, real[0]!, [first, allowed]) : undefined;
+    if (copy === 'refused') return this.#refuse(packet, statusCodes.failure, 'it cannot be kept, and has to be');
+    if (this.#over || this.#pending.has(packet.id)) {
+      void copy?.close('cancelled');
+      settle({ status: 'cancelled' });
+      return this.#over ? undefined : this.#refuse(packet, statusCodes.badMessage, 'two requests at once have one id');
+    }
+    return this.#forward(packet, { settle, opens: real[0]!, copy }, bytes);
   }
 
-  #ask(request: PathRequest, [path = '', to]: readonly string[], resolved: boolean): Promise<Permit> {
-    const { session, place, channel, gone, prompt } = this.#parts;
+  /** Where one of the decisions on it asks for a copy, there is one before anything reaches the host. */
+  async #copy(
+    request: PathRequest,
+    path: string,
+    [first, last]: readonly [Permitted, Permitted],
+  ): Promise<TransferCopy | 'refused' | undefined> {
+    const { recorder, session, channel } = this.#parts;
+    const kinds = [first, last].flatMap(({ keep }) => keep?.kinds ?? []);
+    if (kinds.length === 0) return undefined;
+    try {
+      if (this.#copies >= copies_max) throw new ProtocolError('too many files that are kept are open at once');
+      const keep = { kinds: kinds.reduce((all, one) => all | one) };
+      const copy = await beginCopy(recorder, session, this.#operation(request, [path], true), { ...last, keep });
+      if (copy === undefined) return undefined;
+      this.#copies += 1;
+      copy.onClose(() => (this.#copies -= 1));
+      return copy;
+    } catch (error) {
+      channel.stderr.write(failure(error));
+      last.settle({ status: 'cancelled', code: 'recording_failed' });
+      return 'refused';
+    }
+  }
+
+  #ask(request: PathRequest, paths: readonly string[], resolved: boolean): Promise<Permit> {
+    const { session, channel, gone, prompt } = this.#parts;
+    const asked = this.#operation(request, paths, resolved);
+    return permit(session, asked, { wait: (said) => channel.stderr.write(said), gone, prompt });
+  }
+
+  #operation(request: PathRequest, [path = '', to]: readonly string[], resolved: boolean): Operation {
     const { operation, action, access, toAccess, flags, alsoReads } = request;
-    const asked = fileOperation(place, {
+    return fileOperation(this.#parts.place, {
       operation,
       action,
       path,
@@ -232,7 +278,6 @@ export class SftpGate {
       ...(alsoReads === undefined ? {} : { alsoReads }),
       resolved,
     });
-    return permit(session, asked, { wait: (said) => channel.stderr.write(said), gone, prompt });
   }
 
   /** Attributes of an open file: judged as those of its path. */
@@ -247,7 +292,7 @@ export class SftpGate {
   }
 
   /** What was opened was judged; a handle that was not opened here is nobody's. */
-  #onHandle(packet: Packet, named = false): Buffer | undefined {
+  async #onHandle(packet: Packet, named = false): Promise<Buffer | undefined> {
     const fields = new Fields(packet);
     if (named) fields.bytes();
     const handle = fields.bytes().toString('latin1');
@@ -257,13 +302,24 @@ export class SftpGate {
       this.#handles.delete(handle);
       return this.#forward(packet, { closes: transfer });
     }
+    if (transfer.lost && (packet.type === packetTypes.read || packet.type === packetTypes.write))
+      return this.#refuse(packet, statusCodes.failure, this.#lost());
     if (packet.type === packetTypes.read)
       return this.#forward(packet, { reads: { transfer, offset: fields.uint64() } });
     if (packet.type === packetTypes.write) {
       this.#bytes += packet.bytes.length;
-      transfer.written(fields.uint64(), fields.bytes());
+      if (!(await transfer.written(fields.uint64(), fields.bytes())))
+        return this.#refuse(packet, statusCodes.failure, this.#lost());
     }
     return this.#forward(packet, {});
+  }
+
+  /** Said once where people see it, and each time where programs do. */
+  #lost(): string {
+    const said = 'stopped: what is transferred can no longer be kept';
+    if (!this.#saidLost) this.#parts.channel.stderr.write(line(said));
+    this.#saidLost = true;
+    return said;
   }
 
   #forward(packet: Packet, pending: Pending, bytes = packet.bytes): Buffer {
@@ -272,28 +328,39 @@ export class SftpGate {
     return bytes;
   }
 
-  #answer(packet: Packet): Buffer {
+  #answer(packet: Packet): Buffer | Promise<Buffer> {
     if (packet.type === packetTypes.version) return versionWith(packet, knownExtensions);
     const pending = this.#pending.get(packet.id);
     if (pending === undefined) throw new UpstreamError('the host answers what nobody asked');
     this.#pending.delete(packet.id);
     if (packet.type === packetTypes.data) {
       this.#count(packet.bytes.length);
-      pending.reads?.transfer.read(pending.reads.offset, new Fields(packet).bytes());
+      if (pending.reads !== undefined) return this.#read(packet, pending.reads);
     }
     const code = packet.type === packetTypes.status ? new Fields(packet).uint32() : statusCodes.ok;
     if (packet.type === packetTypes.handle && pending.opens !== undefined) {
-      if (this.#handles.size >= handles_max) throw new ProtocolError('too many files are open at once');
+      if (this.#handles.size >= handles_max) {
+        void pending.copy?.close('error');
+        throw new ProtocolError('too many files are open at once');
+      }
       // What became of it is known once it is closed.
-      const transfer = new Transfer(pending.settle ?? (() => undefined));
+      const transfer = new Transfer(pending.settle ?? (() => undefined), pending.copy);
       this.#handles.set(new Fields(packet).bytes().toString('latin1'), { path: pending.opens, transfer });
       return packet.bytes;
     }
     const fine = code === statusCodes.ok || code === statusCodes.eof;
     const result: Result = { status: fine ? 'ok' : 'error', code: String(code) };
+    void pending.copy?.close('error');
     pending.closes?.end(result);
     pending.settle?.(result);
     return packet.bytes;
+  }
+
+  /** What was read goes on once it is kept, where it has to be. */
+  #read(packet: Packet, { transfer, offset }: NonNullable<Pending['reads']>): Buffer | Promise<Buffer> {
+    const shown = (kept: boolean) => (kept ? packet.bytes : status(packet.id, statusCodes.failure, this.#lost()));
+    const kept = transfer.read(offset, new Fields(packet).bytes());
+    return typeof kept === 'boolean' ? shown(kept) : kept.then(shown);
   }
 
   #deny(packet: Packet, { said }: { readonly said: string }): undefined {

@@ -21,6 +21,7 @@ import { PlainLines } from './plain-lines.js';
 import { opened as openedChannel } from './relay.js';
 import type { Opened, Owner, Running } from './runs.js';
 import type { SshOperation } from './schema.js';
+import { openLending } from './ssh-agent.js';
 import { ShellScreen } from './shell-screen.js';
 
 /**
@@ -50,6 +51,8 @@ export interface SupervisedParts {
   /** Undefined: lines come from a file or a program, and nothing is shown of them. */
   readonly terminal: PseudoTtyInfo | undefined;
   readonly environment: Readonly<Record<string, string>>;
+  /** Its lines are lent the client's ssh-agent. */
+  readonly lends: boolean;
 }
 
 export class SupervisedShell {
@@ -421,7 +424,7 @@ export class SupervisedShell {
 
   /** Judges it, runs it, waits for its end. `take`: gets what it says, in the place of the client. */
   async #started(understood: Understood, take: Show | undefined): Promise<CommandSide> {
-    const { owner, prompt, environment, opened, channel } = this.#parts;
+    const { owner, prompt, environment, opened, channel, lends } = this.#parts;
     const { operation, sent, terminal, understoodBy } = understood;
     const command = new CommandSide({
       show: take ?? ((stream, bytes) => this.#screen.show(stream, bytes)),
@@ -438,7 +441,10 @@ export class SupervisedShell {
     };
     this.#running = await owner.run({
       ...{ channel: command, operation, prompt, terminal, understoodBy },
-      open: (client) => openedChannel((done) => client.exec(sent, options, done)),
+      open: (client) =>
+        lends
+          ? openLending(owner.agent, channel, (more, done) => client.exec(sent, { ...options, ...more }, done))
+          : openedChannel((done) => client.exec(sent, options, done)),
       within: {
         recording: opened.recording?.id,
         kinds: opened.permit.kinds,

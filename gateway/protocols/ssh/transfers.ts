@@ -1,39 +1,61 @@
 import { createHash } from 'node:crypto';
 import type { Result, Transferred } from '../../protocol.js';
+import type { TransferCopy } from './copies.js';
 
 /** What goes to and comes from one open file over SFTP. */
 export class Transfer {
   readonly #settle: (result: Result) => void;
+  readonly #copy: TransferCopy | undefined;
   readonly #read = new Direction();
   readonly #written = new Direction();
   #over = false;
+  #lost = false;
 
-  /** @param settle Of the operation that opened it. */
-  constructor(settle: (result: Result) => void) {
+  /**
+   * @param settle Of the operation that opened it.
+   * @param copy Where policy has it kept.
+   */
+  constructor(settle: (result: Result) => void, copy: TransferCopy | undefined) {
     this.#settle = settle;
+    this.#copy = copy;
+    copy?.onLost(() => (this.#lost = true));
   }
 
-  read(offset: number, bytes: Buffer): void {
+  /** It has to be kept, and can no longer be: nothing more is transferred. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** Before the bytes go on: false where they must not, as they are not kept. */
+  read(offset: number, bytes: Buffer): Promise<boolean> | boolean {
     this.#read.take(offset, bytes);
+    return this.#copy?.read(bytes, offset) ?? true;
   }
 
-  written(offset: number, bytes: Buffer): void {
+  /** The same. */
+  written(offset: number, bytes: Buffer): Promise<boolean> | boolean {
     this.#written.take(offset, bytes);
+    return this.#copy?.written(bytes, offset) ?? true;
   }
 
   /** It was closed, or the session is over. */
-  end(result: Result): void {
+  end(given: Result): void {
     if (this.#over) return;
     this.#over = true;
     const read = this.#read.total;
     const written = this.#written.total;
     const file = { ...(read === undefined ? {} : { read }), ...(written === undefined ? {} : { written }) };
-    this.#settle({
-      ...result,
+    const result: Result = {
+      ...given,
+      ...(this.#lost ? { status: 'cancelled', code: 'recording_failed' } : {}),
       bytes: read?.bytes ?? 0,
       sent_bytes: written?.bytes ?? 0,
       ...(Object.keys(file).length === 0 ? {} : { file }),
-    });
+    };
+    if (this.#copy === undefined) return this.#settle(result);
+    void this.#copy
+      .close(this.#lost ? 'recording_failed' : given.status)
+      .then((kept) => this.#settle({ ...result, ...kept }));
   }
 }
 

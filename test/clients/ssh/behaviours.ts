@@ -180,3 +180,23 @@ export const rsync = table([
   ['rsync removes and lists', 'mkdir $R/t; touch $R/t/old; rsync -ai --delete -e "ssh -F $F" $L/tree/ h:$R/t | sort'],
   ['rsync of a big file', 'rsync -a -z -e "ssh -F $F" $L/random h:$R/r && cmp $L/random $R/r && echo same'],
 ]);
+
+/** With an agent of their own that has one key. */
+const withAgent = (run: string) =>
+  `eval "$(ssh-agent -s)" > /dev/null; trap 'ssh-agent -k > /dev/null' EXIT; ssh-add -q "\${F%/*}/identity"; ${run}`;
+
+export const agents: readonly Behaviour[] = [
+  { name: 'ssh -A shows the keys', run: withAgent('ssh -F $F -A h ssh-add -L') },
+  {
+    name: 'ssh -A signs on the host',
+    run: withAgent(
+      'ssh-add -L > $R/key.pub; ssh -F $F -A h "echo signed | ssh-keygen -q -Y sign -n test -f $R/key.pub 2>/dev/null"',
+    ),
+  },
+  { name: 'ssh -A in a terminal', run: withAgent('ssh -F $F -A -tt h ssh-add -L < /dev/null') },
+  { name: 'ssh -A with what is typed', run: withAgent('ssh -F $F -A h cat < $L/tree/one.txt') },
+  {
+    name: 'ssh without -A',
+    run: withAgent("ssh -F $F h 'ssh-add -l 2>&1; printenv SSH_AUTH_SOCK || echo none'"),
+  },
+];
