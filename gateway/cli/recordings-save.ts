@@ -6,8 +6,14 @@ import { ConfigError } from '../errors.js';
 import type { Way } from '../recordings/index.js';
 import { exit, type ExitCode } from './exit.js';
 import { printable } from './printable.js';
-import { folderOf, standings, type SaveFlags } from './recordings.js';
+import { folderOf, standings, type Where } from './recordings-place.js';
 import type { Surroundings } from './surroundings.js';
+
+export interface SaveFlags extends Where {
+  readonly output: string;
+  readonly read?: boolean;
+  readonly written?: boolean;
+}
 
 /** `sallyport recordings save`: what an operation transferred, out of its copy into a file as it was. */
 export async function save(id: string, flags: SaveFlags, around: Surroundings): Promise<ExitCode> {

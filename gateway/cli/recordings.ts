@@ -5,12 +5,13 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { ConfigError } from '../errors.js';
 import type { ListedRecording } from '../api/recordings.js';
 import type { CastEvent, FoundRecording } from '../recordings/index.js';
 import { exit, type ExitCode } from './exit.js';
 import { printable, printableJson } from './printable.js';
-import { configFile, type Surroundings } from './surroundings.js';
+import { folderOf, standings, type Where } from './recordings-place.js';
+import type { SaveFlags } from './recordings-save.js';
+import type { Surroundings } from './surroundings.js';
 import { span, table, type Column } from './table.js';
 
 const examples = `
@@ -27,26 +28,12 @@ They are read where they are kept, with the rights of the gateway's own account;
 auditors, which is recorded there. play writes to the terminal what the host wrote to its client's, as far as it draws: what a
 terminal would answer, store, or be set up by is left out. --text leaves out all sequences.`;
 
-export interface Where {
-  readonly config?: string;
-  readonly folder?: string;
-  readonly gateway?: string;
-  readonly ca?: string;
-  readonly tokenFile?: string;
-}
-
 interface ListFlags extends Where {
   readonly principal?: string;
   readonly target?: string;
   readonly session?: string;
   readonly limit: number;
   readonly json?: boolean;
-}
-
-export interface SaveFlags extends Where {
-  readonly output: string;
-  readonly read?: boolean;
-  readonly written?: boolean;
 }
 
 interface PlayFlags extends Where {
@@ -222,12 +209,6 @@ async function play(id: string, flags: PlayFlags, around: Surroundings): Promise
   return show(eventsOf(found.file), flags, around);
 }
 
-/** What the gateway found when it compared it with the audit is said where it matters. */
-export const standings: Readonly<Record<string, string>> = {
-  changed: 'it is not what was recorded: its digest is not the one in the audit',
-  incomplete: 'it is not complete: it could not be recorded to its end',
-};
-
 async function playThere(id: string, flags: PlayFlags, around: Surroundings): Promise<ExitCode> {
   const { ask } = await import('./api/ask.js');
   const { eventsIn, eventsOf } = await import('../recordings/index.js');
@@ -270,14 +251,4 @@ function shownOf([, code, text]: CastEvent): string {
   return code === 'm' || code === 'i'
     ? `\r\n[${code === 'i' ? 'input' : 'sallyport'}: ${printable(text.trimEnd())}]\r\n`
     : '';
-}
-
-export async function folderOf({ folder, config: named }: Where, around: Surroundings): Promise<string> {
-  if (folder !== undefined) return folder;
-  const { loadConfig } = await import('../config/index.js');
-  const { protocols } = await import('../registry.js');
-  const { recordings, file } = await loadConfig(configFile(named, around), { env: around.env, protocols });
-  if (recordings === undefined)
-    throw new ConfigError(`${file} has no "recordings": nothing is recorded; or give --folder.`);
-  return recordings.folder;
 }
