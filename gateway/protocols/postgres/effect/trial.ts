@@ -193,7 +193,7 @@ export class Trial {
       }
       let reason = await run.reason();
       try {
-        reason ??= await unsafe(run.template, this.#ask);
+        reason ??= await unsafe(run.template, (sql, values) => this.#exchange.ask(sql, values, { interpreted: true }));
       } catch (error) {
         if (!(error instanceof AskFailed)) throw error;
         reason = `it could not be looked into: ${error.message}`;

@@ -171,7 +171,7 @@ export class Exchange {
   async ask(
     sql: string,
     parameters: readonly (string | null)[],
-    { inFailed = false, tells = false }: AskOptions = {},
+    { inFailed = false, tells = false, interpreted = false }: AskOptions = {},
   ): Promise<(string | null)[][]> {
     await this.drained();
     if (this.over) throw new AskFailed(sqlstates.ended, 'the session has ended', false);
@@ -199,28 +199,36 @@ export class Exchange {
         }
         this.#leftOver = false;
       }
-      this.toUpstream.push(
-        Buffer.concat([
-          codec.parse(name, sql),
-          codec.bind(name, name, parameters),
-          codec.execute(name),
-          codec.closePortal(name),
-          codec.closeStatement(name),
-          inBatch ? codec.flush : codec.sync,
-        ]),
-      );
-      this.responses.expect({ kind: 'parse', hidden: true, tells, ended: failed });
-      this.responses.expect({ kind: 'bind', hidden: true, tells, ended: failed });
-      this.responses.expect({ kind: 'execute', hidden: true, tells, row: (row) => rows.push(row), ended: failed });
-      this.responses.expect({ kind: 'close', hidden: true, ended: failed });
-      this.responses.expect({
-        kind: 'close',
-        hidden: true,
-        ended: (end) => {
-          failed(end);
-          if (inBatch) done();
-        },
-      });
+      // What is local to the transaction ends with it: in one that goes on, it is put back at once.
+      const goesOn = inBatch || this.transaction === 'T';
+      const before = interpreted ? [compileNothing] : [];
+      const after = interpreted && goesOn ? [compileAgain] : [];
+      const last = after.at(-1) ?? sql;
+      for (const text of [...before, sql, ...after]) {
+        this.toUpstream.push(
+          Buffer.concat([
+            codec.parse(name, text),
+            codec.bind(name, name, text === sql ? parameters : []),
+            codec.execute(name),
+            codec.closePortal(name),
+            codec.closeStatement(name),
+          ]),
+        );
+        const row = (values: (string | null)[]): void => void (text === sql && rows.push(values));
+        this.responses.expect({ kind: 'parse', hidden: true, tells, ended: failed });
+        this.responses.expect({ kind: 'bind', hidden: true, tells, ended: failed });
+        this.responses.expect({ kind: 'execute', hidden: true, tells, row, ended: failed });
+        this.responses.expect({ kind: 'close', hidden: true, ended: failed });
+        this.responses.expect({
+          kind: 'close',
+          hidden: true,
+          ended: (end) => {
+            failed(end);
+            if (inBatch && text === last) done();
+          },
+        });
+      }
+      this.toUpstream.push(inBatch ? codec.flush : codec.sync);
       if (!inBatch) this.responses.expect({ kind: 'sync', hidden: true, ended: done });
       this.toUpstream.flush();
     });
@@ -250,7 +258,19 @@ export interface AskOptions {
   readonly inFailed?: boolean;
   /** What the server says of it goes where answers go. */
   readonly tells?: boolean;
+  /** It is planned without compiling it (jit), whatever the session's setting is. */
+  readonly interpreted?: boolean;
 }
+
+/**
+ * Reads of the catalog have large plans, whose cost the server overestimates by far: where it compiles (jit, on by default), it would spend
+ * seconds on what runs in a millisecond. What is put back is the client's value, which the end of the transaction finds as if it had never been
+ * another. Servers before 11 have no such setting.
+ */
+const compileNothing = `select case when pg_catalog.current_setting('jit', true) operator(pg_catalog.=) 'on'
+  then pg_catalog.set_config('sallyport.jit', pg_catalog.set_config('jit', 'off', true), true) end`;
+const compileAgain = `select case when pg_catalog.current_setting('sallyport.jit', true) operator(pg_catalog.=) 'off'
+  then pg_catalog.set_config('sallyport.jit', pg_catalog.set_config('jit', 'on', true), true) end`;
 
 const transactional: ReadonlySet<Control['kind']> = new Set([
   'begin',

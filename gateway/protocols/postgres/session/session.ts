@@ -149,7 +149,9 @@ export class PostgresSession {
       behind: () => this.#behind(),
     });
     this.#fromUpstream = new codec.FrameReader((type) => exchange.responses.streams(type));
-    this.#interpreter = parts.makeInterpreter((sql, parameters) => exchange.ask(sql, parameters));
+    this.#interpreter = parts.makeInterpreter((sql, parameters) =>
+      exchange.ask(sql, parameters, { interpreted: true }),
+    );
   }
 
   /** Takes over both sockets; what was read of either before stands in the two buffers. */
