@@ -93,6 +93,9 @@ describe('a definition that is tried on the values of a masked column is refused
     'create index on app.customers (name) include (email)',
     'alter table app.events_a alter column payload set not null',
     'alter table app.events attach partition app.events_b for values from (10) to (20)',
+    'cluster app.customers using customers_email',
+    'cluster app.customers',
+    'alter table app.customers cluster on customers_email',
   ])
     test(text, async () => {
       expect(await outcome(text)).toBe('mask_unenforceable');
@@ -136,6 +139,8 @@ describe('other definitions leave as they came', () => {
     'alter domain app.code set default 1',
     "alter domain app.short add check (value <> '')",
     'create table app.more (id int references app.customers)',
+    'cluster app.probes using probes_id_key',
+    'alter table app.probes cluster on probes_id_key',
   ])
     test(text, async () => {
       expect(await outcome(text)).toBe(text);

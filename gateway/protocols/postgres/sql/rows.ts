@@ -1,6 +1,7 @@
 import type {
   AlterTableCmd,
   AlterTableStmt,
+  ClusterStmt,
   Constraint,
   IndexElem,
   IndexStmt,
@@ -30,6 +31,13 @@ export function rows(context: Context, kind: string, body: object): void {
     case 'IndexStmt': {
       const { relation, indexParams, indexIncludingParams } = body as IndexStmt;
       read(context, found(context, relation), elements([...(indexParams ?? []), ...(indexIncludingParams ?? [])]));
+      return;
+    }
+    case 'ClusterStmt': {
+      const { relation } = body as ClusterStmt;
+      // The order of an index becomes that of the rows, which whoever reads the table sees.
+      if (relation === undefined) context.facts.opaque('CLUSTER without a table sorts tables that it does not name');
+      else read(context, found(context, relation), undefined);
       return;
     }
     case 'CreateStmt':
@@ -81,7 +89,8 @@ function altered(context: Context, relation: Relation | undefined, { subtype, na
       return;
     case 'AT_ValidateConstraint':
     case 'AT_AlterConstraint':
-      // The constraint's columns are not in the statement.
+    case 'AT_ClusterOn':
+      // The columns of the constraint or index are not in the statement.
       read(context, relation, undefined);
       return;
     case 'AT_AddConstraint':
