@@ -34,8 +34,8 @@ import { Waiting } from './waiting.js';
  * that need not be durable) is handled at once; while something has to be waited for, the client is not read.
  */
 
-/** Encodings whose bytes the server reads as the gateway does. */
-const readAsUtf8 = new Set(['UTF8', 'SQL_ASCII']);
+/** Encodings whose bytes the server reads as the gateway does. UNICODE is UTF8's other name, which the server reports where a client said it. */
+const readAsUtf8 = new Set(['UTF8', 'UNICODE', 'SQL_ASCII']);
 
 /** How long a closed connection may take to deliver its last bytes. */
 const linger_ms_max = 2_000;
