@@ -49,6 +49,13 @@ export const reviewed = {
     to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype to_regtypemod ts_token_type`,
   sizes: `pg_database_size pg_indexes_size pg_relation_filenode pg_relation_filepath pg_relation_size pg_table_size pg_tablespace_size
     pg_total_relation_size`,
+  'counters of relations, which the views of statistics show': `pg_stat_get_analyze_count pg_stat_get_autoanalyze_count pg_stat_get_autovacuum_count
+    pg_stat_get_blocks_fetched pg_stat_get_blocks_hit pg_stat_get_dead_tuples pg_stat_get_ins_since_vacuum pg_stat_get_last_analyze_time
+    pg_stat_get_last_autoanalyze_time pg_stat_get_last_autovacuum_time pg_stat_get_last_vacuum_time pg_stat_get_lastscan pg_stat_get_live_tuples
+    pg_stat_get_mod_since_analyze pg_stat_get_numscans pg_stat_get_total_analyze_time pg_stat_get_total_autoanalyze_time
+    pg_stat_get_total_autovacuum_time pg_stat_get_total_vacuum_time pg_stat_get_tuples_deleted pg_stat_get_tuples_fetched
+    pg_stat_get_tuples_hot_updated pg_stat_get_tuples_inserted pg_stat_get_tuples_newpage_updated pg_stat_get_tuples_returned
+    pg_stat_get_tuples_updated pg_stat_get_vacuum_count`,
 } as const;
 
 /** Locks that mean what the sessions that take them agree on. */
@@ -68,6 +75,7 @@ export const special: ReadonlySet<string> = new Set([
   'current_setting',
   'pg_notify',
   'pg_input_is_valid',
+  'pg_show_all_settings',
   ...advisory,
 ]);
 

@@ -65,6 +65,10 @@ export function specialCall(context: Context, name: string, args: readonly Wrapp
       if (typeof second !== 'string' || !isOwnType(context, second))
         facts.opaque("the type of pg_input_is_valid() is not a constant that names one of the server's own");
       return;
+    case 'pg_show_all_settings':
+      // The view is nothing else: pgAdmin asks the function.
+      facts.relation('pg_catalog.pg_settings', 'v', 'read');
+      return;
   }
 }
 

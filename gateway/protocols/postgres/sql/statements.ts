@@ -429,8 +429,14 @@ function setVariable(facts: Facts, body: VariableSetStmt): Meaning {
     return plain;
   }
   const values = (body.args ?? []).map((arg) => constant(arg) ?? null);
-  if (reset || body.kind === 'VAR_SET_DEFAULT') setSetting(facts, name, []);
-  else setSetting(facts, name, values);
+  const back = reset || body.kind === 'VAR_SET_DEFAULT';
+  // DISCARD ALL does both: whom the session began as, and as whom it began, is no more than it has. Pools send it between their users.
+  if (back && (name === 'role' || name === 'session_authorization')) {
+    facts.setting(name, 'use');
+    facts.movesPath = true;
+    return plain;
+  }
+  setSetting(facts, name, back ? [] : values);
   if (name === 'role' || name === 'session_authorization') {
     facts.act('administer');
     facts.other({ type: 'role', name: values[0] ?? 'none', access: 'use' });
