@@ -99,7 +99,7 @@ class SessionInterpreter implements Interpreter {
     const now = this.#now();
     const memory = this.#memory(now);
     let known = memory?.templates.get(text) ?? this.#nameless.templates.get(text);
-    if (known?.endsMidway && this.#unsettled) known = undefined;
+    if (known?.endsMidway && this.isUnsettled) known = undefined;
     if (known !== undefined && this.#holds(known, now)) return known.template;
     const form = memory === undefined ? undefined : formOf(text);
     const like = form === undefined ? undefined : memory?.forms.get(form);
@@ -237,8 +237,7 @@ class SessionInterpreter implements Interpreter {
     }
   }
 
-  /** The end of the transaction takes away names, or a path, that the session has now. */
-  get #unsettled(): boolean {
+  get isUnsettled(): boolean {
     return this.#alone || this.#pathMoved;
   }
 
@@ -253,7 +252,7 @@ class SessionInterpreter implements Interpreter {
     for (const named of names.values()) read_ms = Math.min(read_ms, named.read_ms);
     const until_ms = read_ms + this.#options.shared.catalog_ms;
     const midway = endsMidway(parsed);
-    const unsettled = midway && this.#unsettled;
+    const unsettled = midway && this.isUnsettled;
     if (known !== undefined && !unsettled && unchanged(known.names, names) && memory.templates.get(text) === known) {
       known.until_ms = until_ms;
       known.looked_ms = looked_ms;
@@ -313,7 +312,7 @@ class SessionInterpreter implements Interpreter {
 
   transactionEnding(): void {
     if (this.#alone) this.#own = undefined;
-    if (this.#unsettled) this.#identity = undefined;
+    if (this.isUnsettled) this.#identity = undefined;
   }
 
   transactionEnded(): void {

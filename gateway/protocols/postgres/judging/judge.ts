@@ -151,11 +151,17 @@ export class Judge {
   async #resolveInner(template: Template, mode: Mode): Promise<Judged | undefined> {
     const inner: Template[] = [];
     const refers: Reference[] = [];
+    const unsettled = this.#interpreter().isUnsettled;
     for (const [index, { control }] of template.statements.entries()) {
       const names = control.kind === 'execute' || control.kind === 'fetch';
       if (
         names &&
-        template.statements.slice(0, index).some(({ moves }) => moves.anything || moves.catalog || moves.path)
+        template.statements
+          .slice(0, index)
+          .some(
+            ({ moves, control: { kind } }) =>
+              moves.anything || moves.catalog || moves.path || (unsettled && takesBack.has(kind)),
+          )
       ) {
         this.#exchange.refuse(failureResponse(cannotTell(control.name)), mode);
         return undefined;
@@ -428,6 +434,9 @@ export class Judge {
 }
 
 const noLooks = { look: undefined, lookBehind: undefined };
+
+/** What ends a transaction or a part of it: a path that was local to it ends with it, and tables that were. */
+const takesBack: ReadonlySet<Control['kind']> = new Set(['commit', 'rollback', 'rollback_to', 'prepare_transaction']);
 
 const cannotTell = (name: string) =>
   new StatementError(

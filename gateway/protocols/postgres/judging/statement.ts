@@ -162,6 +162,8 @@ export interface Interpreter {
   transactionEnding(): void;
   /** The transaction ended. */
   transactionEnded(): void;
+  /** The end of the transaction, or a rollback to a savepoint, takes away names or a path that the session has now. */
+  readonly isUnsettled: boolean;
   /** The server reported a setting (search_path from version 18, …). */
   parameterStatus(name: string, value: string): void;
   /**
