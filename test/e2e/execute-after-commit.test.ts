@@ -50,6 +50,19 @@ test.each([
   await client.end();
 });
 
+test.each([
+  "execute p(set_config('search_path', 'app', false))",
+  "explain analyze execute p(set_config('search_path', 'app', false))",
+])('an argument of EXECUTE that moves the path is refused: %s', async (last) => {
+  const client = await gateway.open();
+  for (const sql of ['prepare p(text) as select email from customers where $1 is not null', "execute p('a')"])
+    expect(errorOf(await client.query(sql))).toBeUndefined();
+  const answer = await client.query(last);
+  expect(rows(answer).flat()).not.toContain('clear@example.com');
+  expect(errorOf(answer)?.['C']).toBe('0A000');
+  await client.end();
+});
+
 test('where nothing was local to the transaction, it runs', async () => {
   const client = await gateway.open();
   for (const sql of ['set search_path = app', 'begin', 'prepare p as select email from customers'])

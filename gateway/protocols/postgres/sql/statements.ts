@@ -18,7 +18,7 @@ import type {
   VariableSetStmt,
   VariableShowStmt,
 } from 'libpg-query';
-import type { Control, Moves, Template } from '../judging/statement.js';
+import { StatementError, type Control, type Moves, type Template } from '../judging/statement.js';
 import { as, constant, integer, open, strings, type Wrapped } from './ast.js';
 import { definition } from './definitions.js';
 import { firesEventTriggers } from './kinds.js';
@@ -329,7 +329,18 @@ function explain(context: Context, body: ExplainStmt): Meaning {
 function executed(context: Context, body: ExecuteStmt): Control {
   const { facts } = context;
   facts.other({ type: 'session', name: 'session', access: 'use' });
+  const moved = facts.movesPath;
+  facts.movesPath = false;
   for (const param of body.params ?? []) expression(context, param, new Scope(undefined), 'argument');
+  // The server evaluates the arguments, and then looks where the statement's names are found.
+  if (facts.movesPath)
+    throw new StatementError(
+      '0A000',
+      `what "${body.name ?? ''}" stands for cannot be told: an argument of EXECUTE may change it`,
+      undefined,
+      'Evaluate the argument in a statement before.',
+    );
+  facts.movesPath = moved;
   return { kind: 'execute', name: body.name ?? '', parameters: (body.params ?? []).map((param) => constant(param)) };
 }
 
