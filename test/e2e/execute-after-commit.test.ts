@@ -63,6 +63,23 @@ test.each([
   await client.end();
 });
 
+test.each(['fetch c; execute p', 'move c; execute p', 'fetch c; select email from customers'])(
+  'what stands behind a FETCH from a cursor that moves the path is refused: %s',
+  async (last) => {
+    const client = await gateway.open();
+    for (const sql of [
+      'prepare p as select email from customers',
+      'begin',
+      "declare c cursor for select set_config('search_path', 'app', false)",
+    ])
+      expect(errorOf(await client.query(sql))).toBeUndefined();
+    const answer = await client.query(last);
+    expect(rows(answer).flat()).not.toContain('clear@example.com');
+    expect(errorOf(answer)?.['C']).toBe('0A000');
+    await client.end();
+  },
+);
+
 test('where nothing was local to the transaction, it runs', async () => {
   const client = await gateway.open();
   for (const sql of ['set search_path = app', 'begin', 'prepare p as select email from customers'])

@@ -25,7 +25,7 @@ import {
   type Permit,
   type Reference,
 } from './permit.js';
-import { StatementError, type Control, type Interpreter, type Template } from './statement.js';
+import { StatementError, type Control, type Interpreter, type Moves, type Template } from './statement.js';
 
 export interface JudgeParts {
   readonly exchange: Exchange;
@@ -158,10 +158,7 @@ export class Judge {
         names &&
         template.statements
           .slice(0, index)
-          .some(
-            ({ moves, control: { kind } }) =>
-              moves.anything || moves.catalog || moves.path || (unsettled && takesBack.has(kind)),
-          )
+          .some(({ moves, control: { kind } }) => isMoved(moves) || (unsettled && takesBack.has(kind)))
       ) {
         this.#exchange.refuse(failureResponse(cannotTell(control.name)), mode);
         return undefined;
@@ -177,6 +174,11 @@ export class Judge {
       } else if (control.kind === 'fetch' && !madeEarlier(template, index, 'declare', control.name)) {
         const portal = await this.#names.portal(control.name, mode);
         if (portal === undefined || !(await this.#doesStill(portal.template, mode))) return undefined;
+        // A cursor's query runs as it is fetched from: what it moves counts for all that stands behind.
+        if (index < template.statements.length - 1 && portal.template.statements.some(({ moves }) => isMoved(moves))) {
+          this.#exchange.refuse(failureResponse(fetchMoves(control.name)), mode);
+          return undefined;
+        }
         const operation = this.#operations.execute(portal.template, portal);
         const circumstances = this.#operations.circumstances(portal.template);
         const decision = this.#session.decide(operation, circumstances);
@@ -437,6 +439,16 @@ const noLooks = { look: undefined, lookBehind: undefined };
 
 /** What ends a transaction or a part of it: a path that was local to it ends with it, and tables that were. */
 const takesBack: ReadonlySet<Control['kind']> = new Set(['commit', 'rollback', 'rollback_to', 'prepare_transaction']);
+
+const isMoved = ({ path, catalog, anything }: Moves): boolean => path || catalog || anything;
+
+const fetchMoves = (name: string) =>
+  new StatementError(
+    sqlstates.unsupported,
+    `what names stand for behind a FETCH of "${name}" cannot be told: its query may change it`,
+    undefined,
+    'Send what follows the FETCH in a string of its own.',
+  );
 
 const cannotTell = (name: string) =>
   new StatementError(
