@@ -171,6 +171,9 @@ const slice = (parsed: Parsed, raw: RawStmt): string => {
   return parsed.slice(start, raw.stmt_len === undefined ? undefined : start + raw.stmt_len);
 };
 
+/** A search_path with temporary tables in it, elsewhere than in front. */
+const saysTemporary = /^(?!\s*"?pg_temp"?\s*(,|$)).*pg_temp/is;
+
 /** What earlier statements of the same string did to names. */
 class Overlay {
   /** Something may mean something else than the catalog said before the string ran. */
@@ -261,6 +264,11 @@ class Overlay {
     this.#made.set(`${schema}\0${range.relname}`, relation);
     // Unqualified, the new table is found unless one of an earlier schema hides it.
     const known = names.relation(undefined, range.relname);
+    // Temporary tables come first unless the path says where: then what is known may hide the new one.
+    if (schema === 'pg_temp' && known !== undefined && saysTemporary.test(names.path?.setting ?? '')) {
+      this.uncertain = true;
+      return;
+    }
     if (schema === 'pg_temp' || known === undefined || known.schema === schema)
       this.#made.set(`\0${range.relname}`, relation);
     // Defaults and checks with functions run when the table is written.

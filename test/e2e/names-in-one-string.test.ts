@@ -80,6 +80,18 @@ test.each(['fetch c; execute p', 'move c; execute p', 'fetch c; select email fro
   },
 );
 
+test('a temporary table that the path puts behind hides nothing', async () => {
+  const client = await gateway.open();
+  await client.query('set search_path = app, pg_temp');
+  const create = 'create temp table customers (id int, email text)';
+  const answer = await client.query(`${create}; select email from customers`);
+  expect(rows(answer)).toEqual([]);
+  expect(errorOf(answer)?.['C']).toBe('42501');
+  expect(errorOf(await client.query(create))).toBeUndefined();
+  expect(rows(await client.query('select email from customers'))).toEqual([['***']]);
+  await client.end();
+});
+
 test('where nothing was local to the transaction, it runs', async () => {
   const client = await gateway.open();
   for (const sql of ['set search_path = app', 'begin', 'prepare p as select email from customers'])
