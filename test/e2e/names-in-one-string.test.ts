@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
-import { errorOf, rows } from '../support/wire.js';
+import { errorOf, message, rows } from '../support/wire.js';
 
 const policy = {
   'postgres.rego': `package policy.postgres
@@ -84,6 +84,11 @@ test('a temporary table that the path puts behind hides nothing', async () => {
   const client = await gateway.open();
   await client.query('set search_path = app, pg_temp');
   const create = 'create temp table customers (id int, email text)';
+  // Understood for another path, and never run.
+  const other = await gateway.open();
+  await other.query('set search_path = app');
+  await other.exchange(message.parse(`${create}; select email from customers`), message.sync());
+  await other.end();
   const answer = await client.query(`${create}; select email from customers`);
   expect(rows(answer)).toEqual([]);
   expect(errorOf(answer)?.['C']).toBe('42501');

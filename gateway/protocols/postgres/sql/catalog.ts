@@ -361,6 +361,10 @@ export function array(values: readonly (string | undefined)[]): string {
   return `{${values.map((value) => (value === undefined ? 'NULL' : `"${value.replace(/[\\"]/g, '\\$&')}"`)).join(',')}}`;
 }
 
+/** Whether a search_path says where temporary tables are looked for, and not that it is in front. */
+export const putsTemporaryBehind = (setting: string): boolean =>
+  /pg_temp/i.test(setting) && !/^\s*"?pg_temp"?\s*(,|$)/i.test(setting);
+
 function readPath(data: string): Path {
   const row = JSON.parse(data) as {
     setting: string;
@@ -384,6 +388,8 @@ function readPath(data: string): Path {
       row.casts,
       row.functions,
       row.operators,
+      // Before there are any temporary objects, the schemas do not say where these will be.
+      putsTemporaryBehind(row.setting),
     ]),
     setting: row.setting,
     user: row.user,

@@ -4,7 +4,7 @@ import type { CreateStmt, RawStmt, TransactionStmt } from 'libpg-query';
 import { StatementError, type Statement, type StatementFacts, type Template } from '../judging/statement.js';
 import { as, strings, walk, type Wrapped } from './ast.js';
 import { bodyValue } from './bodies.js';
-import type { Relation } from './catalog.js';
+import { putsTemporaryBehind, type Relation } from './catalog.js';
 import { comment } from './comment.js';
 import { contextOf } from './context.js';
 import { checkDatabases } from './databases.js';
@@ -171,9 +171,6 @@ const slice = (parsed: Parsed, raw: RawStmt): string => {
   return parsed.slice(start, raw.stmt_len === undefined ? undefined : start + raw.stmt_len);
 };
 
-/** A search_path with temporary tables in it, elsewhere than in front. */
-const saysTemporary = /^(?!\s*"?pg_temp"?\s*(,|$)).*pg_temp/is;
-
 /** What earlier statements of the same string did to names. */
 class Overlay {
   /** Something may mean something else than the catalog said before the string ran. */
@@ -265,7 +262,7 @@ class Overlay {
     // Unqualified, the new table is found unless one of an earlier schema hides it.
     const known = names.relation(undefined, range.relname);
     // Temporary tables come first unless the path says where: then what is known may hide the new one.
-    if (schema === 'pg_temp' && known !== undefined && saysTemporary.test(names.path?.setting ?? '')) {
+    if (schema === 'pg_temp' && known !== undefined && putsTemporaryBehind(names.path?.setting ?? '')) {
       this.uncertain = true;
       return;
     }
