@@ -151,14 +151,27 @@ export function maskNotice({ buffer, start, end }: FrameView, kinds: Kinds): Buf
   return changed ? frame(buffer[start]!, Buffer.concat([...parts, Buffer.of(0)])) : undefined;
 }
 
-/** NotificationResponse: [process: int32][channel: string][payload: string]. Undefined where nothing is found in it. */
-export function maskNotification({ buffer, start, end }: FrameView, kinds: Kinds): Buffer | undefined {
+/** NotificationResponse: [process: int32][channel: string][payload: string]; where the payload begins. */
+function payloadOf({ buffer, start, end }: FrameView): number {
   const body = new BodyReader(buffer, start + 5, end);
   body.int32();
   body.skipString();
   const payload = end - body.remaining();
   body.skipString();
   body.finish();
+  return payload;
+}
+
+/** Without what it carries. */
+export function emptyNotification(view: FrameView): Buffer {
+  const head = view.buffer.subarray(view.start + 5, payloadOf(view));
+  return frame(backend.notificationResponse, Buffer.concat([head, Buffer.of(0)]));
+}
+
+/** Undefined where nothing is found in its payload. */
+export function maskNotification(view: FrameView, kinds: Kinds): Buffer | undefined {
+  const { buffer, start, end } = view;
+  const payload = payloadOf(view);
   const came = buffer.subarray(payload, end);
   const masked = maskedString(came, 0, looksOf(kinds).text);
   return masked === came ? undefined : frame(backend.notificationResponse, Buffer.concat([buffer.subarray(start + 5, payload), masked])); // prettier-ignore

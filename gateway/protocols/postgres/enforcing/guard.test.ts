@@ -177,6 +177,7 @@ describe('a RowDescription', () => {
       batchFailed: nothing,
       parameterStatus: nothing,
       outdated: nothing,
+      withheld: () => false,
       drained: nothing,
     };
     const outbox = new Outbox(socket as unknown as Socket);

@@ -17,7 +17,7 @@ export function then<T>(value: T | Promise<T>, go: (value: T) => Awaitable): Awa
   return value instanceof Promise ? value.then(go) : go(value);
 }
 
-export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'parameterStatus' | 'outdated'> {
+export interface ExchangeEvents extends Pick<ResponseEvents, 'ready' | 'parameterStatus' | 'outdated' | 'withheld'> {
   /** The end of a batch has been sent; what is returned is called when the server has answered it. */
   batchEnded(): (() => void) | undefined;
   /** The batch has failed: nobody needs to wait any more to go on with it. */
@@ -80,6 +80,7 @@ export class Exchange {
       },
       parameterStatus: (name, value) => events.parameterStatus(name, value),
       outdated: () => events.outdated(),
+      withheld: (process) => events.withheld(process),
       drained: () => this.wake(),
     });
   }

@@ -11,7 +11,15 @@ import {
 } from '../codec.js';
 import type { FrameReader } from '../wire/frames.js';
 import { noKinds, type Kinds } from '../../../content/index.js';
-import { CopyMask, maskNotice, maskNotification, maskRow, readColumns, type Column } from '../enforcing/content.js';
+import {
+  CopyMask,
+  emptyNotification,
+  maskNotice,
+  maskNotification,
+  maskRow,
+  readColumns,
+  type Column,
+} from '../enforcing/content.js';
 import { checkDescription, isOutdated, lasting, scrub, stricter, Unmasked, type Guard } from '../enforcing/guard.js';
 import type { Expectation, ExpectationEnd, ExpectationKind, ServerError, Sink } from './expectation.js';
 import type { Meter } from './limits.js';
@@ -35,6 +43,8 @@ export interface ResponseEvents {
   parameterStatus(name: string, value: string): void;
   /** A statement failed since a relation is no longer what it was judged as. */
   outdated(): void;
+  /** Whether the client hears only that this process of the server's notifies, and not what. */
+  withheld(process: number): boolean;
   /** Nothing is expected any more. */
   drained(): void;
 }
@@ -229,7 +239,8 @@ export class Responses {
         return;
       case backend.notificationResponse:
         if (head?.kind === 'sync') this.#ahead(head);
-        if (this.#content === noKinds) this.#client.pass(buffer, start, end);
+        if (this.#events.withheld(buffer.readInt32BE(start + 5))) this.#client.push(emptyNotification(reader));
+        else if (this.#content === noKinds) this.#client.pass(buffer, start, end);
         else this.#client.push(maskNotification(reader, this.#content) ?? Buffer.from(buffer.subarray(start, end)));
         return;
       case backend.parameterStatus: {

@@ -93,6 +93,7 @@ export class PostgresSession {
     this.#parts = parts;
     this.#client = parts.client;
     this.#upstream = parts.upstream.socket;
+    const ownProcess = parts.upstream.cancelKey?.readInt32BE(0);
     const interpreter = () => this.#interpreter;
     const exchange: Exchange = new Exchange(this.#client, this.#upstream, {
       ready: (status, hidden) => {
@@ -103,6 +104,8 @@ export class PostgresSession {
       },
       parameterStatus: (name, value) => this.#parameterStatus(name, value),
       outdated: () => this.#interpreter.outdated(),
+      // What others put into it may be of any column: nobody can tell.
+      withheld: (process) => process !== ownProcess && parts.session.masks(),
       batchFailed: () => this.#waiting.abandon('batch_failed'),
       batchEnded: () => this.#names.endBatch(),
       unnamedDropped: () => this.#names.unnamedDropped(),
