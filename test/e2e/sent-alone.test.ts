@@ -24,6 +24,7 @@ const sql = `create schema app;
   insert into app.t values (1, 'a'), (2, 'b');
   create table app.child (id int primary key, t int references app.t deferrable initially deferred);
   create table app.also (id int);
+  create table app.typed (short char(4), long varchar(12));
   create rule r as on insert to app.also do also select id, v from app.t;
   create table app.instead (id int);
   create rule r as on insert to app.instead do instead select id, v from app.t;
@@ -99,6 +100,7 @@ test.each<readonly [what: string, ...texts: string[]]>([
   ['settings in a string', `set application_name = 'x'; select v from app.t order by id; reset application_name`, 'show application_name; select v from app.t'],
   ['cursors in a string', 'begin; declare c cursor for select v from app.t; fetch all from c; commit', 'select 1; declare c cursor for select v from app.t; fetch 1 from c'],
   ['a binary cursor in a string', 'begin; declare c binary cursor for select id from app.t; fetch all from c; commit'],
+  ['one whose plan knows more of a type than its text', 'prepare p as (select short from app.typed limit 3) except (select long from app.typed)', 'execute p', 'deallocate p'],
   ['a statement that is prepared and run in a string', 'prepare p as select v from app.t where id = $1; execute p(1)', 'execute p(2)', `execute p('1')`, 'execute p(1 + 1)', 'execute p(null)', 'execute p', 'deallocate p', 'execute p(1)'],
   ['several copies', 'copy app.t to stdout; copy (select v from app.t) to stdout csv; select 1', 'begin; copy app.t to stdout; commit', 'select 1; copy (select nosuch from app.t) to stdout'],
   ['what cannot be copied', 'copy app.nosuch to stdout', 'copy app.t (nosuch) to stdout', 'copy app.t (id, id) to stdout', 'copy (select 1/0) to stdout', `copy app.t to stdout (delimiter 'ab')`, 'copy app.t to stdout (nosuch)', `copy app.t to stdout (format 'TEXT')`, 'copy (insert into app.t values (8)) to stdout'],

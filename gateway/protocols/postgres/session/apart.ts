@@ -88,7 +88,8 @@ class Apart {
     let first: Buffer | undefined;
     const opening = bound === undefined ? [codec.parse('', text)] : [];
     opening.push(codec.bind('', bound?.name ?? '', bound?.values ?? []));
-    if (hasRows) opening.push(codec.describePortal(''));
+    // An EXECUTE is answered with what the statement was prepared as; its plan may know more of a type (char's length in set operations).
+    if (hasRows) opening.push(bound === undefined ? codec.describePortal('') : codec.describeStatement(bound.name));
     exchange.toUpstream.push(Buffer.concat(opening));
     if (bound === undefined) expect({ kind: 'parse', hidden: true, tells: true, guard, ended });
     expect({ kind: 'bind', hidden: true, tells: true, guard, ended });

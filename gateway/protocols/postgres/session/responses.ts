@@ -196,7 +196,7 @@ export class Responses {
       case backend.parameterDescription:
         if (head?.kind !== 'describe') this.#unexpected(type);
         head.parameterTypes?.(decodeParameterDescription(reader));
-        this.#show(reader, head);
+        if (head.rowsOnly !== true) this.#show(reader, head);
         return;
       case backend.rowDescription:
       case backend.noData:
