@@ -151,6 +151,8 @@ describe('the SSH listener', () => {
     async () => {
       const good = await opening();
       const client = await signIn();
+      // The way to the host is opened behind the sign-in: from now on it stands.
+      expect(await run(client, 'true')).toBe(0);
       const before = await descriptors();
       let begun = 0;
       const one = async (): Promise<void> => {
