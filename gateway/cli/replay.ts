@@ -110,7 +110,8 @@ export async function replayCommand(
     const loosened = isLoosened(tally);
     const meant = loosened ? await source.trailers(from, to, trailer) : [];
     const read = [before, after, ...(other === undefined ? [] : [other])];
-    const unseen = unrecorded.filter((one) => read.some((layer) => readsAny(layer, one)));
+    const known = given.config === undefined ? [] : ['target.labels'];
+    const unseen = unrecorded.filter((one) => !known.includes(one) && read.some((layer) => readsAny(layer, one)));
     const companion = beside && { beside: { role: beside.role, revision: beside.revision, from: beside.from } };
     const duration_ms = performance.now() - started;
     const report = { from, to, ...companion, tally, loosened, meant, unseen, duration_ms };

@@ -150,6 +150,8 @@ taint contains {"code": "saw_pii", "label": "pii"} if input.operation.action == 
       'started',
     );
     expect(JSON.parse((await replayed('HEAD~1..HEAD')).out)).toMatchObject({ unseen: ['session.started'] });
+    await commit(repo, policyOf(`${reads}deny contains {"code": "new"} if input.target.labels.a == "b"\n`), 'labels');
+    expect((await replayed('HEAD~1..HEAD', { format: 'text' })).out).toContain('name it with --config');
   });
 
   test('says nothing of nothing: an audit without operations is a failure', async () => {

@@ -126,7 +126,12 @@ function more({ groups, beyond }: Tally): string[] {
 
 function foot({ tally, loosened, meant, unseen }: Report): string[] {
   const lines: string[] = [];
-  if (unseen.length > 0) lines.push(`Not seen: these policies read ${unseen.join(', ')}, which records do not have.`);
+  if (unseen.length > 0) {
+    const labels = unseen.includes('target.labels')
+      ? " The labels are in the gateway's configuration: name it with --config."
+      : '';
+    lines.push(`Not seen: these policies read ${unseen.join(', ')}, which records do not have.${labels}`);
+  }
   if (tally.unlike_recorded > 0)
     lines.push(
       `${tally.unlike_recorded} operations were decided otherwise when they came: records lack what policy looked at then.`,
