@@ -1,4 +1,4 @@
-import type { RuleDescription } from '#engine';
+import { setNames, type RuleDescription } from '#engine';
 import type { Module, Rule } from './ast.js';
 import type { Problem } from './error.js';
 import { nearest } from './nearest.js';
@@ -13,18 +13,7 @@ import { verifyElement, type FilterChecks } from './obligations.js';
 export const knownPackages = ['all', 'postgres', 'ssh', 'kubernetes', 'http', 'registry', 'mcp'] as const;
 
 /** The rules that it asks them for, each a set that grows with `contains`. */
-export const contractSets = [
-  'allow',
-  'deny',
-  'mask',
-  'filter',
-  'approval',
-  'limit',
-  'preview',
-  'keep',
-  'taint',
-  'cost',
-] as const;
+export const contractSets = setNames;
 
 const isContractSet = (name: string): boolean => (contractSets as readonly string[]).includes(name);
 const isTestRule = (name: string): boolean => /^(todo_)?test_/.test(name);

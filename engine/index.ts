@@ -4,7 +4,7 @@ export * from './decision.js';
 export { engineCapabilities, suppliedBuiltins } from './builtins.js';
 export { approved, deny, noLooser } from './combine.js';
 export { noUsage } from './manifest.js';
-export { maskWeight } from './shapes.js';
+export { maskWeight, setNames } from './shapes.js';
 export * from './masks.js';
 export { createEngine, engineDefaults, layered } from './engine.js';
 export type { EngineOptions } from './engine.js';
