@@ -94,21 +94,40 @@ test.each(seen)('%s, since the snapshot of a transaction was taken', async (_wha
   expect([errorOf(came)?.['C'], leaks(came)]).toEqual(['40001', false]);
 });
 
-/** The row of a table that had none is another with its first. */
+/** The row of a table that had none of a kind is another with its first, whatever else it has. */
 const firsts = changes.filter(([what]) => /^(a child|a policy|a trigger|a rule)/.test(what));
-test.each(firsts)(
-  '%s, the first of its table, since the snapshot of a transaction was taken',
-  async (what, ...told) => {
+const besides: readonly (readonly [has: string, sql: string])[] = [
+  ['nothing', ''],
+  ['a child', 'create table app.sprout () inherits (app.bare)'],
+  ['a trigger', 'alter table app.bare add foreign key (id) references app.people'],
+  ['a rule', 'create rule other as on delete to app.bare do also notify nobody'],
+  ['a policy', 'create policy other on app.bare using (true)'],
+];
+const ofAnother = besides.flatMap(([has, made]) =>
+  firsts.flatMap(([what, ...told]) => (what.startsWith(has) ? [] : [{ what, has, made, told }])),
+);
+test.each(ofAnother)(
+  '$what, the first of a table that has $has, since the snapshot of a transaction was taken',
+  async ({ what, made, told }) => {
     const [text, change, back] = told.map((sql) => sql.replaceAll('app.plain', 'app.bare')) as [string, string, string];
-    await around(`create table app.bare (id int not null, note text); insert into app.bare values (1, 'plain')`);
-    expect(errorOf(await agent.query(text))).toBeUndefined();
-    await agent.query('begin isolation level repeatable read');
-    await agent.query('select 1');
-    await around(change);
-    const came = await agent.query(text);
-    await agent.query('rollback');
-    await around(`${back}; drop table app.bare`);
-    expect([what, errorOf(came)?.['C'], leaks(came)]).toEqual([what, '40001', false]);
+    for (const level of ['repeatable read', 'serializable']) {
+      await around(
+        `create table app.bare (id int not null, note text); insert into app.bare values (1, 'plain'); ${made}`,
+      );
+      try {
+        expect(errorOf(await agent.query(text))).toBeUndefined();
+        await agent.query(`begin isolation level ${level}`);
+        await agent.query('select 1');
+        await around(change);
+        const came = await agent.query(text);
+        await agent.query('rollback');
+        expect([what, level, errorOf(came)?.['C'], leaks(came)]).toEqual([what, level, '40001', false]);
+        await around(back);
+      } finally {
+        await agent.query('rollback');
+        await around('drop table app.bare cascade; drop table if exists app.sprout');
+      }
+    }
   },
 );
 

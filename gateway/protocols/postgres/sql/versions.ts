@@ -38,9 +38,13 @@ export function versionOf(oids: string, views = true): string {
 export const versionColumns = (oids: string): string =>
   `select ${digestOf('v.text')}, pg_catalog.strpos(v.text, '${marker}') OPERATOR(pg_catalog.>) 0 from (select ${versionText(oids, true)}) as v(text)`;
 
+/** Everything else is read by a snapshot of the transaction's beginning. */
+const isReadCommitted = `pg_catalog.current_setting('transaction_isolation') ${eq} 'read committed'`;
+
 /**
  * A digest, as SQL over an array of OIDs, of what else reading and writing relations runs and reaches: children, row-level policies,
- * triggers, rules. It compares what was judged, and is no part of `versionOf`, which what leaves asks for with each run.
+ * triggers, rules. It compares what was judged, and is no part of `versionOf`, which what leaves asks for with each run. By an older snapshot the
+ * first of its kind is seen by the relation's row, in which the server marks that there is any.
  *
  * @param oids Those that may be parents: it, and what inherits from it.
  */
@@ -57,7 +61,7 @@ export function reachOf(oids: string): string {
       `SELECT pg_catalog.concat('${letter} ', ${letter}.${of}, ' ', ${letter}.${row}, ' ', ${letter}.xmin) AS l FROM pg_catalog.${catalog} AS ${letter} WHERE ${letter}.${of} ${eq} ANY (${oids})`,
   );
   lines.push(
-    `SELECT pg_catalog.concat('c ', c.oid, ' ', c.relrowsecurity, ' ', c.relforcerowsecurity) AS l FROM pg_catalog.pg_class AS c WHERE c.oid ${eq} ANY (${oids})`,
+    `SELECT pg_catalog.concat('c ', c.oid, ' ', c.relrowsecurity, ' ', c.relforcerowsecurity, CASE WHEN ${isReadCommitted} THEN '' ELSE ${changing('c')} END) AS l FROM pg_catalog.pg_class AS c WHERE c.oid ${eq} ANY (${oids})`,
   );
   return digestOf(`(SELECT pg_catalog.string_agg(x.l, '; ' ORDER BY x.l) FROM (${lines.join(' UNION ALL ')}) AS x)`);
 }
@@ -69,7 +73,7 @@ export function reachOf(oids: string): string {
  */
 export const isPlain = (row: string): string =>
   `not (${['relhasrules', 'relhastriggers', 'relhassubclass', 'relrowsecurity'].map((mark) => `${row}.${mark}`).join(' or ')})
-    and (pg_catalog.current_setting('transaction_isolation') ${eq} 'read committed' or ${changing(row)} ${eq} '')`;
+    and (${isReadCommitted} or ${changing(row)} ${eq} '')`;
 
 /** The columns of relations by their OIDs (an array, as SQL), as text: what they are called and computed from, and their rows. */
 export const columnsText = (oids: string): string =>
