@@ -68,12 +68,17 @@ export abstract class Expressions {
     return { sql: this.of(type, scope, depth), type };
   }
 
-  protected column({ sql, type }: Typed, name: string): { sql: string; column: WorldColumn } {
-    return { sql, column: { name, type, masked: false } };
+  /** Whether something counts as masked that is made of what is in scope. */
+  protected isMasked(_sql: string, _scope: readonly Reference[]): boolean {
+    return false;
+  }
+
+  protected literals(type: Type): readonly string[] {
+    return literals[type];
   }
 
   protected literal(type: Type): string {
-    const literal = this.choices.one(literals[type]);
+    const literal = this.choices.one(this.literals(type));
     if (this.#values === undefined || this.#values.length >= 5 || this.choices.once(2)) return literal;
     const text = literal.replace(/::[a-z[\]]+$/, '');
     const quoted = /'(.*)'$/.exec(text)?.[1];
@@ -172,7 +177,16 @@ export abstract class Expressions {
     return `${on(type)} ${this.choices.one(['=', '<>', '<', '>=', 'is distinct from'])} ${on(type)}`;
   }
 
+  /** What a condition sees, or comes to see by way of a query around it. */
+  protected within<T>(make: () => T): T {
+    return make();
+  }
+
   protected bool(scope: readonly Reference[], depth: number): string {
+    return this.within(() => this.condition(scope, depth));
+  }
+
+  private condition(scope: readonly Reference[], depth: number): string {
     if (depth < depth_max && this.choices.once(6)) {
       const { sql, sources } = this.from(depth_max);
       const inner = this.bool([...this.scope(sources), ...scope], depth + 1);
@@ -211,7 +225,7 @@ export abstract class Expressions {
       () => ({ sql: `array_agg(${on('text')})`, type: 'list' }),
       () => ({ sql: `bool_or(${on('bool')})`, type: 'bool' }),
       () => ({ sql: `jsonb_agg(${on('json')})`, type: 'json' }),
-      () => ({ sql: `count(*) filter (where ${on('bool')})::int`, type: 'int' }),
+      () => ({ sql: `count(*) filter (where ${this.within(() => on('bool'))})::int`, type: 'int' }),
       () => ({ sql: `percentile_disc(0.5) within group (order by ${on('num')})`, type: 'num' }),
     ];
     return choices.one(forms)();

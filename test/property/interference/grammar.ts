@@ -11,19 +11,21 @@ export interface Step {
   readonly binary?: boolean;
 }
 
-interface Query {
+export interface Query {
   readonly sql: string;
   readonly columns: readonly WorldColumn[];
 }
 
 /** Makes statements out of choices: of those that go wrong there are some, and what goes wrong is an answer too. */
 export class Grammar extends Expressions {
+  protected readonly joins: readonly string[] = ['join', 'left join', 'full join', 'cross join', 'using', ','];
+  protected readonly operators: readonly string[] = ['union all', 'union', 'intersect', 'except'];
   /** Relations of the statement's own: WITH. */
   #with: Source[] = [];
 
   constructor(
     choices: Choices,
-    private readonly world: World,
+    protected readonly world: World,
   ) {
     super(choices);
   }
@@ -71,24 +73,32 @@ export class Grammar extends Expressions {
     }
   }
 
-  private inTransaction(...statements: string[]): Step[] {
+  protected inTransaction(...statements: string[]): Step[] {
     return ['begin', ...statements, 'rollback'].map((sql) => ({ sql }));
   }
 
   // ── queries ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private query(depth: number): Query {
+  protected query(depth: number): Query {
     const { choices } = this;
     const form = depth >= depth_max ? 0 : choices.number(9);
-    if (form === 6) return this.setOperation();
+    if (form === 6) return this.setOperation(depth);
     if (form === 7) return this.withQuery(depth);
     if (form === 8) return this.grouped(depth);
+    return this.simple(depth);
+  }
+
+  protected simple(depth: number): Query {
     const { sql: from, sources } = this.from(depth);
     const scope = this.scope(sources);
-    const items = this.items(scope, sources, depth);
-    const distinct = choices.once(6) ? 'distinct ' : '';
+    const items = this.listed(depth, () => this.items(scope, sources, depth));
+    const distinct = this.distinct();
     const sql = `select ${distinct}${items.sql} from ${from}${this.where(scope, depth)}${this.tail(scope, items, distinct !== '', depth)}`;
     return { sql, columns: items.columns };
+  }
+
+  protected distinct(): string {
+    return this.choices.once(6) ? 'distinct ' : '';
   }
 
   protected override from(depth: number): { sql: string; sources: Source[] } {
@@ -98,12 +108,18 @@ export class Grammar extends Expressions {
     for (let joins = 0; joins < 2 && this.choices.once(3); joins++) {
       const lateral = this.choices.once(4);
       const next = lateral ? this.lateral(sources, depth) : this.source(depth);
-      const how = this.choices.one(['join', 'left join', 'full join', 'cross join', 'using', ',']);
+      const how = this.choices.one(this.joins);
+      const sharing = how === 'natural' && !lateral && sources.length === 1 ? this.sharing(first.source) : undefined;
+      if (sharing !== undefined) {
+        sql += ` natural ${this.choices.one(['', 'left ', 'right ', 'full '])}join ${sharing.sql}`;
+        sources.push(sharing.source);
+        continue;
+      }
       const both = [...sources, next.source];
       if (lateral || how === 'cross join') sql += ` cross join ${next.sql}`;
       else if (how === ',') sql += `, ${next.sql}`;
-      else if (how === 'using' && sources.length === 1 && sharedName(sources[0]!, next.source) !== undefined)
-        sql += ` join ${next.sql} using (${sharedName(sources[0]!, next.source) ?? ''})`;
+      else if (how === 'using' && sources.length === 1 && this.shared(sources[0]!, next.source) !== undefined)
+        sql += ` join ${next.sql} using (${this.shared(sources[0]!, next.source) ?? ''})`;
       else if (how === 'full join') sql += ` full join ${next.sql} on ${this.equality(sources, next.source)}`;
       else sql += ` ${how === 'left join' ? how : 'join'} ${next.sql} on ${this.bool(this.scope(both), depth + 1)}`;
       sources.push(next.source);
@@ -111,14 +127,35 @@ export class Grammar extends Expressions {
     return { sql, sources };
   }
 
-  private equality(left: readonly Source[], right: Source): string {
+  /** What USING may compare. */
+  protected shared(one: Source, other: Source): string | undefined {
+    return one.columns.find(({ name, type }) => other.columns.some((each) => each.name === name && each.type === type))
+      ?.name;
+  }
+
+  /** A query that has some columns of another source, by name, and no others. */
+  private sharing({ columns }: Source): { sql: string; source: Source } | undefined {
+    const table = this.relation('table');
+    const both = table.columns.filter(({ name, type }) =>
+      columns.some((each) => each.name === name && each.type === type),
+    );
+    if (both.length === 0) return undefined;
+    const some = this.choices.some(both, 3);
+    const alias = this.name('n');
+    return {
+      sql: `(select ${some.map(({ name }) => name).join(', ')} from ${table.name}) ${alias}`,
+      source: { alias, columns: some },
+    };
+  }
+
+  protected equality(left: readonly Source[], right: Source): string {
     const columns = this.scope([right]);
     const one = this.choices.one(columns);
     const other = this.scope(left).find(({ type }) => type === one.type) ?? this.scope(left)[0]!;
     return `${other.sql} = ${one.sql}`;
   }
 
-  private source(depth: number): { sql: string; source: Source } {
+  protected source(depth: number): { sql: string; source: Source } {
     const alias = this.name('r');
     const { choices } = this;
     const form = choices.number(8);
@@ -140,58 +177,71 @@ export class Grammar extends Expressions {
     return { sql: `${only}${name} ${alias}${sample}`, source: { alias, columns } };
   }
 
-  private lateral(sources: readonly Source[], depth: number): { sql: string; source: Source } {
+  protected lateral(sources: readonly Source[], depth: number): { sql: string; source: Source } {
     const alias = this.name('l');
-    const column = this.column(this.expression(this.scope(sources), depth + 1), 'v');
-    return { sql: `lateral (select ${column.sql} as v) ${alias}`, source: { alias, columns: [column.column] } };
+    const scope = this.scope(sources);
+    const { sql, type } = this.listed(depth + 1, () => this.expression(scope, depth + 1));
+    const column: WorldColumn = { name: 'v', type, masked: this.isMasked(sql, scope) };
+    return { sql: `lateral (select ${sql} as v) ${alias}`, source: { alias, columns: [column] } };
   }
 
-  private relation(kind?: 'table'): WorldRelation {
+  protected relation(kind?: 'table'): WorldRelation {
     return this.choices.one(this.world.relations.filter((each) => kind === undefined || each.kind === kind));
   }
 
-  private setOperation(): Query {
+  protected setOperation(_depth: number): Query {
     const { choices } = this;
     const one = this.query(depth_max);
     const two = this.from(depth_max);
     const scope = this.scope(two.sources);
-    const items = one.columns.map(({ type }) => this.of(type, scope, depth_max));
-    const operator = choices.one(['union all', 'union', 'intersect', 'except']);
-    return { sql: `(${one.sql}) ${operator} (select ${items.join(', ')} from ${two.sql})`, columns: one.columns };
+    const items = this.listed(depth_max, () => one.columns.map(({ type }) => this.of(type, scope, depth_max)));
+    const columns = one.columns.map((column, at) => ({
+      ...column,
+      masked: column.masked || this.isMasked(items[at] ?? '', scope),
+    }));
+    return { sql: `(${one.sql}) ${choices.one(this.operators)} (select ${items.join(', ')} from ${two.sql})`, columns };
   }
 
-  private withQuery(depth: number): Query {
+  protected withQuery(depth: number): Query {
     const outer = this.#with;
     const name = this.name('w');
     const inner = this.query(depth + 1);
     const columns = inner.columns.map((column, at) => ({ ...column, name: `y${String(at)}` }));
     this.#with = [...outer, { alias: name, columns }];
-    const query = this.query(depth + 1);
+    const query = this.query(depth);
     this.#with = outer;
     const how = this.choices.one(['', '', 'materialized ']);
     return {
-      sql: `with ${name}(${columns.map((column) => column.name).join(', ')}) as ${how}(${inner.sql}) ${query.sql}`,
+      sql: `with ${name}(${columns.map((column) => column.name).join(', ')}) as ${how}(${inner.sql})${query.sql.startsWith('with ') ? query.sql.replace('with', ',') : ` ${query.sql}`}`,
       columns: query.columns,
     };
   }
 
-  private grouped(depth: number): Query {
+  /** json knows no equality. */
+  protected groupable(scope: readonly Reference[]): readonly Reference[] {
+    return scope.filter(({ type }) => type !== 'json');
+  }
+
+  protected grouped(depth: number): Query {
     const { choices } = this;
     const { sql: from, sources } = this.from(depth + 1);
     const scope = this.scope(sources);
-    // json knows no equality.
-    const groupable = scope.filter(({ type }) => type !== 'json');
-    if (groupable.length === 0) return this.query(depth_max);
+    const groupable = this.groupable(scope);
+    if (groupable.length === 0) return this.simple(depth);
     const keys = choices.some(groupable, 4).slice(0, 2);
-    const sums = Array.from({ length: 1 + choices.number(2) }, () => this.aggregate(scope, depth + 1));
+    const sums = Array.from({ length: 1 + choices.number(2) }, () =>
+      this.listed(depth, () => this.aggregate(scope, depth + 1)),
+    );
     const columns: WorldColumn[] = [
-      ...keys.map(({ type }, at) => ({ name: `k${String(at)}`, type, masked: false })),
-      ...sums.map(({ type }, at) => ({ name: `a${String(at)}`, type, masked: false })),
+      ...keys.map(({ sql, type }, at) => ({ name: `k${String(at)}`, type, masked: this.isMasked(sql, scope) })),
+      ...sums.map(({ sql, type }, at) => ({ name: `a${String(at)}`, type, masked: this.isMasked(sql, scope) })),
     ];
     const list = [...keys.map(({ sql }) => sql), ...sums.map(({ sql }) => sql)].map(
       (sql, at) => `${sql} as ${columns[at]?.name ?? ''}`,
     );
-    const having = choices.once(4) ? ` having ${this.aggregate(scope, depth + 1).sql} is not null` : '';
+    const having = choices.once(4)
+      ? ` having ${this.within(() => this.aggregate(scope, depth + 1)).sql} is not null`
+      : '';
     const by = keys.map(({ sql }) => sql).join(', ');
     const group = choices.one([by, by, `rollup (${by})`, `cube (${by})`]);
     const order = choices.once(3) ? ` order by ${String(1 + choices.number(columns.length))}` : '';
@@ -201,11 +251,16 @@ export class Grammar extends Expressions {
     };
   }
 
-  private where(scope: readonly Reference[], depth: number): string {
+  /** What a query lists: a condition around it may come to see that. */
+  protected listed<T>(depth: number, make: () => T): T {
+    return depth === 0 ? make() : this.within(make);
+  }
+
+  protected where(scope: readonly Reference[], depth: number): string {
     return this.choices.once(2) ? ` where ${this.bool(scope, depth + 1)}` : '';
   }
 
-  private tail(scope: readonly Reference[], items: Items, distinct: boolean, depth: number): string {
+  protected tail(scope: readonly Reference[], items: Items, distinct: boolean, depth: number): string {
     const { choices } = this;
     let sql = '';
     if (choices.once(3)) {
@@ -220,7 +275,7 @@ export class Grammar extends Expressions {
     return sql;
   }
 
-  private items(scope: readonly Reference[], sources: readonly Source[], depth: number): Items {
+  protected items(scope: readonly Reference[], sources: readonly Source[], depth: number): Items {
     const { choices } = this;
     const list: string[] = [];
     const columns: WorldColumn[] = [];
@@ -244,11 +299,11 @@ export class Grammar extends Expressions {
       } else if (form === 9) {
         const { sql, type } = this.window(scope, depth + 1);
         list.push(`${sql} as n${String(at)}`);
-        columns.push({ name: `n${String(at)}`, type, masked: false });
+        columns.push({ name: `n${String(at)}`, type, masked: this.isMasked(sql, scope) });
       } else {
         const { sql, type } = form < 3 ? choices.one(scope) : this.expression(scope, depth + 1);
         list.push(`${sql} as e${String(at)}`);
-        columns.push({ name: `e${String(at)}`, type, masked: false });
+        columns.push({ name: `e${String(at)}`, type, masked: this.isMasked(sql, scope) });
       }
     }
     return { sql: list.join(', '), columns };
@@ -256,7 +311,7 @@ export class Grammar extends Expressions {
 
   // ── writes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private write(): string {
+  protected write(): string {
     const { choices } = this;
     const target = this.relation('table');
     const { name } = target;
@@ -308,10 +363,7 @@ export class Grammar extends Expressions {
   }
 }
 
-interface Items {
+export interface Items {
   readonly sql: string;
   readonly columns: readonly WorldColumn[];
 }
-
-const sharedName = (one: Source, other: Source): string | undefined =>
-  one.columns.find(({ name, type }) => other.columns.some((each) => each.name === name && each.type === type))?.name;

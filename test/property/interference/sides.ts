@@ -5,7 +5,16 @@ import { WireClient } from '../../support/wire.js';
 import { Choices } from './choices.js';
 import { Grammar, type Step } from './grammar.js';
 import { codesOf, comparable, refusals, run, show, type Received } from './run.js';
-import { candidates, candidatesMasks, candidatesSql, equalsSql, valueSql, withAlike } from './values.js';
+import {
+  alikeKind,
+  candidates,
+  candidatesMasks,
+  candidatesSql,
+  equalsSql,
+  valueSql,
+  withAlike,
+  type Kind,
+} from './values.js';
 import { makeWorld, type World } from './world.js';
 
 /** A random world in two databases, a gateway with its policy before them, and how random scripts are compared over both. */
@@ -38,6 +47,12 @@ export interface Comparison {
   /** Two databases, or two ways to one. */
   readonly apart: boolean;
   readonly excepted: (received: readonly Received[]) => boolean;
+  /** Scripts between two looks at the clock. */
+  readonly runs?: number;
+  /** Out of a tape; else any statements. */
+  readonly script?: (numbers: readonly number[], world: World) => readonly Step[];
+  /** What is wrong with what came; else that it is not the same. */
+  readonly wrong?: (left: readonly Received[], right: readonly Received[]) => string | undefined;
 }
 
 const batch_runs = 50;
@@ -65,9 +80,19 @@ filter contains {"code": "filtered", "resource": relation, "where": predicate} i
   'world/data.json': JSON.stringify({ masks: { ...world.masks, ...candidatesMasks }, filters: world.filters }),
 });
 
+/** What a world is made of, and what policy says of it. */
+export interface Making {
+  readonly kind: Kind;
+  policy(world: World, seed: number): Record<string, string>;
+  /** Of both databases. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+const makingAlike: Making = { kind: alikeKind, policy };
+
 /** Random schemas, policies and rows, all from one seed. */
-export async function makeSides(seed: number): Promise<Sides> {
-  const world = makeWorld(Choices.fromSeed(seed, choices_max));
+export async function makeSides(seed: number, { kind, policy, settings = {} }: Making = makingAlike): Promise<Sides> {
+  const world = makeWorld(Choices.fromSeed(seed, choices_max), kind);
   const closers: (() => Promise<unknown>)[] = [];
   const close = async () => {
     for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
@@ -83,9 +108,8 @@ export async function makeSides(seed: number): Promise<Sides> {
     const databases = [one, await database({ copyOf: one })] as const;
     const found = await one.sql('select oid::int4 from pg_class');
     const oids = new Set(found.map(({ oid }) => Number(oid)));
-    const tried = await database({ sql: candidatesSql });
     // One target, and so one key for all of its databases.
-    const gateway = await startTestGateway({ database: one, policy: policy(world) });
+    const gateway = await startTestGateway({ database: one, policy: policy(world, seed) });
     closers.push(() => gateway.close());
     const open = async (name: string, roles: readonly string[]) => {
       const client = await gateway.open({
@@ -95,8 +119,14 @@ export async function makeSides(seed: number): Promise<Sides> {
       closers.push(() => client.end());
       return client;
     };
-    const pairs = await findPairs(tried, await open(tried.database, []));
-    for (const side of [0, 1] as const) await databases[side].sql(withAlike(world.rows[side], pairs));
+    const tried = kind === alikeKind ? await database({ sql: candidatesSql }) : undefined;
+    const pairs = tried === undefined ? {} : await findPairs(tried, await open(tried.database, []));
+    for (const side of [0, 1] as const) {
+      const { database: name } = databases[side];
+      for (const [key, value] of Object.entries(settings))
+        await databases[side].sql(`alter database ${name} set ${key} = ${value}`);
+      await databases[side].sql(withAlike(world.rows[side], pairs));
+    }
     return {
       world,
       through: (side, roles) => open(databases[side].database, roles),
@@ -149,7 +179,7 @@ export async function compare(
   for (let batch = 0; batch === 0 || Date.now() < end; batch++)
     await fc.assert(property(sides, one, other, comparison, tally), {
       seed: comparison.seed + batch,
-      numRuns: batch_runs,
+      numRuns: comparison.runs ?? batch_runs,
       interruptAfterTimeLimit: shrink_ms_max,
       markInterruptAsFailure: false,
     });
@@ -161,11 +191,16 @@ function property(
   { world, same }: Sides,
   one: WireClient,
   other: WireClient,
-  { apart, excepted }: Comparison,
+  {
+    apart,
+    excepted,
+    script: make = scriptOf,
+    wrong = (left, right) => (same(left, right) ? undefined : 'the answers differ'),
+  }: Comparison,
   tally: Tally,
 ) {
   return fc.asyncProperty(tape(), async (numbers) => {
-    const script = scriptOf(numbers, world);
+    const script = make(numbers, world);
     // The sides are databases of their own; where they are one, what is locked by one would wait for the other.
     const [left, right] = apart
       ? await Promise.all([run(one, script), run(other, script)])
@@ -178,8 +213,9 @@ function property(
     } else if (codes.length > 0) tally.failed += 1;
     else tally.answered += 1;
     if (excepted(left) || excepted(right)) return;
-    if (same(left, right)) return;
-    throw new Error(`the answers differ:\n${definitions(script, world)}\n${show(left)}\n-- and\n${show(right)}\n`);
+    const what = wrong(left, right);
+    if (what === undefined) return;
+    throw new Error(`${what}:\n${definitions(script, world)}\n${show(left)}\n-- and\n${show(right)}\n`);
   });
 }
 

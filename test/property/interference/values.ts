@@ -1,3 +1,5 @@
+import type { Choices } from './choices.js';
+
 /**
  * What stands in the columns of random schemas. A masked column has values in groups of which its mask leaves the same: a
  * client that can tell two of a group apart has learnt more than the mask shows.
@@ -7,7 +9,7 @@ export type Type = 'int' | 'text' | 'num' | 'date' | 'bool' | 'json' | 'list';
 export type Mask = 'redact' | 'null' | 'partial' | 'truncate' | 'pattern' | 'tokenize' | 'hash';
 
 /** Few different ones, so that joins, groups and comparisons find something. */
-export const values: Readonly<Record<Type, readonly string[]>> = {
+const values: Readonly<Record<Type, readonly string[]>> = {
   int: ['0', '1', '2', '3', '7', 'null'],
   text: ["'a'", "'b'", "'c1'", "'12'", "''", 'null'],
   num: ['0', '1.50', '2', '-3.25', 'null'],
@@ -28,7 +30,7 @@ const types: Readonly<Record<Type, readonly string[]>> = {
 };
 
 /** Hashes of nine digits are the only ones of numbers of which two can be found that are equal. */
-export const sqlTypes = (type: Type, mask: Mask | undefined): readonly string[] =>
+const sqlTypes = (type: Type, mask: Mask | undefined): readonly string[] =>
   type === 'num' && mask === 'hash' ? ['numeric(9)'] : types[type];
 
 const further: Readonly<Partial<Record<Type, readonly Mask[]>>> = {
@@ -41,7 +43,7 @@ const further: Readonly<Partial<Record<Type, readonly Mask[]>>> = {
 };
 
 /** Hashes of text are left out: with 96 bits, no two of them are equal. */
-export const masksOf = (type: Type): readonly Mask[] => ['redact', 'null', ...(further[type] ?? [])];
+const masksOf = (type: Type): readonly Mask[] => ['redact', 'null', ...(further[type] ?? [])];
 
 const unknown = ['null'] as const;
 
@@ -86,7 +88,7 @@ const groups: Readonly<Record<string, readonly (readonly string[])[]>> = {
 const fits = (value: string, sql: string) => sql !== 'char(4)' || value.length <= 6;
 
 /** Groups of literals of which the mask leaves the same; the keyed ones are named for now: see `withAlike`. */
-export function alike(mask: Mask, type: Type, sql: string): readonly (readonly string[])[] {
+function alike(mask: Mask, type: Type, sql: string): readonly (readonly string[])[] {
   if (isKeyed(mask)) return [...Array.from({ length: groups_count }, (_, group) => named(mask, type, group)), unknown];
   const known = groups[`${mask} ${type}`];
   if (known === undefined) return [values[type]];
@@ -94,6 +96,29 @@ export function alike(mask: Mask, type: Type, sql: string): readonly (readonly s
   // In char(4) nothing is long enough to be found.
   return [...(fitting.length > 0 ? fitting : [["'a'"]]), unknown];
 }
+
+/** A masked cell as it is on either side. */
+export type Pair = readonly [string, string];
+
+/** What stands in the columns of a world, and which masks they have. */
+export interface Kind {
+  masksOf(type: Type): readonly Mask[];
+  sqlTypes(type: Type, mask: Mask | undefined): readonly string[];
+  /** Of columns without a mask. */
+  open(type: Type): readonly string[];
+  cells(choices: Choices, mask: Mask, type: Type, sql: string): Pair;
+}
+
+/** Values of which masks leave the same. */
+export const alikeKind: Kind = {
+  masksOf,
+  sqlTypes,
+  open: (type) => values[type],
+  cells(choices, mask, type, sql) {
+    const among = choices.one(alike(mask, type, sql));
+    return [choices.one(among), choices.one(among)];
+  },
+};
 
 // ── keyed masks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

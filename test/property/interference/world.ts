@@ -1,5 +1,5 @@
 import type { Choices } from './choices.js';
-import { alike, masksOf, sqlTypes, values, type Mask, type Type } from './values.js';
+import { alikeKind, type Kind, type Pair, type Mask, type Type } from './values.js';
 
 /**
  * Random schemas, what policy masks and filters in them, and their rows twice: equal but for the values of masked columns,
@@ -47,7 +47,7 @@ const predicates: Readonly<Partial<Record<Type, string>>> = {
   num: 'NAME >= 0 or NAME is null',
 };
 
-export function makeWorld(choices: Choices): World {
+export function makeWorld(choices: Choices, kind: Kind = alikeKind): World {
   const relations: WorldRelation[] = [];
   const schema: string[] = [];
   const rows: [string[], string[]] = [[], []];
@@ -57,7 +57,7 @@ export function makeWorld(choices: Choices): World {
     const space = `s${String(number)}`;
     schema.push(`create schema ${space}`);
     const tables = Array.from({ length: 2 + choices.number(2) }, (_, index) => {
-      const made = makeTable(`${space}.t${String(index)}`, choices);
+      const made = makeTable(`${space}.t${String(index)}`, choices, kind);
       schema.push(...made.schema);
       rows[0].push(...made.rows[0]);
       rows[1].push(...made.rows[1]);
@@ -97,7 +97,7 @@ interface Table {
   readonly filters: Record<string, string>;
 }
 
-function makeTable(name: string, choices: Choices): Table {
+function makeTable(name: string, choices: Choices, { cells, masksOf, open: opened, sqlTypes }: Kind): Table {
   const types: readonly Type[] = ['int', 'text', 'text', 'num', 'date', 'bool', 'json', 'list'];
   const columns: TableColumn[] = [
     { name: 'id', type: 'int', masked: false, sql: 'int primary key' },
@@ -157,32 +157,32 @@ function makeTable(name: string, choices: Choices): Table {
       filtered: filtered && each === name,
     })),
     schema,
-    rows: fill(kind === 'parent' ? names : [name], columns, choices),
+    rows: fill(kind === 'parent' ? names : [name], columns, (column) =>
+      column.mask === undefined
+        ? twice(choices.one(opened(column.type)))
+        : cells(choices, column.mask, column.type, column.sql),
+    ),
     // The generated column is not named: it has its masks from what it is made of, as partitions and children have theirs.
     masks: { [name]: masks },
     filters: filtered ? { [name]: (predicates[open.type] ?? '').replaceAll('NAME', open.name) } : {},
   };
 }
 
+const twice = (value: string): Pair => [value, value];
+
 /** The same statements for both sides, in the same order, so that rows lie in the same places. */
 function fill(
   tables: readonly string[],
   columns: readonly TableColumn[],
-  choices: Choices,
+  cell: (column: TableColumn) => Pair,
 ): readonly [string[], string[]] {
   const given = columns.filter(({ derived }) => derived !== true);
   const sides: [string[], string[]] = [[], []];
   for (const [at, table] of tables.entries()) {
     for (let row = 0; row < rows_count; row++) {
-      const cells = given.map(({ mask, name, sql, type }) => {
-        if (name === 'id') return [String(at * 100 + row + 1), String(at * 100 + row + 1)] as const;
-        if (name === 'k') return [String(row % 3), String(row % 3)] as const;
-        if (mask === undefined) {
-          const one = choices.one(values[type]);
-          return [one, one] as const;
-        }
-        const among = choices.one(alike(mask, type, sql));
-        return [choices.one(among), choices.one(among)] as const;
+      const cells = given.map((column) => {
+        if (column.name === 'id') return twice(String(at * 100 + row + 1));
+        return column.name === 'k' ? twice(String(row % 3)) : cell(column);
       });
       for (const side of [0, 1] as const)
         sides[side].push(

@@ -289,7 +289,7 @@ export class Clear {
         if (typeof value[key] === 'string' && ownName.test(value[key]))
           throw notHere('a column', `${value[key]} is a name of the gateway's own. Use another`);
       const join = value.JoinExpr as JoinExpr | undefined;
-      if (join !== undefined && (join.alias ?? join.join_using_alias) !== undefined && this.#isWiderBelow(join))
+      if (join?.alias !== undefined && this.#isWiderBelow(join))
         throw notHere('a column', 'a join with a name has all columns of its sides. Leave the name out');
       return true;
     });

@@ -11,8 +11,8 @@ import { unclear, type Splice } from './splice.js';
 import { notHere } from './touched.js';
 
 /**
- * USING of columns that are masked on the way out: it would compare masks. A condition over the values stands in its place, and what
- * USING made one column of is named where it is referred to.
+ * USING and NATURAL of columns that are masked on the way out: they would compare masks. A condition over the values stands in their
+ * place, and what they made one column of is named where it is referred to.
  */
 
 /** A column that `*` stands for. */
@@ -28,10 +28,19 @@ export interface Reading {
   cell(source: Source, name: string, isClear: boolean): string | undefined;
 }
 
+/** Tokens: what is taken, and what the condition is put behind. */
 interface Place {
   readonly from: number;
   readonly to: number;
+  readonly behind: number;
 }
+
+/** What may stand behind an item of FROM. No alias is called so without quotes. */
+const ends: ReadonlySet<string> = new Set(
+  'natural join cross inner left right full on using where group having window union intersect except order limit offset fetch for returning when with'.split(
+    ' ',
+  ),
+);
 
 export class Joins {
   readonly #seen: Occurrences;
@@ -42,6 +51,8 @@ export class Joins {
   /** Items whose USING is replaced, with where each of these stands. */
   readonly #replaced = new Map<Wrapped, Map<JoinExpr, Place>>();
   readonly #texts = new Map<JoinExpr, string>();
+  /** What NATURAL merges. */
+  readonly #merging = new Map<JoinExpr, readonly string[]>();
 
   constructor({ stmt }: RawStmt, seen: Occurrences, splice: Splice, reading: Reading) {
     this.#seen = seen;
@@ -64,13 +75,9 @@ export class Joins {
   #item(item: Wrapped): void {
     for (const leaf of leavesOf(item)) this.#roots.set(open(leaf).body, item);
     const joins = joinsOf(item);
-    for (const join of joins) if (join.isNatural === true) this.#natural(join);
-    if (!joins.some((join) => strings(join.usingClause).some((name) => this.#isVeiledBelow(join, name)))) return;
-    const named = joins.find(
-      ({ alias, join_using_alias, isNatural }) => (alias ?? join_using_alias) !== undefined || isNatural === true,
-    );
-    if (named !== undefined)
-      throw notHere('a column', 'NATURAL, or a name for a join, beside a USING that compares it. Say ON');
+    if (!joins.some((join) => this.#comparesMasks(join))) return;
+    if (joins.some(({ alias, join_using_alias }) => (alias ?? join_using_alias) !== undefined))
+      throw notHere('a column', 'a join that compares it has a name. Leave the name out, or say ON');
     const places = new Map<JoinExpr, Place>();
     this.#place(item, places);
     this.#replaced.set(item, places);
@@ -86,37 +93,86 @@ export class Joins {
     );
   }
 
-  #natural(join: JoinExpr): void {
-    const sides = [join.larg, join.rarg].map((side) => this.#sources(side));
-    const veiled = sides.map((sources) =>
-      sources.some((source) => source.columns.some(({ name }) => this.#reading.isVeiled(source, name))),
-    );
-    if (veiled.every((is) => is)) throw notHere('a column', 'NATURAL compares columns that it does not name. Say ON');
-    const names = sides.map((sources) => new Set(sources.flatMap(({ columns }) => columns.map(({ name }) => name))));
-    const shared = [...names[0]!].filter((name) => names[1]!.has(name));
-    const name = shared.find((each) => this.#isVeiledBelow(join, each));
-    if (name !== undefined) throw notHere(name, 'NATURAL compares it. Say ON');
+  /** It does where it is left as it is: by names that it says, or by those of what stands beside columns on both sides. */
+  #comparesMasks(join: JoinExpr): boolean {
+    if (join.isNatural === true) {
+      const isVeiled = [join.larg, join.rarg].map((side) =>
+        this.#sources(side).some((source) => source.columns.some(({ name }) => this.#reading.isVeiled(source, name))),
+      );
+      if (isVeiled.every((is) => is)) return true;
+      if (!isVeiled.some((is) => is)) return false;
+    }
+    return this.#names(join).some((name) => this.#isVeiledBelow(join, name));
   }
 
-  /** Where each USING stands: joins end in the order in which what they join by is written. */
+  /** The columns that a join makes one of. Throws RewriteRefusal where they are not known. */
+  #names(join: JoinExpr): readonly string[] {
+    if (join.isNatural !== true) return strings(join.usingClause);
+    const known = this.#merging.get(join);
+    if (known !== undefined) return known;
+    const [left, right] = [join.larg, join.rarg].map((side) => this.#columns(side));
+    const there = new Set(right);
+    const names = [...new Set(left)].filter((name) => there.has(name));
+    this.#merging.set(join, names);
+    return names;
+  }
+
+  /** The names of what `*` stands for. */
+  #columns(node: Wrapped | undefined): readonly string[] {
+    const join = as<JoinExpr>(node, 'JoinExpr');
+    if (join !== undefined) {
+      const names = this.#names(join);
+      const rest = [join.larg, join.rarg]
+        .flatMap((side) => this.#columns(side))
+        .filter((name) => !names.includes(name));
+      return [...names, ...rest];
+    }
+    const sources = this.#sources(node);
+    if (sources.length !== 1 || sources[0]!.open)
+      throw notHere('a column', 'NATURAL compares columns of which it is not known which these are. Say ON');
+    return sources[0]!.columns.map(({ name }) => name);
+  }
+
+  /** Where each USING and NATURAL stands: joins end in the order in which what they join by is written. */
   #place(node: Wrapped, places: Map<JoinExpr, Place>): number {
     const splice = this.#splice;
     const join = as<JoinExpr>(node, 'JoinExpr');
     if (join === undefined) return this.#behind(node);
-    if (join.larg !== undefined) this.#place(join.larg, places);
+    const left = join.larg === undefined ? splice.tokens.length : this.#place(join.larg, places);
     let index = join.rarg === undefined ? splice.tokens.length : this.#place(join.rarg, places);
+    if (join.isNatural === true) return this.#placeNatural(join, left, places);
     if (join.quals === undefined && join.usingClause === undefined) return index;
     while (index < splice.tokens.length) {
       const word = splice.word(index);
       if (word === 'on') return index + 1;
       if (word === 'using') {
         const to = splice.behindParentheses(index + 1);
-        places.set(join, { from: index, to });
+        places.set(join, { from: index, to, behind: to });
         return to;
       }
       index = word === '(' ? splice.behindParentheses(index) : index + 1;
     }
     throw unclear('a join that is written like this');
+  }
+
+  /** @param left An index within its left side, behind all that is joined there. */
+  #placeNatural(join: JoinExpr, left: number, places: Map<JoinExpr, Place>): number {
+    const splice = this.#splice;
+    const to = (word: string, from: number): number => {
+      let index = from;
+      while (index < splice.tokens.length) {
+        const isName = /^(\.|as)$/.test(splice.word(index - 1));
+        if (splice.word(index) === word && !isName) return index;
+        index = splice.word(index) === '(' ? splice.behindParentheses(index) : index + 1;
+      }
+      throw unclear('a join that is written like this');
+    };
+    const natural = to('natural', left);
+    let behind = to('join', natural) + 1;
+    for (let word = splice.word(behind); !/^(|\)|,|;|\])$/.test(word) && !ends.has(word); word = splice.word(behind))
+      behind = word === '(' ? splice.behindParentheses(behind) : behind + 1;
+    places.set(join, { from: natural, to: natural + 1, behind });
+    return behind;
   }
 
   /** The index behind the beginning of a leaf. */
@@ -143,9 +199,7 @@ export class Joins {
   isMerged(sources: readonly Source[], name: string): boolean {
     const root = this.#rootOf(sources);
     return (
-      root !== undefined &&
-      this.#replaced.has(root) &&
-      joinsOf(root).some((join) => strings(join.usingClause).includes(name))
+      root !== undefined && this.#replaced.has(root) && joinsOf(root).some((join) => this.#names(join).includes(name))
     );
   }
 
@@ -173,7 +227,7 @@ export class Joins {
     const of = (side: Wrapped | undefined): string | undefined =>
       side === undefined ? undefined : this.#pick(side, name, isClear);
     const [left, right] = [of(join.larg), of(join.rarg)];
-    if (strings(join.usingClause).includes(name)) {
+    if (this.#names(join).includes(name)) {
       if (left === undefined || right === undefined) throw uncertain(name);
       if (join.jointype === 'JOIN_FULL') return `COALESCE(${left}, ${right})`;
       return join.jointype === 'JOIN_RIGHT' ? right : left;
@@ -195,7 +249,7 @@ export class Joins {
       if (list === undefined) return undefined;
       cells.push(...list);
     }
-    return [...roots].some((root) => joinsOf(root).some(({ usingClause }) => usingClause !== undefined))
+    return [...roots].some((root) => joinsOf(root).some((join) => (join.usingClause ?? join.isNatural) !== undefined))
       ? cells
       : undefined;
   }
@@ -208,9 +262,8 @@ export class Joins {
       return source.columns.map(({ name }) => ({ name, text: () => this.#reading.cell(source, name, isClear) }));
     }
     const [left, right] = [join.larg, join.rarg].map((side) => side && this.#list(side, isClear, isReplaced));
-    if (left === undefined || right === undefined || join.alias !== undefined || join.isNatural === true)
-      return undefined;
-    const names = strings(join.usingClause);
+    if (left === undefined || right === undefined || join.alias !== undefined) return undefined;
+    const names = this.#names(join);
     const isRest = ({ name }: Cell): boolean => !names.includes(name);
     const merged = names.map((name) => ({
       name,
@@ -223,25 +276,27 @@ export class Joins {
   prepare(): void {
     for (const places of this.#replaced.values())
       for (const join of places.keys()) {
-        const names = strings(join.usingClause);
+        const names = this.#names(join);
         for (const name of names) this.#checkTypes(join, name);
         const compared = names.map((name) => {
           const [left, right] = [join.larg, join.rarg].map((side) => side && this.#pick(side, name, true));
           if (left === undefined || right === undefined) throw uncertain(name);
           return `(${left} = ${right})`;
         });
-        this.#texts.set(join, compared.join(' AND '));
+        this.#texts.set(join, compared.length === 0 ? 'TRUE' : compared.join(' AND '));
       }
   }
 
   write(expected: Expected): void {
     const splice = this.#splice;
     for (const places of this.#replaced.values())
-      for (const [join, { from, to }] of places) {
+      for (const [join, { from, to, behind }] of places) {
         const text = this.#texts.get(join)!;
-        splice.replace(splice.startOf(from), splice.endOf(to - 1), `ON ${text}`);
+        splice.replace(splice.startOf(from), splice.endOf(to - 1), join.isNatural === true ? '' : `ON ${text}`);
+        if (join.isNatural === true) splice.insert(splice.endOf(behind - 1), ` ON ${text}`);
         expected.change(join, (copy) => {
           delete copy.usingClause;
+          delete copy.isNatural;
           copy.quals = expressionTree(text);
         });
       }
