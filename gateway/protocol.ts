@@ -12,6 +12,7 @@ import type {
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
+import type { Copied, Recorded, Result } from './result.js';
 
 /**
  * What a protocol sees of the rest of the gateway, and the rest of the gateway of a protocol. Protocols import this file
@@ -90,44 +91,6 @@ export interface Opening {
   readonly supports: ReadonlySet<Obligation>;
 }
 
-/** What became of an operation that was let through. */
-export interface Result {
-  readonly status: 'ok' | 'error' | 'cancelled' | 'lost';
-  readonly rows?: number;
-  readonly bytes?: number;
-  /** The upstream's own code: SQLSTATE, exit code, HTTP status. */
-  readonly code?: string;
-  /** What the upstream said it did ("UPDATE 3"). */
-  readonly tag?: string;
-  /** Bytes that went to the upstream, where the protocol counts them apart. */
-  readonly sent_bytes?: number;
-  /** What was read from and written to a file that the operation opened. */
-  readonly file?: { readonly read?: Transferred; readonly written?: Transferred };
-  /** Connections that came through what the operation listens on. */
-  readonly connections?: number;
-  readonly recording?: Recorded;
-  /** The recording that it is part of, which another operation began. */
-  readonly recorded_in?: string;
-  /** What is kept of what was transferred, where policy asks for that. */
-  readonly copy?: Copied;
-}
-
-export interface Transferred {
-  readonly bytes: number;
-  /** Of these bytes from the first to the last; absent where they were not transferred in their order. */
-  readonly sha256?: string;
-}
-
-/** What is kept of one operation's screen, once it is over. */
-export interface Recorded {
-  readonly id: string;
-  /** Of the file. */
-  readonly sha256: string;
-  readonly bytes: number;
-  /** False: something went on after it could not be recorded any more. */
-  readonly complete: boolean;
-}
-
 /** What a recording begins with. */
 export interface RecordingAbout {
   /** The decision that let it through. */
@@ -155,12 +118,6 @@ export interface Recording {
   onLost(listener: () => void): void;
   /** It is over. Never rejects. */
   close(exit: string | undefined): Promise<Recorded>;
-}
-
-/** What is kept of what one operation transferred, once it is over. */
-export interface Copied extends Recorded {
-  /** True: it has stars where policy masks. */
-  readonly masked: boolean;
 }
 
 /** What a copy begins with. */
@@ -495,4 +452,5 @@ export interface Protocol {
   readonly filterProblem?: (where: string, resource: string | undefined) => Promise<string | undefined>;
 }
 
+export type { Copied, Recorded, Result, Transferred } from './result.js';
 export type { Decision, Input, Operation, Principal, Prompt };

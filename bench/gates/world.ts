@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -171,11 +172,13 @@ async function beginMcp(client: BenchClient, ask: Ask, fields: Fields): Promise<
 
 function configuration({ certificate, key, upstream }: Between, idp: IdentityProvider) {
   const url = `http://${host}:${String(upstream)}`;
+  // As long as tokens are: answers are searched for it.
+  const credential = { bearer: randomBytes(600).toString('base64url') };
   const servers = {
-    http: { url },
+    http: { url, credential },
     kubernetes: { kubeconfig: kubeconfig(upstream) },
-    registry: { url },
-    mcp: { url: `${url}/mcp` },
+    registry: { url, credential },
+    mcp: { url: `${url}/mcp`, credential },
   };
   return {
     listen: { https: { address: `${host}:0`, tls: { certificate: { file: certificate }, key: { file: key } } } },

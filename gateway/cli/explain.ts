@@ -134,7 +134,7 @@ function whatHappened(result: Fields): string {
 }
 
 function whatCame(outcome: AuditRecord): string {
-  const { status, tag, code, rows, bytes } = object(outcome['result']);
+  const { status, tag, code, rows, bytes, warnings } = object(outcome['result']);
   const { duration_ms } = object(outcome['metrics']);
   const counted = [
     [rows, 'rows'],
@@ -144,7 +144,8 @@ function whatCame(outcome: AuditRecord): string {
   const numbers = counted
     .filter(([value]) => typeof value === 'number')
     .map(([value, unit]) => `${text(value)} ${unit}`);
-  return [text(status), text(tag), text(code), numbers.join(', ')].filter(Boolean).join(' · ');
+  const warned = list(warnings).map(text).join(', ');
+  return [text(status), text(tag), text(code), numbers.join(', '), warned].filter(Boolean).join(' · ');
 }
 
 /** Its id, and by what it is known to be the one. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Decision } from '#engine';
 import { ProtocolError } from '../errors.js';
 import type { Client, Identity, Mount, Obligation, Result, Services, SessionEnd, Target } from '../protocol.js';
 import { ClientGone, nobodyThere, type Admitted } from './admission.js';
@@ -16,7 +17,7 @@ export interface ExchangeParts {
 }
 
 /** What became of a request that was let through: how its answer was passed, and the upstream's status. */
-export interface Forwarded extends Passed {
+export interface Forwarded extends Passed, Pick<Result, 'warnings'> {
   readonly code: string;
 }
 
@@ -168,6 +169,7 @@ export abstract class Exchange {
     const timer = seconds === undefined ? undefined : setTimeout(stop, seconds * 1_000);
     try {
       const result = resultOf(await run());
+      if (result.warnings !== undefined) this.#warn(decision);
       submission.settle(tooLate ? { ...result, code: 'limit_exceeded' } : result);
     } catch (error) {
       const cancelled = this.signal.aborted;
@@ -178,6 +180,13 @@ export abstract class Exchange {
       clearTimeout(timer);
     }
   }
+
+  #warn({ id }: Decision): void {
+    this.services.log.warn(
+      { target: this.target, decision: id },
+      "an upstream repeated the gateway's own credential in an answer; it was concealed",
+    );
+  }
 }
 
 const outcomes = { whole: 'ok', gone: 'cancelled', cut: 'lost', limit: 'error' } as const satisfies Record<
@@ -187,8 +196,13 @@ const outcomes = { whole: 'ok', gone: 'cancelled', cut: 'lost', limit: 'error' }
 
 function resultOf(ended: Forwarded | Result): Result {
   if (!('how' in ended)) return ended;
-  const { how, bytes, code } = ended;
-  return { status: outcomes[how], bytes, code: how === 'limit' ? 'limit_exceeded' : code };
+  const { how, bytes, code, warnings } = ended;
+  return {
+    ...(warnings === undefined ? {} : { warnings }),
+    status: outcomes[how],
+    bytes,
+    code: how === 'limit' ? 'limit_exceeded' : code,
+  };
 }
 
 /**

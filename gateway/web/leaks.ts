@@ -1,4 +1,5 @@
 import { RequestRefusal } from './refusal.js';
+import { inBase64 } from './repeating/spellings.js';
 
 /** Shorter ones would be found in anything. */
 const coded_chars_min = 20;
@@ -29,7 +30,7 @@ export function refuseLeak(parts: Iterable<string | Buffer>, token: string): voi
 function spellingsOf(token: string): readonly string[] {
   let spelled = known.get(token);
   if (spelled === undefined) {
-    spelled = [token, ...[0, 1, 2].map((before) => coded(token, before))].filter(
+    spelled = [token, ...[0, 1, 2].map((before) => inBase64(token, before))].filter(
       (one, index) => index === 0 || one.length >= coded_chars_min,
     );
     const [oldest] = known.keys();
@@ -37,11 +38,4 @@ function spellingsOf(token: string): readonly string[] {
     known.set(token, spelled);
   }
   return spelled;
-}
-
-/** Behind so many bytes, modulo three: without the letters that hold bits of others. */
-function coded(token: string, before: number): string {
-  const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(token)]);
-  const first = Math.ceil((before * 8) / 6);
-  return bytes.toString('base64').slice(first, Math.floor((bytes.length * 8) / 6));
 }

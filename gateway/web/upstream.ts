@@ -3,6 +3,8 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import { pipeline, type Readable } from 'node:stream';
 import { GatewayError, UpstreamError } from '../errors.js';
+import { concealIn } from './repeating/answers.js';
+import type { Sought } from './repeating/sought.js';
 
 /** Where a target's requests go: read from its URL. */
 export interface Origin {
@@ -27,6 +29,10 @@ export interface Asked {
   /** For the head of the answer to come, once the request is sent. */
   readonly timeout_ms: number;
   readonly signal: AbortSignal;
+  /** The gateway's own secrets in it: where the answer repeats them, they are concealed. Absent: there are none. */
+  readonly secrets?: Sought | undefined;
+  /** The body of a 200 is checked against a digest that was known before: whoever answers can put nothing into it. */
+  readonly digested?: boolean;
 }
 
 /** A body that is not held: it is sent as it comes, and an error of it ends the request before its end. */
@@ -96,7 +102,7 @@ export async function ask(asked: Asked, agents: UpstreamAgents): Promise<Incomin
 class Stale extends UpstreamError {}
 
 function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessage> {
-  const { origin, method, path, fields, body, timeout_ms, signal } = asked;
+  const { origin, method, path, fields, body, timeout_ms, signal, secrets, digested } = asked;
   const options: RequestOptions & Record<string, unknown> = {
     host: origin.host,
     port: origin.port,
@@ -104,6 +110,8 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
     path,
     headers: {
       ...fields,
+      // What is packed would have to be unpacked, to be looked through.
+      ...(secrets === undefined ? {} : { 'accept-encoding': 'identity' }),
       ...framing(method, body),
     },
     setDefaultHeaders: false,
@@ -132,7 +140,11 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
     request.once('response', (response) => {
       answered = true;
       clearTimeout(timer);
-      resolve(response);
+      const body = method !== 'HEAD' && !(digested === true && response.statusCode === 200);
+      const problem = secrets && concealIn(response, secrets, body);
+      if (problem === undefined) return resolve(response);
+      response.destroy();
+      reject(problem);
     });
     request.once('upgrade', (_response, socket) => {
       clearTimeout(timer);

@@ -57,6 +57,7 @@ describe('what passes', () => {
     expect(heard?.headers).toEqual({
       host: `127.0.0.1:${String(web.upstream.port)}`,
       authorization: 'Bearer the-real-one',
+      'accept-encoding': 'identity',
       'x-mine': 'stays',
       connection: 'keep-alive',
     });

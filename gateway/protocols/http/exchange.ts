@@ -17,6 +17,7 @@ import {
   type Presented,
   type SignedIn,
   refuseLeak,
+  warningsOf,
 } from '../../web/index.js';
 import { addressed, readFields, readRequest, type Addressed, type Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
@@ -151,7 +152,7 @@ export class HttpExchange extends Exchange {
     if (large) answer.destroy();
     const passed = large ? ({ bytes: 0, how: 'limit' } as const) : await this.#answer(answer, target, decision, masks);
     if (passed.how === 'limit') this.refuse(limitProblem(decision, this.target, 'bytes'));
-    return { ...passed, code };
+    return { ...passed, code, ...warningsOf(answer) };
   }
 
   #answer(answer: IncomingMessage, target: HttpTarget, decision: Decision, masks: AnswerMasks | undefined) {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, UpstreamAgents, type Pooled } from '../../web/index.js';
+import { ask, secretsOf, Sought, UpstreamAgents, type Pooled } from '../../web/index.js';
 import type { Request } from './codec.js';
 import type { HttpUpstream } from './config.js';
 import { hostOf } from './operation.js';
@@ -15,12 +15,14 @@ export class HttpTarget implements Pooled {
   readonly #upstream: HttpUpstream;
   readonly #agents: UpstreamAgents;
   readonly #authorizing: Authorizing | undefined;
+  readonly #secrets: Sought | undefined;
   readonly #renewed: () => Promise<HttpTarget | undefined>;
 
   /** @param renewed where the credential was refused: the same API, with another one */
   constructor(upstream: HttpUpstream, renewed: () => Promise<HttpTarget | undefined>) {
     this.#upstream = upstream;
     this.#authorizing = upstream.signing === undefined ? undefined : authorizing(upstream.signing);
+    this.#secrets = upstream.credential && Sought.of(secretsOf(upstream.credential.value));
     this.#renewed = renewed;
     this.#agents = new UpstreamAgents(upstream);
   }
@@ -87,6 +89,7 @@ export class HttpTarget implements Pooled {
         body: body.bytes,
         timeout_ms: upstream.timeout_ms,
         signal,
+        secrets: this.#authorizing === undefined ? this.#secrets : Sought.of(this.#authorizing.secrets),
       },
       this.#agents,
     );

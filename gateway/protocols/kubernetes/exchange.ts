@@ -16,6 +16,7 @@ import {
   type TargetPool,
   type Upgrade,
   refuseLeak,
+  warningsOf,
 } from '../../web/index.js';
 import { admitRequest, circumstancesOf, knownTo, type Asked, type Leaving } from './admitting.js';
 import { passMasked, passText, readable, readableText } from './answer.js';
@@ -178,7 +179,7 @@ export class KubernetesExchange extends Exchange {
         ? await passText(answer, this.response, kinds, bytes_max)
         : await passMasked(answer, this.response, fields, { watch, bytes_max, kinds });
     if (passed.how === 'limit') this.refuse(limited('bytes', bytes_max ?? 0));
-    return { ...passed, code: String(answer.statusCode) };
+    return { ...passed, code: String(answer.statusCode), ...warningsOf(answer) };
   }
 
   /** A request that becomes a stream. What runs in a container is recorded, or does not run: that begins before anything is sent. */
@@ -211,7 +212,7 @@ export class KubernetesExchange extends Exchange {
       const { problem, text } = await refusalOf(dialled.answer, masks.kinds);
       this.#refusedAs?.({ problem, text });
       this.refuse(problem, text);
-      return { status: 'error', code: String(problem.status) };
+      return { status: 'error', code: String(problem.status), ...warningsOf(dialled.answer) };
     }
     const { socket: upstream, protocol } = dialled;
     let client: WebSocket;

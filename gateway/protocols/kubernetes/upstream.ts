@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Principal } from '#engine';
-import { ask, UpstreamAgents, type Origin, type Pooled } from '../../web/index.js';
+import { ask, Sought, UpstreamAgents, type Origin, type Pooled } from '../../web/index.js';
 import type { Address } from './address.js';
 import type { KubernetesRequest } from './codec.js';
 import type { KubernetesUpstream } from './config.js';
@@ -16,15 +16,17 @@ export class KubernetesTarget implements Pooled {
   readonly #upstream: KubernetesUpstream;
   readonly #origin: Origin;
   readonly #agents: UpstreamAgents;
+  readonly #secrets: Sought | undefined;
   readonly #renewed: () => Promise<KubernetesTarget | undefined>;
 
   /** @param renewed where the credential was refused: the API server with another one */
   constructor(upstream: KubernetesUpstream, renewed: () => Promise<KubernetesTarget | undefined>) {
-    const { protocol, hostname, port, ca, serverName, certificate, key } = upstream;
+    const { protocol, hostname, port, ca, serverName, certificate, key, token } = upstream;
     this.#upstream = upstream;
     this.#renewed = renewed;
     this.#origin = { protocol, host: hostname, port, ca, serverName, certificate, key };
     this.#agents = new UpstreamAgents(this.#origin);
+    this.#secrets = token === undefined ? undefined : Sought.of([token]);
   }
 
   /** Sends what was judged; resolves with the head of the answer. Throws UpstreamError. */
@@ -71,6 +73,7 @@ export class KubernetesTarget implements Pooled {
         body: body.bytes,
         timeout_ms,
         signal,
+        secrets: this.#secrets,
       },
       this.#agents,
     );
@@ -100,7 +103,7 @@ export class KubernetesTarget implements Pooled {
   ): Promise<Dialled> {
     const path = this.#upstream.base + address.text;
     const fields = this.#fields(request, principal);
-    return dial({ origin: this.#origin, path, fields, protocols, timeout_ms, signal });
+    return dial({ origin: this.#origin, path, fields, protocols, timeout_ms, signal, secrets: this.#secrets });
   }
 
   /** What goes on of the fields, and as whom the gateway asks. */

@@ -36,6 +36,8 @@ export class Call {
   sent = false;
   /** Whether the server numbers its events, so that a client may come back for what it missed. */
   resumable = false;
+  /** Whether what the server said had the gateway's own credential in it. */
+  repeats = false;
   #progress = 0;
   #resolve: (answered: Answered) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;

@@ -27,8 +27,9 @@ export interface Receiver {
    *
    * @param origin As it was given; undefined where the way does not tell.
    * @param event The id under which the server can repeat it.
+   * @param repeats Whether it had the gateway's own credential in it, which is concealed.
    */
-  message(text: string, origin: object | undefined, event: string | undefined): Promise<void>;
+  message(text: string, origin: object | undefined, event: string | undefined, repeats?: boolean): Promise<void>;
   /** The server ended the session, or is gone. */
   gone(why: string): void;
 }

@@ -154,8 +154,12 @@ export class Hearing implements Receiver {
     }
   }
 
-  async message(text: string, origin: object | undefined, event: string | undefined): Promise<void> {
+  async message(text: string, origin: object | undefined, event: string | undefined, repeats = false): Promise<void> {
     if (this.#over) return;
+    if (repeats) {
+      this.#parts.log.warn("an MCP server repeated the gateway's own credential; it was concealed");
+      if (origin instanceof Call) origin.repeats = true;
+    }
     let json: unknown;
     try {
       json = JSON.parse(text);
@@ -168,7 +172,7 @@ export class Hearing implements Receiver {
     }
     if (origin instanceof Call && event !== undefined) origin.resumable = true;
     const { id, method } = json;
-    if (typeof method !== 'string') return this.#answered(id, json, text, origin, event);
+    if (typeof method !== 'string') return this.#answered({ id, json, text, repeats }, origin, event);
     const params = isObject(json['params']) ? json['params'] : {};
     if (!('id' in json)) return this.#told(method, params, origin, event);
     // It may wait for people: what comes behind it does not.
@@ -178,9 +182,7 @@ export class Hearing implements Receiver {
   }
 
   async #answered(
-    id: unknown,
-    json: JsonObject,
-    text: string,
+    { id, json, text, repeats }: { id: unknown; json: JsonObject; text: string; repeats: boolean },
     origin: object | undefined,
     event: string | undefined,
   ): Promise<void> {
@@ -196,6 +198,7 @@ export class Hearing implements Receiver {
       return;
     }
     if (one === undefined) return;
+    if (repeats && one instanceof Call) one.repeats = true;
     const part = 'result' in json ? 'result' : 'error';
     const raw = 'result' in json && 'error' in json ? undefined : memberOf(text, part);
     if (raw === undefined) one.fail(new UpstreamError('the server answered in a form that is not understood'));

@@ -303,7 +303,9 @@ export class McpSession {
       const bytes = Buffer.byteLength(answered.raw);
       if (bytes > call.answer.left_bytes) throw new LimitExceeded(decision, 'bytes');
       const text = await this.#answerOf(call, answered);
-      submission.settle({ status: answered.part === 'result' ? 'ok' : 'error', bytes, code: outcomeOf(answered) });
+      const status = answered.part === 'result' ? 'ok' : 'error';
+      const warnings = call.repeats ? { warnings: ['credential_repeated'] as const } : {};
+      submission.settle({ status, bytes, code: outcomeOf(answered), ...warnings });
       return { text, event: answered.event };
     } catch (error) {
       const status = error instanceof ClientGone ? 'cancelled' : error instanceof UpstreamError ? 'lost' : 'error';

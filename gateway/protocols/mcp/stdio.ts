@@ -4,6 +4,7 @@ import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { Lines } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
+import { Sought } from '../../web/index.js';
 import type { StdioServer } from './config.js';
 import type { Connection, Listening, Receiver } from './connection.js';
 
@@ -23,12 +24,14 @@ export class StdioConnection implements Connection {
   readonly #child: Child;
   readonly #receiver: Receiver;
   readonly #over: Promise<void>;
+  readonly #secrets: Sought | undefined;
   #closed = false;
 
   /** Throws UpstreamError where nothing can be started; a program that turns out to be none is gone a moment later. */
   constructor(server: StdioServer, receiver: Receiver, said: (line: string) => void) {
     this.#receiver = receiver;
     this.#child = started(server);
+    this.#secrets = Sought.of(secretsIn(server.environment));
     this.#over = new Promise((resolve) => {
       this.#child.once('close', () => resolve());
       this.#child.once('error', () => resolve());
@@ -104,7 +107,9 @@ export class StdioConnection implements Connection {
       for await (const chunk of stdout as AsyncIterable<Buffer>) {
         for (const line of lines.push(decoder.decode(chunk, { stream: true }))) {
           if (line.length > bytes_max) return tooLarge();
-          if (line.trim() !== '') await this.#receiver.message(line, undefined, undefined);
+          if (line.trim() === '') continue;
+          const said = this.#secrets?.concealed(line) ?? line;
+          await this.#receiver.message(said, undefined, undefined, said !== line);
         }
         if (lines.length > bytes_max) return tooLarge();
       }
@@ -117,7 +122,8 @@ export class StdioConnection implements Connection {
     let left = said_chars_max;
     try {
       for await (const chunk of this.#child.stderr as AsyncIterable<Buffer>) {
-        const text = chunk.toString('utf8').slice(0, Math.max(left, 0));
+        const all = chunk.toString('utf8');
+        const text = (this.#secrets?.concealed(all) ?? all).slice(0, Math.max(left, 0));
         left -= text.length;
         if (text !== '') said(text.trimEnd());
       }
@@ -126,6 +132,12 @@ export class StdioConnection implements Connection {
     }
   }
 }
+
+/** What the program is given to know, and nobody else: by the names that such variables have. */
+const secretsIn = (environment: StdioServer['environment']): readonly string[] =>
+  Object.entries(environment)
+    .filter(([name]) => /(?:TOKEN|SECRET|PASSWORD|PASSWD|PASS|_PWD|CREDENTIALS?|KEY|_PAT)$/i.test(name))
+    .map(([, value]) => value);
 
 function started({ command: [program, ...rest], environment, directory }: StdioServer): Child {
   let child: Child;

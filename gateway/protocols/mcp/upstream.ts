@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, readAnswer, UpstreamAgents, type Pooled } from '../../web/index.js';
+import { ask, readAnswer, secretsOf, Sought, UpstreamAgents, warningsOf, type Pooled } from '../../web/index.js';
 import type { HttpServer, McpUpstream } from './config.js';
 import type { Connection, Listening, Receiver } from './connection.js';
 import { placeOf } from './operation.js';
@@ -160,6 +160,7 @@ class HttpConnection implements Connection {
         body: Buffer.from(text),
         timeout_ms: server.timeout_ms,
         signal: AbortSignal.any([...over, ...(signal === undefined ? [] : [signal])]),
+        secrets: credential && Sought.of(secretsOf(credential.value)),
       },
       agents,
     );
@@ -178,12 +179,13 @@ class HttpConnection implements Connection {
   async #read(answer: IncomingMessage, origin: object | undefined): Promise<void> {
     const type = (answer.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
     const { answer_bytes_max: bytes_max } = this.#side.server;
+    const take = (text: string, id?: string) =>
+      this.#receiver.message(text, origin, id, warningsOf(answer).warnings !== undefined);
     try {
       if (type === 'text/event-stream') {
-        for await (const { data, id } of readEvents(answer, bytes_max))
-          if (data !== '') await this.#receiver.message(data, origin, id);
+        for await (const { data, id } of readEvents(answer, bytes_max)) if (data !== '') await take(data, id);
       } else if (type === 'application/json') {
-        await this.#receiver.message((await readAnswer(answer, bytes_max)).toString('utf8'), origin, undefined);
+        await take((await readAnswer(answer, bytes_max)).toString('utf8'));
       } else {
         throw new UpstreamError('the server answered with neither JSON nor events');
       }

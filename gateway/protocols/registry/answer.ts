@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { guarding, pass, readAnswer, type Forwarded } from '../../web/index.js';
+import { guarding, pass, readAnswer, warningsOf, type Forwarded } from '../../web/index.js';
 import { digestLike, manifest_bytes_max } from './manifest.js';
 import type { RegistryRequest } from './codec.js';
 import type { Held } from './reading.js';
@@ -40,7 +40,8 @@ export async function passPlain(
   bytes_max?: number,
 ): Promise<Forwarded> {
   head(answer, response, more);
-  return { ...(await pass(answer, response, bytes_max)), code: String(answer.statusCode) };
+  const passed = await pass(answer, response, bytes_max);
+  return { ...passed, code: String(answer.statusCode), ...warningsOf(answer) };
 }
 
 /** A manifest, read whole and checked before the client gets its first byte. Throws UpstreamError. */
@@ -58,7 +59,7 @@ export async function passManifest(
     }
   }
   head(answer, response, { ...more, 'content-length': String(bytes.length) });
-  return { ...(await written(response, bytes)), code: '200' };
+  return { ...(await written(response, bytes)), code: '200', ...warningsOf(answer) };
 }
 
 /** What was read of the registry already, when it was judged. */
@@ -89,7 +90,7 @@ export async function passChecked(
   if (answer.statusCode !== 200 || endpoint.kind !== 'blob') return passPlain(answer, response, more, bytes_max);
   head(answer, response, { ...more, 'docker-content-digest': endpoint.digest.text });
   const { mismatch, ...passed } = await passBlob(answer, response, endpoint.digest, bytes_max);
-  return { ...passed, code: mismatch ? 'digest_mismatch' : '200' };
+  return { ...passed, code: mismatch ? 'digest_mismatch' : '200', ...warningsOf(answer) };
 }
 
 function written(response: ServerResponse, bytes: Buffer): Promise<{ bytes: number; how: 'whole' | 'gone' }> {

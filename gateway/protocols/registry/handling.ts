@@ -91,7 +91,8 @@ export class Handling {
     const admitted = await this.#admit(request);
     const { bytes: bytes_max } = admitted.decision.limits;
     await this.#forward(admitted, async (more) => {
-      const answer = await target.fetch(this.#sent(), signal);
+      const digested = !request.fields.has('range');
+      const answer = await target.fetch({ ...this.#sent(), digested }, signal);
       if (bytes_max !== undefined && Number(answer.headers['content-length'] ?? 0) > bytes_max) {
         answer.destroy();
         this.#parts.refuse(limited('bytes', bytes_max));

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, UpstreamAgents, type Origin, type Pooled, type Streamed } from '../../web/index.js';
+import { ask, secretsOf, Sought, UpstreamAgents, type Origin, type Pooled, type Streamed } from '../../web/index.js';
 import type { RegistryUpstream } from './config.js';
 import { Learned } from './learned.js';
 import { TokenRefused, Tokens, type Scope } from './tokens.js';
@@ -14,6 +14,8 @@ export interface Sent {
   readonly scope: Scope;
   readonly fields?: Readonly<Record<string, string>>;
   readonly body?: Buffer | Streamed;
+  /** A whole blob, which is checked against its digest: the registry can put nothing into it. */
+  readonly digested?: boolean;
 }
 
 const nothing = Buffer.alloc(0);
@@ -31,6 +33,8 @@ export class RegistryTarget implements Pooled {
   readonly #renewed: () => Promise<RegistryTarget | undefined>;
   /** Undefined where the configuration has a token of its own, which is all there is. */
   readonly #tokens: Tokens | undefined;
+  /** Of the credential. */
+  readonly #secrets: readonly string[];
   /** Whether it has been asked how it wants its clients to sign in. */
   #probed = false;
 
@@ -40,6 +44,7 @@ export class RegistryTarget implements Pooled {
     this.#renewed = renewed;
     this.#agents = new UpstreamAgents(upstream);
     const { name, credential, tokenHosts: hosts, timeout_ms } = upstream;
+    this.#secrets = secretsOf(fieldOf(credential) ?? '');
     if (credential !== undefined && 'bearer' in credential) return;
     this.#tokens = new Tokens({ origin: upstream, name, hosts, basic: credential?.basic, timeout_ms });
   }
@@ -109,13 +114,7 @@ export class RegistryTarget implements Pooled {
 
   #ask(sent: Sent, signal: AbortSignal, token?: string): Promise<IncomingMessage> {
     const { name, credential, timeout_ms } = this.#upstream;
-    const bearer = token ?? (credential !== undefined && 'bearer' in credential ? credential.bearer : undefined);
-    const authorization =
-      bearer !== undefined
-        ? `Bearer ${bearer}`
-        : credential !== undefined && 'basic' in credential
-          ? `Basic ${Buffer.from(credential.basic).toString('base64')}`
-          : undefined;
+    const authorization = token === undefined ? fieldOf(credential) : `Bearer ${token}`;
     return ask(
       {
         origin: this.#upstream,
@@ -125,6 +124,8 @@ export class RegistryTarget implements Pooled {
         body: sent.body ?? nothing,
         timeout_ms,
         signal,
+        secrets: Sought.of([...this.#secrets, ...(token === undefined ? [] : [token])]),
+        ...(sent.digested === undefined ? {} : { digested: sent.digested }),
       },
       this.#agents,
     );
@@ -206,6 +207,13 @@ export class RegistryTarget implements Pooled {
     this.#tokens?.close();
     for (const agents of this.#storage.values()) agents.close();
   }
+}
+
+/** What Authorization says, where no token was fetched. */
+function fieldOf(credential: RegistryUpstream['credential']): string | undefined {
+  if (credential === undefined) return undefined;
+  if ('bearer' in credential) return `Bearer ${credential.bearer}`;
+  return `Basic ${Buffer.from(credential.basic).toString('base64')}`;
 }
 
 const streams = ({ body }: Sent): boolean => body !== undefined && 'stream' in body;

@@ -9,6 +9,8 @@ import { Token } from './token.js';
 export interface Authorizing {
   /** @param host as it is sent. Throws UpstreamError where there is none to be had. */
   fields(request: Request, host: string): Promise<Readonly<Record<string, string>>>;
+  /** What of it nobody else may learn: what it is made of, where the target might know that, and the last that were given. */
+  readonly secrets: readonly string[];
   /** The target did not take these: whether another attempt may have others. */
   refused(fields: Readonly<Record<string, string>>): boolean;
   /** There is another credential now: nothing is kept. */
@@ -18,7 +20,9 @@ export interface Authorizing {
 
 export function authorizing(signing: Signing): Authorizing {
   if ('aws' in signing) {
+    const { secret_access_key, session_token } = signing.aws;
     return {
+      secrets: [secret_access_key, ...(session_token === undefined ? [] : [session_token])],
       fields: (request, host) => Promise.resolve(signed(signable(request, host), signing.aws, Date.now())),
       refused: () => false,
       retire: () => undefined,
@@ -26,8 +30,22 @@ export function authorizing(signing: Signing): Authorizing {
     };
   }
   const token = new Token(signing.token);
+  const own = signing.token.from === 'oauth' ? [signing.token.client_secret] : [];
+  let given: readonly string[] = [];
+  let secrets: readonly string[] = own;
   return {
-    fields: async () => ({ authorization: `Bearer ${await token.get()}` }),
+    get secrets() {
+      return secrets;
+    },
+    fields: async () => {
+      const bearer = await token.get();
+      if (bearer !== given[0]) {
+        // The one before is good for a while yet.
+        given = [bearer, ...given.slice(0, 1)];
+        secrets = [...own, ...given];
+      }
+      return { authorization: `Bearer ${bearer}` };
+    },
     refused: ({ authorization = '' }) => token.refuse(authorization.slice('Bearer '.length)),
     retire: () => token.retire(),
     close: () => token.close(),

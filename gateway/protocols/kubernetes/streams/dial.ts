@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { UpstreamError } from '../../../errors.js';
-import type { Origin } from '../../../web/index.js';
+import { concealIn, type Origin, type Sought } from '../../../web/index.js';
 
 /** A WebSocket to the API server, or the answer that it gave in its place. */
 export type Dialled =
@@ -16,6 +16,8 @@ export interface Dialling {
   readonly protocols: readonly string[];
   readonly timeout_ms: number;
   readonly signal: AbortSignal;
+  /** The gateway's own: concealed where an answer repeats them. Streams are not looked through. */
+  readonly secrets: Sought | undefined;
 }
 
 /** Of one message: API servers send what a program wrote in pieces of 32 KiB. */
@@ -29,7 +31,7 @@ export const closing = { closeTimeout: 5_000 } as object;
  * UpstreamError.
  */
 export function dial(asked: Dialling): Promise<Dialled> {
-  const { origin, path, fields, protocols, timeout_ms, signal } = asked;
+  const { origin, path, fields, protocols, timeout_ms, signal, secrets } = asked;
   const host = origin.host.includes(':') ? `[${origin.host}]` : origin.host;
   const url = `${origin.protocol === 'https:' ? 'wss:' : 'ws:'}//${host}:${origin.port}${path}`;
   const read = new URL(url);
@@ -68,7 +70,10 @@ export function dial(asked: Dialling): Promise<Dialled> {
     });
     socket.once('unexpected-response', (_request, answer) => {
       settled();
-      resolve({ answer });
+      const problem = secrets && concealIn(answer, secrets, true);
+      if (problem === undefined) return resolve({ answer });
+      answer.destroy();
+      reject(problem);
     });
     let protocol = '';
     socket.once('upgrade', (answer) => {
