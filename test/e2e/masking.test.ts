@@ -3,7 +3,7 @@ import pg from 'pg';
 import postgres from 'postgres';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
-import { errorOf, message, row, rows, shape, WireClient, type Frame } from '../support/wire.js';
+import { errorOf, fields, message, row, rows, shape, WireClient, type Frame } from '../support/wire.js';
 
 /** Masks and filters in a live session: whatever the road, and whenever policy changes on it. */
 
@@ -177,6 +177,25 @@ describe('masks and filters', () => {
         sent: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown,
       },
     });
+  });
+
+  test('what is said of names, where no row is looked at, is said; other notices are withheld under their own word', async () => {
+    const notices = async (text: string) =>
+      (await agent.query(text)).filter(({ type }) => type === 'N').map(({ body }) => fields(body));
+    expect(await notices('drop table if exists app.absent')).toMatchObject([
+      { M: 'table "absent" does not exist, skipping' },
+    ]);
+    expect(errorOf(await agent.query('drop view absent'))?.['M']).toBe('view "absent" does not exist');
+    await agent.query('create schema gone; create table gone.one (); create table gone.two ()');
+    const [dropped] = await notices('drop schema gone cascade');
+    expect(dropped?.['D']).toBe('drop cascades to table gone.one\ndrop cascades to table gone.two');
+    expect(await notices('alter table if exists absent alter n type text')).toMatchObject([
+      { M: 'relation "absent" does not exist, skipping' },
+    ]);
+    expect(errorOf(await agent.query('create index on absent (n)'))?.['M']).toBe('relation "absent" does not exist');
+    expect(await notices('alter table app.customers drop constraint if exists none')).toMatchObject([
+      { M: 'a notice of SQLSTATE 00000 is withheld: it may hold values that are masked' },
+    ]);
   });
 
   test('what cannot be masked is refused, in words of policy, and recorded so', async () => {

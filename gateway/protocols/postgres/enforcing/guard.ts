@@ -93,9 +93,13 @@ const quoting = /^(?:00|01|02|2[0-2]|2F|38|39|44|P0|XX)/;
 /** Classes that speak of the connection, the transaction and the server alone. */
 const ofTheServer = /^(?:08|25|26|34|40|53|55P03|57)/;
 
+const notice_response = 0x4e;
+
 /** The message in place of one that is withheld. */
-const withheldMessage = (sqlstate: string) =>
-  `the statement met an error of SQLSTATE ${sqlstate} (its message may hold values that are masked, and is withheld)`;
+const withheldMessage = (type: number | undefined, sqlstate: string) =>
+  type === notice_response
+    ? `a notice of SQLSTATE ${sqlstate} is withheld: it may hold values that are masked`
+    : `the statement met an error of SQLSTATE ${sqlstate} (its message may hold values that are masked, and is withheld)`;
 
 /** What the condition of a statement says that fails where a relation is no longer what was judged (sql/rewrite/unchanged.ts). */
 const outdated = /"sallyport: (.*) has changed"/s;
@@ -155,7 +159,7 @@ function withoutValues(frame: FrameView, guard: Guard, isRunning: boolean): Buff
         part = position === undefined ? undefined : Buffer.from(`P${String(position)}\0`);
     } else if (code === 'M' && isOld) part = Buffer.from(`M${outdatedMessage(changedRelation)}\0`);
     else if (code === 'C' && isOld) part = Buffer.from(`C${outdatedSqlstate}\0`);
-    else if (code === 'M' && withheld) part = Buffer.from(`M${withheldMessage(sqlstate)}\0`);
+    else if (code === 'M' && withheld) part = Buffer.from(`M${withheldMessage(buffer[frame.start], sqlstate)}\0`);
     else if (code === 'H' && withheld) part = undefined;
     else if (dropped && (code === 'D' || code === 'W' || code === 'q' || code === 'p')) part = undefined;
     if (part !== came) changed = true;

@@ -9,7 +9,7 @@ import { lower, type Limits, type Used } from '../session/limits.js';
 import type { Portal } from '../session/names.js';
 import { executeOperation, type Place } from '../operation.js';
 import { RewriteRefusal } from '../enforcing/rewriting.js';
-import { StatementError, type Interpreter, type Template } from './statement.js';
+import { StatementError, type Interpreter, type StatementFacts, type Template } from './statement.js';
 import type { Look } from '../sql/look.js';
 
 /** Another statement that an EXECUTE or a FETCH names. */
@@ -170,13 +170,17 @@ export class Enforcer {
   }
 
   /** What the errors of a statement that writes may say: of a relation in which anything is masked, no row is shown. */
-  #details({ whole }: Judged): Guard | Promise<Guard> {
+  #details({ whole }: Judged): Guard | Promise<Guard> | undefined {
+    if (whole.statements.every(({ facts }) => looksAtNoRow(facts))) return undefined;
     const harmless = new Set<string>();
     const harmful = new Set<string>();
-    let absent = 0;
-    const all = new Set(whole.statements.flatMap(({ facts }) => facts.relations.map(({ name }) => name)));
+    const relations = whole.statements.flatMap(({ facts }) => facts.relations);
+    const all = new Set(relations.map(({ name }) => name));
     // A name with a dot in it cannot be told from two: nothing is known of it.
     const names = [...all].filter((name) => name.split('.').length === 2);
+    let absent = new Set(
+      relations.filter(({ name, type }) => type === 'unresolved' && !names.includes(name)).map(({ name }) => name),
+    ).size;
     const templates = names.map((name) => {
       const [schema, relation] = name.split('.') as [string, string];
       const text = `TABLE ${quoted(schema)}.${quoted(relation)}`;
@@ -189,7 +193,7 @@ export class Enforcer {
       }
       return after(template instanceof Promise ? template.catch(() => undefined) : template, (known) => {
         if (known === undefined) return;
-        // What the statement itself makes has no rows that nobody selected.
+        // What the statement itself makes has no rows that nobody selected, and what there is not has none.
         if (known.statements.some(({ facts }) => facts.unresolved.length > 0)) absent++;
         if (known.opaque) return;
         const decision = this.#session.decide(executeOperation(known, this.#place, { values: [], undecoded: false }));
@@ -246,6 +250,13 @@ const changedSince = (what: string) =>
 
 /** Whether the server may say something of rows that the statement does not read. */
 const mayWrite = ({ action }: Template): boolean => action !== 'read' && action !== 'session';
+
+/**
+ * What is said of it speaks of names: of what depends on what is dropped, of what is not there. Most migrations begin with such
+ * statements, and what they say is read. What might look at rows all the same are event triggers: functions.
+ */
+const looksAtNoRow = ({ kind, functions }: StatementFacts): boolean =>
+  /^(?:drop_|comment$|grant$|revoke$)/.test(kind) && functions.length === 0;
 
 const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
