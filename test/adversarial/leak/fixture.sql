@@ -139,6 +139,36 @@ create table app.parents (id int primary key);
 create table app.children (id int primary key, parent_id int references app.parents on update cascade, text text);
 insert into app.parents values (1), (2);
 
+-- What the server runs unasked: a cast to json, and how values of a type are compared.
+create type app.mood as enum ('good', 'bad');
+create function app.mood_json(app.mood) returns json language sql as $$ select to_json(email) from app.customers where id = 1 $$;
+create cast (app.mood as json) with function app.mood_json (app.mood);
+create type app.place as (id int);
+create function app.ssn_at(app.place) returns text language sql as $$ select ssn from app.customers where id = $1.id $$;
+create function app.place_before(app.place, app.place) returns boolean language sql as $$ select app.ssn_at($1) < app.ssn_at($2) $$;
+create function app.place_same(app.place, app.place) returns boolean language sql as $$ select app.ssn_at($1) = app.ssn_at($2) $$;
+create function app.place_order(app.place, app.place) returns int language sql
+  as $$ select case when app.ssn_at($1) < app.ssn_at($2) then -1 when app.ssn_at($1) = app.ssn_at($2) then 0 else 1 end $$;
+create operator app.<< (leftarg = app.place, rightarg = app.place, function = app.place_before);
+create operator app.== (leftarg = app.place, rightarg = app.place, function = app.place_same);
+create operator class app.place_ops default for type app.place using btree as
+  operator 1 app.<<, operator 3 app.==, function 1 app.place_order (app.place, app.place);
+create type app.places as range (subtype = app.place, subtype_opclass = app.place_ops);
+create table app.visits (id int primary key, mood app.mood, place app.place, route app.place[]);
+insert into app.visits select n, 'good', row(n)::app.place, array[row(n)::app.place, row(9 - n)::app.place] from generate_series(1, 8) n;
+
+-- Views whose order, groups and number of rows are those of values.
+create view app.letters as select id, string_to_table(ssn, 'G') is null as none from app.customers;
+create view app.words as select id, case when id > 0 then n end as n from (select id, unnest(string_to_array(notes, 'G')) as n from app.customers) x;
+create view app.accounts_sorted as select id, customer_id from app.accounts order by iban;
+create view app.accounts_first as select distinct on (left(iban, 4)) id from app.accounts order by left(iban, 4), id;
+create view app.accounts_ranked as select id, row_number() over (order by iban) as place from app.accounts;
+create view app.accounts_grouped as select count(*) as n from app.accounts group by left(iban, 3);
+create view app.accounts_listed as select string_agg(id::text, ',' order by iban) as ids from app.accounts;
+create view app.accounts_some as select id from app.accounts order by id limit (select ascii(right(min(iban), 1)) % 5 + 1 from app.accounts);
+create view app.accounts_series as select a.id from app.accounts a, lateral generate_series(1, length(iban));
+create view app.accounts_spread as select id, generate_series(1, length(iban)) is null as none from app.accounts;
+
 -- ── a shop for statements that nobody wrote as an attack ────────────────────────────────────────────────────────────
 create schema tpch;
 create table tpch.region (r_regionkey int primary key, r_name char(25), r_comment varchar(152));

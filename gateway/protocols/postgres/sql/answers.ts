@@ -134,13 +134,28 @@ type RawColumn = [
   inputs?: string[] | null,
   labels?: string[] | null,
   casts?: string[] | null,
+  asked?: [fn: string, type: number][] | null,
 ];
 
 const generation = { '': undefined, s: 'stored', v: 'virtual' } as const;
 
 function readColumn(row: RawColumn): CatalogColumn {
-  const [name, number, type, typeName, notNull, typmod, typeText, base, generated, collation, inputs, labels, casts] =
-    row;
+  const [
+    name,
+    number,
+    type,
+    typeName,
+    notNull,
+    typmod,
+    typeText,
+    base,
+    generated,
+    collation,
+    inputs,
+    labels,
+    casts,
+    asked,
+  ] = row;
   const [baseType, baseTypmod, isFree] = base ?? [type, typmod, false];
   return {
     name,
@@ -158,6 +173,7 @@ function readColumn(row: RawColumn): CatalogColumn {
     collation: collation ?? undefined,
     inputs: inputs ?? [],
     casts: casts ?? [],
+    castsAsked: (asked ?? []).map(([fn, to]) => ({ function: fn, to })),
   };
 }
 

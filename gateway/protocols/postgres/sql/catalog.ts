@@ -28,8 +28,16 @@ export interface CatalogColumn {
   readonly inputs: readonly string[];
   /** As SQL, where it is not the type's own. */
   readonly collation: string | undefined;
-  /** Functions that the server may run unasked where the value is used as one of another type. */
+  /** Functions that the server may run unasked where the value is used as one of another type, ordered or compared. */
   readonly casts: readonly string[];
+  /** Those that it runs where the statement says to which type, or makes JSON of it. */
+  readonly castsAsked: readonly AskedCast[];
+}
+
+export interface AskedCast {
+  readonly function: string;
+  /** The OID of the type that it makes. */
+  readonly to: number;
 }
 
 /** A view's or materialized view's query. */

@@ -1,13 +1,26 @@
 /** What a value of one type becomes unasked, as far as it is known. */
 
 /** Types of the server's own. */
-export const oid = { bool: 16, int4: 23, int8: 20, text: 25, numeric: 1700, unknown: 705 } as const;
+export const oid = {
+  bool: 16,
+  int4: 23,
+  int8: 20,
+  text: 25,
+  numeric: 1700,
+  unknown: 705,
+  json: 114,
+  jsonb: 3802,
+} as const;
 
 /** Types that somebody made have OIDs from here on. */
 export const first_user_oid = 16_384;
 
 /** record, and an array of these. */
 const rows: ReadonlySet<number> = new Set([2249, 2287]);
+
+/** Whether a value is of a type that somebody made, or has one in it, as far as that is known. */
+export const mayBeMade = (type: number | undefined): boolean =>
+  type === undefined || type >= first_user_oid || rows.has(type);
 
 /**
  * Whether the server may take a value of a type where another is wanted. A value of a type of its own becomes one of a type that

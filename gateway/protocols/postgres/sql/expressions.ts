@@ -17,7 +17,7 @@ import type {
 import { as, open, strings, walk, type Wrapped } from './ast.js';
 import { reaches } from './carriers.js';
 import type { NamedType } from './catalog.js';
-import { oid } from './conversions.js';
+import { mayBeMade, oid } from './conversions.js';
 import { fieldCall } from './fields.js';
 import { isKnownRoutine, mayMoveNames, special } from './functions.js';
 import { impliedOperators, split } from './names.js';
@@ -120,7 +120,7 @@ export function expression(context: Context, node: Wrapped | undefined, scope: S
     case 'JsonFormat':
       return nothing;
     default:
-      if (structural.has(kind)) return nested(context, body, scope, use);
+      if (structural.has(kind)) return nested(context, body, scope, use, kind.startsWith('Json'));
       context.facts.opaque(`the gateway does not know the construct ${kind}`);
       return nested(context, body, scope, use);
   }
@@ -162,8 +162,11 @@ const structural: ReadonlySet<string> = new Set([
   'TypeName',
 ]);
 
+/** What makes JSON of a value asks whether its type is cast to json. */
+const jsonTypes: readonly number[] = [oid.json, oid.jsonb];
+
 /** The wrapped nodes below a body whose own fields need no attention. */
-function nested(context: Context, body: object, scope: Scope, use: Flow): Value {
+function nested(context: Context, body: object, scope: Scope, use: Flow, isJson = false): Value {
   const values: Value[] = [];
   const visit = (tree: unknown): void => {
     if (Array.isArray(tree)) {
@@ -182,6 +185,7 @@ function nested(context: Context, body: object, scope: Scope, use: Flow): Value 
     for (const key of keys) visit((tree as Record<string, unknown>)[key]);
   };
   visit(Object.values(body));
+  if (isJson) context.facts.castAsked(merge(values).origins, jsonTypes);
   if ((body as JsonFuncExpr).output !== undefined || (body as { typeName?: TypeName }).typeName !== undefined)
     return { origins: merge(values).origins };
   return merge(values);
@@ -322,9 +326,11 @@ const pairs: ReadonlySet<string> = new Set([
 ]);
 
 const numbers: ReadonlySet<number> = new Set([20, 21, 23, 700, 701, 1700]);
+
 function cast(context: Context, body: TypeCast, scope: Scope, use: Flow): Value {
   const value = expression(context, body.arg, scope, use);
   const type = body.typeName === undefined ? undefined : typeUse(context, body.typeName);
+  if (mayBeMade(value.type)) context.facts.castAsked(value.origins, type === undefined ? undefined : [type]);
   // A cast to the type that it has.
   const copyOf = type !== undefined && type === value.type && !body.typeName?.typmods ? value.copyOf : undefined;
   return { origins: value.origins, type, copyOf };
@@ -373,7 +379,9 @@ function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value 
     return value === undefined;
   });
   const unknown = [...new Set(closed.map((routine) => `${routine.schema}.${routine.name}`))];
-  if (foreign.length > 0 || labels.length === 0) for (const value of values) used(context, value, 'argument');
+  // What makes rows out of a value tells of it by their number, whatever becomes of its result.
+  if (foreign.length > 0 || labels.length === 0 || candidates.some(({ isSeries }) => isSeries))
+    for (const value of values) used(context, value, 'argument');
   const rest: Value[] = [];
   for (const sort of body.agg_order ?? [])
     rest.push(expression(context, sort, scope, body.agg_within_group ? use : use === 'flow' ? 'order' : use));
@@ -385,6 +393,10 @@ function call(context: Context, body: FuncCall, scope: Scope, use: Flow): Value 
   // f(x) is a cast where f is a type and no function takes exactly an x.
   const type = args.length === 1 ? names.type(schema, name) : undefined;
   if (type !== undefined) typeRuns(context, type);
+  if (type !== undefined || name.includes('json'))
+    for (const value of values)
+      if (mayBeMade(value.type))
+        facts.castAsked(value.origins, [...jsonTypes, ...(type === undefined ? [] : [type.oid])]);
   for (const label of unknown) {
     const what = label.startsWith('pg_catalog.') ? reaches(name) : undefined;
     facts.opaque(what === undefined ? `the body of function ${label} is not known` : `${label}() ${what}`);

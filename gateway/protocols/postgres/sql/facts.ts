@@ -1,7 +1,7 @@
 import { actions, type Action, type Resource, type Use } from '#engine';
 import { StatementError, type ColumnFact, type RelationFact, type StatementFacts } from '../judging/statement.js';
 import { carried, carriedBy, carriedBySetting } from './carriers.js';
-import type { Cascade, Reached, Relation } from './catalog.js';
+import type { AskedCast, Cascade, Reached, Relation } from './catalog.js';
 import { isHarmlessHidden, mayMoveNames } from './functions.js';
 import type { ViewColumn, ViewLineage } from './lineage.js';
 import type { Derived, Origin } from './scope.js';
@@ -74,6 +74,8 @@ export class Facts {
   readonly #used = new Set<string>();
   /** By column: functions of casts that nobody has to say. */
   readonly #casts = new Map<string, readonly string[]>();
+  /** By column: those that a cast runs, and what makes JSON of it. */
+  readonly #castsAsked = new Map<string, readonly AskedCast[]>();
   /** Bodies of functions, whose names are looked for as they run. */
   #hasBodies = false;
   /** Columns of the views that are read, by their full names: what uses them uses what they are made of. */
@@ -132,7 +134,7 @@ export class Facts {
     this.#columns.set(key, { name, use, access, ...(via === undefined ? {} : { via }) });
     this.#bound();
     for (const fn of access === 'read' ? (this.#casts.get(name) ?? []) : [])
-      this.hidden(fn, `a cast of ${name} that nobody says runs ${fn}(), whose body is not known`, name);
+      this.hidden(fn, `the type of ${name} runs ${fn}() unasked, whose body is not known`, name);
     const what = carried(name);
     if (what !== undefined) this.opaque(what);
   }
@@ -205,8 +207,19 @@ export class Facts {
 
   /** What the server may run unasked on values of a relation's columns counts where they are read. */
   #castable(relation: Relation, name: string): void {
-    for (const { name: column, casts } of relation.columns)
+    for (const { name: column, casts, castsAsked } of relation.columns) {
       if (casts.length > 0) this.#casts.set(`${name}.${column}`, casts);
+      if (castsAsked.length > 0) this.#castsAsked.set(`${name}.${column}`, castsAsked);
+    }
+  }
+
+  /** A value that is made of these columns is cast to one of these types, or to any where that is not known. */
+  castAsked(columns: readonly string[], to: readonly number[] | undefined): void {
+    if (this.#castsAsked.size === 0) return;
+    for (const column of columns)
+      for (const { function: fn, to: type } of this.#castsAsked.get(column) ?? [])
+        if (to === undefined || to.includes(type))
+          this.hidden(fn, `a cast of ${column} runs ${fn}(), whose body is not known`, column);
   }
 
   /** Reading a relation, and what is read behind it. `only`: without its children. */

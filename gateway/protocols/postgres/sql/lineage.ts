@@ -32,6 +32,9 @@ export interface ViewUse extends Through {
   readonly use: Use;
 }
 
+/** What masks of scope output let see the clear value; an order, a group, a number of rows come out as what is selected does. */
+export const isCondition = (use: Use): boolean => use === 'predicate' || use === 'join';
+
 export interface ViewLineage {
   readonly definition: Definition;
   /** By name, in the view's order. */

@@ -11,6 +11,7 @@
  * not told apart: all of them stand for it.
  */
 
+import { castsAskedOf, castsOf, comparing, isWritten, partsOf } from './type-functions.js';
 import { castsDigest, changing, columnsText, isPlain, noneMade, reachOf, stampOf, versionColumns } from './versions.js';
 
 const eq = 'OPERATOR(pg_catalog.=)';
@@ -46,18 +47,6 @@ const functionOids = (tree: string): string => `(
       select p.oprcode::pg_catalog.oid from pg_catalog.regexp_matches(${tree}::pg_catalog.text, ':opnos \\(o ([0-9 ]+)\\)', 'g') as m(m),
         lateral pg_catalog.regexp_split_to_table(m.m[1], ' ') as s(n)
         join pg_catalog.pg_operator p on p.oid ${eq} s.n::pg_catalog.oid)`;
-
-/** All types that values of the seed's types are made of: attributes, elements, what domains and ranges stand on. */
-const partsOf = (seed: string, before = ''): string => `with recursive ${before} part(oid) as (
-      ${seed}
-      union
-      select x.oid from part y join pg_catalog.pg_type z on z.oid ${eq} y.oid, lateral (
-        select a.atttypid from pg_catalog.pg_attribute a where z.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-          and a.attrelid ${eq} z.typrelid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped
-        union all select z.typelem where z.typelem OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-        union all select z.typbasetype where z.typbasetype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-        union all select g.rngsubtype from pg_catalog.pg_range g where g.rngtypid ${eq} z.oid
-        union all select g.rngtypid from pg_catalog.pg_range g where g.rngmultitypid ${eq} z.oid) as x(oid))`;
 
 /**
  * The extension that owns a function, where it is written in C (language 13, or 12 for what the server itself has, which only
@@ -221,19 +210,8 @@ const primaryKeyOf = `(select pg_catalog.json_agg(a.attname order by a.attnum)
     from pg_catalog.pg_constraint k join pg_catalog.pg_attribute a on a.attrelid ${eq} k.conrelid and a.attnum ${eq} any (k.conkey)
     where k.conrelid ${eq} c.oid and k.contype ${eq} 'p' and not k.condeferrable)`;
 
-/**
- * Functions that the server runs unasked to make another type's value of this column's, or of a part of it; but for those in C,
- * which only superusers may make.
- */
-const castsOf = `case when t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (${partsOf('select t.oid')}
-        select pg_catalog.json_agg(distinct pg_catalog.concat(fn.nspname, '.', f.proname))
-        from part join pg_catalog.pg_cast x on x.castsource ${eq} part.oid and x.castcontext OPERATOR(pg_catalog.<>) 'e'
-        join pg_catalog.pg_proc f on f.oid ${eq} x.castfunc and f.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
-          and f.prolang OPERATOR(pg_catalog.<>) 12::pg_catalog.oid and f.prolang OPERATOR(pg_catalog.<>) 13::pg_catalog.oid
-        join pg_catalog.pg_namespace fn on fn.oid ${eq} f.pronamespace) end`;
-
 const columnsOf = `(select pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::pg_catalog.int8,
-      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}, ${inputsOf}, ${labelsOf}, ${castsOf}) order by a.attnum)
+      pg_catalog.concat(tn.nspname, '.', t.typname), a.attnotnull, a.atttypmod, ${typeText}, ${baseOf}, a.attgenerated, ${collationOf}, ${inputsOf}, ${labelsOf}, ${castsOf}, ${castsAskedOf}) order by a.attnum)
     from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid ${eq} a.atttypid
     join pg_catalog.pg_namespace tn on tn.oid ${eq} t.typnamespace
     where a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped)`;
@@ -429,6 +407,8 @@ const typeRows = (
 ): string => `select 'type', t.i, pg_catalog.json_build_array(t.nspname, t.typname, t.typtype, t.oid::pg_catalog.int8, ${functionsIn(`
       ${partsOf('select t.oid')}
       ${partTrees(`x.castsource ${eq} part.oid or x.casttarget ${eq} part.oid`)}
+      union all
+      select pg_catalog.concat(':funcid ', f.oid) from (${comparing}) as r(fn) join pg_catalog.pg_proc f on f.oid ${eq} r.fn and ${isWritten('f')}
       union all
       select pg_catalog.concat(':funcid ', z.typinput::pg_catalog.oid) from part join pg_catalog.pg_type z on z.oid ${eq} part.oid
         where z.oid OPERATOR(pg_catalog.<>) t.oid and z.typinput::pg_catalog.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid`)},

@@ -88,8 +88,9 @@ function sorted(
     if (output === undefined) grouped(context, sort?.node ?? node, scope, targets, 'order');
     else orderedOutput(context, sort?.node ?? node, scope, output);
   }
-  expression(context, statement.limitCount, scope, 'predicate');
-  expression(context, statement.limitOffset, scope, 'predicate');
+  // How many rows come out is told as their order is, not as what a condition lets through.
+  for (const node of [statement.limitCount, statement.limitOffset])
+    used(context, expression(context, node, scope, 'predicate'), 'order');
 }
 
 /** ORDER BY of a set operation names output columns only. */

@@ -240,6 +240,7 @@ class Overlay {
                 inputs: [],
                 collation: undefined,
                 casts: [],
+                castsAsked: [],
               },
             ];
       }),

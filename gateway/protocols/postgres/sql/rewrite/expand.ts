@@ -2,7 +2,7 @@ import type { RangeVar } from 'libpg-query';
 import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import type { Relation } from '../catalog.js';
 import { qualified } from '../facts.js';
-import { viewLineage, type ViewLineage } from '../lineage.js';
+import { isCondition, viewLineage, type ViewLineage } from '../lineage.js';
 import type { Names } from '../names.js';
 import { parseAlone } from '../parse.js';
 import type { Source } from '../scope.js';
@@ -50,7 +50,7 @@ export class Expansions implements Views {
     if (lineage === undefined || relation.reads.some(({ how }) => how === 'q')) return false;
     const isUsed = lineage.uses.some(({ name, use }) => {
       const mask = this.obliged.mask(name);
-      return mask !== undefined && (mask.scope === 'source' || use === 'output');
+      return mask !== undefined && (mask.scope === 'source' || !isCondition(use));
     });
     return (
       isUsed ||

@@ -2,7 +2,7 @@ import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import type { RelationFact, StatementFacts } from '../../judging/statement.js';
 import type { Relation } from '../catalog.js';
 import { qualified, type Assignment } from '../facts.js';
-import type { ViewLineage } from '../lineage.js';
+import { isCondition, type ViewLineage } from '../lineage.js';
 import type { Source } from '../scope.js';
 import type { Occurrences } from './occurrences.js';
 import type { Obliged } from './rules.js';
@@ -195,7 +195,7 @@ export class Touched {
     if (lineage === undefined) throw refuse(`what the view ${name} does with ${below} is not known`);
     for (const { name: column, use } of lineage.uses) {
       const mask = this.#obliged.mask(column);
-      if (mask === undefined || (mask.scope === 'output' && use !== 'output')) continue;
+      if (mask === undefined || (mask.scope === 'output' && isCondition(use))) continue;
       throw refuse(`the view ${name} uses the masked column ${column} for more than its output (${use})`);
     }
   }
