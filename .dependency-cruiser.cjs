@@ -167,6 +167,13 @@ module.exports = {
       },
     },
     {
+      name: 'protobuf-is-pure',
+      severity: 'error',
+      comment: 'Objects of Kubernetes in protobuf are bytes and text; one place reads the table of messages, once.',
+      from: { path: '^gateway/protocols/kubernetes/protobuf/', pathNot: ['/table\\.ts$', tests] },
+      to: { pathNot: ['^gateway/protocols/kubernetes/protobuf/', '^gateway/web/index\\.ts$', '^(node:)?buffer$'] },
+    },
+    {
       name: 'enforcement-has-no-upstream',
       severity: 'error',
       comment: 'What applies a decision holds no credential.',

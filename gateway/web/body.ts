@@ -75,10 +75,7 @@ const tooLarge = (bytes_max: number) =>
 /** Throws RequestRefusal for what its media type says it is and it is not, or what can be read in more than one way. */
 export function bodyOf(bytes: Buffer, fields: ReadonlyMap<string, string>, options: BodyOptions): Body {
   if (bytes.length === 0) return { bytes };
-  const encoding = fields.get('content-encoding');
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw new RequestRefusal(415, 'content_encoding', 'the body is compressed: send it as it is (no Content-Encoding)');
-  }
+  checkUnpacked(fields);
   const type = fields.get('content-type');
   const { essence, charset } = mediaType(type);
   const known = kindOf(essence);
@@ -105,6 +102,14 @@ export function bodyOf(bytes: Buffer, fields: ReadonlyMap<string, string>, optio
     }
     case 'text':
       return { bytes, seen: { kind: 'text', ...seen, text } };
+  }
+}
+
+/** Throws RequestRefusal. */
+export function checkUnpacked(fields: ReadonlyMap<string, string>): void {
+  const encoding = fields.get('content-encoding');
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw new RequestRefusal(415, 'content_encoding', 'the body is compressed: send it as it is (no Content-Encoding)');
   }
 }
 

@@ -1,7 +1,7 @@
 export { admit, ClientGone, nobodyThere, NotAdmitted, type Admitted, type Meanwhile } from './admission.js';
 export { Connections } from './connections.js';
 export { boundsOf, Doorway, doorwayOf, letIn, securedBy } from './doorway.js';
-export { bodyOf, isOpaque, readBody, type Body } from './body.js';
+export { bodyOf, checkUnpacked, isOpaque, readBody, type Body } from './body.js';
 export { denialOf, fail, goneProblem, guarding, sendProblem, type Problem } from './answer.js';
 export { Exchange, mountOf, type ExchangeParts, type Forwarded } from './exchange.js';
 export { readFields, type Fields } from './fields.js';

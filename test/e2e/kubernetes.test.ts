@@ -28,6 +28,7 @@ limit contains {"bytes": 100} if input.operation.kubernetes.namespace == "small"
 `,
 };
 
+const root = join(import.meta.dirname, '../..');
 let web: Web;
 
 beforeAll(async () => {
@@ -83,6 +84,57 @@ describe('what passes', () => {
     expect(written).toBeDefined();
     expect(shows(JSON.stringify(await web.gateway.records()))).toBe(false);
     expect(web.upstream.heard[0]?.body.toString()).toBe(body);
+  });
+});
+
+describe('a write in protobuf', () => {
+  const media = 'application/vnd.kubernetes.protobuf';
+  const headers = { 'content-type': media, accept: `${media},application/json` };
+  const vectors = readFileSync(join(root, 'gateway/protocols/kubernetes/protobuf/vectors.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { protobuf: string; json: { kind: string } });
+  const { protobuf, json } = vectors.find(({ json: { kind } }) => kind === 'Secret')!;
+  const body = Buffer.from(protobuf, 'hex');
+  const write = (bytes: Buffer) => call(`${secrets}/db`, { method: 'PUT', body: bytes, headers });
+
+  test('reaches the API server as the JSON that was judged, and is answered in JSON where a mask holds', async () => {
+    const { status, text } = await write(body);
+    expect({ status, shown: shows(text), kind: (JSON.parse(text) as { kind: string }).kind }).toEqual({
+      ...{ status: 200, shown: false, kind: 'Secret' },
+    });
+    const [heard] = web.upstream.heard;
+    expect(JSON.parse(heard!.body.toString())).toEqual(json);
+    expect(heard).toMatchObject({
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+    });
+  });
+
+  test('is refused where it writes a masked value back', async () => {
+    const shown = body
+      .toString('latin1')
+      .replace('\n\x08password\x12\x0bcanary-5e1d', '\n\x10password-of-shop\x12\x03***');
+    const masked = Buffer.from(shown, 'latin1');
+    expect(masked.equals(body)).toBe(false);
+    const { status, text } = await write(masked);
+    expect({ status, refused: text.includes('as it was masked for you') }).toEqual({ status: 403, refused: true });
+    expect(web.upstream.heard).toEqual([]);
+  });
+
+  test('is refused with what to do where anything of it is not known, and where it is packed', async () => {
+    const other = await write(Buffer.from(body.toString('latin1').replace('Secret', 'Secrer'), 'latin1'));
+    expect(JSON.parse(other.text)).toMatchObject({
+      ...{ kind: 'Status', code: 415, reason: 'UnsupportedMediaType' },
+      message: expect.stringContaining('write it as JSON') as unknown,
+    });
+    const packed = await call(`${secrets}/db`, {
+      method: 'PUT',
+      body,
+      headers: { ...headers, 'content-encoding': 'gzip' },
+    });
+    expect(packed.status).toBe(415);
+    expect(packed.text).toContain('content_encoding');
+    expect(web.upstream.heard).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { isScalar, parseDocument, visit, type Document } from 'yaml';
-import { bodyOf, readFields, RequestRefusal } from '../../web/index.js';
+import { bodyOf, checkUnpacked, readFields, RequestRefusal } from '../../web/index.js';
 import { flag, parameter, readAddress, type Address } from './address.js';
+import { jsonOfProtobuf, protobuf } from './protobuf/json.js';
 import { requestInfo, type RequestInfo } from './request-info.js';
 import type { PatchType } from './schema.js';
 
@@ -30,7 +31,7 @@ export interface Running {
 }
 
 export interface ObjectBody {
-  /** What goes on; of YAML, the same as JSON. */
+  /** What goes on; of YAML and protobuf, the same as JSON. */
   readonly bytes: Buffer;
   readonly object?: unknown;
   readonly patch?: PatchType;
@@ -108,6 +109,7 @@ function portsOf(info: RequestInfo, address: Address): readonly number[] | undef
 function readObject(method: string, bytes: Buffer, fields: ReadonlyMap<string, string>): ObjectBody {
   if (bytes.length === 0) return { bytes, opaque: false };
   if (method === 'GET' || method === 'HEAD') throw new RequestRefusal(400, 'body', `a ${method} has no body here`);
+  checkUnpacked(fields);
   const media = (fields.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase();
   const patch = Object.hasOwn(patches, media) ? patches[media] : undefined;
   if ((patch !== undefined) !== (method === 'PATCH'))
@@ -118,15 +120,21 @@ function readObject(method: string, bytes: Buffer, fields: ReadonlyMap<string, s
       media: patch === undefined ? 'application/json' : media,
       ...(patch === undefined ? {} : { patch }),
     };
+  if (patch === undefined && media === protobuf)
+    return fromJson(Buffer.from(jsonOfProtobuf(bytes)), 'application/json');
   if (patch === undefined && media !== 'application/json')
-    throw new RequestRefusal(415, 'media_type', `write objects as JSON or YAML: ${media} is not looked into`);
+    throw new RequestRefusal(415, 'media_type', `write objects as JSON, YAML or protobuf: ${media} is not looked into`);
+  return fromJson(bytes, media, patch);
+}
+
+function fromJson(bytes: Buffer, media: string, patch?: PatchType): ObjectBody {
   const { seen } = bodyOf(
     bytes,
-    new Map([...fields, ['content-type', patch === undefined ? 'application/json' : media]]),
+    new Map([['content-type', patch === undefined ? 'application/json' : media]]),
     noRepeats,
   );
-  if (seen?.kind !== 'json') return { bytes, media, opaque: true, ...(patch === undefined ? {} : { patch }) };
-  return { bytes, media, opaque: false, object: seen.json, ...(patch === undefined ? {} : { patch }) };
+  const form = { bytes, media, ...(patch === undefined ? {} : { patch }) };
+  return seen?.kind === 'json' ? { ...form, opaque: false, object: seen.json } : { ...form, opaque: true };
 }
 
 const yaml_bytes_max = 1_048_576;
