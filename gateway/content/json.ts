@@ -74,12 +74,18 @@ function readStep(
  * Every string, number and literal that a path leads to, or that stands in an object or array that one leads to, in the
  * order of the text.
  *
+ * @param at Where the text stands in the document that the paths are of: names and elements.
  * @throws {JsonError} where the text is no JSON
  */
-export function findInJson(text: string, paths: readonly JsonPath[], whole: WholePaths = new Set()): JsonValue[] {
+export function findInJson(
+  text: string,
+  paths: readonly JsonPath[],
+  whole: WholePaths = new Set(),
+  at: JsonPath = [],
+): JsonValue[] {
   const found: JsonValue[] = [];
   const scanner = new Scanner(text, paths, whole, (value) => found.push(value));
-  scanner.whole();
+  scanner.whole(at);
   return found;
 }
 
@@ -89,10 +95,11 @@ export function editJson(
   paths: readonly JsonPath[],
   replace: (raw: string, value: JsonValue) => string,
   whole?: WholePaths,
+  at?: JsonPath,
 ): string {
   let edited = '';
   let copied = 0;
-  for (const value of findInJson(text, paths, whole)) {
+  for (const value of findInJson(text, paths, whole, at)) {
     edited += text.slice(copied, value.start) + replace(text.slice(value.start, value.end), value);
     copied = value.end;
   }
@@ -107,6 +114,12 @@ interface Standing {
 
 const nowhere: Standing = { reached: undefined, states: [] };
 
+/** Whether a step of a path leads where the text stands. */
+function isStep(step: PathStep, here: PathStep): boolean {
+  if (typeof here !== 'object') return step === here;
+  return step === 'members' || (typeof step === 'object' && step.member === here.member);
+}
+
 class Scanner {
   #at = 0;
 
@@ -117,9 +130,11 @@ class Scanner {
     private readonly found: (value: JsonValue) => void,
   ) {}
 
-  whole(): void {
+  whole(at: JsonPath): void {
+    let standing = this.#arrive(this.paths.map((_, path) => [path, 0] as const));
+    for (const here of at) standing = this.#into(standing, (step) => isStep(step, here));
     this.#space();
-    this.#value(this.#arrive(this.paths.map((_, path) => [path, 0] as const)), 0);
+    this.#value(standing, at.length);
     this.#space();
     if (this.#at < this.text.length) throw this.#wrong('something follows the value');
   }

@@ -8,7 +8,7 @@ export { readFields, type Fields } from './fields.js';
 export { JsonError as UnclearJson, unambiguous } from './json.js';
 export { refuseLeak } from './leaks.js';
 export { readPairs, type Pair, type Pairs } from './pairs.js';
-export { pass, answerFields, type Change, type Passed } from './passing.js';
+export { pass, answerFields, drained, type Change, type Passed } from './passing.js';
 export { answerOf, endSoon, type Upgrade } from './upgrading.js';
 export { promptOf } from './prompt.js';
 export { readPath, type Path } from './path.js';

@@ -103,3 +103,16 @@ export function pass(
     if (to.destroyed) gone();
   });
 }
+
+/** Resolves once there is room again, or nobody any more who reads. */
+export const drained = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+    if (response.destroyed) done();
+  });

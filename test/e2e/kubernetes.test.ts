@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { apiServer, canary, kubeconfig, shows } from '../support/api-server.js';
+import { apiServer, canary, kubeconfig, secret, shows } from '../support/api-server.js';
 import { startWeb, type Web } from '../support/web.js';
 
 /** The gate to an API server, whole: a client over TLS, a policy, a server that keeps what it was asked. */
@@ -259,5 +260,35 @@ describe('a Secret is shown in no way', () => {
       .map((line) => JSON.parse(line) as { type: string; object: { data: unknown } });
     expect(events).toHaveLength(2);
     expect(events[1]).toMatchObject({ type: 'ADDED', object: { data: { password: 'Kioq' } } });
+  });
+
+  describe('nor in a list that goes on object by object', () => {
+    const objects = Array.from({ length: 400 }, () => JSON.stringify({ ...secret, type: 'x'.repeat(8_192) }));
+    const listed = (between: string) => (_heard: unknown, response: ServerResponse) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(
+        `{"kind":"SecretList","items":[${objects.join(',')}${between}${objects[0] ?? ''}],"end":"${canary}"}`,
+      );
+    };
+
+    test('which comes whole', async () => {
+      web.upstream.answers(listed(','));
+      const { status, text, headers } = await call(secrets);
+      expect({ status, length: headers['content-length'] }).toEqual({ status: 200, length: undefined });
+      const { items, end } = JSON.parse(text) as { items: { data: { password: string } }[]; end: string };
+      expect(items.map(({ data }) => data.password)).toEqual(Array.from({ length: 401 }, () => 'Kioq'));
+      expect(end).toBe(canary);
+      expect(shows(JSON.stringify(items))).toBe(false);
+    });
+
+    test('which breaks off where it turns out to be none', async () => {
+      web.upstream.answers(listed(';'));
+      await expect(call(secrets)).rejects.toThrow(/aborted|reset/);
+    });
+
+    test('which is cut off where it is larger than policy allows', async () => {
+      web.upstream.answers(listed(','));
+      await expect(call(secrets.replace('shop', 'small'))).rejects.toThrow(/aborted|reset|hang up/);
+    });
   });
 });

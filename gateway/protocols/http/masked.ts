@@ -3,7 +3,7 @@ import { pipeline, type Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { UpstreamError } from '../../errors.js';
 import { ContentStream, JsonError } from '../../content/index.js';
-import { answerFields, type Passed } from '../../web/index.js';
+import { answerFields, drained, type Passed } from '../../web/index.js';
 import { EventMasker, LineMasker } from './events.js';
 import type { AnswerMasks, Masker } from './masking.js';
 
@@ -221,14 +221,3 @@ async function passPieces(
     return end(response.destroyed ? 'gone' : 'cut');
   }
 }
-
-const drained = (response: ServerResponse): Promise<void> =>
-  new Promise((resolve) => {
-    const done = () => {
-      response.off('drain', done);
-      response.off('close', done);
-      resolve();
-    };
-    response.on('drain', done);
-    response.on('close', done);
-  });

@@ -1,18 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { StringDecoder } from 'node:string_decoder';
-import { ContentStream, JsonError, Lines, maskText, noKinds, type Kinds } from '../../content/index.js';
-import { answerFields, pass, type Passed } from '../../web/index.js';
+import { ContentStream, Lines, noKinds, type Kinds } from '../../content/index.js';
+import { answerFields, drained, pass, type Passed } from '../../web/index.js';
 import { UpstreamError } from '../../errors.js';
 import type { KubernetesRequest } from './codec.js';
 import { maskedStatus, type FieldMasks } from './masking.js';
+import { found, passObjects } from './objects.js';
 
 /** Answers on their way to the client: as they came where nothing is masked, else one JSON document after the other. */
 
-/** Of one object or list that is masked: it is held in memory. */
-const document_bytes_max = 67_108_864;
-/** Of all of them at once. */
-const held_bytes_max = 268_435_456;
-let held_bytes = 0;
+/** Of one event of a watch. */
+const event_bytes_max = 67_108_864;
 
 /** How an answer is asked for where it has to be read here: as JSON, not packed, and with whole objects. */
 export function readable(accept: string | undefined): Readonly<Record<string, string>> {
@@ -83,34 +81,16 @@ export async function passMasked(
     throw new UpstreamError('the API server answered in a form that masks cannot be put in');
   }
   if (watch && !failed) return passEvents(answer, response, (line) => found(masks.mask(line), kinds), bytes_max);
-  const text = await whole(answer);
-  let masked: string;
-  try {
-    masked = found(failed ? maskedStatus(text) : text === '' ? text : masks.mask(text), kinds);
-  } catch (error) {
-    if (!(error instanceof JsonError)) throw error;
-    throw new UpstreamError('the API server answered what is no JSON', { cause: error });
-  }
-  const bytes = Buffer.from(masked);
-  const limited = bytes_max !== undefined && bytes.length > bytes_max;
-  if (limited) return { bytes: 0, how: 'limit' };
-  response.writeHead(status, [
-    ...fieldsOf(answer, dropped),
-    'content-type',
-    'application/json',
-    'content-length',
-    String(bytes.length),
-  ]);
-  await new Promise<void>((resolve) => {
-    response.once('close', resolve);
-    response.end(bytes, () => resolve());
+  return passObjects(answer, response, {
+    ...(failed
+      ? { mask: maskedStatus }
+      : {
+          mask: (text) => (text === '' ? text : masks.mask(text)),
+          maskPart: (text, where) => masks.maskPart(text, where),
+        }),
+    ...{ kinds, bytes_max, fields: [...fieldsOf(answer, dropped), 'content-type', 'application/json'] },
   });
-  return { bytes: bytes.length, how: response.writableFinished ? 'whole' : 'gone' };
 }
-
-/** With what patterns find in it masked. */
-export const found = (text: string, kinds: Kinds) =>
-  kinds === noKinds ? text : maskText(text, { kinds, numbers: true });
 
 /** What is about the bytes as the API server sent them; a warning may quote a value. */
 const changed = new Set([
@@ -129,33 +109,6 @@ const mediaOf = ({ headers }: IncomingMessage): string =>
 
 const fieldsOf = (answer: IncomingMessage, drops: (name: string) => boolean): string[] =>
   answerFields(answer.rawHeaders, (name, value) => (drops(name) ? undefined : value)).flat();
-
-async function whole(answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      held_bytes += chunk.length;
-      if (length > document_bytes_max || held_bytes > held_bytes_max) {
-        answer.destroy();
-        throw new UpstreamError(
-          length > document_bytes_max
-            ? `the answer has more than ${document_bytes_max} bytes, and fields of it are masked for you: ask for less at once (limit=…)`
-            : 'too many large answers are being masked at once; try again',
-        );
-      }
-      chunks.push(chunk);
-    }
-    if (!answer.complete) throw new UpstreamError('the API server broke off its answer');
-    return Buffer.concat(chunks).toString('utf8');
-  } catch (error) {
-    if (error instanceof UpstreamError) throw error;
-    throw new UpstreamError('the API server broke off its answer', { cause: error });
-  } finally {
-    held_bytes -= length;
-  }
-}
 
 /** The events of a watch: one JSON document a line. */
 async function passEvents(
@@ -181,7 +134,7 @@ async function passEvents(
   try {
     for await (const chunk of answer as AsyncIterable<Buffer>) {
       const whole = lines.push(decoder.write(chunk));
-      if (lines.length > document_bytes_max) return end('cut');
+      if (lines.length > event_bytes_max) return end('cut');
       const events = whole.filter((line) => line.trim() !== '').map((line) => `${mask(line)}\n`);
       if (events.length === 0) continue;
       const masked = Buffer.from(events.join(''));
@@ -197,14 +150,3 @@ async function passEvents(
     return end(response.destroyed ? 'gone' : 'cut');
   }
 }
-
-const drained = (response: ServerResponse): Promise<void> =>
-  new Promise((resolve) => {
-    const done = () => {
-      response.off('drain', done);
-      response.off('close', done);
-      resolve();
-    };
-    response.on('drain', done);
-    response.on('close', done);
-  });

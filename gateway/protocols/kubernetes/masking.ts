@@ -16,6 +16,8 @@ import { fieldTerms } from './selectors.js';
 export interface FieldMasks {
   /** Of one JSON document as the API server answers it. Throws JsonError where it is none. */
   mask(text: string): string;
+  /** Of a part of a list, as the whole of it would be masked there. Throws JsonError where the part is none. */
+  maskPart(text: string, where: 'head' | 'item' | 'tail'): string;
   /** Throws RequestRefusal for a request that would bring masked values out, or write masks over values. */
   check(request: KubernetesRequest): void;
   /** What is masked and how: two with the same names mask alike. */
@@ -42,7 +44,10 @@ const copies: readonly (readonly [JsonPath, string])[] = [
   [[{ member: 'metadata' }, { member: 'managedFields' }], '[]'],
 ];
 /** An object alone; in a list; in the event of a watch. */
-const places: readonly JsonPath[] = [[], [{ member: 'items' }, 'elements'], [{ member: 'object' }]];
+const item: JsonPath = [{ member: 'items' }, 'elements'];
+const places: readonly JsonPath[] = [[], item, [{ member: 'object' }]];
+const listStart = '{"items":[';
+const listEnd = ']}';
 
 const everyCopy = places.flatMap((place) =>
   copies.map(([path, text]) => ({ path: [...place, ...path], replace: () => text })),
@@ -104,6 +109,16 @@ class Masks implements FieldMasks {
 
   mask(text: string): string {
     return this.#passes.reduce((edited, { paths, replace, whole }) => editJson(edited, paths, replace, whole), text);
+  }
+
+  maskPart(text: string, where: 'head' | 'item' | 'tail'): string {
+    // What is around it is put there, and has nothing that is masked.
+    if (where === 'head') return this.mask(text + listEnd).slice(0, -listEnd.length);
+    if (where === 'tail') return this.mask(listStart + text).slice(listStart.length);
+    return this.#passes.reduce(
+      (edited, { paths, replace, whole }) => editJson(edited, paths, replace, whole, item),
+      text,
+    );
   }
 
   /** All fields that one function masks, and what is replaced as one beside them. */

@@ -1,7 +1,7 @@
 import type { Decision, Operation } from '#engine';
 import type { Circumstances, Session } from '../../../protocol.js';
 import { NotAdmitted, RequestRefusal } from '../../../web/index.js';
-import { found } from '../answer.js';
+import { found } from '../objects.js';
 import type { KubernetesRequest } from '../codec.js';
 import { maskedStatus } from '../masking.js';
 import { refusedBy, unmasked, type Masks } from '../masks.js';
