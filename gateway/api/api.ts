@@ -51,7 +51,7 @@ export function apiGate(
             request.caller = await door.identify(request);
             // However they came: a session of the console outlives the sign-in that began it.
             parts.revocations?.check(request.caller.identity);
-            const full = letIn(request.raw.socket, request.caller.identity.principal.subject);
+            const full = letIn(request.raw.socket, request.caller.identity.principal);
             if (full !== undefined) throw new Problem(503, 'too_many_connections', full, { 'retry-after': '5' });
           });
           const routes = scope as unknown as App;

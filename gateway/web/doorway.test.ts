@@ -46,6 +46,7 @@ function enter(address = 'a'): Connection {
   doorway.enter(socketOf(connection));
   return connection;
 }
+const who = (subject: string, issuer = 'one') => ({ issuer, subject });
 const gone = (...connections: Connection[]) => connections.map(({ destroyed }) => destroyed);
 
 test('the oldest of who has most gives way', () => {
@@ -57,7 +58,7 @@ test('the oldest of who has most gives way', () => {
 test('one that has gone leaves its room, and one that is in takes none', () => {
   const [first, second, third] = [enter(), enter(), enter()];
   first.destroy();
-  expect(letIn(socketOf(second), 'ada')).toBeUndefined();
+  expect(letIn(socketOf(second), who('ada'))).toBeUndefined();
   const more = [enter(), enter()];
   expect(gone(second, third, ...more)).toEqual([false, false, false, false]);
 });
@@ -65,7 +66,7 @@ test('one that has gone leaves its room, and one that is in takes none', () => {
 test('nobody is in with more than half, all together with no more than there is room for, and no place is lost', () => {
   const said = (subject: string) => {
     const connection = enter();
-    return [letIn(socketOf(connection), subject), connection] as const;
+    return [letIn(socketOf(connection), who(subject)), connection] as const;
   };
   const own = [said('ada'), said('ada'), said('ada')];
   expect(own.map(([why]) => why)).toEqual([undefined, undefined, undefined]);
@@ -73,23 +74,29 @@ test('nobody is in with more than half, all together with no more than there is 
   for (const subject of ['b', 'c', 'd']) expect(said(subject)[0]).toBeUndefined();
   expect(said('e')[0]).toMatch(/too many connections are open/);
   // Once more on the same one, whoever it is now: it is in.
-  expect(letIn(socketOf(own[0]![1]), 'e')).toBeUndefined();
+  expect(letIn(socketOf(own[0]![1]), who('e'))).toBeUndefined();
   own[0]![1].destroy();
   expect(said('ada')[0]).toBeUndefined();
+});
+
+test('subjects of the same name are two where their issuers are', () => {
+  for (const issuer of ['one', 'other'])
+    for (let count = 0; count < 3; count++) expect(letIn(socketOf(enter()), who('ada', issuer))).toBeUndefined();
+  expect(letIn(socketOf(enter()), who('ada', 'other'))).toMatch(/too many connections are open/);
 });
 
 test('who was closed before he was known is not in, and takes no room', () => {
   for (let count = 0; count < 20; count++) {
     const connection = enter();
     connection.destroy();
-    expect(letIn(socketOf(connection), 'ada')).toMatch(/closed/);
+    expect(letIn(socketOf(connection), who('ada'))).toMatch(/closed/);
   }
-  expect(letIn(socketOf(enter()), 'ada')).toBeUndefined();
+  expect(letIn(socketOf(enter()), who('ada'))).toBeUndefined();
 });
 
 test('whoever does not say in time what he wants is closed, known or not', () => {
   const [silent, known, said] = [enter('a'), enter('b'), enter('c')];
-  letIn(socketOf(known), 'ada');
+  letIn(socketOf(known), who('ada'));
   doorway.greeted(socketOf(said));
   jest.advanceTimersByTime(600);
   const late = enter('d');
@@ -104,7 +111,7 @@ test('whoever takes nothing is closed, a stranger sooner, and nobody who takes s
   const inner = new Connection('b', 0);
   securedBy(socketOf(known), socketOf(inner));
   for (const each of [stranger, known, slow, idle]) doorway.greeted(socketOf(each));
-  for (const each of [known, slow, idle]) letIn(socketOf(each), each.remoteAddress);
+  for (const each of [known, slow, idle]) letIn(socketOf(each), who(each.remoteAddress));
   for (const each of [stranger, inner, slow]) Object.assign(each, { writableLength: 100, bytesWritten: 100 });
   for (let passed_ms = 0; passed_ms < 3_000; passed_ms += 500) {
     slow.bytesWritten += 1;

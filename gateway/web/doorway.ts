@@ -1,3 +1,4 @@
+import type { Principal } from '#engine';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Bounds, ListenAddress } from '../protocol.js';
@@ -12,8 +13,8 @@ interface Visit {
   readonly since_ms: number;
   /** The one that was accepted, and behind TLS the one that is spoken on. */
   readonly sockets: Socket[];
-  /** Who has signed in. */
-  subject: string | undefined;
+  /** Who has signed in: subjects of two issuers are two. */
+  principal: string | undefined;
   /** What has left for it, as far as that is known, while something waits to; and since when it is no more. */
   left: string;
   left_ms: number;
@@ -30,9 +31,9 @@ export const boundsOf = ({ bounds }: ListenAddress, own?: Partial<Bounds>): Boun
 const visits = new WeakMap<Socket, { readonly visit: Visit; readonly doorway: Doorway }>();
 
 /** Why there is no room for one who signs in, in words for him; undefined: he is in. A connection of no doorway has room. */
-export function letIn(socket: Socket, subject: string): string | undefined {
+export function letIn(socket: Socket, who: Pick<Principal, 'issuer' | 'subject'>): string | undefined {
   const known = visits.get(socket);
-  return known?.doorway.letIn(known.visit, subject);
+  return known?.doorway.letIn(known.visit, who);
 }
 
 /** A connection goes on behind TLS, or behind more of it. */
@@ -51,7 +52,7 @@ export class Doorway {
   #strangers_count = 0;
   /** They have not said yet what they want. */
   readonly #awaited = new Set<Visit>();
-  readonly #bySubject = new Map<string, number>();
+  readonly #byPrincipal = new Map<string, number>();
   #known_count = 0;
   readonly #timer: NodeJS.Timeout;
 
@@ -73,7 +74,7 @@ export class Doorway {
     const since_ms = Date.now();
     const visit: Visit = {
       ...{ address: socket.remoteAddress ?? '', since_ms, sockets: [socket] },
-      ...{ subject: undefined, left: '', left_ms: since_ms },
+      ...{ principal: undefined, left: '', left_ms: since_ms },
     };
     this.#byPlace.set(place, visit);
     this.#all.add(visit);
@@ -105,17 +106,18 @@ export class Doorway {
     if (known !== undefined) this.#awaited.delete(known.visit);
   }
 
-  letIn(visit: Visit, subject: string): string | undefined {
-    if (visit.subject !== undefined) return undefined;
+  letIn(visit: Visit, { issuer, subject }: Pick<Principal, 'issuer' | 'subject'>): string | undefined {
+    if (visit.principal !== undefined) return undefined;
     if (visit.sockets.some(({ destroyed }) => destroyed)) return 'the connection is closed';
     const { connections_max } = this.#bounds;
-    const own = this.#bySubject.get(subject) ?? 0;
+    const principal = JSON.stringify([issuer, subject]);
+    const own = this.#byPrincipal.get(principal) ?? 0;
     if (this.#known_count >= connections_max) return 'too many connections are open here; try again in a moment';
     if (own >= Math.ceil(connections_max / 2)) return 'too many connections of yours are open here; close some of them';
     this.#remove(visit);
-    visit.subject = subject;
+    visit.principal = principal;
     this.#known_count += 1;
-    this.#bySubject.set(subject, own + 1);
+    this.#byPrincipal.set(principal, own + 1);
     return undefined;
   }
 
@@ -138,11 +140,11 @@ export class Doorway {
   }
 
   #leave(visit: Visit): void {
-    const { subject } = visit;
-    if (subject === undefined) return this.#remove(visit);
-    const left = (this.#bySubject.get(subject) ?? 1) - 1;
-    if (left === 0) this.#bySubject.delete(subject);
-    else this.#bySubject.set(subject, left);
+    const { principal } = visit;
+    if (principal === undefined) return this.#remove(visit);
+    const left = (this.#byPrincipal.get(principal) ?? 1) - 1;
+    if (left === 0) this.#byPrincipal.delete(principal);
+    else this.#byPrincipal.set(principal, left);
     this.#known_count -= 1;
   }
 
@@ -180,7 +182,7 @@ export class Doorway {
       return false;
     }
     const { greeting_ms_max, stalled_ms_max } = this.#bounds;
-    return now_ms - visit.left_ms >= (visit.subject === undefined ? greeting_ms_max : stalled_ms_max);
+    return now_ms - visit.left_ms >= (visit.principal === undefined ? greeting_ms_max : stalled_ms_max);
   }
 }
 

@@ -24,7 +24,7 @@ export async function signIn(
   client: Client,
 ): Promise<SignedIn> {
   const signedIn = await identified(services, fields, socket, client);
-  const full = letIn(socket, signedIn.identity.principal.subject);
+  const full = letIn(socket, signedIn.identity.principal);
   if (full !== undefined) throw new RequestRefusal(503, 'too_many_connections', full);
   return signedIn;
 }

@@ -249,7 +249,7 @@ class Greeting {
       },
       this.#services,
     );
-    const full = letIn(this.#socket, identity.principal.subject);
+    const full = letIn(this.#socket, identity.principal);
     if (full !== undefined) throw new Refused(sqlstates.tooMany, `sorry, ${full}`);
     const target = this.#target(startup.target, identity);
     const named = startup.settings.get(promptSetting);

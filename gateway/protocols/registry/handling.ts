@@ -20,7 +20,7 @@ import type { Digest } from './names.js';
 import { operationOf, sourceOf, type Known } from './operation.js';
 import type { Scope } from './tokens.js';
 import type { RegistryTarget, Sent } from './upstream.js';
-import { upload_ms_max, type Upload, type UploadSeal } from './uploads.js';
+import { upload_ms_max, type Owner, type Upload, type UploadSeal } from './uploads.js';
 import { Checked, Mismatch } from './verifying.js';
 
 /** One request to a registry: judged as what it is, sent as it was judged, and answered with the gateway's own places. */
@@ -297,9 +297,10 @@ export class Handling {
     return new Knowing(target, request.repository, session, signal);
   }
 
-  #owner(): Pick<Upload, 'subject' | 'target' | 'repository'> {
+  #owner(): Owner {
     const { session, request } = this.#parts;
-    return { subject: session.principal.subject, target: request.target, repository: request.repository };
+    const { issuer, subject } = session.principal;
+    return { issuer, subject, target: request.target, repository: request.repository };
   }
 
   #sent(): Sent {

@@ -7,6 +7,7 @@ import { unknownUpload } from './codec.js';
  * uploads is kept here, and any replica with the same key goes on with them.
  */
 export interface Upload {
+  readonly issuer: string;
   readonly subject: string;
   readonly target: string;
   readonly repository: string;
@@ -17,6 +18,9 @@ export interface Upload {
   /** Milliseconds since the epoch. */
   readonly expires_ms: number;
 }
+
+/** Whose it is, and what for. */
+export type Owner = Pick<Upload, 'issuer' | 'subject' | 'target' | 'repository'>;
 
 /** Registries themselves forget uploads after about as long. */
 export const upload_ms_max = 86_400_000;
@@ -40,9 +44,9 @@ export class UploadSeal {
   }
 
   /** Throws RequestRefusal for what was not sealed here, for somebody or something else, or too long ago. */
-  open(sealed: string, of: Pick<Upload, 'subject' | 'target' | 'repository'>, now_ms: number): Upload {
+  open(sealed: string, of: Owner, now_ms: number): Upload {
     const upload = this.#read(sealed);
-    const fits = upload.subject === of.subject && upload.target === of.target && upload.repository === of.repository;
+    const fits = (['issuer', 'subject', 'target', 'repository'] as const).every((name) => upload[name] === of[name]);
     if (!fits || upload.expires_ms <= now_ms) throw unknownUpload();
     return upload;
   }

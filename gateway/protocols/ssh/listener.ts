@@ -195,7 +195,7 @@ function greet({ connection, client, services, sessions, patience, doorway }: Gr
   }
 
   function open(known: Identity, name: string): string | undefined {
-    const full = letIn(socketOf(connection), known.principal.subject);
+    const full = letIn(socketOf(connection), known.principal);
     if (full !== undefined) return full;
     const found = services.target('ssh', name);
     const problem = unusable(found, name);
