@@ -35,6 +35,13 @@ describe('a secret is concealed', () => {
     for (const part of ['C+a', 'C%2', 'Canar', base64(secret).slice(8, 14)]) expect(rest).not.toContain(part);
   });
 
+  test('with letters beyond ASCII, as they are and as Python writes them in JSON', () => {
+    const sought = soughtOf('pässwörter');
+    expect(sought.concealed('{"a":"pässwörter","b":"p\\u00e4ssw\\u00f6rter"}')).toBe(
+      `{"a":"${'*'.repeat(12)}","b":"${'*'.repeat(20)}"}`,
+    );
+  });
+
   test('of Basic the password, and both together', () => {
     const sought = soughtOf(...secretsOf(`Basic ${base64('gateway:a-long-password')}`));
     expect(sought.concealed(`Basic ${base64('gateway:a-long-password')} a-long-password gateway`)).toBe(

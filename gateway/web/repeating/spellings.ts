@@ -32,7 +32,7 @@ export function spellingsOf(secret: string): readonly string[] {
     ...new Set([
       secret,
       ...[url, form].flatMap((text) => [text, text.replace(/%[0-9A-F]{2}/g, (one) => one.toLowerCase())]),
-      ...[json, json.replaceAll('/', '\\/')],
+      ...[json, json.replaceAll('/', '\\/'), json.replace(/[^\x20-\x7e]/g, (one) => `\\u${hexOf(one)}`)],
       // As .NET and Go write it, so that it may stand in HTML.
       secret.replace(/["&'+<>\\`]/g, (one) => `\\u${hexOf(one).toUpperCase()}`),
       json.replace(/[&<>]/g, (one) => `\\u${hexOf(one)}`),
