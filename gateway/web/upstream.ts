@@ -18,6 +18,15 @@ export interface Origin {
   readonly key?: string | undefined;
 }
 
+/** Of a URL, which is http: or https:. */
+export function originOf({ protocol, hostname, port }: URL): Origin {
+  return {
+    protocol: protocol as Origin['protocol'],
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+  };
+}
+
 /** A request as it leaves. */
 export interface Asked {
   readonly origin: Origin;

@@ -1,5 +1,14 @@
 import { UpstreamError } from '../../errors.js';
-import { ask, readAnswer, Sparing, UpstreamAgents, type Origin } from '../../web/index.js';
+import {
+  ask,
+  fetchedToken,
+  originOf,
+  readAnswer,
+  Sparing,
+  UpstreamAgents,
+  type FetchedToken,
+  type Origin,
+} from '../../web/index.js';
 import { loopback } from './names.js';
 
 /**
@@ -34,11 +43,6 @@ export interface TokensOptions {
 /** Who hands out tokens does not take the gateway's credential: it may have been replaced. */
 export class TokenRefused extends UpstreamError {}
 
-interface Kept {
-  readonly token: string;
-  readonly until_ms: number;
-}
-
 interface Service {
   readonly realm: URL;
   readonly service: string | undefined;
@@ -53,14 +57,12 @@ const fetches_burst = 20;
 const fetch_every_ms = 2_000;
 /** As the specification has it. */
 const lifetime_seconds_default = 60;
-const lifetime_seconds_max = 86_400;
-/** Before it expires: what is on its way then arrives in time. */
 const early_ms = 30_000;
 
 export class Tokens {
   readonly #options: TokensOptions;
   readonly #now: () => number;
-  readonly #kept = new Map<string, Promise<Kept>>();
+  readonly #kept = new Map<string, Promise<FetchedToken>>();
   /** Of fetches after a refusal: clients bring them about. */
   readonly #again: Sparing;
   #service: Service | undefined;
@@ -125,7 +127,7 @@ export class Tokens {
     this.#service?.agents.close();
   }
 
-  #begin(key: string, service: Service, scope: Scope): Promise<Kept> {
+  #begin(key: string, service: Service, scope: Scope): Promise<FetchedToken> {
     const fetching = this.#fetch(service, scope);
     this.#kept.delete(key);
     const [oldest] = this.#kept.keys();
@@ -138,7 +140,7 @@ export class Tokens {
     return fetching;
   }
 
-  async #fetch({ realm, service, origin, agents }: Service, scope: Scope): Promise<Kept> {
+  async #fetch({ realm, service, origin, agents }: Service, scope: Scope): Promise<FetchedToken> {
     const { basic, timeout_ms } = this.#options;
     const asked_ms = this.#now();
     const answer = await ask(
@@ -168,8 +170,7 @@ export class Tokens {
   /** Where tokens may be fetched: at the registry itself, or where the configuration says. Throws UpstreamError. */
   #allowed(realm: URL): Origin {
     const { origin, name, hosts } = this.#options;
-    const port = realm.port === '' ? (realm.protocol === 'https:' ? 443 : 80) : Number(realm.port);
-    const place = `${realm.hostname}:${String(port)}`;
+    const place = `${realm.hostname}:${String(originOf(realm).port)}`;
     const inside = loopback.test(realm.hostname);
     const safe = inside ? loopback.test(new URL(`http://${name}`).hostname) : realm.protocol === 'https:';
     const web = realm.protocol === 'https:' || realm.protocol === 'http:';
@@ -180,7 +181,7 @@ export class Tokens {
       );
     }
     if (place === name && realm.protocol === origin.protocol) return origin;
-    return { protocol: realm.protocol as Origin['protocol'], host: realm.hostname.replace(/^\[|\]$/gu, ''), port };
+    return originOf(realm);
   }
 }
 
@@ -212,20 +213,9 @@ function bearerOf(field: string | undefined): { realm: URL; service: string | un
   return { realm: url, service: parameters.get('service') };
 }
 
-function keptOf(text: string, asked_ms: number): Kept {
-  let answer: unknown;
-  try {
-    answer = JSON.parse(text);
-  } catch {
-    answer = undefined;
-  }
-  const { token, access_token: other, expires_in: given } = (answer ?? {}) as Record<string, unknown>;
-  const made = token ?? other;
-  if (typeof made !== 'string' || !/^[\x21-\x7e]+$/.test(made)) {
-    throw new UpstreamError('who hands out tokens for the registry answered without one');
-  }
-  const seconds =
-    typeof given === 'number' && given >= 0 ? Math.min(given, lifetime_seconds_max) : lifetime_seconds_default;
-  // Of a short one, half.
-  return { token: made, until_ms: asked_ms + Math.max(seconds * 1_000 - early_ms, (seconds * 1_000) / 2) };
+function keptOf(text: string, asked_ms: number): FetchedToken {
+  const names = ['token', 'access_token'];
+  const found = fetchedToken(text, { names, asked_ms, lifetime_seconds_default, early_ms });
+  if (found === undefined) throw new UpstreamError('who hands out tokens for the registry answered without one');
+  return found;
 }

@@ -1,6 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import { UpstreamError } from '../../errors.js';
-import { ask, secretsOf, Sought, UpstreamAgents, type Origin, type Pooled, type Streamed } from '../../web/index.js';
+import {
+  ask,
+  originOf,
+  secretsOf,
+  Sought,
+  UpstreamAgents,
+  type Origin,
+  type Pooled,
+  type Streamed,
+} from '../../web/index.js';
 import type { RegistryUpstream } from './config.js';
 import { Learned } from './learned.js';
 import { TokenRefused, Tokens, type Scope } from './tokens.js';
@@ -134,7 +143,7 @@ export class RegistryTarget implements Pooled {
   /** As `send`; where the registry sends elsewhere for a blob, the gateway goes there, without its credential. */
   async fetch(sent: Sent, signal: AbortSignal): Promise<IncomingMessage> {
     let answer = await this.send(sent, signal);
-    let place = new URL(sent.path, originOf(this.#upstream));
+    let place = new URL(sent.path, rootOf(this.#upstream));
     for (let hops = 0; redirects.has(answer.statusCode ?? 0); hops++) {
       const { location } = answer.headers;
       answer.destroy();
@@ -150,7 +159,7 @@ export class RegistryTarget implements Pooled {
   /** Where an upload goes on: path and query at the registry. Throws UpstreamError for another place. */
   place(location: string | undefined, asked: string): string {
     if (location === undefined) throw new UpstreamError('the registry does not say where the upload goes on');
-    const origin = originOf(this.#upstream);
+    const origin = rootOf(this.#upstream);
     const found = urlOf(location, new URL(asked, origin));
     // Behind a proxy, registries write http:// for themselves; the gateway goes on over what it is told to use.
     if (found.hostname !== origin.hostname) throw new UpstreamError('the registry sends to another host for uploads');
@@ -158,7 +167,7 @@ export class RegistryTarget implements Pooled {
   }
 
   async #elsewhere(sent: Sent, place: URL, signal: AbortSignal): Promise<IncomingMessage> {
-    const own = originOf(this.#upstream);
+    const own = rootOf(this.#upstream);
     if (place.origin === own.origin) return this.send(sent, signal);
     const { method, path, fields } = sent;
     const { storage, protocol, timeout_ms } = this.#upstream;
@@ -173,11 +182,7 @@ export class RegistryTarget implements Pooled {
         { detail: place.origin },
       );
     }
-    const origin: Origin = {
-      protocol: place.protocol as Origin['protocol'],
-      host: place.hostname.replace(/^\[|\]$/gu, ''),
-      port: place.port === '' ? (place.protocol === 'https:' ? 443 : 80) : Number(place.port),
-    };
+    const origin = originOf(place);
     return ask(
       { origin, method, path, fields: { host: place.host, ...fields }, body: nothing, timeout_ms, signal },
       this.#agentsFor(place.origin, origin),
@@ -220,7 +225,7 @@ const streams = ({ body }: Sent): boolean => body !== undefined && 'stream' in b
 
 const refused = (answer: IncomingMessage | 'no token'): boolean => answer === 'no token' || answer.statusCode === 401;
 
-const originOf = ({ protocol, name }: RegistryUpstream): URL => new URL(`${protocol}//${name}`);
+const rootOf = ({ protocol, name }: RegistryUpstream): URL => new URL(`${protocol}//${name}`);
 
 function urlOf(text: string, base: URL): URL {
   let url: URL;

@@ -1,6 +1,15 @@
 import { sign } from 'node:crypto';
 import { UpstreamError } from '../../../errors.js';
-import { ask, readAnswer, Sparing, UpstreamAgents, type Origin } from '../../../web/index.js';
+import {
+  ask,
+  fetchedToken,
+  originOf,
+  readAnswer,
+  Sparing,
+  UpstreamAgents,
+  type FetchedToken,
+  type Origin,
+} from '../../../web/index.js';
 import type { TokenForm } from './forms.js';
 
 /**
@@ -12,8 +21,8 @@ export class Token {
   readonly #origin: Origin;
   readonly #agents: UpstreamAgents;
   readonly #now: () => number;
-  #kept: Kept | undefined;
-  #fetching: Promise<Kept> | undefined;
+  #kept: FetchedToken | undefined;
+  #fetching: Promise<FetchedToken> | undefined;
   /** Of the last attempt, where it failed. */
   #failure: Error | undefined;
   /** Of fetches that clients bring about: by requests that are refused, and while none is to be had. */
@@ -21,12 +30,7 @@ export class Token {
 
   constructor(form: TokenForm, now: () => number = Date.now) {
     this.#form = form;
-    const { protocol, hostname, port } = new URL(form.url);
-    this.#origin = {
-      protocol: protocol as Origin['protocol'],
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
-    };
+    this.#origin = originOf(new URL(form.url));
     this.#agents = new UpstreamAgents(this.#origin);
     this.#now = now;
     this.#fetches = new Sparing({ burst: fetches_burst, every_ms: fetch_every_ms, now });
@@ -66,7 +70,7 @@ export class Token {
     this.#agents.close();
   }
 
-  async #fetch(): Promise<Kept> {
+  async #fetch(): Promise<FetchedToken> {
     const { host, pathname, search } = new URL(this.#form.url);
     const asked_ms = this.#now();
     const { method, fields, body } = questionOf(this.#form, asked_ms);
@@ -98,11 +102,6 @@ export class TokenRefused extends UpstreamError {}
 /** RFC 6749, 5.2: also where the client or its assertion is wrong. */
 const refusals: ReadonlySet<number> = new Set([400, 401, 403]);
 
-interface Kept {
-  readonly token: string;
-  readonly until_ms: number;
-}
-
 const fetches_burst = 5;
 const fetch_every_ms = 30_000;
 const timeout_ms = 30_000;
@@ -110,7 +109,6 @@ const answer_bytes_max = 65_536;
 /** Before it expires: what is on its way then arrives in time. */
 const early_ms = 60_000;
 const lifetime_seconds_default = 300;
-const lifetime_seconds_max = 86_400;
 const assertion_seconds = 3_600;
 
 function questionOf(form: TokenForm, now_ms: number) {
@@ -140,22 +138,10 @@ function assertionOf({ email, key, scope, url }: TokenForm & { readonly from: 'g
   return [...parts, signature].join('.');
 }
 
-/** RFC 6749, 5.1. Azure's metadata service writes the lifetime as a text. */
-function keptOf(text: string, asked_ms: number): Kept {
-  let answer: unknown;
-  try {
-    answer = JSON.parse(text);
-  } catch {
-    answer = undefined;
-  }
-  const { access_token: token, token_type: type, expires_in: given } = (answer ?? {}) as Record<string, unknown>;
-  const bearer = typeof type === 'string' && type.toLowerCase() === 'bearer';
-  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token) || !bearer) {
+function keptOf(text: string, asked_ms: number): FetchedToken {
+  const found = fetchedToken(text, { names: ['access_token'], asked_ms, lifetime_seconds_default, early_ms });
+  if (found?.type !== 'bearer') {
     throw new UpstreamError("the server of tokens for the gateway's own credential answered without a bearer token");
   }
-  const said = given === undefined ? lifetime_seconds_default : Number(given);
-  const seconds = Number.isFinite(said) ? Math.min(Math.max(said, 0), lifetime_seconds_max) : lifetime_seconds_default;
-  // Of a short one, half.
-  const until_ms = asked_ms + Math.max(seconds * 1_000 - early_ms, (seconds * 1_000) / 2);
-  return { token, until_ms };
+  return found;
 }
