@@ -1,10 +1,11 @@
 // Whether a client that has to be installed first can be had; installs it into the cache of node_modules if so.
 //
-//   node test/clients/probe.mjs python|python-mcp|python-ssh|ansible|jdbc|mappers|prisma|python-mappers|hibernate|crane|cosign|undici|python-requests
+//   node test/clients/probe.mjs python|python-mcp|python-ssh|ansible|jdbc|mappers|prisma|python-mappers|hibernate|crane|cosign|helm|kubernetes-types|undici|python-requests
 //
 // Exit code 0: it is there, and the last line says where. Anything else: it cannot be had on this machine.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,6 +29,7 @@ const pgjdbc = '42.7.7';
 const hibernate = '7.4.15.Final';
 const crane = 'v0.20.6';
 const cosign = 'v3.1.3';
+const helm = 'v3.22.0';
 
 const run = (command, parameters, options = {}) => {
   const { status } = spawnSync(command, parameters, { stdio: ['ignore', 'ignore', 'inherit'], ...options });
@@ -128,6 +130,18 @@ ${dependency('org.postgresql', 'postgresql', pgjdbc)}
   crane: () => go('crane', crane, 'github.com/google/go-containerregistry/cmd/crane'),
   /** Its first build takes some minutes. */
   cosign: () => go('cosign', cosign, 'github.com/sigstore/cosign/v3/cmd/cosign'),
+  helm: () => go('helm', helm, 'helm.sh/helm/v3/cmd/helm'),
+  /** Kubernetes' own types in Go, of test/kube/typed: what the table of messages is compared with, and a client that writes protobuf. */
+  'kubernetes-types': () => {
+    run('go', ['version']);
+    const sources = join(here, '../kube/typed');
+    const sum = createHash('sha256');
+    for (const file of readdirSync(sources).sort()) sum.update(file).update(readFileSync(join(sources, file)));
+    const folder = once(`kubernetes-types-${sum.digest('hex').slice(0, 16)}`, (scratch) =>
+      run('go', ['build', '-buildvcs=false', '-o', join(scratch, 'typed'), '.'], { cwd: sources }),
+    );
+    return join(folder, 'typed');
+  },
   jdbc: () => {
     askedFor();
     run('java', ['-version']);

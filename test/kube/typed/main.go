@@ -3,6 +3,7 @@
 //	go run . table           the table of messages (scripts/kubernetes-messages.mjs writes it to its place)
 //	go run . samples SEEDS   objects of every kind, filled at random: one a line, as {"kind", "protobuf" (base64), "json"}
 //	go run . vectors         the objects of objects.yaml (standard input): one a line, as {"protobuf" (hexadecimal), "json"}
+//	go run . client          a typed client that writes protobuf, at the API server of $KUBECONFIG, and at the same one of $DIRECT
 package main
 
 import (
@@ -59,10 +60,12 @@ func main() {
 		seeds, err := strconv.Atoi(os.Args[len(os.Args)-1])
 		check(err)
 		samples(seeds)
+	case "client":
+		client()
 	case "vectors":
 		vectors(os.Stdin)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: table | samples SEEDS | vectors")
+		fmt.Fprintln(os.Stderr, "usage: table | samples SEEDS | vectors | client")
 		os.Exit(2)
 	}
 }
