@@ -155,6 +155,15 @@ export function makeData(variant: Variant): Data {
     ]),
   );
   insert(
+    'app.wards',
+    'id, ward, note',
+    numbers(8).map((id) => [
+      String(id),
+      literal(one(['north', 'south'], variant === 'a' ? id : Math.floor(id / 2))),
+      literal(`note ${id}`),
+    ]),
+  );
+  insert(
     'app.documents',
     'id, title, content',
     numbers(4).map((id) => [String(id), literal(`Document ${id}`), literal(canary.word(`documents.${id}`))]),

@@ -59,6 +59,9 @@ create table app.events (id int not null, at date, kind text, payload text) part
 create table app.events_low partition of app.events for values from (0) to (16);
 create table app.events_high partition of app.events for values from (16) to (1000) partition by range (id);
 create table app.events_high_1 partition of app.events_high for values from (16) to (1000);
+create table app.wards (id int, ward text, note text) partition by list (ward);
+create table app.wards_north partition of app.wards for values in ('north');
+create table app.wards_south partition of app.wards for values in ('south');
 create table app.documents (id int, title text, content text);
 create table app.contracts (clause text) inherits (app.documents);
 create table app.owned (id int primary key, owner text, body text);

@@ -201,6 +201,8 @@ interface RawRelation {
   heirs?: [string, string, string, string, 'v' | 'q', boolean][] | null;
   readFunctions?: RawFunction[] | null;
   writeFunctions?: RawFunction[] | null;
+  /** Columns by which what it is a partition of is partitioned, and by which itself and its partitions are. */
+  partitioning?: [above: string[] | null, within: string[] | null];
   uniques?: [string, string, string[] | null][] | null;
   triggers?: [string, number, RawFunction, string][] | null;
   rules?: [string, string, string][] | null;
@@ -222,6 +224,10 @@ interface RawRelation {
 function readRelation(row: RawRelation): Relation {
   const [definition] = row.definition ?? [];
   const [oids, digest, changed, reach, plain] = row.version ?? [];
+  const [above, within] = row.partitioning ?? [];
+  const parents = (row.reads ?? []).filter(([, , , , how]) => how === 'p').map(([schema, name]) => `${schema}.${name}`);
+  const all = (names: readonly string[], columns: readonly string[] | null | undefined): string[] =>
+    names.flatMap((name) => (columns ?? []).map((column) => `${name}.${column}`));
   return {
     oid: row.oid,
     schema: row.schema,
@@ -262,6 +268,8 @@ function readRelation(row: RawRelation): Relation {
     moreHeirs: (row.heirs ?? []).length > heirs_max,
     readFunctions: unknownOf(row.readFunctions),
     writeFunctions: unknownOf(row.writeFunctions),
+    keysAbove: all(parents, above),
+    keysWithin: all([`${row.schema}.${row.name}`, ...parents], within),
     uniques: (row.uniques ?? []).map(([name, relation, columns]) => ({ name, relation, columns: columns ?? [] })),
     triggers: (row.triggers ?? [])
       .filter(([, , fn]) => !isKnownRaw(fn))

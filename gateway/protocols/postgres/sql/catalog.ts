@@ -109,6 +109,10 @@ export interface Relation {
   readonly readFunctions: readonly string[];
   /** Functions that writing it runs: defaults, checks, generated columns, indexes. */
   readonly writeFunctions: readonly string[];
+  /** Columns by which it is decided which rows are its own, as a partition's: by all names that they have. */
+  readonly keysAbove: readonly string[];
+  /** And which row is in which of its partitions. */
+  readonly keysWithin: readonly string[];
   /** What lets no two rows be alike: of itself, its partitions, and of what is below a view. */
   readonly uniques: readonly Unique[];
   readonly triggers: readonly Trigger[];

@@ -56,6 +56,8 @@ export class Facts {
   /** What the statement's effects on names are, as far as they are not the statement's kind alone. */
   movesPath = false;
   movesAnything = false;
+  /** What it does is measured: how large the rows are that it writes anew depends on all of their columns. */
+  isMeasured = false;
   /** It asks for a setting that it does not name. */
   readsAnySetting = false;
   /** What the statement, or the query in it, hands out. */
@@ -76,6 +78,8 @@ export class Facts {
   readonly #casts = new Map<string, readonly string[]>();
   /** By column: those that a cast runs, and what makes JSON of it. */
   readonly #castsAsked = new Map<string, readonly AskedCast[]>();
+  /** By the name of a table's tableoid: the columns that it tells of, since they put a row into its partition. */
+  readonly #keys = new Map<string, readonly string[]>();
   /** Bodies of functions, whose names are looked for as they run. */
   #hasBodies = false;
   /** Columns of the views that are read, by their full names: what uses them uses what they are made of. */
@@ -133,6 +137,7 @@ export class Facts {
     if (this.#columns.has(key)) return;
     this.#columns.set(key, { name, use, access, ...(via === undefined ? {} : { via }) });
     this.#bound();
+    for (const each of this.#keys.get(name) ?? []) this.#column(each, use, access, name);
     for (const fn of access === 'read' ? (this.#casts.get(name) ?? []) : [])
       this.hidden(fn, `the type of ${name} runs ${fn}() unasked, whose body is not known`, name);
     const what = carried(name);
@@ -229,9 +234,17 @@ export class Facts {
     this.#behind(relation, name, 'read', only);
   }
 
-  /** All columns of a relation that is read, for a use that names none of them. */
+  /** Which rows are a partition's own is decided by what it is partitioned by. */
+  amongPartitions(relation: Relation): void {
+    for (const key of relation.keysAbove) this.#column(key, 'predicate', 'read', qualified(relation));
+  }
+
+  /** All columns of a relation, by its parents' names as well, for a use that names none of them. */
   columnsOf(relation: Relation, use: Use): void {
     for (const { name } of relation.columns) this.column(`${qualified(relation)}.${name}`, use, 'read');
+    for (const parent of relation.reads)
+      if (parent.how === 'p')
+        for (const name of parent.columns) this.column(`${qualified(parent)}.${name}`, use, 'read');
   }
 
   /** Writing a relation: triggers, rules, defaults and cascades are part of it. `changed`: the columns that an UPDATE names. */
@@ -263,7 +276,9 @@ export class Facts {
       for (const fn of relation.writeFunctions)
         this.hidden(fn, `writing ${name} runs ${fn}(), whose body is not known`, name);
     }
-    if (access === 'delete' || access === 'update') this.cascade(relation, access === 'delete' ? 'd' : 'u', changed);
+    if (access !== 'delete' && access !== 'update') return;
+    this.cascade(relation, access === 'delete' ? 'd' : 'u', changed);
+    if (this.isMeasured) this.columnsOf(relation, 'output');
   }
 
   /** What foreign keys do in the wake of a write. */
@@ -296,6 +311,8 @@ export class Facts {
 
   #behind(relation: Relation, name: string, access: Access, only: boolean): void {
     this.#castable(relation, name);
+    this.#keys.set(`${name}.tableoid`, relation.keysWithin);
+    if (access !== 'insert') this.amongPartitions(relation);
     const lineage = this.#lineage(relation);
     for (const [column, below] of lineage?.columns ?? []) this.#through.set(`${name}.${column}`, below);
     for (const { name: column, use, via } of lineage?.uses ?? []) this.#column(column, use, 'read', via);

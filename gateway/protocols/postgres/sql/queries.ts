@@ -236,6 +236,14 @@ const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf}, 'version', ${version('array[c.oid]', 'array[c.oid]')})::pg_catalog.text
 from found f join pg_catalog.pg_class c on c.oid ${eq} f.oid join pg_catalog.pg_namespace n on n.oid ${eq} c.relnamespace`;
 
+/** Columns by which partitioned tables among these are partitioned. */
+const partitionKeys = (relations: string): string => `(
+    select pg_catalog.json_agg(distinct a.attname) from pg_catalog.pg_partitioned_table p join pg_catalog.pg_attribute a on a.attrelid ${eq} p.partrelid
+      and (a.attnum ${eq} any (p.partattrs::pg_catalog.int2[]) or exists (select from pg_catalog.pg_depend d
+        where d.classid ${eq} 1259::pg_catalog.oid and d.objid ${eq} a.attrelid and d.objsubid ${eq} a.attnum::pg_catalog.int4 and d.deptype ${eq} 'i'
+          and d.refclassid ${eq} 1259::pg_catalog.oid and d.refobjid ${eq} a.attrelid and d.refobjsubid ${eq} 0))
+    where p.partrelid ${eq} any (array(${relations})))`;
+
 const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'full', true, 'deep', false,
   'columns', ${columnsOf}, 'primaryKey', ${primaryKeyOf},
@@ -291,6 +299,8 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
       join pg_catalog.pg_index x on x.indrelid ${eq} r.oid where r.i ${eq} f.i
     union all
     select g.tgqual::pg_catalog.text from down r join pg_catalog.pg_trigger g on g.tgrelid ${eq} r.oid and g.tgqual is not null where r.i ${eq} f.i`)},
+  'partitioning', pg_catalog.json_build_array(${partitionKeys(`select r.oid from reach r where r.i ${eq} f.i and r.how ${eq} 'p'`)},
+    ${partitionKeys(`select d.oid from down d where d.i ${eq} f.i`)}),
   'uniques', (select pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, pg_catalog.concat(bn.nspname, '.', b.relname),
       (select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a where a.attrelid ${eq} x.indrelid and (a.attnum ${eq} any (x.indkey)
         or exists (select from pg_catalog.pg_depend d where d.classid ${eq} 1259::pg_catalog.oid and d.objid ${eq} x.indexrelid

@@ -310,6 +310,7 @@ function explain(context: Context, body: ExplainStmt): Meaning {
   const as_ = as<CreateTableAsStmt>(body.query, 'CreateTableAsStmt');
   let control: Control = { kind: 'none' };
   let moves = still;
+  facts.isMeasured = analyzes;
   if (as_ !== undefined) {
     const meaning = createTableAs(context, as_);
     control = meaning.control;

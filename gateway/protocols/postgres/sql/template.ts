@@ -254,6 +254,8 @@ class Overlay {
       moreHeirs: false,
       readFunctions: [],
       writeFunctions: [],
+      keysAbove: [],
+      keysWithin: [],
       uniques: [],
       triggers: [],
       rules: [],

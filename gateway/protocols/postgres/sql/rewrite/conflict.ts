@@ -23,6 +23,12 @@ export function checkConflicts(
     const { relation: range, onConflictClause: clause } = (value.InsertStmt ?? {}) as InsertStmt;
     const relation = range === undefined ? undefined : targets.get(range)?.relation;
     if (range === undefined || relation === undefined || clause === undefined) return true;
+    const key = relation.keysAbove.find((each) => obliged.mask(each)?.scope === 'source');
+    if (key !== undefined)
+      throw new RewriteRefusal(
+        'mask_unenforceable',
+        `ON CONFLICT would tell which rows ${qualified(relation)} has, and so of the masked column ${key}: insert into the table that it is a partition of`,
+      );
     const column = compared(clause, relation).find((each) => isSecret(each, relation, rules.get(range), obliged));
     if (column !== undefined)
       throw new RewriteRefusal(

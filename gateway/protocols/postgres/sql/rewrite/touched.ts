@@ -105,8 +105,29 @@ export class Touched {
         `${kind.replaceAll('_', ' ').toUpperCase()} of ${first.name}: masks and filters cannot be put into it`,
       );
     for (const fact of this.#relations) this.#covered(fact);
+    this.#partitions();
     for (const view of this.#read) if (!this.#views.isExpanded(view)) this.#view(view);
     for (const view of this.#written) this.#view(view);
+  }
+
+  /** In which partition a row is tells of what it is partitioned by: what stands in one that is named, and `tableoid`. */
+  #partitions(): void {
+    const { columns, relations } = this.#facts;
+    for (const relation of [...this.#read, ...this.#written]) {
+      const name = qualified(relation);
+      const isInserted = relations.every((fact) => fact.name !== name || fact.access === 'insert');
+      const key = relation.keysAbove.find((each) => this.#obliged.mask(each)?.scope === 'source');
+      if (key !== undefined && !isInserted)
+        throw refuse(
+          `which rows ${name} has tells of the masked column ${key}: read the table that it is a partition of`,
+        );
+      for (const { name: column, use } of columns) {
+        if (column !== `${name}.tableoid`) continue;
+        const scopes = relation.keysWithin.map((each) => this.#obliged.mask(each)?.scope);
+        if (scopes.some((scope) => scope === 'source' || (scope === 'output' && !isCondition(use))))
+          throw refuse(`${column} tells of a masked column, by which ${name} is partitioned`);
+      }
+    }
   }
 
   /** A function's body reads it: nothing can be put there. */
