@@ -211,7 +211,7 @@ class SessionInterpreter implements Interpreter {
       }
       path = reading.path;
       this.#path = path;
-      this.#identity = `${path.user}\0${path.setting}`;
+      this.#identity = `${path.user}\0${path.isOwn}\0${path.setting}`;
       // Temporary objects, or DDL that is not committed, are seen by this session alone.
       const isPrivate = path.temporary || this.#alone;
       if (isPrivate) this.#own ??= new Memory();

@@ -252,6 +252,8 @@ export interface Path {
   readonly key: string;
   readonly setting: string;
   readonly user: string;
+  /** The session's own role: none was set. */
+  readonly isOwn: boolean;
   /** The schemas that are searched, in order, pg_temp and pg_catalog included. */
   readonly schemas: readonly string[];
   /** Where a new relation goes; undefined where nothing can be made. */
@@ -381,6 +383,7 @@ function readPath(data: string): Path {
   const row = JSON.parse(data) as {
     setting: string;
     user: string;
+    own: boolean;
     schemas: string[];
     creation: string | null;
     temporary: boolean;
@@ -394,6 +397,7 @@ function readPath(data: string): Path {
   return {
     key: JSON.stringify([
       row.user,
+      row.own,
       row.schemas,
       row.creation,
       row.eventTriggers,
@@ -405,6 +409,7 @@ function readPath(data: string): Path {
     ]),
     setting: row.setting,
     user: row.user,
+    isOwn: row.own,
     schemas: row.schemas,
     creation: row.creation ?? undefined,
     temporary: row.temporary,

@@ -1,5 +1,5 @@
 import { quoteName } from './masks/write.js';
-import { columnsText, isPlain, noneMade, stampOf, changing, versionOf, reachOf } from './versions.js';
+import { anywhere, columnsText, isPlain, noneMade, stampOf, changing, versionOf, reachOf } from './versions.js';
 import {
   array,
   type Named,
@@ -288,6 +288,7 @@ function made({ schemas, names, stamps }: Rows, few: readonly string[] | undefin
     join pg_catalog.${table} r on r.${column} ${eq} w.n::pg_catalog.name and ${isMade}${some.length === 0 ? '' : ` and ${called(column, some)}`}
     join pg_catalog.pg_namespace n on n.oid ${eq} r.${namespace}
     where case when w.s is null then n.nspname::pg_catalog.text ${eq} any (${path})
+      when w.s ${eq} '${anywhere}' then true
       when w.s ${eq} 'pg_temp' then n.oid ${eq} pg_catalog.pg_my_temp_schema()
       else n.nspname ${eq} w.s::pg_catalog.name end), '') ${eq} ${known}`,
   };

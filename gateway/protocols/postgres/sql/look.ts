@@ -1,8 +1,8 @@
 import type { Template } from '../judging/statement.js';
-import { array, type Named, type Path } from './catalog.js';
+import { array, wantedOfKey, type Named, type Path } from './catalog.js';
 import { eq, partsOf, type Value } from './look-parts.js';
 import { judgedWith } from './template.js';
-import { castsDigest, noneMade } from './versions.js';
+import { anywhere, castsDigest, noneMade } from './versions.js';
 
 /**
  * Everything of the catalog that a judgement rests on, asked for once more: names that are looked for along the path, what relations are and
@@ -60,7 +60,7 @@ function lookAt(templates: readonly Template[], made: readonly string[]): Look |
   const parts = partsOf(all, path, { schemas: 'p.v0', alone, isMade });
   const conditions = parts.map((part) => part.text(...refer(part.values)));
   const isSame = [
-    `${made.length === 0 ? searchedNow : withoutTemporary} ${eq} p.v0`,
+    ...(isSearched(all) ? [`${made.length === 0 ? searchedNow : withoutTemporary} ${eq} p.v0`] : []),
     path.casts === '' ? noneMade('pg_cast') : `${castsDigest} ${eq} ${refer([['text', path.casts]])[0]!}`,
     ...conditions,
   ].join('\n  and ');
@@ -73,6 +73,10 @@ function lookAt(templates: readonly Template[], made: readonly string[]): Look |
     values: values.map(([, value]) => value),
   };
 }
+
+/** Whether anything is looked for along the path. */
+const isSearched = (all: ReadonlyMap<string, Named>): boolean =>
+  [...all.keys()].some((key) => wantedOfKey(key).schema !== anywhere);
 
 const searchedNow = 'pg_catalog.current_schemas(true)::pg_catalog.text[]';
 const withoutTemporary = `array(select w.s from pg_catalog.unnest(${searchedNow}) with ordinality as w(s, i) where pg_catalog.left(w.s, 8) operator(pg_catalog.<>) 'pg_temp_' order by w.i)`;

@@ -1,5 +1,5 @@
-import type { FuncCall, RangeVar, TypeName } from 'libpg-query';
-import { constant, open, strings, walk, type Wrapped } from './ast.js';
+import type { FuncCall, RangeVar, TypeName, VariableSetStmt } from 'libpg-query';
+import { as, constant, open, strings, walk, type Wrapped } from './ast.js';
 import {
   changedIn,
   wantedKey,
@@ -14,6 +14,7 @@ import {
 } from './catalog.js';
 import { firesEventTriggers } from './kinds.js';
 import type { Parsed } from './parse.js';
+import { anywhere } from './versions.js';
 
 /** Which names a statement says, before anything is known of them, and their lookup once the catalog has answered. */
 
@@ -121,7 +122,7 @@ const wantedByText = new WeakMap<Parsed, readonly Wanted[]>();
 export function wantedOf(parsed: Parsed): readonly Wanted[] {
   let wanted = wantedByText.get(parsed);
   if (wanted === undefined) {
-    wanted = collect(parsed.statements);
+    wanted = all(parsed);
     wantedByText.set(parsed, wanted);
   }
   return wanted;
@@ -130,8 +131,41 @@ export function wantedOf(parsed: Parsed): readonly Wanted[] {
 /** Whether a text that names nothing says something else where the path, or what DDL runs, is another. */
 export function needsPath({ statements }: Parsed): boolean {
   return statements.some(
-    ({ stmt }) => stmt !== undefined && (firesEventTriggers(open(stmt).kind) || has(stmt, making)),
+    ({ stmt }) => stmt !== undefined && (firesEventTriggers(open(stmt).kind) || has(stmt, making) || isRoleNone(stmt)),
   );
+}
+
+/** SET ROLE NONE: as whom the session began, unless that has a role set for it. */
+export function isRoleNone(statement: Wrapped): boolean {
+  const { kind, name, args } = as<VariableSetStmt>(statement, 'VariableSetStmt') ?? {};
+  return kind === 'VAR_SET_VALUE' && name === 'role' && constant(args?.[0]) === 'none';
+}
+
+/** Names of a text. Of functions behind something that may move the path it is asked what there is in any schema: then it moves nothing for these. */
+function all({ statements }: Parsed): readonly Wanted[] {
+  const found = new Map<string, Wanted>();
+  let isMoved = false;
+  for (const { stmt } of statements) {
+    const names = collect(stmt);
+    const isSure = isMoved && names.every(({ kind }) => kind === 'function');
+    for (const name of names) {
+      const wanted = isSure && name.schema === undefined ? { ...name, schema: anywhere } : name;
+      found.set(wantedKey(wanted), wanted);
+    }
+    isMoved ||= movesPath(as<VariableSetStmt>(stmt, 'VariableSetStmt'));
+  }
+  return [...found.values()];
+}
+
+const movesPath = ({ kind, name = '' }: VariableSetStmt = {}): boolean =>
+  kind === 'VAR_RESET_ALL' || /^(search_path|role|session_authorization)$/i.test(name);
+
+/** The server has a function of that name and nobody else, so that it is meant whatever the path is. */
+export function isServersAlone(names: Names, { kind, schema, name }: Wanted): boolean {
+  if (kind !== 'function') return false;
+  if (schema !== undefined) return schema === 'pg_catalog';
+  const found = (names.named({ kind, schema: anywhere, name })?.value ?? []) as readonly Routine[];
+  return found.length > 0 && found.every((routine) => routine.schema === 'pg_catalog');
 }
 
 const making: ReadonlySet<string> = new Set(['into', 'intoClause']);
@@ -271,7 +305,9 @@ export class Answers implements Names {
   }
 
   functions(schema: string | undefined, name: string): readonly Routine[] {
-    return (this.#get('function', schema, name) as readonly Routine[] | undefined) ?? [];
+    const found =
+      this.#get('function', schema, name) ?? (schema === undefined ? this.#get('function', anywhere, name) : undefined);
+    return (found as readonly Routine[] | undefined) ?? [];
   }
 
   operators(schema: string | undefined, name: string): readonly Operator[] {

@@ -12,7 +12,17 @@
  */
 
 import { castsAskedOf, castsOf, comparing, isWritten, partsOf } from './type-functions.js';
-import { castsDigest, changing, columnsText, isPlain, noneMade, reachOf, stampOf, versionColumns } from './versions.js';
+import {
+  anywhere,
+  castsDigest,
+  changing,
+  columnsText,
+  isPlain,
+  noneMade,
+  reachOf,
+  stampOf,
+  versionColumns,
+} from './versions.js';
 
 const eq = 'OPERATOR(pg_catalog.=)';
 
@@ -31,6 +41,7 @@ const wanted = (first: number): string =>
 
 /** Whether a schema is where the name is looked for; `p` is the outer-joined path. */
 const looked = `case when w.s is null then p.ord is not null
+    when w.s ${eq} '${anywhere}' then true
     when w.s ${eq} 'pg_temp' then n.oid ${eq} pg_catalog.pg_my_temp_schema()
     else n.nspname ${eq} w.s::pg_catalog.name end`;
 
@@ -153,7 +164,7 @@ heirs(i, oid, via, how) as (
 const isSnapshot = `pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.~) 'repeatable|serializable'`;
 
 const pathRow = `select 'path', 0::pg_catalog.int8, pg_catalog.json_build_object(
-  'setting', pg_catalog.current_setting('search_path'), 'user', current_user,
+  'setting', pg_catalog.current_setting('search_path'), 'user', current_user, 'own', current_user OPERATOR(pg_catalog.=) session_user,
   'schemas', pg_catalog.to_json(pg_catalog.current_schemas(true)), 'creation', pg_catalog.current_schema(),
   'temporary', pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
   'eventTriggers', (select pg_catalog.json_agg(pg_catalog.json_build_array(e.evtname, pg_catalog.concat(n.nspname, '.', f.proname)) order by e.evtname)

@@ -24,7 +24,7 @@ import { definition } from './definitions.js';
 import { firesEventTriggers } from './kinds.js';
 import { promptSetting } from '../prompt.js';
 import { expression, typeUse } from './expressions.js';
-import { split } from './names.js';
+import { isRoleNone, split } from './names.js';
 import { first_user_oid } from './conversions.js';
 import { qualified, type Facts } from './facts.js';
 import { Scope, type Context } from './scope.js';
@@ -153,7 +153,7 @@ function understand(context: Context, node: Wrapped, inner: InnerTemplate): Mean
     case 'DiscardStmt':
       return discard(facts, body);
     case 'VariableSetStmt':
-      return setVariable(facts, body);
+      return setVariable(context, body);
     case 'VariableShowStmt': {
       facts.kind = 'show';
       const name = ((body as VariableShowStmt).name ?? 'all').toLowerCase();
@@ -424,7 +424,7 @@ function discard(facts: Facts, body: DiscardStmt): Meaning {
   return { control: { kind: 'discard', what: target }, moves };
 }
 
-function setVariable(facts: Facts, body: VariableSetStmt): Meaning {
+function setVariable({ facts, names: known }: Context, body: VariableSetStmt): Meaning {
   const reset = body.kind === 'VAR_RESET' || body.kind === 'VAR_RESET_ALL';
   facts.kind = reset ? 'reset' : 'set';
   const name = (body.name ?? 'all').toLowerCase();
@@ -443,7 +443,9 @@ function setVariable(facts: Facts, body: VariableSetStmt): Meaning {
   const values = (body.args ?? []).map((arg) => constant(arg) ?? null);
   const back = reset || body.kind === 'VAR_SET_DEFAULT';
   // DISCARD ALL does both: whom the session began as, and as whom it began, is no more than it has. Pools send it between their users.
-  if (back && (name === 'role' || name === 'session_authorization')) {
+  // NONE is whoever signed in, whom a role that is set for the session from its beginning may be meant to be less than.
+  const isStill = isRoleNone({ VariableSetStmt: body }) && known.path?.isOwn === true;
+  if ((back || isStill) && (name === 'role' || name === 'session_authorization')) {
     facts.setting(name, 'use');
     facts.movesPath = true;
     return plain;

@@ -10,7 +10,7 @@ import { contextOf } from './context.js';
 import { checkDatabases } from './databases.js';
 import { Facts } from './facts.js';
 import { viewLineage } from './lineage.js';
-import { collect, type Names } from './names.js';
+import { collect, isServersAlone, type Names } from './names.js';
 import { fingerprint, innerText, tooDeep, type Parsed } from './parse.js';
 import type { Recorder } from './recorder.js';
 import { recorded } from './secrets.js';
@@ -118,7 +118,7 @@ function build(
     checkDatabases(parsed, raw, place.database);
     const facts = new Facts((relation) => viewLineage(relation, names));
     const context = contextOf(facts, names, (schema, name) => made.get(schema, name), undefined, bodyValue);
-    if (made.uncertain && collect(raw.stmt).length > 0)
+    if (made.uncertain && !isCertain(made, raw.stmt, names))
       facts.opaque('an earlier statement of the same string may have changed what its names mean');
     if (changed !== undefined && collect(raw.stmt).length > 0)
       facts.opaque(
@@ -166,6 +166,10 @@ function build(
   };
 }
 
+/** Whether earlier statements of the string cannot have changed what its names mean. */
+const isCertain = ({ onlyPath }: Overlay, statement: Wrapped, names: Names): boolean =>
+  collect(statement).every((wanted) => onlyPath && isServersAlone(names, wanted));
+
 const slice = (parsed: Parsed, raw: RawStmt): string => {
   const start = raw.stmt_location ?? 0;
   return parsed.slice(start, raw.stmt_len === undefined ? undefined : start + raw.stmt_len);
@@ -175,6 +179,8 @@ const slice = (parsed: Parsed, raw: RawStmt): string => {
 class Overlay {
   /** Something may mean something else than the catalog said before the string ran. */
   uncertain = false;
+  /** That is for the path alone. */
+  onlyPath = true;
   readonly #made = new Map<string, Relation>();
   readonly #unsettled: boolean;
   /** A temporary table of the string is gone with the next commit. */
@@ -190,12 +196,15 @@ class Overlay {
 
   ran(node: Wrapped, moved: boolean, catalog: boolean, names: Names): void {
     if (moved) this.uncertain = true;
+    if (moved && as(node, 'VariableSetStmt') === undefined) this.onlyPath = false;
     const ends = ending(node);
     if (ends !== undefined && (this.#unsettled || (ends === 'undoes' ? this.#made.size > 0 : this.#dropsOnCommit))) {
       this.uncertain = true;
+      this.onlyPath = false;
       this.#made.clear();
     }
     if (!catalog) return;
+    this.onlyPath = false;
     const create = as<CreateStmt>(node, 'CreateStmt');
     const range = create?.relation;
     const plain = create?.tableElts?.every(

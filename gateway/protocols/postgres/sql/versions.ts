@@ -12,6 +12,9 @@ const marker =
 /** Not the same twice. */
 const never = `pg_catalog.concat(' ${marker} ', pg_catalog.clock_timestamp())`;
 
+/** In place of a schema: all of a name there are, wherever. No schema is called so. */
+export const anywhere = '';
+
 /**
  * A row that somebody has changed since the transaction's snapshot was taken reads as it was, while the server works with what
  * it is now. Its xmax tells: unless that transaction was over, and undone, before the snapshot, the row never reads the same

@@ -2,6 +2,7 @@
 create schema app; create schema ext;
 create type app.mood as enum ('sad','ok');
 create domain app.positive as int check (value > 0);
+create function app.pg_advisory_unlock() returns int language sql immutable as 'select 1';
 create function app.touch() returns trigger language plpgsql as $$begin new.updated := now(); return new; end$$;
 create function app.checker(int) returns boolean language plpgsql immutable as $$begin return true; end$$;
 create domain app.checked as int check (app.checker(value));

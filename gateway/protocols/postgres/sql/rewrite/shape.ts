@@ -3,6 +3,7 @@ import type {
   CaseExpr,
   ColumnRef,
   InsertStmt,
+  JoinExpr,
   RangeTableSample,
   RangeVar,
   ResTarget,
@@ -38,6 +39,7 @@ export class Shape {
   readonly inference = new Set<ColumnRef>();
   /** `ROW(t.*)` and its kin list the columns. */
   readonly listed = new Set<ColumnRef>();
+  hasNatural = false;
   /** Something in a condition may fail, or show its operands otherwise. */
   readonly mayTell: boolean;
 
@@ -87,6 +89,9 @@ export class Shape {
           this.fieldRows.add(ref);
         return;
       }
+      case 'JoinExpr':
+        this.hasNatural ||= (body as JoinExpr).isNatural === true;
+        return;
       case 'RowExpr':
       case 'List':
         for (const item of (body as { args?: Wrapped[]; items?: Wrapped[] }).args ??

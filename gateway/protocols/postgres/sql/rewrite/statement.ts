@@ -54,6 +54,8 @@ export class StatementRewriting {
     const statement = this.#raw.stmt;
     if (statement === undefined) return;
     for (const use of this.#seen.columns.values()) this.#noteSystem(use);
+    if (this.#shape.hasNatural && this.#system.size > 1)
+      throw refuse('NATURAL would compare the system columns that the statement names; say ON');
     for (const [range, source] of this.#seen.reads) this.#read(range, source);
     const copy = as<CopyStmt>(statement, 'CopyStmt');
     for (const [range, source] of this.#seen.targets) {
