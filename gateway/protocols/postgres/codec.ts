@@ -389,6 +389,9 @@ export const parseComplete = message(backend.parseComplete);
 export const bindComplete = message(backend.bindComplete);
 export const closeComplete = message(backend.closeComplete);
 export const commandComplete = (tag: string) => message(backend.commandComplete, tag);
+export const copyData = (...parts: Buffer[]) => message(backend.copyData, ...parts);
+export const dataRow = (values: readonly Buffer[]) =>
+  message(backend.dataRow, int16(values.length), ...values.flatMap((value) => [int32(value.length), value]));
 export const parameterStatus = (name: string, value: string) => message(backend.parameterStatus, name, value);
 export const backendKeyData = (processId: number, secret: number) =>
   message(backend.backendKeyData, int32(processId), int32(secret));

@@ -1,17 +1,25 @@
-import { backend, BodyReader } from '../codec.js';
+import { ProtocolError } from '../../../errors.js';
+import { backend, BodyReader, copyData, dataRow } from '../codec.js';
 import type { FrameView } from '../wire/frames.js';
 import type { CopyingOut } from '../sql/copying-out.js';
 
 /**
  * Writes rows as COPY … TO STDOUT does: what the server says to a query, as what it would have said to the COPY.
  *
+ * Rows are written one behind the other, so that what came in one piece leaves in one; there is nothing to be made for each of them. The
+ * last one is described by its own fields, a CopyData that does not change any more.
+ *
  * @see https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
  */
-export class CopyRows {
+export class CopyRows implements FrameView {
+  buffer: Buffer = Buffer.alloc(0);
+  start = 0;
+  end = 0;
   rows = 0;
   readonly #how: CopyingOut;
   readonly #isBinary: boolean;
-  /** 1: what has a backslash before it (text), or asks for quotes (CSV). */
+  readonly #isCsv: boolean;
+  /** Of text: what stands behind the backslash. Of CSV: 1 for what asks for quotes. Else 0. */
   readonly #special: Uint8Array;
   readonly #delimiter: number;
   readonly #quote: number;
@@ -19,20 +27,21 @@ export class CopyRows {
   readonly #nothing: Buffer;
   #quoted: readonly boolean[] = [];
   #names: readonly Buffer[] = [];
-  /** What goes out with the first row: the header of binary data. */
-  #ahead: Buffer | undefined;
-  #scratch = Buffer.allocUnsafe(4096);
+  /** The header of binary data goes out with the first row. */
+  #isAhead: boolean;
+  #piece: Buffer = this.buffer;
   #at = 0;
 
   constructor(how: CopyingOut) {
     this.#how = how;
     this.#isBinary = how.format === 'binary';
+    this.#isCsv = how.format === 'csv';
     this.#delimiter = how.delimiter.charCodeAt(0);
     this.#quote = how.quote.charCodeAt(0);
     this.#escape = how.escape.charCodeAt(0);
     this.#nothing = Buffer.from(how.nothing);
     this.#special = specialOf(how);
-    if (this.#isBinary) this.#ahead = binaryHeader;
+    this.#isAhead = this.#isBinary;
   }
 
   /** RowDescription: [count: int16]([name: string][…: 18 bytes])… */
@@ -62,142 +71,156 @@ export class CopyRows {
     response.writeInt16BE(count, 6);
     for (let at = 0; at < count; at++) response.writeInt16BE(format, 8 + 2 * at);
     if (!this.#how.header) return response;
-    this.#open();
-    for (const [at, name] of this.#names.entries()) {
-      if (at > 0) this.#byte(this.#delimiter);
-      if (this.#how.format === 'csv') this.#csv(name, 0, name.length, false);
-      else this.#text(name, 0, name.length);
-    }
-    this.#byte(newline);
-    return Buffer.concat([response, this.#close()]);
+    const names = dataRow(this.#names);
+    this.#write(names, 0, names.length, []);
+    return Buffer.concat([response, this.buffer.subarray(this.start, this.end)]);
   }
 
-  /** DataRow: [count: int16]([length: int32][value])… */
-  row({ buffer, start, end }: FrameView): Buffer {
+  /** DataRow: [count: int16]([length: int32][value])…; in binary a CopyData has the same. Throws ProtocolError. */
+  row({ buffer, start, end }: FrameView): void {
     this.rows++;
-    this.#open();
-    if (this.#isBinary) {
-      this.#first();
-      this.#bytes(buffer, start + 5, end);
-      return this.#close();
+    if (!this.#isBinary) this.#write(buffer, start, end, this.#quoted);
+    else if (this.#isAhead) this.#set(this.#withHeader(buffer.subarray(start + 5, end)), 0);
+    else {
+      buffer[start] = backend.copyData;
+      this.#set(buffer, start, end);
     }
-    const count = buffer.readUInt16BE(start + 5);
-    const isCsv = this.#how.format === 'csv';
-    let at = start + 7;
-    for (let field = 0; field < count; field++) {
-      if (field > 0) this.#byte(this.#delimiter);
-      const length = buffer.readInt32BE(at);
-      at += 4;
-      if (length < 0) this.#bytes(this.#nothing, 0, this.#nothing.length);
-      else {
-        if (isCsv) this.#csv(buffer, at, at + length, this.#quoted[field]!);
-        else this.#text(buffer, at, at + length);
-        at += length;
-      }
-    }
-    this.#byte(newline);
-    return this.#close();
   }
 
   /** What says that there are no more. */
-  end(): Buffer {
-    if (!this.#isBinary) return copyDone;
-    this.#open();
-    this.#first();
-    this.#byte(0xff);
-    this.#byte(0xff);
-    return Buffer.concat([this.#close(), copyDone]);
+  finish(): Buffer {
+    return this.#isBinary ? Buffer.concat([this.#withHeader(trailer), copyDone]) : copyDone;
   }
 
-  #first(): void {
-    if (this.#ahead !== undefined) this.#bytes(this.#ahead, 0, this.#ahead.length);
-    this.#ahead = undefined;
-  }
-
-  #text(from: Buffer, start: number, end: number): void {
-    const special = this.#special;
-    let done = start;
-    for (let at = start; at < end; at++) {
-      const byte = from[at]!;
-      if (special[byte] === 0) continue;
-      this.#bytes(from, done, at);
-      this.#byte(backslash);
-      this.#byte(letters.get(byte) ?? byte);
-      done = at + 1;
-    }
-    this.#bytes(from, done, end);
-  }
-
-  #csv(from: Buffer, start: number, end: number, quoted: boolean): void {
-    const special = this.#special;
-    const nothing = this.#nothing;
-    let quotes = quoted || (end - start === nothing.length && from.compare(nothing, 0, nothing.length, start, end) === 0);
-    // Alone on its line it would be the end of the data to some who read it.
-    if (!quotes && this.#names.length === 1) quotes = end - start === 2 && from[start] === backslash && from[start + 1] === 0x2e;
-    for (let at = start; !quotes && at < end; at++) quotes = special[from[at]!] !== 0;
-    if (!quotes) {
-      this.#bytes(from, start, end);
-      return;
-    }
-    this.#byte(this.#quote);
-    let done = start;
-    for (let at = start; at < end; at++) {
-      const byte = from[at]!;
-      if (byte !== this.#quote && byte !== this.#escape) continue;
-      this.#bytes(from, done, at);
-      this.#byte(this.#escape);
-      done = at;
-    }
-    this.#bytes(from, done, end);
-    this.#byte(this.#quote);
-  }
-
-  #open(): void {
-    this.#at = 5;
-  }
-
-  #close(): Buffer {
-    const scratch = this.#scratch;
-    scratch[0] = backend.copyData;
-    scratch.writeInt32BE(this.#at - 1, 1);
-    const made = Buffer.from(scratch.subarray(0, this.#at));
-    if (scratch.length > scratch_bytes_max) this.#scratch = Buffer.allocUnsafe(4096);
+  #withHeader(data: Buffer): Buffer {
+    const made = this.#isAhead ? copyData(binaryHeader, data) : copyData(data);
+    this.#isAhead = false;
     return made;
   }
 
-  #byte(byte: number): void {
-    this.#room(1);
-    this.#scratch[this.#at++] = byte;
+  #set(buffer: Buffer, start: number, end = buffer.length): void {
+    this.buffer = buffer;
+    this.start = start;
+    this.end = end;
   }
 
-  #bytes(from: Buffer, start: number, end: number): void {
-    this.#room(end - start);
-    from.copy(this.#scratch, this.#at, start, end);
-    this.#at += end - start;
+  #write(from: Buffer, start: number, end: number, quoted: readonly boolean[]): void {
+    const count = from.readUInt16BE(start + 5);
+    // No byte becomes more than two, and for its length a field gets no more than a delimiter and quotes.
+    const to = this.#room(2 * (end - start) + count * this.#nothing.length);
+    const into = this.#piece;
+    const at = this.#isCsv ? this.#csv(from, start + 7, end, count, quoted, to + 5) : this.#text(from, start + 7, end, count, to + 5);
+    into[at] = newline;
+    into[to] = backend.copyData;
+    into.writeInt32BE(at - to, to + 1);
+    this.#at = at + 1;
+    this.#set(into, to, at + 1);
+    if (into.length > piece_bytes) this.#piece = none;
   }
 
-  #room(bytes: number): void {
-    const needed = this.#at + bytes;
-    if (needed <= this.#scratch.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#scratch.length));
-    this.#scratch.copy(larger, 0, 0, this.#at);
-    this.#scratch = larger;
+  /** Where a message of so many bytes at most can be written. */
+  #room(bytes: number): number {
+    if (this.#piece.length - this.#at >= bytes) return this.#at;
+    this.#piece = Buffer.allocUnsafeSlow(Math.max(bytes, this.rows < rows_few ? piece_bytes / 16 : piece_bytes));
+    this.#at = 0;
+    return 0;
+  }
+
+  #text(from: Buffer, start: number, end: number, count: number, to: number): number {
+    const into = this.#piece;
+    const special = this.#special;
+    let at = start;
+    for (let field = 0; field < count; field++) {
+      if (field > 0) into[to++] = this.#delimiter;
+      const length = from.readInt32BE(at);
+      at += 4;
+      if (length < 0) {
+        to += this.#nothing.copy(into, to);
+        continue;
+      }
+      const stop = at + length;
+      if (stop > end) throw malformed();
+      for (; at < stop; at++) {
+        const byte = from[at]!;
+        const letter = special[byte]!;
+        if (letter === 0) into[to++] = byte;
+        else {
+          into[to++] = backslash;
+          into[to++] = letter;
+        }
+      }
+    }
+    if (at !== end) throw malformed();
+    return to;
+  }
+
+  #csv(from: Buffer, start: number, end: number, count: number, quoted: readonly boolean[], to: number): number {
+    const into = this.#piece;
+    const special = this.#special;
+    let at = start;
+    for (let field = 0; field < count; field++) {
+      if (field > 0) into[to++] = this.#delimiter;
+      const length = from.readInt32BE(at);
+      at += 4;
+      if (length < 0) {
+        to += this.#nothing.copy(into, to);
+        continue;
+      }
+      const stop = at + length;
+      if (stop > end) throw malformed();
+      if (quoted[field] !== true && !this.#isMistaken(from, at, stop, count)) {
+        let next = at;
+        let behind = to;
+        while (next < stop && special[from[next]!] === 0) into[behind++] = from[next++]!;
+        if (next === stop) {
+          at = stop;
+          to = behind;
+          continue;
+        }
+      }
+      into[to++] = this.#quote;
+      for (; at < stop; at++) {
+        const byte = from[at]!;
+        if (byte === this.#quote || byte === this.#escape) into[to++] = this.#escape;
+        into[to++] = byte;
+      }
+      into[to++] = this.#quote;
+    }
+    if (at !== end) throw malformed();
+    return to;
+  }
+
+  /** It would be read as NULL, or, alone on its line, as the end of the data by some. */
+  #isMistaken(from: Buffer, start: number, end: number, count: number): boolean {
+    const nothing = this.#nothing;
+    const length = end - start;
+    if (length === nothing.length && (length === 0 || from.compare(nothing, 0, length, start, end) === 0)) return true;
+    return count === 1 && length === 2 && from[start] === backslash && from[start + 1] === dot;
   }
 } // prettier-ignore
 
-/** A long row's memory is not kept for the next. */
-const scratch_bytes_max = 1024 * 1024;
+/** Rows are written into pieces of so many bytes, the first few into smaller ones; a longer row has one of its own. */
+const piece_bytes = 64 * 1024;
+const rows_few = 16;
+const none = Buffer.alloc(0);
 
 const backslash = 0x5c;
+const dot = 0x2e;
 const newline = 0x0a;
-const letters = new Map([...'\b\f\n\r\t\v'].map((character, at) => [character.charCodeAt(0), 'bfnrtv'.charCodeAt(at)]));
+const letters = new Map([...'\b\f\n\r\t\v'].map((character, at) => [character, 'bfnrtv'.charCodeAt(at)]));
 const copyDone = Buffer.from([backend.copyDone, 0, 0, 0, 4]);
 /** The signature, no flags, and no extension. */
 const binaryHeader = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
+const trailer = Buffer.from([0xff, 0xff]);
+
+const malformed = (): ProtocolError =>
+  new ProtocolError('the server sent a row whose fields are not as long as it says');
 
 function specialOf({ format, delimiter, quote }: CopyingOut): Uint8Array {
   const special = new Uint8Array(256);
-  const all = format === 'csv' ? `${delimiter}${quote}\n\r` : `${delimiter}\\\b\f\n\r\t\v`;
-  for (const character of all) special[character.charCodeAt(0)] = 1;
+  if (format === 'csv') for (const character of `${delimiter}${quote}\n\r`) special[character.charCodeAt(0)] = 1;
+  else
+    for (const character of `${delimiter}\\\b\f\n\r\t\v`)
+      special[character.charCodeAt(0)] = letters.get(character) ?? character.charCodeAt(0);
   return special;
 }

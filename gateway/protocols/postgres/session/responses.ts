@@ -9,7 +9,7 @@ import {
   decodeTextRow,
   describeType,
 } from '../codec.js';
-import type { FrameReader } from '../wire/frames.js';
+import type { FrameReader, FrameView } from '../wire/frames.js';
 import { noKinds, type Kinds } from '../../../content/index.js';
 import {
   CopyMask,
@@ -167,7 +167,8 @@ export class Responses {
         if (head.copied !== undefined) {
           const content = head.guard?.content ?? noKinds;
           if (content !== noKinds) this.#copy ??= new CopyMask(content);
-          this.#copyRow(head.copied.row(reader));
+          head.copied.row(reader);
+          this.#copyRow(head.copied);
           return;
         }
         if (reader.first && this.#rows++ === 0) this.#ahead(head);
@@ -256,10 +257,12 @@ export class Responses {
   }
 
   /** A row as the CopyData that it is to the client. */
-  #copyRow(data: Buffer): void {
-    this.#bytes += data.length;
-    const may = this.#copy === undefined ? true : this.#copy.data({ buffer: data, start: 0, end: data.length });
-    if (may !== undefined) this.#out.push(may === true ? data : may);
+  #copyRow(row: FrameView): void {
+    const { buffer, start, end } = row;
+    this.#bytes += end - start;
+    const may = this.#copy === undefined ? true : this.#copy.data(row);
+    if (may === true) this.#out.pass(buffer, start, end);
+    else if (may !== undefined) this.#out.push(may);
   }
 
   /** A row, searched and shortened where it lies. */
@@ -352,7 +355,7 @@ export class Responses {
     const suspended = reader.type === backend.portalSuspended;
     if (copied !== undefined && head.meter?.exceeded === undefined) {
       this.#copyEnds(head);
-      this.#out.push(copied.end());
+      this.#out.push(copied.finish());
     }
     const tag = copied === undefined ? undefined : `COPY ${String(copied.rows)}`;
     this.#tag = tag ?? (reader.type === backend.commandComplete ? decodeTag(reader) : '');
