@@ -20,6 +20,23 @@ describe('a secret is concealed', () => {
     ['in HTML', 'hv&quot;s.C+a&amp;n=a/r&#39;y &lt;8&gt;'],
     ['in HTML as Python writes it', 'hv&quot;s.C+a&amp;n=a/r&#x27;y &lt;8&gt;'],
     ['in HTML as Go writes it', 'hv&#34;s.C&#43;a&amp;n=a/r&#39;y &lt;8&gt;'],
+    ['in JSON as Gson writes it', '"hv\\"s.C+a\\u0026n\\u003da/r\\u0027y \\u003c8\\u003e"'],
+    ['in JSON as PHP writes it for HTML', '"hv\\u0022s.C+a\\u0026n=a\\/r\\u0027y \\u003C8\\u003E"'],
+    ['in a script as Go writes it', '"hv\\u0022s.C\\u002ba\\u0026n=a\\/r\\u0027y \\u003c8\\u003e"'],
+    ['in a script as Django writes it', "'hv\\u0022s.C+a\\u0026n\\u003Da/r\\u0027y \\u003C8\\u003E'"],
+    ['as Python writes texts', `'hv"s.C+a&n=a/r\\'y <8>'`],
+    ['in HTML as ASP.NET writes it', 'hv&quot;s.C&#x2B;a&amp;n=a/r&#x27;y &lt;8&gt;'],
+    ['in an attribute without quotes', 'hv&#34;s.C&#43;a&amp;n&#61;a/r&#39;y&#32;&lt;8&gt;'],
+    ['in XML', `hv"s.C+a&amp;n=a/r'y &lt;8&gt;`],
+    ['in an attribute of XML', 'hv&quot;s.C+a&amp;n=a/r&apos;y &lt;8&gt;'],
+    ['in a URL as Python quotes it', 'hv%22s.C%2Ba%26n%3Da/r%27y%20%3C8%3E'],
+    ['in a query as Python and Go write it', 'hv%22s.C%2Ba%26n%3Da%2Fr%27y+%3C8%3E'],
+    ['in a path as Go writes it', 'hv%22s.C+a&n=a/r%27y%20%3C8%3E'],
+    ['in a segment of a path as Go writes it', 'hv%22s.C+a&n=a%2Fr%27y%20%3C8%3E'],
+    ['in a URL as PHP and .NET write it', 'hv%22s.C%2Ba%26n%3Da%2Fr%27y%20%3C8%3E'],
+    ['in a form as .NET writes it', 'hv%22s.C%2ba%26n%3da%2fr%27y+%3c8%3e'],
+    ['as browsers correct it in a URL', new URL(`http://a/?${secret}`).search],
+    ['as encodeURI has it', encodeURI(secret)],
     ['in base64', base64(secret)],
     ['in base64 for URLs', Buffer.from(secret).toString('base64url')],
     ['in base64 behind a letter', base64(`a${secret}`)],
@@ -40,6 +57,20 @@ describe('a secret is concealed', () => {
     expect(sought.concealed('{"a":"pässwörter","b":"p\\u00e4ssw\\u00f6rter"}')).toBe(
       `{"a":"${'*'.repeat(12)}","b":"${'*'.repeat(20)}"}`,
     );
+  });
+
+  // What each of them does with characters that the secret above has not.
+  test.each([
+    ['a URL as Python quotes it', 'p%28a%29s%2As%21w~%5Co-rd/%60', 'p(a)s*s!w~\\o-rd/`'],
+    ['a form of browsers', 'p%28a%29s*s%21w%7E%5Co-rd%2F%60', 'p(a)s*s!w~\\o-rd/`'],
+    ['a form of .NET', 'p(a)s*s!w%7e%5co-rd%2f%60', 'p(a)s*s!w~\\o-rd/`'],
+    ['JSON of .NET', 'p(a)s*s!w~\\\\o-rd/\\u0060', 'p(a)s*s!w~\\o-rd/`'],
+    ['a script of Django', 'p(a)s*s!w~\\u005Co\\u002Drd/\\u0060', 'p(a)s*s!w~\\o-rd/`'],
+    ['HTML of ASP.NET', 'p(a)s*s!w~\\o-rd/&#x60;', 'p(a)s*s!w~\\o-rd/`'],
+    ['JSON of Python, beyond ASCII', 'p\\u00e4ssw\\ud83d\\udd11rd', 'pässw🔑rd'],
+    ['a URL, beyond ASCII', 'p%C3%A4ssw%F0%9F%94%91rd', 'pässw🔑rd'],
+  ])('in %s', (_how, text, other) => {
+    expect(soughtOf(other).concealed(`<${text}>`)).toBe(`<${'*'.repeat(Buffer.byteLength(text))}>`);
   });
 
   test('of Basic the password, and both together', () => {
