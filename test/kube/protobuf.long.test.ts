@@ -1,5 +1,5 @@
 import { describe, expect } from '@jest/globals';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { jsonOfProtobuf } from '../../gateway/protocols/kubernetes/protobuf/json.js';
@@ -12,6 +12,7 @@ import { guardedConfig } from './guarded.js';
 /** Objects in protobuf: what the gateway reads in them, what Kubernetes itself does, and a client that writes nothing else. */
 
 const seeds = 8;
+const own = join(import.meta.dirname, '../../gateway/protocols/kubernetes/protobuf');
 
 interface Sample {
   readonly kind: string;
@@ -48,6 +49,12 @@ describe(kinds, () => {
       expect(different).toEqual([]);
       expect(lines).toHaveLength(seen.size * seeds);
       expect(seen.size).toBeGreaterThan(600);
+      // And the table is what these types are, not what somebody wrote into it.
+      const table = await runProgram(installed('kubernetes-types'), ['table']);
+      expect(table.stdout).toBe(await readFile(join(own, 'messages.txt'), 'utf8'));
+      const input = await readFile(join(import.meta.dirname, 'typed/objects.yaml'), 'utf8');
+      const vectors = await runProgram(installed('kubernetes-types'), ['vectors'], { input });
+      expect(vectors.stdout).toBe(await readFile(join(own, 'vectors.jsonl'), 'utf8'));
     },
     300_000,
   );
