@@ -20,6 +20,26 @@ export class ConditionsGrammar extends Grammar {
     return this.choices.once(5) ? '' : ` where ${this.bool(scope, depth + 1)}`;
   }
 
+  /** Joins with names as well. */
+  protected override source(depth: number): { sql: string; source: Source } {
+    const { choices } = this;
+    if (depth >= depth_max || !choices.once(7)) return super.source(depth);
+    const [left, right] = [super.source(depth_max), super.source(depth_max)];
+    const shared = choices.once(2) ? this.shared(left.source, right.source) : undefined;
+    const both = [left.source, right.source];
+    const all = both.flatMap(({ columns }) => columns);
+    const merged = all.find(({ name }) => name === shared);
+    const columns = (merged === undefined ? all : [merged, ...all.filter(({ name }) => name !== shared)]).map(
+      (column, at) => ({ ...column, name: `x${String(at)}` }),
+    );
+    const by = shared === undefined ? `on ${this.bool(this.scope(both), depth_max)}` : `using (${shared})`;
+    const alias = this.name('j');
+    return {
+      sql: `(${left.sql} ${choices.one(['', 'left '])}join ${right.sql} ${by}) ${alias}(${columns.map(({ name }) => name).join(', ')})`,
+      source: { alias, columns },
+    };
+  }
+
   /** Most of them over something that is masked. */
   protected override bool(scope: readonly Reference[], depth: number): string {
     const { choices } = this;

@@ -350,7 +350,8 @@ function join(context: Context, node: JoinExpr, scope: Scope): Item {
     pool: [...left.star.pool, ...right.star.pool],
   };
   const named = alias(node.alias);
-  if (named.name !== undefined) return itemOf({ ...renamed(star, named.columns), alias: named.name });
+  if (named.name !== undefined)
+    return itemOf(told(context, { ...renamed(star, named.columns), alias: named.name, item: node, join: node }));
   const using = node.join_using_alias?.aliasname;
   return {
     sources: using === undefined ? both : [...both, { alias: using, columns: merged, open: false, pool: [] }],

@@ -1,4 +1,4 @@
-import type { ColumnRef, RangeSubselect, RangeVar, ResTarget } from 'libpg-query';
+import type { ColumnRef, JoinExpr, RangeSubselect, RangeVar, ResTarget } from 'libpg-query';
 import type { Origin, Source } from './scope.js';
 
 export interface More {
@@ -15,8 +15,8 @@ export interface More {
 export interface Recorder {
   /** A name in FROM or USING that is a relation's. */
   read(range: RangeVar, source: Source): void;
-  /** A name or a sub-query in FROM or USING, and what it brings. */
-  item(item: RangeVar | RangeSubselect, source: Source): void;
+  /** A name, a sub-query or a join with a name in FROM or USING, and what it brings. */
+  item(item: RangeVar | RangeSubselect | JoinExpr, source: Source): void;
   /** The relation that a statement writes. */
   target(range: RangeVar, source: Source): void;
   /**

@@ -1,5 +1,5 @@
 import type { Use } from '#engine';
-import type { RangeSubselect, RangeVar, SelectStmt } from 'libpg-query';
+import type { JoinExpr, RangeSubselect, RangeVar, SelectStmt } from 'libpg-query';
 import type { Wrapped } from './ast.js';
 import type { Relation, Routine } from './catalog.js';
 import { qualified, type Access, type Facts } from './facts.js';
@@ -49,8 +49,10 @@ export interface Source extends Derived {
   readonly only?: boolean;
   /** The name in the text that brings the relation. */
   readonly range?: RangeVar;
-  /** The node of FROM that brings it, where that is a name or a sub-query. */
-  readonly item?: RangeVar | RangeSubselect;
+  /** The node of FROM that brings it, where that is a name, a sub-query, or a join with a name. */
+  readonly item?: RangeVar | RangeSubselect | JoinExpr;
+  /** The same, where it is a join. */
+  readonly join?: JoinExpr;
 }
 
 /** What an item of FROM brings. */

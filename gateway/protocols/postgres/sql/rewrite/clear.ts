@@ -1,13 +1,13 @@
 import type { ColumnRef, JoinExpr, RangeVar, RawStmt, SelectStmt } from 'libpg-query';
 import type { RewriteRefusal } from '../../enforcing/rewriting.js';
-import { as, open, walk, type Wrapped } from '../ast.js';
+import { as, walk, type Wrapped } from '../ast.js';
 import type { Relation } from '../catalog.js';
 import { qualified } from '../facts.js';
 import { quoteName } from '../masks/write.js';
 import type { Names } from '../names.js';
 import { columnOf, type Origin, type Source } from '../scope.js';
 import { type Expected, targets } from './expected.js';
-import { grouping, leavesOf, namesOfList, type Grouped } from './group.js';
+import { grouping, namesOfList, type Grouped } from './group.js';
 import { Handing, type Handed } from './handing.js';
 import { Joins, type Cell } from './joins.js';
 import type { ColumnUse, Occurrences } from './occurrences.js';
@@ -60,7 +60,7 @@ export class Clear {
   readonly #masked: ReadonlySet<Origin>;
   /** Values beside masks: by the relation as it is read, and by the query. */
   readonly #beside = new Map<RangeVar, Map<string, string>>();
-  readonly #handed = new Map<SelectStmt, Map<number, Handed>>();
+  readonly #handed = new Map<SelectStmt | JoinExpr, Map<number, Handed>>();
   /** The queries that group, by references of theirs that see groups. */
   readonly #grouped: ReadonlyMap<ColumnRef, readonly Grouped[]>;
 
@@ -122,8 +122,9 @@ export class Clear {
   }
 
   /** There are columns beside those that the source is known to have. */
-  isWider({ range, query }: Source): boolean {
-    return (range !== undefined && this.#beside.has(range)) || (query !== undefined && this.#handed.has(query));
+  isWider({ range, query, join }: Source): boolean {
+    const by = query ?? join;
+    return (range !== undefined && this.#beside.has(range)) || (by !== undefined && this.#handed.has(by));
   }
 
   /** A column of a source as a condition reads it; undefined where it stands for itself. */
@@ -140,10 +141,14 @@ export class Clear {
   write(expected: Expected): void {
     const { splice } = this.#parts;
     this.#joins.write(expected);
-    for (const [query, handed] of this.#handed) {
-      const items = [...handed.values()].sort((a, b) => a.index - b.index);
-      if (query.op !== undefined && query.op !== 'SETOP_NONE') continue;
-      const texts = items.map(({ text, name }) => `${text} AS ${quoteName(name)}`);
+    const named = (by: SelectStmt | JoinExpr): readonly string[] =>
+      [...(this.#handed.get(by)?.values() ?? [])]
+        .sort((a, b) => a.index - b.index)
+        .map(({ text, name }) => `${text} AS ${quoteName(name)}`);
+    this.#joins.writeNamed(expected, (source) => this.isWider(source), named);
+    for (const query of this.#handed.keys()) {
+      if (isJoin(query) || (query.op !== undefined && query.op !== 'SETOP_NONE')) continue;
+      const texts = named(query);
       splice.append(this.#handing.endOf(query), `, ${texts.join(', ')}`);
       expected.change(query, (copy) => void (copy.targetList = [...(copy.targetList as Wrapped[]), ...targets(texts)]));
     }
@@ -152,9 +157,10 @@ export class Clear {
   /** Not the value, but its mask, is what stands there. */
   #isVeiled(source: Source, name: string): boolean {
     const { seen } = this.#parts;
-    const { range, query } = source;
+    const { range, query, join } = source;
     if (range !== undefined && seen.reads.has(range) && this.#inside.has(range)) return this.#isWithin(source, name);
-    if (query !== undefined && this.#inside.has(query)) return false;
+    const by = query ?? join;
+    if (by !== undefined && this.#inside.has(by)) return false;
     const value = columnOf(source, name);
     return (value?.origins ?? (source.open ? source.pool : [])).some((origin) => this.#masked.has(origin));
   }
@@ -209,16 +215,18 @@ export class Clear {
     const plain = source.alias === undefined ? undefined : `${quoteName(source.alias)}.${quoteName(name)}`;
     if (!isClear || !this.#isVeiled(source, name)) return plain;
     this.isAny = true;
-    const { range, relation, query } = source;
+    const { range, relation, query, join } = source;
     if (range !== undefined && this.#parts.seen.targets.has(range)) return plain;
     const hidden =
       range !== undefined && relation !== undefined
         ? this.#ofRelation(range, source, name)
-        : query && this.#ofQuery(query, source, name);
+        : query === undefined
+          ? join && this.#ofJoin(join, source, name)
+          : this.#hand(query, this.#indexOf(source, name));
     if (hidden === undefined || source.alias === undefined)
       throw notHere(
         name,
-        'it is what a function, VALUES, a WITH that recurs or writes, or a join with a name makes of such a column. Put the condition where its table is read',
+        'it is what a function, VALUES, or a WITH that recurs or writes makes of such a column. Put the condition where its table is read',
       );
     return hidden === '' ? plain : `${quoteName(source.alias)}.${quoteName(hidden)}`;
   }
@@ -245,12 +253,22 @@ export class Clear {
     return column !== undefined && this.#parts.isWithin(relation, column.name);
   }
 
-  #ofQuery(query: SelectStmt, source: Source, name: string): string {
-    const found = source.columns.filter((column) => column.name === name);
-    const index = source.columns.findIndex((column) => column.name === name);
-    if (found.length !== 1 || source.open)
+  #indexOf({ columns, open: isOpen }: Source, name: string): number {
+    if (columns.filter((column) => column.name === name).length !== 1 || isOpen)
       throw notHere(name, 'which column of the query that is, is not certain. Give each a name of its own');
-    return this.#hand(query, index);
+    return columns.findIndex((column) => column.name === name);
+  }
+
+  #ofJoin(join: JoinExpr, source: Source, name: string): string {
+    const index = this.#indexOf(source, name);
+    const own = nameOf(index + 1);
+    const handed = this.#handed.get(join) ?? new Map<number, Handed>();
+    if (handed.has(index)) return own;
+    const text = this.#joins.cells(join, true)?.[index]?.text();
+    if (text === undefined)
+      throw notHere(name, 'a join with a name has what a function in FROM makes. Leave the name out');
+    this.#handed.set(join, handed.set(index, { index, name: own, text }));
+    return own;
   }
 
   #hand(query: SelectStmt, index: number): string {
@@ -288,20 +306,12 @@ export class Clear {
       for (const key in value)
         if (typeof value[key] === 'string' && ownName.test(value[key]))
           throw notHere('a column', `${value[key]} is a name of the gateway's own. Use another`);
-      const join = value.JoinExpr as JoinExpr | undefined;
-      if (join?.alias !== undefined && this.#isWiderBelow(join))
-        throw notHere('a column', 'a join with a name has all columns of its sides. Leave the name out');
       return true;
     });
   }
-
-  #isWiderBelow(join: JoinExpr): boolean {
-    return leavesOf({ JoinExpr: join }).some((leaf) => {
-      const source = this.#parts.seen.items.get(open(leaf).body);
-      return source !== undefined && this.isWider(source);
-    });
-  }
 }
+
+const isJoin = (by: SelectStmt | JoinExpr): by is JoinExpr => 'jointype' in by;
 
 const none: ReadonlyMap<string, string> = new Map();
 

@@ -1,4 +1,4 @@
-import type { ColumnRef, FuncCall, RangeVar, ResTarget, SelectStmt, SortBy } from 'libpg-query';
+import type { ColumnRef, FuncCall, JoinExpr, RangeVar, ResTarget, SelectStmt, SortBy } from 'libpg-query';
 import { as, integer, open, strings, walk, type Wrapped } from '../ast.js';
 import { quoteName } from '../masks/write.js';
 import type { Names } from '../names.js';
@@ -49,6 +49,13 @@ export function leavesOf(node: Wrapped): readonly Wrapped[] {
   return kind === 'RangeTableSample' && relation !== undefined ? leavesOf(relation) : [node];
 }
 
+/** The nodes of FROM that bring columns: what is joined, and joins, which may have a name. */
+const itemsOf = (node: Wrapped): readonly object[] => {
+  const join = as<JoinExpr>(node, 'JoinExpr');
+  const sides = [join?.larg, join?.rarg].flatMap((side) => (side === undefined ? [] : itemsOf(side)));
+  return join === undefined ? leavesOf(node).map((leaf) => open(leaf).body) : [join, ...sides];
+};
+
 /** The relations that a query's FROM names itself. */
 const rangesOf = (query: SelectStmt): RangeVar[] =>
   (query.fromClause ?? []).flatMap(leavesOf).flatMap((leaf) => as<RangeVar>(leaf, 'RangeVar') ?? []);
@@ -65,7 +72,7 @@ export function grouping(statement: unknown, names: Names): ReadonlyMap<ColumnRe
   walk(statement, (query) => {
     const { groupClause, fromClause, targetList, havingClause, sortClause, windowClause } = query as SelectStmt;
     if (groupClause === undefined) return true;
-    const items = new Set((fromClause ?? []).flatMap(leavesOf).map((leaf) => open(leaf).body));
+    const items = new Set((fromClause ?? []).flatMap(itemsOf));
     walk([targetList, havingClause, sortClause, windowClause], (part) => {
       if (isAggregating(part, names)) return false;
       const ref = part.ColumnRef as ColumnRef | undefined;

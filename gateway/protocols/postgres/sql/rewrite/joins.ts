@@ -1,10 +1,10 @@
-import type { JoinExpr, RangeVar, RawStmt } from 'libpg-query';
+import type { JoinExpr, RangeVar, RawStmt, SelectStmt } from 'libpg-query';
 import type { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { as, open, strings, walk, type Wrapped } from '../ast.js';
 import { qualified } from '../facts.js';
 import { quoteName } from '../masks/write.js';
 import { columnOf, type Source } from '../scope.js';
-import { expressionTree, type Expected } from './expected.js';
+import { expressionTree, fromItem, type Expected } from './expected.js';
 import { leavesOf } from './group.js';
 import type { Occurrences } from './occurrences.js';
 import { unclear, type Splice } from './splice.js';
@@ -12,7 +12,8 @@ import { notHere } from './touched.js';
 
 /**
  * USING and NATURAL of columns that are masked on the way out: they would compare masks. A condition over the values stands in their
- * place, and what they made one column of is named where it is referred to.
+ * place, and what they made one column of is named where it is referred to. A join with a name, `(a JOIN b …) AS j`, becomes a query
+ * that lists what the join had, where that would be otherwise now or values are to be handed on.
  */
 
 /** A column that `*` stands for. */
@@ -51,6 +52,9 @@ export class Joins {
   /** Items whose USING is replaced, with where each of these stands. */
   readonly #replaced = new Map<Wrapped, Map<JoinExpr, Place>>();
   readonly #texts = new Map<JoinExpr, string>();
+  /** Joins with names as they are without, and back. */
+  readonly #inner = new Map<JoinExpr, Wrapped>();
+  readonly #outer = new Map<JoinExpr, JoinExpr>();
   /** What NATURAL merges. */
   readonly #merging = new Map<JoinExpr, readonly string[]>();
 
@@ -59,6 +63,8 @@ export class Joins {
     this.#splice = splice;
     this.#reading = reading;
     walk(stmt, (value) => {
+      const named = value.JoinExpr as JoinExpr | undefined;
+      if (named?.alias !== undefined) this.#named(named);
       for (const key of ['fromClause', 'usingClause', 'sourceRelation']) {
         const items = value[key] as Wrapped | readonly Wrapped[] | undefined;
         for (const item of items === undefined ? [] : Array.isArray(items) ? items : [items])
@@ -72,19 +78,27 @@ export class Joins {
     return this.#reading.cell(source, name, isClear);
   }
 
-  #item(item: Wrapped): void {
-    for (const leaf of leavesOf(item)) this.#roots.set(open(leaf).body, item);
-    const joins = joinsOf(item);
+  #named(join: JoinExpr): void {
+    const inner = { JoinExpr: { ...join, alias: undefined } as unknown as JoinExpr };
+    this.#inner.set(join, inner);
+    this.#outer.set(inner.JoinExpr, join);
+    this.#item(inner);
+  }
+
+  /** @param root An item of FROM, to which a join with a name is one thing; or such a join, without its name. */
+  #item(root: Wrapped): void {
+    for (const leaf of leaves(root)) this.#roots.set(open(leaf).body, root);
+    const joins = joinsOf(root);
     if (!joins.some((join) => this.#comparesMasks(join))) return;
-    if (joins.some(({ alias, join_using_alias }) => (alias ?? join_using_alias) !== undefined))
-      throw notHere('a column', 'a join that compares it has a name. Leave the name out, or say ON');
+    if (joins.some(({ join_using_alias }) => join_using_alias !== undefined))
+      throw notHere('a column', 'USING that compares it has a name. Leave the name out, or say ON');
     const places = new Map<JoinExpr, Place>();
-    this.#place(item, places);
-    this.#replaced.set(item, places);
+    this.#place(root, places);
+    this.#replaced.set(root, places);
   }
 
   #sources(node: Wrapped | undefined): readonly Source[] {
-    return node === undefined ? [] : leavesOf(node).flatMap((leaf) => this.#seen.items.get(open(leaf).body) ?? []);
+    return node === undefined ? [] : leaves(node).flatMap((leaf) => this.#seen.items.get(open(leaf).body) ?? []);
   }
 
   #isVeiledBelow(join: JoinExpr, name: string): boolean {
@@ -119,7 +133,7 @@ export class Joins {
 
   /** The names of what `*` stands for. */
   #columns(node: Wrapped | undefined): readonly string[] {
-    const join = as<JoinExpr>(node, 'JoinExpr');
+    const join = node && joinOf(node);
     if (join !== undefined) {
       const names = this.#names(join);
       const rest = [join.larg, join.rarg]
@@ -136,7 +150,7 @@ export class Joins {
   /** Where each USING and NATURAL stands: joins end in the order in which what they join by is written. */
   #place(node: Wrapped, places: Map<JoinExpr, Place>): number {
     const splice = this.#splice;
-    const join = as<JoinExpr>(node, 'JoinExpr');
+    const join = joinOf(node);
     if (join === undefined) return this.#behind(node);
     const left = join.larg === undefined ? splice.tokens.length : this.#place(join.larg, places);
     let index = join.rarg === undefined ? splice.tokens.length : this.#place(join.rarg, places);
@@ -178,6 +192,8 @@ export class Joins {
   /** The index behind the beginning of a leaf. */
   #behind(leaf: Wrapped): number {
     const splice = this.#splice;
+    const named = as<JoinExpr>(leaf, 'JoinExpr');
+    if (named !== undefined) return this.#parentheses(named).close + 1;
     const range = as<RangeVar>(leaf, 'RangeVar');
     if (range !== undefined) return splice.indexAt(range.location ?? 0) + 1;
     let first = Infinity;
@@ -186,14 +202,30 @@ export class Joins {
       return true;
     });
     if (first === Infinity) throw unclear('a join that is written like this');
-    let index = splice.indexAt(first);
-    if (as(leaf, 'RangeSubselect') === undefined) return index;
+    const index = splice.indexAt(first);
+    return as(leaf, 'RangeSubselect') === undefined ? index : splice.behindParentheses(this.#opening(index));
+  }
+
+  /** The parenthesis that is open at an index. */
+  #opening(behind: number): number {
+    let index = behind;
     for (let depth = 0; depth >= 0 && index > 0;) {
-      const word = splice.word(--index);
+      const word = this.#splice.word(--index);
       if (word === ')') depth++;
       else if (word === '(') depth--;
     }
-    return splice.behindParentheses(index);
+    return index;
+  }
+
+  /** Those that a join with a name stands in: its name comes right behind them. */
+  #parentheses(join: JoinExpr): { readonly open: number; readonly close: number } {
+    const splice = this.#splice;
+    let close = this.#place(this.#inner.get(join)!, new Map());
+    while (splice.word(close) !== ')' || splice.word(close + 1) === ')') {
+      if (close >= splice.tokens.length) throw unclear('a join that is written like this');
+      close = splice.word(close) === '(' ? splice.behindParentheses(close) : close + 1;
+    }
+    return { open: this.#opening(close), close };
   }
 
   isMerged(sources: readonly Source[], name: string): boolean {
@@ -217,7 +249,7 @@ export class Joins {
   }
 
   #pick(node: Wrapped, name: string, isClear: boolean): string | undefined {
-    const join = as<JoinExpr>(node, 'JoinExpr');
+    const join = joinOf(node);
     if (join === undefined) {
       const [source] = this.#sources(node);
       return source === undefined || columnOf(source, name) === undefined
@@ -255,14 +287,14 @@ export class Joins {
   }
 
   #list(node: Wrapped, isClear: boolean, isReplaced: boolean): readonly Cell[] | undefined {
-    const join = as<JoinExpr>(node, 'JoinExpr');
+    const join = joinOf(node);
     if (join === undefined) {
       const [source] = this.#sources(node);
       if (source === undefined || source.open) return undefined;
       return source.columns.map(({ name }) => ({ name, text: () => this.#reading.cell(source, name, isClear) }));
     }
     const [left, right] = [join.larg, join.rarg].map((side) => side && this.#list(side, isClear, isReplaced));
-    if (left === undefined || right === undefined || join.alias !== undefined) return undefined;
+    if (left === undefined || right === undefined) return undefined;
     const names = this.#names(join);
     const isRest = ({ name }: Cell): boolean => !names.includes(name);
     const merged = names.map((name) => ({
@@ -270,6 +302,36 @@ export class Joins {
       text: () => (isReplaced ? this.#pick(node, name, isClear) : quoteName(name)),
     }));
     return [...merged, ...left.filter(isRest), ...right.filter(isRest)];
+  }
+
+  /** What a join with a name has, in order; undefined where that is not known. */
+  cells(join: JoinExpr, isClear: boolean): readonly Cell[] | undefined {
+    const root = this.#inner.get(join)!;
+    return this.#list(root, isClear, this.#replaced.has(root));
+  }
+
+  /**
+   * Puts a query in place of each join with a name that needs it.
+   *
+   * @param isWider There are columns beside those that the source is known to have.
+   * @param handed What is handed on of the join, as items of a list.
+   */
+  writeNamed(
+    expected: Expected,
+    isWider: (source: Source) => boolean,
+    handed: (join: JoinExpr) => readonly string[],
+  ): void {
+    const splice = this.#splice;
+    for (const [join, root] of this.#inner) {
+      const more = handed(join);
+      if (more.length === 0 && !this.#replaced.has(root) && !this.#sources(root).some(isWider)) continue;
+      const texts = this.cells(join, false)?.map(({ name, text }) => `${text() ?? ''} AS ${quoteName(name)}`);
+      if (texts === undefined || isLateral(join))
+        throw notHere('a column', 'a join with a name has what a function in FROM makes. Leave the name out');
+      const list = [...texts, ...more].join(', ');
+      splice.insert(splice.endOf(this.#parentheses(join).open), `SELECT ${list} FROM `);
+      expected.wrap(join, (copy) => asQuery(copy, list));
+    }
   }
 
   /** Asks for the values that take part. */
@@ -294,7 +356,7 @@ export class Joins {
         const text = this.#texts.get(join)!;
         splice.replace(splice.startOf(from), splice.endOf(to - 1), join.isNatural === true ? '' : `ON ${text}`);
         if (join.isNatural === true) splice.insert(splice.endOf(behind - 1), ` ON ${text}`);
-        expected.change(join, (copy) => {
+        expected.change(this.#outer.get(join) ?? join, (copy) => {
           delete copy.usingClause;
           delete copy.isNatural;
           copy.quals = expressionTree(text);
@@ -327,12 +389,44 @@ export class Joins {
   }
 }
 
+/** Something in it may refer to what stands before it. */
+function isLateral(join: JoinExpr): boolean {
+  let found = false;
+  walk(join, ({ RangeFunction, RangeTableFunc, JsonTable, lateral }) => {
+    found ||= (RangeFunction ?? RangeTableFunc ?? JsonTable) !== undefined || lateral === true;
+    return !found;
+  });
+  return found;
+}
+
+/** `(SELECT … FROM a JOIN b …) AS j` in place of `(a JOIN b …) AS j`. */
+function asQuery(join: Wrapped, list: string): Wrapped {
+  const { alias, ...inner } = as<JoinExpr>(join, 'JoinExpr')!;
+  const { body } = open(fromItem(`(SELECT ${list} FROM x) AS j`));
+  const { subquery } = body as { subquery?: Wrapped };
+  const query = { ...as<SelectStmt>(subquery, 'SelectStmt'), fromClause: [{ JoinExpr: inner }] };
+  return { RangeSubselect: { ...body, subquery: { SelectStmt: query }, alias } } as unknown as Wrapped;
+}
+
 const uncertain = (name: string): RewriteRefusal =>
   notHere(name, 'whose column that is, is not certain. Say ON, and put the table in front of it');
 
+/** One that has a name is one thing to those around it. */
+function joinOf(node: Wrapped): JoinExpr | undefined {
+  const join = as<JoinExpr>(node, 'JoinExpr');
+  return join?.alias === undefined ? join : undefined;
+}
+
+/** What is joined. */
+function leaves(node: Wrapped): readonly Wrapped[] {
+  const join = joinOf(node);
+  if (join !== undefined) return [join.larg, join.rarg].flatMap((side) => (side === undefined ? [] : leaves(side)));
+  return as(node, 'JoinExpr') === undefined ? leavesOf(node) : [node];
+}
+
 /** The joins of an item of FROM. */
 function joinsOf(node: Wrapped): readonly JoinExpr[] {
-  const join = as<JoinExpr>(node, 'JoinExpr');
+  const join = joinOf(node);
   if (join === undefined) return [];
   return [join.larg, join.rarg].flatMap((side) => (side === undefined ? [] : joinsOf(side))).concat(join);
 }

@@ -1,4 +1,4 @@
-import type { ColumnRef, RangeSubselect, RangeVar, ResTarget } from 'libpg-query';
+import type { ColumnRef, JoinExpr, RangeSubselect, RangeVar, ResTarget } from 'libpg-query';
 import type { More, Recorder } from '../recorder.js';
 import type { Origin, Source } from '../scope.js';
 
@@ -37,7 +37,7 @@ export class Occurrences implements Recorder {
     this.reads.set(range, source);
   }
 
-  item(item: RangeVar | RangeSubselect, source: Source): void {
+  item(item: RangeVar | RangeSubselect | JoinExpr, source: Source): void {
     this.items.set(item, source);
   }
 

@@ -440,6 +440,8 @@ export class StatementRewriting {
     const rules = this.#shownOf(source);
     if (source.alias === undefined || source.open)
       throw refuse('what * stands for here is not certain: name the columns');
+    if (new Set(source.columns.map(({ name }) => name)).size < source.columns.length)
+      throw refuse('* stands for two columns of one name here: name the columns');
     const alias = quoteName(source.alias);
     return source.columns.map(({ name }, index) => {
       const reference = `${alias}.${quoteName(name)}`;
