@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
-import { changes, policy, sql } from '../support/window.js';
+import { changes, furthers, policy, sql } from '../support/window.js';
 import { errorOf, message, rows, WireClient, type Frame } from '../support/wire.js';
 
 /**
@@ -130,6 +130,62 @@ test.each(ofAnother)(
     }
   },
 );
+
+test.each(furthers)(
+  '%s of a table, since the snapshot of a transaction was taken',
+  async (what, text, change, back) => {
+    expect(errorOf(await agent.query('alter table app.kid set (fillfactor = 90)'))).toBeUndefined();
+    for (const begin of [
+      'begin isolation level repeatable read',
+      'begin; set transaction isolation level serializable',
+    ]) {
+      expect(errorOf(await agent.query(text))).toBeUndefined();
+      await agent.query(begin);
+      await agent.query('select 1');
+      await around(change);
+      const came = await agent.query(text);
+      await agent.query('rollback');
+      await around(back);
+      expect([what, begin, errorOf(came)?.['C'], leaks(came)]).toEqual([what, begin, '40001', false]);
+    }
+  },
+);
+
+test('where nobody can be asked what a snapshot does not show, the statement is refused', async () => {
+  const apart = await createDatabase();
+  const fresh = await startTestGateway({ database, policy: { 'postgres.rego': policy } });
+  const client = await fresh.open();
+  const connections = (how: string) => apart.sql(`alter database ${database.database} allow_connections ${how}`);
+  try {
+    await client.query('begin isolation level repeatable read');
+    await connections('false');
+    const refused = await client.query('select note from app.rich');
+    expect([errorOf(refused)?.['C'], rows(refused)]).toEqual(['55000', []]);
+    await connections('true');
+    await client.query('rollback; begin isolation level repeatable read');
+    expect(rows(await client.query('select note from app.rich'))).toEqual([['plain']]);
+  } finally {
+    await connections('true');
+    await client.end();
+    await fresh.close();
+    await apart.drop();
+  }
+});
+
+test('what a transaction with a snapshot does to a table itself is no change by another', async () => {
+  for (const step of [
+    'begin isolation level repeatable read',
+    'select note from app.rich',
+    'alter table app.rich add constraint own foreign key (id) references app.people',
+    'update app.rich set id = id',
+    'alter table app.rich drop constraint rich_id_fkey',
+    'update app.rich set id = id',
+    'create table app.early (id int references app.people)',
+    'insert into app.early values (1)',
+    'rollback',
+  ])
+    expect([step, errorOf(await agent.query(step))]).toEqual([step, undefined]);
+});
 
 /** Lists of tables and of names are filled up to a few lengths, and beyond these are another text. */
 test.each([1, 2, 3, 4, 5, 6, 7])('the last of %i tables becomes another', async (count) => {

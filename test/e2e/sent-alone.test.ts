@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startTestGateway, type TestGateway } from '../support/gateway.js';
 import { createDatabase, type TestDatabase } from '../support/postgres.js';
-import { errorOf, rows, shape, WireClient, type Frame } from '../support/wire.js';
+import { errorOf, message, rows, shape, WireClient, type Frame } from '../support/wire.js';
 
 /**
  * Where policy masks anything, the statements of a simple query go to the server as messages of the extended protocol, each behind a look
@@ -119,6 +119,31 @@ test.each<readonly [what: string, ...texts: string[]]>([
     expect([text, ...compared(await through.query(text))]).toEqual([text, ...compared(await direct.query(text))]);
   }
 }); // prettier-ignore
+
+const data = (...lines: string[]) => [...lines.map((line) => message.copyData(`${line}\n`)), message.copyDone()];
+
+test.each<readonly [what: string, text: string, ...data: Buffer[]]>([
+  ['rows', 'copy app.t from stdin', ...data('21\ta', '22\tb')],
+  ['none', 'copy app.t from stdin', ...data()],
+  ['a row that is none', 'copy app.t from stdin', ...data('23\ta', 'x\tb', '24\tc')],
+  ['a row that is there', 'copy app.t from stdin', ...data('1\ta')],
+  ['a constraint that fails with the end', 'copy app.child from stdin', ...data('11\t9')],
+  ['a notice at the end', 'copy app.noted from stdin', ...data('11')],
+  ['a table that is not there', 'copy app.nosuch from stdin', ...data('1')],
+  ['what the client gives up', 'copy app.t from stdin', message.copyData('25\ta\n'), message.copyFail('no more')],
+  ['among others', 'select 1; copy app.t from stdin; select v from app.t order by id', ...data('26\ta')],
+  ['two', 'copy app.t from stdin; copy app.also from stdin', ...data('27\ta'), ...data('1')],
+  ['two of which one fails', 'copy app.t from stdin; copy app.also from stdin', ...data('28\ta'), ...data('x')],
+  ['in a transaction', 'begin; copy app.t from stdin; commit', ...data('29\ta')],
+  ['an error behind it', 'copy app.t from stdin; select 1 / 0 from app.t', ...data('30\ta')],
+])('what is copied in: %s', async (_what, text, ...data) => {
+  for (const query of [text, 'select * from app.t order by id'])
+    expect(compared(await through.exchange(message.query(query), ...(query === text ? data : [])))).toEqual(
+      compared(await direct.exchange(message.query(query), ...(query === text ? data : []))),
+    );
+  for (const client of [through, direct])
+    expect(errorOf(await client.query('delete from app.t where id > 2'))).toBeUndefined();
+});
 
 test('that a commit failed is said in the place of the end, and recorded', async () => {
   const answer = await through.query('insert into app.child values (7, 9)');

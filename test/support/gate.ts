@@ -82,7 +82,7 @@ export async function startGate(to: { readonly host: string; readonly port: numb
 
 /** Parse, Bind, Describe, Execute, Close: each is answered, and what ends the answer. */
 const asks: ReadonlySet<string> = new Set('PBDEC');
-const ends: ReadonlySet<string> = new Set('12TnCIs3');
+const ends: ReadonlySet<string> = new Set('12TnCIs3G');
 const flush = Buffer.from('4800000004', 'hex');
 
 /** A start-up packet comes without a type; so it is of the client's first message, whose type is given as ''. */

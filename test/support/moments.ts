@@ -15,6 +15,8 @@ export interface Way {
   readonly first?: (client: WireClient, text: string) => Promise<readonly Frame[]>;
   /** Only of SELECT. */
   readonly isRead?: true;
+  /** What its client is called: policy limits one, and asks people about what another writes. */
+  readonly client?: 'limited' | 'held';
 }
 
 const collected = async (...steps: (() => Promise<readonly Frame[]>)[]): Promise<readonly Frame[]> => {
@@ -42,6 +44,26 @@ export const ways: readonly Way[] = [
     first: (client, text) => client.query(`prepare p as ${text}`),
     run: (client) => client.query('execute p'),
   },
+  {
+    how: 'prepared by SQL, with an argument to compute',
+    first: (client, text) => client.query(`prepare p (int) as ${text}`),
+    run: (client) => client.query('execute p (1 + 1)'),
+  },
+  {
+    how: 'prepared by SQL, extended',
+    first: (client, text) => client.query(`prepare p as ${text}`),
+    run: (client) => client.exchange(message.parse('execute p'), message.bind([]), message.execute(), message.sync()),
+  },
+  { how: 'limited', client: 'limited', run: (client, text) => client.query(text) },
+  { how: 'limited, in a string', client: 'limited', run: (client, text) => client.query(`select 1; ${text}`) },
+  { how: 'limited, copied', client: 'limited', run: (client, text) => client.query(`copy (${text}) to stdout`) },
+  {
+    how: 'limited, copied, extended',
+    client: 'limited',
+    run: (client, text) =>
+      client.exchange(message.parse(`copy (${text}) to stdout`), message.bind([]), message.execute(), message.sync()),
+  },
+  { how: 'copied in an encoding', run: (client, text) => client.query(`copy (${text}) to stdout (encoding 'utf8')`) },
   { how: 'prepared in a string', run: (client, text) => client.query(`prepare p as ${text}; execute p`) },
   { how: 'copied', run: (client, text) => client.query(`copy (${text}) to stdout`) },
   {
@@ -80,6 +102,33 @@ export const ways: readonly Way[] = [
       client.query(`explain (analyze, verbose, costs off, timing off, summary off, buffers off) ${text}`),
   },
 ]; // prettier-ignore
+
+/** The same in a transaction whose snapshot was taken before all else. */
+export const byAnOlderSnapshot = ({ how, run, first, ...way }: Way): Way => ({
+  ...way,
+  how: `${how}, by an older snapshot`,
+  run,
+  first: (client, text) =>
+    collected(
+      () => client.query('begin isolation level repeatable read'),
+      () => client.query('select 1'),
+      ...(first === undefined ? [] : [() => first(client, text)]),
+    ),
+});
+
+const data = [message.copyData('1\tplain\n'), message.copyDone()];
+
+/** How rows may be copied in. */
+export const waysIn: readonly Way[] = [
+  { how: 'simple', run: (client, text) => client.exchange(message.query(text), ...data) },
+  { how: 'in a string', run: (client, text) => client.exchange(message.query(`select 1; ${text}; select 2`), ...data) },
+  {
+    how: 'extended',
+    run: (client, text) =>
+      client.exchange(message.parse(text), message.bind([]), message.execute(), ...data, message.sync()),
+  },
+  { how: 'limited', client: 'limited', run: (client, text) => client.exchange(message.query(text), ...data) },
+];
 
 export interface Case {
   readonly text: string;
@@ -126,10 +175,14 @@ export async function moments(
   }
 }
 
-/** What of it has become a table. */
+/** What of it has become a table, or rows that may be read. */
 const made = async (somebody: WireClient): Promise<readonly Frame[]> => {
-  const frames = await somebody.query('table app.made');
-  return errorOf(frames) === undefined ? frames : [];
+  const frames: Frame[] = [];
+  for (const name of ['app.made', 'app.taken']) {
+    const rows = await somebody.query(`table ${name}`);
+    if (errorOf(rows) === undefined) frames.push(...rows);
+  }
+  return frames;
 };
 
 const lockTimeout = '55P03';
@@ -139,8 +192,9 @@ async function done(client: WireClient, sql: string): Promise<void> {
   if (error !== undefined) throw new Error(`${sql}: ${String(error['M'])}`);
 }
 
-/** A value that is masked, or a plan that reads it without a mask. */
+/** A value that is masked, or rows of a plan that reads it without a mask. */
 export function leaks(frames: readonly Frame[]): boolean {
-  const said = Buffer.concat(frames.map(({ body }) => body)).toString('latin1');
-  return said.includes('canary') || (/app\.(?:masked|kid)\b/.test(said) && !said.includes('***'));
+  const said = (some: readonly Frame[]) => Buffer.concat(some.map(({ body }) => body)).toString('latin1');
+  const rows = said(frames.filter(({ type }) => type === 'D'));
+  return said(frames).includes('canary') || (/app\.(?:masked|kid)\b/.test(rows) && !rows.includes('***'));
 }

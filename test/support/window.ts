@@ -12,6 +12,13 @@ allow contains {"code": "everything"} if {
 
 allow contains {"code": "connect"} if input.operation.action == "connect"
 
+limit contains {"rows": 1000, "bytes": 100000, "seconds": 60, "code": "some"} if input.session.client.application == "limited"
+
+approval contains {"code": "seen_first", "groups": ["dba"], "preview": "effect"} if {
+	input.session.client.application == "held"
+	input.operation.action == "write"
+}
+
 masked := {"app.people.ssn", "app.masked.note", "app.kid.note"}
 
 mask contains {"resource": name, "with": "redact", "code": "pii"} if {
@@ -29,8 +36,15 @@ export const sql = `create schema app;
   insert into app.plain values (1, 'plain');
   create table app.masked (id int, note text);
   insert into app.masked values (1, 'canary');
+  create table app.taken (id int not null, note text);
   create table app.kid (id int not null, note text);
   insert into app.kid values (1, 'canary');
+  create table app.rich (id int not null references app.people, note text);
+  insert into app.rich values (1, 'plain');
+  create table app.sprout () inherits (app.rich);
+  create rule other as on delete to app.rich do also notify nobody;
+  create policy other on app.rich using (true);
+  alter table app.rich enable row level security, force row level security;
   create view app.v as select id, note from app.plain;
   create view app.over as select id, note from app.v;
   create function mine.other(text) returns text language sql as 'select $1';
@@ -114,5 +128,59 @@ export const changes: readonly (readonly [what: string, statement: string, chang
     `update app.plain set id = id returning note`,
     `create rule r as on update to app.plain do instead update app.people set name = name returning id, ssn`,
     'drop rule r on app.plain',
+  ],
+]; // prettier-ignore
+
+/** What is new to a table that has such already: no row changes that an older snapshot shows. */
+export const furthers: typeof changes = [
+  ...changes
+    .filter(([what]) => /^(a child|a trigger|a rule)$/.test(what))
+    .map(
+      ([what, ...told]) =>
+        [`a further ${what.slice(2)}`, ...told.map((sql) => sql.replaceAll('app.plain', 'app.rich'))] as [
+          string,
+          string,
+          string,
+          string,
+        ],
+    ),
+  [
+    'a further policy',
+    'select note from app.rich',
+    `create function mine.told() returns bool language plpgsql as $$ begin raise notice '%', (select ssn from app.people limit 1); return true; end $$;
+     create policy p on app.rich using (mine.told())`,
+    'drop policy p on app.rich; drop function mine.told',
+  ],
+  [
+    'another condition of a policy',
+    'select note from app.rich',
+    'create function mine.told() returns bool language sql as $$ select true $$; alter policy other on app.rich using (mine.told())',
+    'alter policy other on app.rich using (true); drop function mine.told',
+  ],
+];
+
+/** The same of what is copied in: by a row that it makes, or that it takes away to where it can be read. */
+export const changesIn: typeof changes = [
+  [
+    'a trigger that writes another value',
+    'copy app.taken from stdin',
+    `create function mine.put() returns trigger language plpgsql as $$ begin new.note := (select ssn from app.people limit 1); return new; end $$;
+     create trigger t before insert on app.taken for each row execute function mine.put()`,
+    'drop function mine.put cascade; truncate app.taken',
+  ],
+  [
+    'a trigger that tells one',
+    'copy app.taken from stdin',
+    `create function mine.told() returns trigger language plpgsql as $$ begin raise notice '%', (select ssn from app.people limit 1); return null; end $$;
+     create trigger t after insert on app.taken execute function mine.told()`,
+    'drop function mine.told cascade; truncate app.taken',
+  ],
+  [
+    'a view in the place of a table',
+    'copy app.taken from stdin',
+    `create function mine.told() returns trigger language plpgsql as $$ begin raise notice '%', (select ssn from app.people limit 1); return new; end $$;
+     alter table app.taken rename to before; create view app.taken as select * from app.plain;
+     create trigger t instead of insert on app.taken for each row execute function mine.told()`,
+    'drop view app.taken; drop function mine.told; alter table app.before rename to taken; truncate app.taken',
   ],
 ]; // prettier-ignore

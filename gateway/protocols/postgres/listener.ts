@@ -30,6 +30,7 @@ import { PostgresSession, type SessionParts } from './session/session.js';
 import { tlsOf, type Tls } from './wire/encryption.js';
 import { readStartup, RefusedSetting, unsafeSetting, type StartupRequest } from './wire/startup.js';
 import type { Ask, Interpreter } from './judging/statement.js';
+import { Onlookers } from './onlooker.js';
 import { connectUpstream, type Upstream } from './upstream.js';
 
 /**
@@ -70,13 +71,14 @@ export async function listen(
   const tls = address.tls && tlsOf(address.tls);
   const doorway = new Doorway(boundsOf(address, { greeting_ms_max: greeting_ms_default }));
   const cancelKeys = new CancelKeys(services.log);
+  const onlookers = new Onlookers();
   const greetings = new Set<Greeting>();
   const sessions = new Set<PostgresSession>();
   const server: Server = createServer(
     { pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keep_alive_ms },
     (socket) => {
       doorway.enter(socket);
-      const greeting = new Greeting(socket, { services, tls, cancelKeys, makeInterpreter, doorway });
+      const greeting = new Greeting(socket, { services, tls, cancelKeys, onlookers, makeInterpreter, doorway });
       greetings.add(greeting);
       void greeting.run(sessions).finally(() => greetings.delete(greeting));
     },
@@ -99,6 +101,7 @@ export async function listen(
       for (const greeting of greetings) greeting.abort();
       for (const session of sessions) session.shutDown();
       await closed;
+      onlookers.close();
       doorway.close();
     },
   };
@@ -109,6 +112,7 @@ interface Parts {
   readonly services: Services;
   readonly tls: Tls | undefined;
   readonly cancelKeys: CancelKeys;
+  readonly onlookers: Onlookers;
   readonly makeInterpreter: MakeInterpreter;
   readonly doorway: Doorway;
 }
@@ -330,7 +334,8 @@ class Greeting {
     { content, claimed }: Pick<SessionParts, 'content' | 'claimed'>,
   ): PostgresSession {
     const socket = this.#socket;
-    const name = session.target.input.name;
+    const { target } = session;
+    const name = target.input.name;
     const key = this.#parts.cancelKeys.issue(upstream.cancelKey, settings, name, () => opened.cancelHeld());
     const notices = upstream.notices.map((notice) =>
       content === noKinds ? notice : (maskNotice({ buffer: notice, start: 0, end: notice.length }, content) ?? notice),
@@ -347,6 +352,15 @@ class Greeting {
       claimed,
       place,
       log: this.#services.log.child({ session: session.id, target: name }),
+      onlooker: this.#parts.onlookers.of(name, place.database, place.user, () =>
+        // With the credential that is in force by then.
+        connectUpstream({
+          upstream: (target.upstream as PostgresUpstream | undefined) ?? settings,
+          target: name,
+          database: place.database,
+          settings: new Map(),
+        }),
+      ),
       makeInterpreter: (ask) => this.#parts.makeInterpreter(name, place, ask),
       cancel: () => this.#parts.cancelKeys.cancelOne(key),
       closed: () => {

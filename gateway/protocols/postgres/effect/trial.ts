@@ -2,6 +2,7 @@ import { effect_bytes_max, type Effect, type EffectOnRelation, type Hold, type S
 import { AskFailed, type Exchange } from '../session/exchange.js';
 import type { ExpectationEnd } from '../session/expectation.js';
 import type { Template } from '../judging/statement.js';
+import type { Look } from '../sql/look.js';
 import { unsafe } from './bodies.js';
 import { between, look, newIn, type Standing } from './counts.js';
 import { expected } from './estimate.js';
@@ -25,6 +26,8 @@ export interface TrialParts {
   readonly hold: Hold;
   /** Stops what the server runs; resolves when it has been told. */
   cancel(): Promise<void>;
+  /** The catalog is not as it was judged by. */
+  outdated(): void;
   readonly run: Run;
 }
 
@@ -37,6 +40,10 @@ export interface Run {
   readonly parameters: readonly (string | null)[] | undefined;
   /** What the server says may hold values that are masked. */
   readonly guarded: boolean;
+  /** What the catalog is compared with before it and behind it, in its transaction; absent: it is not. */
+  readonly looks?: readonly [before: Look, behind: Look];
+  /** Whether there is something that its snapshot does not show. */
+  differs?(): Promise<boolean>;
   /** Why it cannot be run ahead where it stands; undefined where it can. */
   reason(): Promise<string | undefined>;
   /** Sends it; resolves when it has been answered and the server is ready again. */
@@ -265,12 +272,23 @@ export class Trial {
     if (!before.counting) return 'the server counts no rows (track_counts is off)';
     const named = this.#named();
     const readable = await this.#remember(named);
+    const { looks } = run;
+    if (looks !== undefined && !(await this.#isSame(looks[0]))) return hasChanged;
     this.#exchange.responses.divert(this.#withheld);
     this.#end = await run.send().finally(() => this.#exchange.responses.divert(undefined));
     const { error } = this.#end;
     if (error !== undefined) return `it fails: ${this.#said(error.code, error.message)}`;
     if (this.#withheld.overflowed) return 'its answer is too large to be kept until then';
+    if (looks !== undefined && !(await this.#isSame(looks[1]))) return hasChanged;
+    if (await run.differs?.()) return hasChanged;
     return this.#observe(before, named, readable);
+  }
+
+  async #isSame({ telling, values }: Look): Promise<boolean> {
+    const [row] = await this.#ask(telling, values);
+    const isSame = row?.[0] === 't';
+    if (!isSame) this.#parts.outdated();
+    return isSame;
   }
 
   async #observe(
@@ -459,6 +477,8 @@ export class Trial {
     );
   }
 }
+
+const hasChanged = 'the meaning of a name in it has changed since it was judged';
 
 const explainable: ReadonlySet<string> = new Set(['select', 'values', 'insert', 'update', 'delete', 'merge']);
 

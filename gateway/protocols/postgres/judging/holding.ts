@@ -7,8 +7,10 @@ import { failureResponse, notApproved, waitingNotice } from '../enforce.js';
 import type { Leaving } from '../enforcing/leaving.js';
 import type { Awaitable, Exchange, Mode } from '../session/exchange.js';
 import { unlimited } from '../session/limits.js';
+import { behind, looksOf, noLooks } from '../session/looking.js';
 import type { Portal } from '../session/names.js';
 import type { Namespace } from '../session/namespace.js';
+import type { Present } from '../session/present.js';
 import type { ExpectationEnd } from '../session/expectation.js';
 import type { Waiting } from '../session/waiting.js';
 import type { Operations } from './operations.js';
@@ -54,6 +56,9 @@ export interface HoldingParts {
   readonly reading: () => Reading;
   /** Stops what the server runs for this session; resolves when the server has been told. */
   readonly cancel: () => Promise<void>;
+  /** The catalog is not as it was judged by. */
+  readonly outdated: () => void;
+  readonly present: Present;
   readonly deny: (decision: Decision, template: Template, mode: Mode) => void;
 }
 
@@ -137,6 +142,8 @@ export class Holding {
   #try(hold: Hold, ahead: Ahead, { judged, portal, enforcement }: Waiter, decision: Decision): Trial {
     const { values, undecoded } = this.#parts.operations.decoded(portal);
     const { leaving, rebind, guard } = enforcement;
+    const { look, reached } = this.#parts.session.masks() ? looksOf(judged, portal) : noLooks;
+    const { present } = this.#parts;
     const reason = (): Promise<string | undefined> => {
       if (judged.refers.length > 0) return Promise.resolve('what EXECUTE and FETCH run was made before');
       if (rebind) return Promise.resolve('masks or filters are others than when it was bound');
@@ -148,12 +155,17 @@ export class Holding {
       reading: this.#parts.reading(),
       hold,
       cancel: this.#parts.cancel,
+      outdated: this.#parts.outdated,
       run: {
         template: judged.template,
         text: leaving.text ?? judged.template.text,
         parameters: undecoded ? undefined : values,
         guarded: guard !== undefined,
         reason,
+        ...(look === undefined ? {} : { looks: [look, behind(judged.template, []) ?? look] }),
+        ...(present.isToBeAsked(reached)
+          ? { differs: async () => (await present.differs(reached)) !== undefined }
+          : {}),
         send: () => ahead.send(),
       },
     });

@@ -9,8 +9,9 @@ import { AskFailed, then, type Awaitable, type Exchange, type Mode } from '../se
 import type { Claim } from '../session/claim.js';
 import type { Portal, Prepared } from '../session/names.js';
 import type { Namespace } from '../session/namespace.js';
+import type { Present } from '../session/present.js';
 import type { Waiting } from '../session/waiting.js';
-import { lookBehind, lookFor } from '../session/looking.js';
+import { looksOf, noLooks } from '../session/looking.js';
 import { Holding, type Held } from './holding.js';
 import { hasForeignType, Operations } from './operations.js';
 import { Outstanding } from './outstanding.js';
@@ -35,6 +36,7 @@ export interface JudgeParts {
   readonly place: Place;
   readonly waiting: Waiting;
   readonly interpreter: () => Interpreter;
+  readonly present: Present;
   /** Whether it is sure that the server reads this text as the gateway does. */
   readonly readable: (text: string) => boolean;
   /** Stops what the server runs for this session; resolves when the server has been told. */
@@ -55,7 +57,7 @@ export class Judge {
   /** What was let through and is not answered yet. */
   readonly outstanding: Outstanding;
 
-  constructor({ exchange, names, claim, session, place, waiting, interpreter, readable, cancel }: JudgeParts) {
+  constructor({ exchange, names, claim, session, place, waiting, interpreter, present, readable, cancel }: JudgeParts) {
     this.#exchange = exchange;
     this.#names = names;
     this.#claim = claim;
@@ -75,6 +77,8 @@ export class Judge {
       outstanding: this.outstanding,
       reading: () => new Reading(session, place, interpreter),
       cancel,
+      outdated: () => interpreter().outdated(true),
+      present,
       deny: (decision, template, mode) => this.deny(decision, template, mode),
     });
   }
@@ -297,7 +301,8 @@ export class Judge {
       leaving,
       rebind,
       guard,
-      ...this.#looks(judged, portal),
+      // What runs is what was judged to the moment.
+      ...(this.#session.masks() ? looksOf(judged, portal) : noLooks),
       limits: limitsOf(decision, judged.refers),
       used: used ?? { rows: 0, bytes: 0 },
     };
@@ -309,14 +314,6 @@ export class Judge {
         if (!this.#exchange.over) this.#exchange.refuse(failureResponse(error), mode);
       },
     );
-  }
-
-  /** Where policy masks or filters, what runs is what was judged to the moment; a portal that has begun runs what it began with. */
-  #looks({ template, refers }: Judged, portal: Portal | undefined): Pick<Permit, 'look' | 'lookBehind'> {
-    if (portal?.started === true || !this.#session.masks()) return noLooks;
-    const inner = refers.flatMap(({ template: referred, cursor }) => (cursor === undefined ? [referred] : []));
-    const look = lookFor(template, inner);
-    return look === undefined ? noLooks : { look, lookBehind: lookBehind(template, inner) };
   }
 
   #goOn(permit: Permit, mode: Mode, go: (permit: Permit) => Awaitable): Awaitable {
@@ -434,8 +431,6 @@ export class Judge {
     );
   }
 }
-
-const noLooks = { look: undefined, lookBehind: undefined };
 
 /** What ends a transaction or a part of it: a path that was local to it ends with it, and tables that were. */
 const takesBack: ReadonlySet<Control['kind']> = new Set(['commit', 'rollback', 'rollback_to', 'prepare_transaction']);

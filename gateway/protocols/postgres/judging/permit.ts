@@ -11,6 +11,7 @@ import { executeOperation, type Place } from '../operation.js';
 import { RewriteRefusal } from '../enforcing/rewriting.js';
 import { StatementError, type Interpreter, type StatementFacts, type Template } from './statement.js';
 import type { Look } from '../sql/look.js';
+import type { Reached } from '../sql/present.js';
 
 /** Another statement that an EXECUTE or a FETCH names. */
 export interface Reference {
@@ -41,8 +42,10 @@ export interface Permit {
   readonly guard: Guard | undefined;
   /** What of the catalog is to be looked at before it runs. */
   readonly look: Look | undefined;
-  /** What of it is to be looked at once more behind it. */
-  readonly lookBehind: Look | undefined;
+  /** What of it is to be looked at once more behind it; undefined: nothing. */
+  readonly lookBehind: (() => Look) | undefined;
+  /** What of it an older snapshot may not show. */
+  readonly reached: Reached | undefined;
   readonly limits: Limits;
   readonly used: Used;
 }

@@ -111,6 +111,8 @@ export interface Moves {
   readonly catalog: boolean;
   /** Anything may have happened: prepared statements and cursors of this session too. */
   readonly anything: boolean;
+  /** It says how transactions are isolated. */
+  readonly isolation?: true;
 }
 
 /** A statement that the server would not even analyse: answered by the gateway and never forwarded. */

@@ -14,18 +14,38 @@ export class Behind {
   readonly #exchange: Exchange;
   readonly #looking: Looking;
   readonly #look: Look;
+  readonly #copiesIn: boolean;
+  readonly #present: (() => Promise<Buffer | undefined>) | undefined;
   readonly #kept = new Withheld();
+  #isSame = false;
 
-  constructor(exchange: Exchange, looking: Looking, look: Look) {
+  /**
+   * @param copiesIn The client is to hear that its data are wanted: what comes behind that is kept, and nothing is sent before they are over.
+   * @param present What its snapshot does not show has to be asked as well, behind it: resolves with an error where something is otherwise.
+   */
+  constructor(
+    exchange: Exchange,
+    looking: Looking,
+    look: Look,
+    copiesIn: boolean,
+    present: (() => Promise<Buffer | undefined>) | undefined,
+  ) {
     this.#exchange = exchange;
     this.#looking = looking;
     this.#look = look;
+    this.#copiesIn = copiesIn;
+    this.#present = present;
   }
 
   /** The comparison before it is over: what is answered next is the execution's. */
   readonly before = ({ error, skipped }: ExpectationEnd): void => {
-    if (error === undefined && skipped === undefined) this.#exchange.responses.divert(this.#kept);
+    if (error === undefined && skipped === undefined && !this.#copiesIn) this.keep();
   };
+
+  /** What is answered from here on is kept. */
+  keep(): void {
+    this.#exchange.responses.divert(this.#kept);
+  }
 
   /** The execution has been answered. */
   ran({ error, skipped }: ExpectationEnd): void {
@@ -37,7 +57,8 @@ export class Behind {
   /** To be sent behind it; `ended` hears what came of it. */
   send(ended?: (end: ExpectationEnd) => void): void {
     this.#looking.send(this.#look, (end) => {
-      if (end.error === undefined && end.skipped === undefined) this.#say();
+      this.#isSame = end.error === undefined && end.skipped === undefined;
+      if (this.#isSame && this.#present === undefined) this.#say();
       ended?.(end);
     });
   }
@@ -47,12 +68,19 @@ export class Behind {
     const exchange = this.#exchange;
     this.send();
     await exchange.drained();
-    if (this.failure !== undefined && !exchange.over && !exchange.skipping) exchange.refuse(this.failure, 'extended');
+    const failure = await this.settle();
+    if (failure === undefined || exchange.over) return;
+    if (exchange.skipping && this.#isSame) exchange.toClient.push(failure);
+    else exchange.refuse(failure, 'extended');
   }
 
-  /** Where there was too much to keep, the error that is to take its place: what has run is to fail. */
-  get failure(): Buffer | undefined {
-    return this.#kept.overflowed ? tooMuch : undefined;
+  /** Once all of it has been answered: where there was too much to keep, or something is otherwise, the error that is to take its place. */
+  async settle(): Promise<Buffer | undefined> {
+    if (this.#kept.overflowed) return tooMuch;
+    if (this.#present === undefined || !this.#isSame) return undefined;
+    const failure = await this.#present();
+    if (failure === undefined) this.#say();
+    return failure;
   }
 
   #say(): void {
@@ -60,7 +88,7 @@ export class Behind {
   }
 }
 
-const tooMuch = errorResponse({
+export const tooMuch = errorResponse({
   severity: 'ERROR',
   sqlstate: sqlstates.tooLong,
   message: `the answer is longer than ${String(withheld_bytes_max)} bytes, which the gateway keeps until the catalog has been compared behind the statement`,

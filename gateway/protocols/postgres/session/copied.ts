@@ -3,7 +3,7 @@ import { CopyRows } from '../enforcing/copy-rows.js';
 import type { Guard } from '../enforcing/guard.js';
 import type { CopyingOut } from '../sql/copying-out.js';
 import type { Look } from '../sql/look.js';
-import type { Exchange } from './exchange.js';
+import type { Awaitable, Exchange } from './exchange.js';
 import type { Looking } from './looking.js';
 import { shifted } from './pieces.js';
 import type { Expectation, ExpectationEnd } from './expectation.js';
@@ -16,15 +16,17 @@ export interface Copied {
   readonly look: Look;
   /** Hears what came of each message before the Execute. */
   readonly ended?: (end: ExpectationEnd) => void;
+  /** What is to be waited for between its Bind and its Execute; false: it has failed. */
+  readonly between?: (() => Promise<boolean>) | undefined;
 }
 
 /** Sends a COPY as the query whose rows it hands out, up to its Execute; what that is answered with the caller expects. */
 export function sendCopied(
   exchange: Exchange,
   looking: Looking,
-  { how, name, guard, look, ended }: Copied,
+  { how, name, guard, look, ended, between }: Copied,
   execution: (rows: CopyRows) => Expectation,
-): void {
+): Awaitable {
   const { responses } = exchange;
   const rows = new CopyRows(how);
   const told = shifted(guard, how.before);
@@ -50,15 +52,21 @@ export function sendCopied(
     keep: (frame) => rows.describe({ buffer: frame, start: 0, end: frame.length }),
     ...heard,
   });
-  looking.send(look, (end) => {
-    ended?.(end);
-    if (end.error === undefined && end.skipped === undefined) exchange.toClient.push(rows.begin());
+  const run = (): void => {
+    looking.send(look, (end) => {
+      ended?.(end);
+      if (end.error === undefined && end.skipped === undefined) exchange.toClient.push(rows.begin());
+    });
+    exchange.toUpstream.push(codec.execute(name));
+    responses.expect(execution(rows));
+    const closing = isOwn ? [codec.closePortal(name), codec.closeStatement(name)] : [codec.closePortal(name)];
+    exchange.toUpstream.push(Buffer.concat(closing));
+    for (const _ of closing) responses.expect({ kind: 'close', hidden: true });
+  };
+  if (between === undefined) return run();
+  return between().then((goesOn) => {
+    if (goesOn) run();
   });
-  exchange.toUpstream.push(codec.execute(name));
-  responses.expect(execution(rows));
-  const closing = isOwn ? [codec.closePortal(name), codec.closeStatement(name)] : [codec.closePortal(name)];
-  exchange.toUpstream.push(Buffer.concat(closing));
-  for (const _ of closing) responses.expect({ kind: 'close', hidden: true });
 }
 
 const inText = codec.bindValues([]);

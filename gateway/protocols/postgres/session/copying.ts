@@ -15,7 +15,7 @@ export class Copying {
   readonly #left: () => void;
   /** A CopyData frame has been sent in part: the rest of it follows, whatever becomes of the COPY. */
   #cut = false;
-  #resume: (() => void) | undefined;
+  #resume: ((until: Awaitable) => void) | undefined;
 
   /** @param left The client has said good-bye. */
   constructor(exchange: Exchange, left: () => void) {
@@ -68,16 +68,16 @@ export class Copying {
     });
   }
 
-  /** The server is in copy-in mode, or (false) a statement that may have been a COPY is over. */
-  clear(active: boolean): void {
+  /** The server is in copy-in mode, or (false) a statement that may have been a COPY is over, and `until` is waited for before all else. */
+  clear(active: boolean, until?: Awaitable): void {
     this.active = active;
-    this.wake();
+    this.wake(until);
   }
 
   /** Ends the wait, as what was waited for will not come. */
-  wake(): void {
+  wake(until?: Awaitable): void {
     const resume = this.#resume;
     this.#resume = undefined;
-    resume?.();
+    resume?.(until);
   }
 }

@@ -1,6 +1,7 @@
 import type { Behind } from './behind.js';
 import type { CopyRows } from '../enforcing/copy-rows.js';
 import type { Column } from '../enforcing/content.js';
+import type { Awaitable } from './exchange.js';
 import type { ExtendedParts } from './extended.js';
 import type { Guard } from '../enforcing/guard.js';
 import type { Limiting } from './limiting.js';
@@ -47,6 +48,7 @@ export class Executing implements Expectation {
   }
 
   copyIn(): void {
+    this.#behind?.keep();
     this.#parts.copyIn();
   }
 
@@ -64,6 +66,12 @@ export class Executing implements Expectation {
     // The server has finished it: its transaction fails as it would have.
     if (end.unanswered === true) this.#parts.exchange.refuse(this.#limiting!.error(), 'extended');
     this.#limiting?.ended();
-    this.#parts.executed();
+    this.#parts.executed(this.#behind === undefined ? undefined : this.#compared(this.#behind, end));
+  }
+
+  /** Behind a COPY FROM STDIN nothing could be sent before. */
+  #compared(behind: Behind, { error, skipped }: ExpectationEnd): Awaitable {
+    const copiesIn = this.#template.statements[0]?.control.kind === 'copy_in';
+    if (copiesIn && error === undefined && skipped === undefined) return behind.inBatch();
   }
 }

@@ -2,24 +2,20 @@ import { ProtocolError } from '../../../errors.js';
 import * as codec from '../codec.js';
 import { frontend, type FrameReader } from '../codec.js';
 import { failureResponse, sqlstates } from '../enforce.js';
-import { Behind } from './behind.js';
 import type { Awaitable, Exchange } from './exchange.js';
 import { describing, portalAhead } from './ahead.js';
-import { sendCopied } from './copied.js';
-import { Executing } from './executing.js';
 import type { Held } from '../judging/holding.js';
 import type { Judge } from '../judging/judge.js';
 import type { Portal, Prepared, Received } from './names.js';
 import type { Namespace } from './namespace.js';
-import { noKinds } from '../../../content/index.js';
+import type { Present } from './present.js';
 import { asItCame, type Leaving } from '../enforcing/leaving.js';
 import { Others } from './others.js';
 import { unlimited } from './limits.js';
 import type { Limiting } from './limiting.js';
 import type { Looking } from './looking.js';
 import type { Permit } from '../judging/permit.js';
-import { copyingOut, type CopyingOut } from '../sql/copying-out.js';
-import type { Look } from '../sql/look.js';
+import { Running } from './running.js';
 
 /**
  * The extended protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync. A Parse is judged for what is known then,
@@ -32,6 +28,7 @@ export interface ExtendedParts {
   readonly names: Namespace;
   readonly judge: Judge;
   readonly looking: Looking;
+  readonly present: Present;
   /** The server is in copy-in mode. */
   copyIn(): void;
   /** What is returned resolves when the server has said whether it wants CopyData, or that the COPY is over. */
@@ -40,8 +37,8 @@ export interface ExtendedParts {
   limit(permit: Permit): Limiting;
   /** The type of the message behind an Execute that waits; undefined where none comes soon. */
   behind(): Promise<number | undefined>;
-  /** Every Execute ends with this, whatever came of it. */
-  executed(): void;
+  /** Every Execute ends with this, whatever came of it; `until` is waited for before all else. */
+  executed(until?: Awaitable): void;
 }
 
 /** The server looks at no more of a name than this: two that begin alike would be one to it, and two to the gateway. */
@@ -56,6 +53,7 @@ export class ExtendedProtocol {
   /** Parsed in this batch, without a name, and not executed so far. */
   #unexecuted: readonly Prepared[] = none;
   readonly #others: Others;
+  readonly #running: Running;
   /** Binds of the present batch. */
   #binds = 0;
 
@@ -65,6 +63,7 @@ export class ExtendedProtocol {
     this.#names = parts.names;
     this.#judge = parts.judge;
     this.#others = new Others(parts.exchange, parts.names);
+    this.#running = new Running(parts, (name, portal, leaving) => this.#rebind(name, portal, leaving));
   }
 
   message(frame: FrameReader): Awaitable {
@@ -285,10 +284,10 @@ export class ExtendedProtocol {
           const limited = !unlimited(permit.limits);
           // Its limits are on what it does alone: the server looks at nothing else meanwhile.
           if (!limited || this.#exchange.responses.empty)
-            return this.#run(name, portal, permit, frameOf(buffer, start, end));
+            return this.#running.run(name, portal, permit, frameOf(buffer, start, end));
           return this.#exchange.drained().then(() => {
             if (!this.#exchange.over && !this.#exchange.skipping)
-              return this.#run(name, portal, permit, frameOf(buffer, start, end));
+              return this.#running.run(name, portal, permit, frameOf(buffer, start, end));
             this.#judge.outstanding.skip(permit.submission);
           });
         };
@@ -348,58 +347,6 @@ export class ExtendedProtocol {
   #endBatch(): (() => void) | undefined {
     this.#binds = 0;
     return this.#exchange.endBatch();
-  }
-
-  #run(name: string, portal: Portal, permit: Permit, { buffer, start, end }: Received): Awaitable {
-    const exchange = this.#exchange;
-    const { template } = portal;
-    const { look, lookBehind } = permit;
-    if (look !== undefined && template.statements[0]?.control.kind === 'copy_out' && unlimited(permit.limits)) {
-      const how = copyingOut(template, permit.leaving.text ?? template.text);
-      if (how !== undefined) return this.#copyOut(portal, permit, how, look);
-    }
-    if (permit.rebind) this.#rebind(name, portal, permit.leaving);
-    if (permit.guard !== undefined && permit.guard.content !== noKinds && !portal.described) {
-      // What is looked for in a field depends on its type and its format.
-      this.#own(codec.describePortal(name));
-      exchange.responses.expect({
-        kind: 'describe',
-        hidden: true,
-        tells: true,
-        guard: permit.guard,
-        ...describing(portal),
-      });
-    }
-    const behind = lookBehind === undefined ? undefined : new Behind(exchange, this.#parts.looking, lookBehind);
-    if (look !== undefined) this.#parts.looking.send(look, behind?.before);
-    portal.prepared.recorded = true;
-    portal.started = true;
-    exchange.forward(buffer, start, end);
-    exchange.executed(template.statements[0]?.control.kind);
-    this.#names.announce(template, permit.leaving);
-    const copies = template.statements[0]?.control.kind === 'copy_in';
-    if (unlimited(permit.limits)) {
-      exchange.responses.expect(new Executing(permit, portal, this.#parts, undefined, behind));
-      if (copies) return this.#parts.untilCopyIsClear();
-      return behind?.inBatch();
-    }
-    const limiting = this.#parts.limit(permit);
-    exchange.responses.expect(new Executing(permit, portal, this.#parts, limiting, behind));
-    if (behind !== undefined) return behind.inBatch().then(() => limiting.over);
-    exchange.toUpstream.push(codec.flush);
-    exchange.flush();
-    return copies ? this.#parts.untilCopyIsClear() : limiting.over;
-  }
-
-  #copyOut(portal: Portal, permit: Permit, how: CopyingOut, look: Look): void {
-    const exchange = this.#exchange;
-    const { guard, leaving } = permit;
-    portal.prepared.recorded = portal.started = true;
-    exchange.executed('copy_out');
-    this.#names.announce(portal.template, leaving);
-    sendCopied(exchange, this.#parts.looking, { how, name: `${exchange.own}_copy`, guard, look }, (rows) => {
-      return new Executing(permit, portal, this.#parts, undefined, undefined, rows);
-    });
   }
 
   #close(frame: FrameReader): Awaitable {

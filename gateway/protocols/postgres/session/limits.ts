@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { Decision } from '#engine';
 
 export type Limits = Decision['limits'];
@@ -35,6 +36,7 @@ export class Meter {
   readonly #used: Used;
   readonly #stop: () => void;
   #timer: NodeJS.Timeout | undefined;
+  #until_ms: number | undefined;
 
   constructor(limits: Limits, used: Used, stop: () => void) {
     this.limits = limits;
@@ -42,11 +44,14 @@ export class Meter {
     this.#stop = stop;
   }
 
-  /** The statement has been sent. */
+  /** The statement has been sent; or after `end` the next one of the same execution. */
   start(): void {
     const { seconds } = this.limits;
-    if (seconds === undefined) return;
-    this.#timer = setTimeout(() => this.#exceed('seconds'), Math.min(seconds * 1_000, timer_ms_max));
+    if (seconds === undefined || this.exceeded !== undefined) return;
+    this.#until_ms ??= performance.now() + seconds * 1_000;
+    const left_ms = Math.max(0, this.#until_ms - performance.now());
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#exceed('seconds'), Math.min(left_ms, timer_ms_max));
     this.#timer.unref();
   }
 

@@ -2,10 +2,12 @@ import * as codec from '../codec.js';
 import { asItCame } from '../enforcing/leaving.js';
 import { isOutdated, type Guard } from '../enforcing/guard.js';
 import { noKinds } from '../../../content/index.js';
-import type { Interpreter, Template } from '../judging/statement.js';
+import type { Judged, Permit } from '../judging/permit.js';
+import { StatementError, type Interpreter, type Template } from '../judging/statement.js';
 import { lookOf, type Look } from '../sql/look.js';
+import { reachedBy } from '../sql/present.js';
 import type { Exchange } from './exchange.js';
-import type { Other, Prepared } from './names.js';
+import type { Other, Portal, Prepared } from './names.js';
 import type { Namespace } from './namespace.js';
 import type { ExpectationEnd } from './expectation.js';
 
@@ -114,6 +116,11 @@ function valuesOf(look: Look): Buffer {
   return values;
 }
 
+export const namesChanged = new StatementError(
+  '40001',
+  'the meaning of a name has changed since the statement was judged: send the transaction again',
+);
+
 const texts_max = 32;
 
 /** What a look says that fails is the client's to read, in the gateway's words. */
@@ -144,25 +151,37 @@ export const looked: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Kinds of which the server looks up what views, policies and functions say only as they run: these are compared behind them as well,
- * before anybody hears of it or it is committed. Nothing of them can have been otherwise meanwhile without another row in the catalog.
+ * Kinds of which the server looks up names, or what views, policies and functions say, only as they run: these are compared behind them as
+ * well, before anybody hears of it or it is committed. Nothing of them can have been otherwise meanwhile without another row in the catalog.
+ * COPY and EXECUTE only where they are not sent as something that is bound.
  */
 export const comparedBehind: ReadonlySet<string> = new Set([
   'explain',
   'declare',
   'create_table_as',
   'create_materialized_view',
+  'copy',
+  'execute',
 ]);
 
-/** What is to be looked at for a string, and for what its EXECUTEs run. Undefined: nothing. */
-export function lookFor(template: Template, inner: readonly Template[]): Look | undefined {
-  if (!template.statements.some(({ facts }) => looked.has(facts.kind))) return undefined;
-  return lookOf([template, ...inner]);
+type Looks = Pick<Permit, 'look' | 'lookBehind' | 'reached'>;
+
+export const noLooks: Looks = { look: undefined, lookBehind: undefined, reached: undefined };
+
+/** What is to be looked at for an execution, with what its EXECUTEs run. A portal that has begun runs what it began with. */
+export function looksOf({ template, refers }: Judged, portal: Portal | undefined): Looks {
+  if (portal?.started === true || !template.statements.some(({ facts }) => looked.has(facts.kind))) return noLooks;
+  const inner = refers.flatMap(({ template: referred, cursor }) => (cursor === undefined ? [referred] : []));
+  const look = lookOf([template, ...inner]);
+  if (look === undefined) return noLooks;
+  const reached = reachedBy([template, ...inner]);
+  if (!template.statements.some(({ facts }) => comparedBehind.has(facts.kind)))
+    return { look, lookBehind: undefined, reached };
+  return { look, lookBehind: () => behind(template, inner) ?? look, reached };
 }
 
-/** The same behind what runs; undefined where that needs none. What it makes itself is not looked for by its name. */
-export function lookBehind(template: Template, inner: readonly Template[]): Look | undefined {
-  if (!template.statements.some(({ facts }) => comparedBehind.has(facts.kind))) return undefined;
+/** What is to be looked at behind any statement. What it makes itself is not looked for by its name. */
+export function behind(template: Template, inner: readonly Template[]): Look | undefined {
   const made = template.statements.flatMap(({ facts }) => facts.relations.filter(({ access }) => access === 'define'));
   return lookOf([template, ...inner], made.map(({ name }) => name)); // prettier-ignore
 }

@@ -30,6 +30,8 @@ export class Namespace {
   readonly #era = new WeakMap<Other, number>();
   /** Something ran since the last ReadyForQuery after which names may be others. */
   #moved = false;
+  /** How the present transaction is isolated, and those that begin without saying so; undefined: not known. */
+  isolation: 'read committed' | 'snapshot' | undefined;
 
   constructor(exchange: Exchange, interpreter: () => Interpreter) {
     this.#exchange = exchange;
@@ -184,13 +186,15 @@ export class Namespace {
         default:
       }
       if (moves.anything || settings.has(facts.kind)) this.#exchange.unsettled = true;
+      if (moves.isolation === true) this.#isolates();
       if (moves.anything) {
         this.#suspect = true;
         this.#eras++;
         this.#verified.clear();
       }
       if (moves.path || moves.catalog || moves.anything) {
-        this.#moved = true;
+        // RESET ALL is among them.
+        this.#isolates();
         this.#interpreter().ran(statement);
       }
     }
@@ -242,7 +246,19 @@ export class Namespace {
   idle(): void {
     if (!this.#moved) return;
     this.#moved = false;
+    this.isolation = undefined;
     this.#interpreter().transactionEnded();
+  }
+
+  /** The server says so of the present transaction. */
+  isolated(how: 'read committed' | 'snapshot'): void {
+    this.isolation = how;
+    if (how === 'snapshot') this.#moved = true;
+  }
+
+  #isolates(): void {
+    this.isolation = undefined;
+    this.#moved = true;
   }
 
   async #verifyStatement(name: string, known: Prepared | undefined, mode: Mode): Promise<Prepared | undefined> {

@@ -9,7 +9,6 @@ import { copyingOut, type CopyingOut } from '../sql/copying-out.js';
 import { parse, parseAlone } from '../sql/parse.js';
 import { judgedWith } from '../sql/template.js';
 import type { TransactionStatus } from './responses.js';
-import { unlimited } from './limits.js';
 import { comparedBehind, looked } from './looking.js';
 import type { Prepared } from './names.js';
 import type { Namespace } from './namespace.js';
@@ -24,6 +23,8 @@ export interface Piece {
   readonly hasRows: boolean;
   /** The server describes the rows before it looks at any; else it does once the statement has not failed. */
   readonly describesFirst: boolean;
+  /** It reads what the client sends: nothing may be sent behind it before that is over. */
+  readonly copiesIn: boolean;
   /** The catalog is compared before it runs, and (`behind`) again before anybody hears what came of it. */
   readonly compared: boolean;
   readonly behind: boolean;
@@ -50,29 +51,40 @@ const others: ReadonlySet<string> = new Set([
   'move',
   'close',
   'deallocate',
+  'listen',
+  'unlisten',
+  'notify',
+  'truncate',
 ]);
 
 /**
- * The statements of a string that can be sent one by one, with the catalog compared between the Bind and the Execute of each. Undefined
- * where it has to go as it is: what copies in reads up to its end and skips a Sync; rows out of rules nothing could describe; and
- * behind a statement that changes names itself nothing is as it was judged.
+ * The statements of a string that can be sent one by one, with the catalog compared between the Bind and the Execute of each. 'whole' where it
+ * is answered otherwise than a Query, and can be compared before it and behind it: rows out of rules nothing could describe, and some servers
+ * take no Execute to stand in a transaction by the ones before it. Undefined where it has to go as it is: behind a statement that changes
+ * names itself nothing is as it was judged.
  */
 export function piecesOf(
   { template, refers }: Judged,
-  { limits, leaving, guard }: Permit,
+  { leaving, guard }: Permit,
   names: Namespace,
   transaction: TransactionStatus,
-): readonly Piece[] | undefined {
+): readonly Piece[] | 'whole' | undefined {
   const { statements, parameters } = template;
-  if (statements.length === 0 || parameters > 0 || !unlimited(limits) || transaction === 'E') return undefined;
+  if (statements.length === 0 || transaction === 'E') return undefined;
+  // The server takes none of these out of a Query but in what it prepares.
+  if (parameters > 0 && statements.some(({ facts }) => facts.kind !== 'prepare' && facts.kind !== 'execute'))
+    return statements.length === 1 || !isOneTransaction(statements) ? undefined : 'whole';
   let isBlock = transaction === 'T';
+  let isWhole = [template, ...refers.map((reference) => reference.template)].some(isRuled);
   const cursors = new Set<string>();
   for (const [at, { control, facts, moves }] of statements.entries()) {
-    if (control.kind === 'copy_in') return undefined;
     if (control.kind === 'begin') isBlock = true;
     else if (control.kind === 'commit' || control.kind === 'rollback') isBlock = false;
-    // Behind another Execute some servers take it to stand in a transaction block, and open a cursor that ends at once.
-    else if (control.kind === 'declare' && !control.hold && !isBlock) return undefined;
+    else if (control.kind === 'declare' && !control.hold && !isBlock) {
+      // Alone the server refuses it.
+      if (statements.length === 1) return undefined;
+      isWhole = true;
+    }
     if (statements.length === 1) break;
     // A Query brings the rows of a binary cursor in binary, whatever it was opened by.
     if (control.kind === 'declare') cursors.add(control.name);
@@ -82,7 +94,7 @@ export function piecesOf(
     if (at < statements.length - 1 && control.kind !== 'execute' && (moves.anything || moves.catalog || moves.path))
       return undefined;
   }
-  if ([template, ...refers.map((reference) => reference.template)].some(hasRules)) return undefined;
+  if (isWhole) return isOneTransaction(statements) ? 'whole' : undefined;
   const sent = leaving.text ?? template.text;
   const prepared = (name: string): Preparation | undefined => {
     const known = names.peek(name);
@@ -122,21 +134,23 @@ function pieceOf(
   const { statements, text: judged } = template;
   const { facts, control } = statement;
   const node = (): Wrapped | undefined => (raw ?? parse(judged).statements[0])?.stmt;
-  const isCompared = looked.has(facts.kind);
+  const copied = control.kind === 'copy_out' ? copyingOut(template, text) : undefined;
+  // A tree of its own: it is looked at the literals of it.
+  const bound =
+    facts.kind === 'execute' && control.kind === 'execute'
+      ? boundBy(parseAlone(text).statements[0]?.stmt, control.name, prepared(control.name))
+      : undefined;
   return {
     text,
     statement,
     guard,
-    hasRows: !rowless.has(facts.kind),
+    hasRows: !rowless.has(facts.kind) && control.kind !== 'copy_in',
     describesFirst: raw === undefined ? describesFirst(statements, node) : isDescribedFirst(node()),
-    compared: isCompared,
-    behind: comparedBehind.has(facts.kind),
-    copied: control.kind === 'copy_out' ? copyingOut(template, text) : undefined,
-    // A tree of its own: it is looked at the literals of it.
-    bound:
-      facts.kind === 'execute' && control.kind === 'execute'
-        ? boundBy(parseAlone(text).statements[0]?.stmt, control.name, prepared(control.name))
-        : undefined,
+    copiesIn: control.kind === 'copy_in',
+    compared: looked.has(facts.kind),
+    behind: comparedBehind.has(facts.kind) && copied === undefined && bound === undefined,
+    copied,
+    bound,
   };
 }
 
@@ -159,15 +173,38 @@ function isDescribedFirst(node: Wrapped | undefined): boolean {
   return select !== undefined && writes !== true;
 }
 
-/**
- * Whether a relation that it names is written by way of rules: of what these select a Query brings the rows, and an Execute none, since
- * nothing could describe them.
- */
-function hasRules(template: Template): boolean {
-  for (const [key, { value }] of judgedWith(template)?.names.all ?? [])
-    if (key.startsWith('relation ') && ((value as Relation | undefined)?.rules.length ?? 0) > 0) return true;
+/** Nothing in it begins or ends a transaction, or has to be alone in one, and nothing changes what is compared behind it. */
+const isOneTransaction = (statements: readonly Statement[]): boolean =>
+  statements.every(
+    ({ control, facts, moves }) =>
+      (looked.has(facts.kind) || ofCursors.has(facts.kind)) &&
+      control.kind !== 'copy_in' &&
+      (control.kind === 'execute' || !(moves.anything || moves.catalog || moves.path)),
+  );
+
+const ofCursors: ReadonlySet<string> = new Set(['fetch', 'move', 'close', 'show', 'deallocate']);
+
+/** Whether a relation is written that has rules for it: of what these select a Query brings the rows, and an Execute none, since nothing could describe them. */
+function isRuled(template: Template): boolean {
+  const written = new Set<string>();
+  for (const { facts } of template.statements)
+    for (const { name, access } of facts.relations) if (events.has(access)) written.add(`${access} ${name}`);
+  if (written.size === 0) return false;
+  for (const [key, { value }] of judgedWith(template)?.names.all ?? []) {
+    if (!key.startsWith('relation ') || value === undefined) continue;
+    const { schema, name, rules } = value as Relation;
+    for (const [access, event] of events)
+      if (written.has(`${access} ${schema}.${name}`) && rules.some((rule) => rule.event === event)) return true;
+  }
   return false;
 }
+
+/** pg_rewrite.ev_type */
+const events: ReadonlyMap<string, string> = new Map([
+  ['update', '2'],
+  ['insert', '3'],
+  ['delete', '4'],
+]);
 
 /** Types whose input reads a whole number as the server converts it: bigint, smallint, integer, numeric. */
 const whole: ReadonlySet<number> = new Set([20, 21, 23, 1700]);

@@ -163,14 +163,15 @@ export class Responses {
           head.row?.(decodeTextRow(reader));
           return;
         }
-        if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         if (head.copied !== undefined) {
+          head.copied.row(reader);
+          if (head.meter?.admits(head.copied.end - head.copied.start) === false) return;
           const content = head.guard?.content ?? noKinds;
           if (content !== noKinds) this.#copy ??= new CopyMask(content);
-          head.copied.row(reader);
           this.#copyRow(head.copied);
           return;
         }
+        if (head.meter !== undefined && !this.#admitted(reader, head.meter)) return;
         if (reader.first && this.#rows++ === 0) this.#ahead(head);
         this.#bytes += end - start;
         if (head.guard === undefined || head.guard.content === noKinds) this.#out.pass(buffer, start, end);

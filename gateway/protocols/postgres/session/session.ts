@@ -16,7 +16,9 @@ import { Judge } from '../judging/judge.js';
 import { Limiting } from './limiting.js';
 import { Looking } from './looking.js';
 import { Namespace } from './namespace.js';
+import type { Onlooker } from '../onlooker.js';
 import type { Place } from '../operation.js';
+import { Present } from './present.js';
 import type { Permit } from '../judging/permit.js';
 import { unsafeSetting } from '../wire/startup.js';
 import type { Ask, Interpreter } from '../judging/statement.js';
@@ -56,6 +58,8 @@ export interface SessionParts {
   readonly content: Kinds;
   /** Whether it named its prompt in the start-up packet's settings. */
   readonly claimed: boolean;
+  /** What a transaction with an older snapshot cannot be asked. */
+  readonly onlooker: Onlooker;
   makeInterpreter(ask: Ask): Interpreter;
   /** Stops what the server runs for this session; resolves when the server has been told. */
   cancel(): Promise<void>;
@@ -120,6 +124,8 @@ export class PostgresSession {
       () => this.#holdEnded(),
       () => exchange.poke(),
     );
+    const looking = new Looking(exchange, this.#names, interpreter);
+    const present = new Present(exchange, this.#names, parts.onlooker, interpreter);
     this.#judge = new Judge({
       exchange,
       names: this.#names,
@@ -128,15 +134,16 @@ export class PostgresSession {
       place: parts.place,
       waiting: this.#waiting,
       interpreter,
+      present,
       readable: (text) => this.#readable(text),
       cancel: () => parts.cancel(),
     });
-    const looking = new Looking(exchange, this.#names, interpreter);
     this.#simple = new SimpleProtocol({
       exchange,
       names: this.#names,
       judge: this.#judge,
       looking,
+      present,
       copying: this.#copying,
       limit: (permit) => this.#limit(permit),
     });
@@ -145,9 +152,10 @@ export class PostgresSession {
       names: this.#names,
       judge: this.#judge,
       looking,
+      present,
       copyIn: () => this.#copying.clear(true),
       untilCopyIsClear: () => this.#copying.untilClear(),
-      executed: () => this.#copying.clear(false),
+      executed: (until) => this.#copying.clear(false, until),
       limit: (permit) => this.#limit(permit),
       behind: () => this.#behind(),
     });

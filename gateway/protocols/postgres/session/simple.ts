@@ -5,17 +5,19 @@ import type { Leaving } from '../enforcing/leaving.js';
 import type { Ahead } from '../judging/holding.js';
 import type { Judge } from '../judging/judge.js';
 import type { Permit } from '../judging/permit.js';
-import { StatementError, type Template } from '../judging/statement.js';
+import type { Template } from '../judging/statement.js';
 import type { Look } from '../sql/look.js';
 import type { Copying } from './copying.js';
 import { AskFailed, then, type Awaitable, type Exchange } from './exchange.js';
 import type { Limiting } from './limiting.js';
-import type { Looking } from './looking.js';
+import { namesChanged, type Looking } from './looking.js';
 import { sendApart } from './apart.js';
 import { unlimited } from './limits.js';
 import type { Received } from './names.js';
 import { piecesOf } from './pieces.js';
 import type { Namespace } from './namespace.js';
+import { sendWhole } from './whole.js';
+import type { Present } from './present.js';
 
 /**
  * The simple protocol: a Query holds a string of statements, which is judged whole before any of it leaves.
@@ -28,6 +30,7 @@ export interface SimpleParts {
   readonly judge: Judge;
   readonly copying: Copying;
   readonly looking: Looking;
+  readonly present: Present;
   /** Measures an execution against its limits, and stops it. */
   limit(permit: Permit): Limiting;
 }
@@ -87,9 +90,14 @@ export class SimpleProtocol {
             look === undefined || exchange.batchSent
               ? undefined
               : piecesOf(judged, permit, this.#names, exchange.transaction);
-          if (look !== undefined && pieces !== undefined) return sendApart(this.#parts, template, permit, look, pieces);
-          const send = () => this.#sendQuery(template, permit, { buffer, start, end });
-          if (look !== undefined) return this.#lookFirst(look, permit, send);
+          const send = () => {
+            if (look === undefined || pieces === undefined)
+              return this.#sendQuery(template, permit, { buffer, start, end });
+            return pieces === 'whole'
+              ? sendWhole(this.#parts, template, permit, look)
+              : sendApart(this.#parts, template, permit, look, pieces);
+          };
+          if (look !== undefined && pieces === undefined) return this.#lookFirst(look, permit, send);
           if (unlimited(permit.limits) || exchange.responses.empty) return send();
           // Its limits are on what it does alone: the server looks at nothing else meanwhile.
           return exchange.drained().then(() => {
@@ -112,9 +120,14 @@ export class SimpleProtocol {
     try {
       const isSame = await this.#parts.looking.ask(look);
       if (exchange.over) return;
-      if (isSame) return await send();
+      const { reached } = permit;
+      const { present } = this.#parts;
+      const asks = isSame && present.isToBeAsked(reached);
+      const failure = isSame ? (asks ? await present.differs(reached) : undefined) : failureResponse(namesChanged);
+      if (exchange.over) return;
+      if (failure === undefined) return await send();
       this.#judge.outstanding.skip(permit.submission);
-      exchange.refuse(failureResponse(namesChanged), 'query');
+      exchange.refuse(failure, 'query');
     } catch (error) {
       if (!(error instanceof AskFailed)) throw error;
       this.#judge.outstanding.skip(permit.submission);
@@ -198,8 +211,3 @@ export class SimpleProtocol {
     return limiting.over;
   }
 }
-
-const namesChanged = new StatementError(
-  '40001',
-  'the meaning of a name has changed since the statement was judged: send the transaction again',
-);

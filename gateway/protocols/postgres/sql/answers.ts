@@ -195,6 +195,7 @@ interface RawRelation {
         changed?: boolean,
         reach?: [oids: number[], digest: string],
         plain?: string | null,
+        marks?: string,
       ]
     | null;
   reads?: [string, string, string, string, 'v' | 'q' | 'p' | 't', string[] | null][] | null;
@@ -223,7 +224,7 @@ interface RawRelation {
 
 function readRelation(row: RawRelation): Relation {
   const [definition] = row.definition ?? [];
-  const [oids, digest, changed, reach, plain] = row.version ?? [];
+  const [oids, digest, changed, reach, plain, marks] = row.version ?? [];
   const [above, within] = row.partitioning ?? [];
   const parents = (row.reads ?? []).filter(([, , , , how]) => how === 'p').map(([schema, name]) => `${schema}.${name}`);
   const all = (names: readonly string[], columns: readonly string[] | null | undefined): string[] =>
@@ -245,6 +246,7 @@ function readRelation(row: RawRelation): Relation {
         : {
             oids,
             digest,
+            marks: marks ?? '',
             ...(reach === undefined ? {} : { reach: { oids: reach[0], digest: reach[1] } }),
             ...(typeof plain === 'string' ? { plain } : {}),
           },

@@ -55,6 +55,8 @@ export interface Version {
   readonly reach?: { readonly oids: readonly number[]; readonly digest: string };
   /** Of a table that is not more than its columns, without rules, triggers, children, parents and policies: see `columnsText`. */
   readonly plain?: string;
+  /** What of these it has, or once had: see `marksOf`. */
+  readonly marks: string;
 }
 
 /** What a view, a policy, a toast table or an inheritance tree reaches. */

@@ -58,6 +58,7 @@ export class Facts {
   movesAnything = false;
   /** What it does is measured: how large the rows are that it writes anew depends on all of their columns. */
   isMeasured = false;
+  movesIsolation = false;
   /** It asks for a setting that it does not name. */
   readsAnySetting = false;
   /** What the statement, or the query in it, hands out. */
@@ -195,6 +196,7 @@ export class Facts {
 
   setting(name: string, access: 'use' | 'administer' | 'read'): void {
     this.#settings.add(name);
+    if (access !== 'read' && /isolation/i.test(name)) this.movesIsolation = true;
     const what = access === 'read' ? carriedBySetting(name) : undefined;
     if (what !== undefined) this.opaque(what);
     this.other({ type: 'setting', name, access });

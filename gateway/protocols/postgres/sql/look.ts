@@ -24,22 +24,25 @@ export interface Look {
 }
 
 const looks = new WeakMap<object, Look | null>();
+const looksBehind = new WeakMap<object, Look | null>();
 
 /**
  * Undefined where nothing is named, or the templates were made without a catalog. They are judged along one path.
  *
- * @param made Relations that have come to be since, by schema and name: what was there before is known by its OID alone.
+ * @param made Where it is looked once more, behind what ran: relations that have come to be by it, by schema and name. What was there before
+ * is known by its OID alone.
  */
-export function lookOf(templates: readonly Template[], made: readonly string[] = []): Look | undefined {
+export function lookOf(templates: readonly Template[], made?: readonly string[]): Look | undefined {
   const [first, ...others] = templates;
   if (first === undefined) return undefined;
-  if (others.length > 0 || made.length > 0) return lookAt(templates, made);
-  let known = looks.get(first.statements);
-  if (known === undefined) looks.set(first.statements, (known = lookAt(templates, made) ?? null));
-  return known ?? undefined;
+  if (others.length > 0 || (made?.length ?? 0) > 0) return lookAt(templates, made);
+  const known = made === undefined ? looks : looksBehind;
+  let look = known.get(first.statements);
+  if (look === undefined) known.set(first.statements, (look = lookAt(templates, made) ?? null));
+  return look ?? undefined;
 }
 
-function lookAt(templates: readonly Template[], made: readonly string[]): Look | undefined {
+function lookAt(templates: readonly Template[], made: readonly string[] | undefined): Look | undefined {
   const all = new Map<string, Named>();
   let path: Path | undefined;
   for (const template of templates) {
@@ -51,16 +54,17 @@ function lookAt(templates: readonly Template[], made: readonly string[]): Look |
   if (path === undefined || all.size === 0) return undefined;
   // The first temporary table brings its schema with it.
   const isTemporary = (schema: string) => schema.startsWith('pg_temp_');
-  const searched = made.length === 0 ? path.schemas : path.schemas.filter((schema) => !isTemporary(schema));
+  const mayBring = made !== undefined && !path.schemas.some(isTemporary);
+  const searched = path.schemas;
   const values: Value[] = [['text[]', array(searched)]];
   const refer = (more: readonly Value[]): string[] => more.map((value) => `p.v${String(values.push(value) - 1)}`);
   // The server has just looked up all names of the one statement there is.
-  const alone = made.length === 0 && templates.length === 1 && templates[0]!.statements.length === 1;
-  const isMade = (name: string) => made.some((other) => other === name || other.endsWith(`.${name}`));
+  const alone = (made?.length ?? 0) === 0 && templates.length === 1 && templates[0]!.statements.length === 1;
+  const isMade = (name: string) => made?.some((other) => other === name || other.endsWith(`.${name}`)) === true;
   const parts = partsOf(all, path, { schemas: 'p.v0', alone, isMade });
   const conditions = parts.map((part) => part.text(...refer(part.values)));
   const isSame = [
-    ...(isSearched(all) ? [`${made.length === 0 ? searchedNow : withoutTemporary} ${eq} p.v0`] : []),
+    ...(isSearched(all) ? [`${mayBring ? withoutTemporary : searchedNow} ${eq} p.v0`] : []),
     path.casts === '' ? noneMade('pg_cast') : `${castsDigest} ${eq} ${refer([['text', path.casts]])[0]!}`,
     ...conditions,
   ].join('\n  and ');

@@ -18,6 +18,7 @@ import {
   changing,
   columnsText,
   isPlain,
+  marksOf,
   noneMade,
   reachOf,
   stampOf,
@@ -237,7 +238,7 @@ const version = (
 ): string => `case when c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid then (
     select pg_catalog.json_build_array(s.oids::pg_catalog.int8[], x.digest, x.changed and ${isSnapshot},
       pg_catalog.json_build_array(d.oids::pg_catalog.int8[], ${reachOf('d.oids')}),
-      case when ${isPlain('c')} and s.oids ${eq} array[c.oid] and d.oids ${eq} array[c.oid] and c.relkind ${eq} any ('{r,p,f}'::pg_catalog."char"[]) then ${columnsText('array[c.oid]')} end)
+      case when ${isPlain('c')} and s.oids ${eq} array[c.oid] and d.oids ${eq} array[c.oid] and c.relkind ${eq} any ('{r,p,f}'::pg_catalog."char"[]) then ${columnsText('array[c.oid]')} end, ${marksOf('c')})
     from (select ${oids}) as s(oids), (select ${parents}) as d(oids), lateral (${versionColumns('s.oids')}) as x(digest, changed)) end`;
 
 const plainRelationRows = `select 'relation', f.i, pg_catalog.json_build_object(

@@ -60,7 +60,10 @@ export function statement(context: Context, node: Wrapped, inner: InnerTemplate)
   }
   // What an unknown function does may be anything.
   if (facts.movesAnything) return { ...meaning, moves: anything };
-  return facts.movesPath ? { ...meaning, moves: { ...meaning.moves, path: true } } : meaning;
+  if (!facts.movesPath && !facts.movesIsolation) return meaning;
+  const { path } = meaning.moves;
+  const isolation = facts.movesIsolation ? ({ isolation: true } as const) : {};
+  return { ...meaning, moves: { ...meaning.moves, path: path || facts.movesPath, ...isolation } };
 }
 
 /** Statements that make a table out of a query. */
@@ -386,6 +389,7 @@ function transaction(facts: Facts, body: TransactionStmt): Meaning {
   switch (body.kind) {
     case 'TRANS_STMT_BEGIN':
     case 'TRANS_STMT_START':
+      facts.movesIsolation = body.options?.some((node) => as<DefElem>(node, 'DefElem')?.defname === 'transaction_isolation') === true; // prettier-ignore
       return is('begin', { kind: 'begin' });
     case 'TRANS_STMT_COMMIT':
       return is('commit', { kind: 'commit' });

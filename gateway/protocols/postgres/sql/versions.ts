@@ -78,6 +78,19 @@ export const isPlain = (row: string): string =>
   `not (${['relhasrules', 'relhastriggers', 'relhassubclass', 'relrowsecurity'].map((mark) => `${row}.${mark}`).join(' or ')})
     and (${isReadCommitted} or ${changing(row)} ${eq} '')`;
 
+/** Which of these marks are set: c children, p policies, r rules, t triggers; as SQL over its row. */
+export const marksOf = (row: string): string =>
+  `pg_catalog.concat(${(
+    [
+      ['c', 'relhassubclass'],
+      ['p', 'relrowsecurity'],
+      ['r', 'relhasrules'],
+      ['t', 'relhastriggers'],
+    ] as const
+  )
+    .map(([letter, mark]) => `case when ${row}.${mark} then '${letter}' end`)
+    .join(', ')})`;
+
 /** The columns of relations by their OIDs (an array, as SQL), as text: what they are called and computed from, and their rows. */
 export const columnsText = (oids: string): string =>
   `coalesce((select pg_catalog.string_agg(pg_catalog.concat(a.attrelid, ' ', a.attnum, ' ', a.attname, ' ', a.attgenerated, ' ', a.xmin, ${changing('a')}), '; ' order by a.attrelid, a.attnum) from pg_catalog.pg_attribute a where a.attrelid ${eq} any (${oids}) and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped), '')`;
