@@ -264,6 +264,24 @@ describe('an answer', () => {
     expect(await outcome()).toMatchObject({ status: 'error' });
   });
 
+  // ASP.NET writes UTF-16 and Spring whatever Java knows, where Accept or Accept-Charset say so.
+  test.each([
+    ['text/plain; charset=utf-16', 'utf16le'],
+    ['application/json;Charset="UTF-16LE"', 'utf16le'],
+    ['text/plain; charset=IBM037', 'latin1'],
+  ] as const)('in which letters stand otherwise than in ASCII (%s) is not given', async (type, coding) => {
+    web.upstream.answers((heard, response) => {
+      response.writeHead(200, { 'content-type': type }).end(Buffer.from(bearer(heard), coding));
+    });
+    const refused = await get('/http/bearer/', { 'accept-charset': 'utf-16' });
+    expect(refused.status).toBe(502);
+    expect(refused.json()['detail']).toContain('character set');
+    web.upstream.answers((_heard, response) => {
+      response.writeHead(200, { 'content-type': 'text/html; charset=Windows-1252' }).end('fine');
+    });
+    expect((await get('/http/bearer/')).text).toBe('fine');
+  });
+
   test('of a stored object that S3 says it got in chunks passes; so does a head without a body', async () => {
     web.upstream.answers((heard, response) => {
       response.writeHead(200, { 'content-encoding': heard.method === 'HEAD' ? 'zstd' : 'aws-chunked' }).end('object');

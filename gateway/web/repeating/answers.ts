@@ -18,13 +18,13 @@ export const warningsOf = (answer: IncomingMessage): { readonly warnings?: reado
  * Has to be called before anything of the body has come, that is, when the head does.
  *
  * @param body Whether there is one that has to be looked through.
- * @returns why the answer may not be passed on: it is packed in a way that cannot be looked into.
+ * @returns why the answer may not be passed on: it is packed, or written, in a way that cannot be looked into.
  */
 export function concealIn(answer: IncomingMessage, sought: Sought, body: boolean): UpstreamError | undefined {
   const found = () => void repeating.add(answer);
   concealFields(answer, sought, found);
   if (!body || answer.statusCode === 204 || answer.statusCode === 304) return undefined;
-  const unpacker = unpackerOf(answer);
+  const unpacker = hasAscii(answer) ? unpackerOf(answer) : new UpstreamError(unsearchable);
   if (unpacker instanceof UpstreamError) return unpacker;
   if (unpacker !== undefined) inspect(answer, sought, found, unpacker);
   else conceal(answer, sought, found);
@@ -50,6 +50,18 @@ function concealFields(answer: IncomingMessage, sought: Sought, found: () => voi
   for (const [name, value] of Object.entries(headers)) {
     headers[name] = Array.isArray(value) ? value.map((one) => sought.concealed(one)) : value && sought.concealed(value);
   }
+}
+
+const unsearchable =
+  "the target answered in a character set that cannot be searched for the gateway's own credential: ask for UTF-8";
+/** In these all of ASCII stands as it is. Frameworks write others (UTF-16, EBCDIC) where the request asks for them. */
+const asciiSets =
+  /^(?:utf-?8|(?:us-)?ascii|binary|iso-?8859-?\d[\w-]*|iso-2022-\w+|latin-?\d+|windows-\w+|cp125\d|koi8-\w+|x-mac-\w+|macintosh|gb(?:2312|k|18030)|euc-\w+|big5[\w-]*|shift[_-]jis|x-sjis|tis-620)$/;
+
+function hasAscii({ headers }: IncomingMessage): boolean {
+  const type = (headers['content-type'] ?? '').toLowerCase();
+  const sets = [...type.matchAll(/;\s*charset\s*=\s*["']?([^"';\s]*)/g)].map(([, set = '']) => set);
+  return sets.every((set) => set === '' || asciiSets.test(set));
 }
 
 type Unpacker = ReturnType<typeof createGunzip>;
