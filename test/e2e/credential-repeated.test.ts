@@ -238,6 +238,27 @@ describe('an answer', () => {
     },
   );
 
+  test.each([
+    ['gzip', (key: string) => Buffer.concat([gzipSync('x'), Buffer.from(`\0${key}`)])],
+    ['br', (key: string) => Buffer.concat([brotliCompressSync('x'), Buffer.from(`<pre>${key}`)])],
+    ['deflate', (key: string) => Buffer.concat([deflateSync('x'), Buffer.from(`<pre>${key}`)])],
+    [
+      'gzip',
+      (key: string) => {
+        const packed = gzipSync('x');
+        // With a name (RFC 1952, FNAME).
+        packed[3] = 8;
+        return Buffer.concat([packed.subarray(0, 10), Buffer.from(`${key}\0`), packed.subarray(10)]);
+      },
+    ],
+  ])('that is packed (%s), and has it beside what is packed, breaks off', async (coding, pack) => {
+    web.upstream.answers((heard, response) => {
+      response.writeHead(200, { 'content-encoding': coding }).end(pack(bearer(heard)));
+    });
+    await expect(get('/http/bearer/')).rejects.toThrow(/aborted|hang up|reset/i);
+    expect(await outcome()).toMatchObject({ status: 'lost', warnings: ['credential_repeated'] });
+  });
+
   test('that is packed, and a piece of which ends as the credential begins, goes on once it does not', async () => {
     web.upstream.answers((heard, response) => {
       response.writeHead(200, { 'content-encoding': 'gzip' });

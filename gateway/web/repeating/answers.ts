@@ -98,7 +98,9 @@ function inspect(answer: IncomingMessage, sought: Sought, found: () => void, unp
   const push = answer.push.bind(answer);
   const unpack = unpacker();
   let repeats = false;
-  const concealing = new Concealing(sought, () => (repeats = true));
+  const inside = new Concealing(sought, () => (repeats = true));
+  /** It may stand beside what is packed as well: behind its end, or in the name that gzip gives. */
+  const outside = new Concealing(sought, () => (repeats = true));
   const come: (Buffer | null)[] = [];
   let held: Buffer[] = [];
   let held_bytes = 0;
@@ -117,6 +119,7 @@ function inspect(answer: IncomingMessage, sought: Sought, found: () => void, unp
         push(null);
         break;
       }
+      outside.push(piece);
       await through(unpack, piece);
       if (repeats) {
         found();
@@ -124,7 +127,7 @@ function inspect(answer: IncomingMessage, sought: Sought, found: () => void, unp
       }
       held.push(piece);
       held_bytes += piece.length;
-      if (concealing.waits) {
+      if (inside.waits || outside.waits) {
         if (held_bytes > held_bytes_max) return broken('too much of a packed answer cannot be told apart');
         // Nothing of it goes on, and more is needed: Node reads on.
         push(nothing);
@@ -136,7 +139,7 @@ function inspect(answer: IncomingMessage, sought: Sought, found: () => void, unp
     }
     running = false;
   };
-  unpack.on('data', (bytes: Buffer) => void concealing.push(bytes));
+  unpack.on('data', (bytes: Buffer) => void inside.push(bytes));
   unpack.on('error', (error) => broken('the answer is not packed as it says', error));
   answer.once('close', () => unpack.destroy());
   // Nothing more is read until this is known.
