@@ -53,6 +53,28 @@ async function passing(upstream: Server, bytes_max?: number) {
   return { port: await listening(between), passed, writes };
 }
 
+test('an answer that broke off before it was passed on is cut off', async () => {
+  const upstream = createServer((_, response) => {
+    response.writeHead(200).flushHeaders();
+    response.socket!.resetAndDestroy();
+  });
+  const behind = await listening(upstream);
+  let passed: Promise<Passed> | undefined;
+  const between = createServer((_, response) => {
+    void asked(behind).then(async (answer) => {
+      await once(
+        answer.on('error', () => undefined),
+        'close',
+      );
+      response.writeHead(200);
+      passed = pass(answer, response);
+    });
+  });
+  const answer = await asked(await listening(between));
+  await expect(answer.resume().toArray()).rejects.toThrow('aborted');
+  expect(await passed).toEqual({ bytes: 0, how: 'cut' });
+});
+
 test('the head goes alone where nothing is behind it yet, and the bytes follow', async () => {
   let more: (() => void) | undefined;
   const upstream = createServer((_, response) => {

@@ -101,6 +101,8 @@ export function pass(
     to.on('drain', drained);
     to.once('close', gone);
     if (to.destroyed) gone();
+    // It broke off before anybody listened, and will not say so again.
+    else if (from.destroyed) finish('cut');
   });
 }
 
