@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { Lines } from '../../content/index.js';
 import { UpstreamError } from '../../errors.js';
-import { Sought } from '../../web/index.js';
+import { Concealing, Sought } from '../../web/index.js';
 import type { StdioServer } from './config.js';
 import type { Connection, Listening, Receiver } from './connection.js';
 
@@ -120,13 +120,15 @@ export class StdioConnection implements Connection {
 
   async #hear(said: (line: string) => void): Promise<void> {
     let left = said_chars_max;
+    const concealing = this.#secrets && new Concealing(this.#secrets, () => undefined);
+    const say = (bytes: Buffer): void => {
+      const text = bytes.toString('utf8').slice(0, Math.max(left, 0));
+      left -= text.length;
+      if (text !== '') said(text.trimEnd());
+    };
     try {
-      for await (const chunk of this.#child.stderr as AsyncIterable<Buffer>) {
-        const all = chunk.toString('utf8');
-        const text = (this.#secrets?.concealed(all) ?? all).slice(0, Math.max(left, 0));
-        left -= text.length;
-        if (text !== '') said(text.trimEnd());
-      }
+      for await (const chunk of this.#child.stderr as AsyncIterable<Buffer>) say(concealing?.push(chunk) ?? chunk);
+      if (concealing !== undefined) say(concealing.finish());
     } catch {
       // It says nothing any more.
     }
