@@ -47,6 +47,9 @@ export const reviewed = {
     pg_tablespace_location pg_timezone_abbrevs_abbrevs pg_timezone_abbrevs_zone pg_timezone_names pg_ts_config_is_visible pg_ts_dict_is_visible
     pg_ts_parser_is_visible pg_ts_template_is_visible pg_type_is_visible pg_typeof regclass row_security_active shobj_description to_regclass
     to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype to_regtypemod ts_token_type`,
+  'who waits for whom, and how far a standby is': `pg_blocking_pids pg_is_wal_replay_paused pg_last_wal_receive_lsn pg_last_wal_replay_lsn
+    pg_last_xact_replay_timestamp pg_listening_channels pg_notification_queue_usage pg_safe_snapshot_blocking_pids pg_stat_get_snapshot_timestamp
+    pg_xact_status txid_status`,
   sizes: `pg_database_size pg_indexes_size pg_relation_filenode pg_relation_filepath pg_relation_size pg_table_size pg_tablespace_size
     pg_total_relation_size`,
   'counters of relations, which the views of statistics show': `pg_stat_get_analyze_count pg_stat_get_autoanalyze_count pg_stat_get_autovacuum_count
