@@ -155,6 +155,11 @@ export function makeData(variant: Variant): Data {
     ]),
   );
   insert(
+    'app.desks',
+    'id, name, pin',
+    numbers(8).map((id) => [String(id), literal(`Desk ${id}`), literal(canary.word(`desks.${id}`))]),
+  );
+  insert(
     'app.wards',
     'id, ward, note',
     numbers(8).map((id) => [

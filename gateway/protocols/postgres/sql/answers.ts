@@ -204,6 +204,7 @@ interface RawRelation {
   writeFunctions?: RawFunction[] | null;
   /** Columns by which what it is a partition of is partitioned, and by which itself and its partitions are. */
   partitioning?: [above: string[] | null, within: string[] | null];
+  policyColumns?: string[] | null;
   uniques?: [string, string, string[] | null][] | null;
   triggers?: [string, number, RawFunction, string][] | null;
   rules?: [string, string, string][] | null;
@@ -271,6 +272,7 @@ function readRelation(row: RawRelation): Relation {
     readFunctions: unknownOf(row.readFunctions),
     writeFunctions: unknownOf(row.writeFunctions),
     keysAbove: all(parents, above),
+    policyColumns: all([`${row.schema}.${row.name}`, ...parents], row.policyColumns),
     keysWithin: all([`${row.schema}.${row.name}`, ...parents], within),
     uniques: (row.uniques ?? []).map(([name, relation, columns]) => ({ name, relation, columns: columns ?? [] })),
     triggers: (row.triggers ?? [])

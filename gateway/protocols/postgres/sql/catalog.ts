@@ -113,6 +113,8 @@ export interface Relation {
   readonly writeFunctions: readonly string[];
   /** Columns by which it is decided which rows are its own, as a partition's: by all names that they have. */
   readonly keysAbove: readonly string[];
+  /** Those of its own by which row-level policies choose, by all their names as well. */
+  readonly policyColumns: readonly string[];
   /** And which row is in which of its partitions. */
   readonly keysWithin: readonly string[];
   /** What lets no two rows be alike: of itself, its partitions, and of what is below a view. */

@@ -236,9 +236,10 @@ export class Facts {
     this.#behind(relation, name, 'read', only);
   }
 
-  /** Which rows are a partition's own is decided by what it is partitioned by. */
-  amongPartitions(relation: Relation): void {
-    for (const key of relation.keysAbove) this.#column(key, 'predicate', 'read', qualified(relation));
+  /** Which rows there are to see is decided by what a partition's table is partitioned by, and by what policies look at. */
+  rowsOf(relation: Relation): void {
+    for (const key of [...relation.keysAbove, ...relation.policyColumns])
+      this.#column(key, 'predicate', 'read', qualified(relation));
   }
 
   /** All columns of a relation, by its parents' names as well, for a use that names none of them. */
@@ -314,7 +315,7 @@ export class Facts {
   #behind(relation: Relation, name: string, access: Access, only: boolean): void {
     this.#castable(relation, name);
     this.#keys.set(`${name}.tableoid`, relation.keysWithin);
-    if (access !== 'insert') this.amongPartitions(relation);
+    if (access !== 'insert') this.rowsOf(relation);
     const lineage = this.#lineage(relation);
     for (const [column, below] of lineage?.columns ?? []) this.#through.set(`${name}.${column}`, below);
     for (const { name: column, use, via } of lineage?.uses ?? []) this.#column(column, use, 'read', via);

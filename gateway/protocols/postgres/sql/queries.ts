@@ -313,6 +313,12 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
     select g.tgqual::pg_catalog.text from down r join pg_catalog.pg_trigger g on g.tgrelid ${eq} r.oid and g.tgqual is not null where r.i ${eq} f.i`)},
   'partitioning', pg_catalog.json_build_array(${partitionKeys(`select r.oid from reach r where r.i ${eq} f.i and r.how ${eq} 'p'`)},
     ${partitionKeys(`select d.oid from down d where d.i ${eq} f.i`)}),
+  'policyColumns', case when c.relrowsecurity then (select pg_catalog.json_agg(distinct a.attname)
+    from pg_catalog.pg_policy q join pg_catalog.pg_depend d on d.classid ${eq} 3256::pg_catalog.oid and d.objid ${eq} q.oid
+      and d.refclassid ${eq} 1259::pg_catalog.oid and d.refobjid ${eq} c.oid and d.deptype ${eq} 'n'
+    join pg_catalog.pg_attribute a on a.attrelid ${eq} c.oid and a.attnum OPERATOR(pg_catalog.>) 0 and not a.attisdropped
+      and (d.refobjsubid ${eq} 0 or a.attnum::pg_catalog.int4 ${eq} d.refobjsubid)
+    where q.polrelid ${eq} c.oid and q.polqual is not null) end,
   'uniques', (select pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, pg_catalog.concat(bn.nspname, '.', b.relname),
       (select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a where a.attrelid ${eq} x.indrelid and (a.attnum ${eq} any (x.indkey)
         or exists (select from pg_catalog.pg_depend d where d.classid ${eq} 1259::pg_catalog.oid and d.objid ${eq} x.indexrelid

@@ -264,6 +264,7 @@ class Overlay {
       readFunctions: [],
       writeFunctions: [],
       keysAbove: [],
+      policyColumns: [],
       keysWithin: [],
       uniques: [],
       triggers: [],

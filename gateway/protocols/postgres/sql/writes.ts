@@ -126,7 +126,7 @@ function conflict(
     if (name !== undefined && into.relation !== undefined)
       facts.column(`${qualified(into.relation)}.${name}`, 'predicate', 'read');
   }
-  if (into.relation !== undefined) facts.amongPartitions(into.relation);
+  if (into.relation !== undefined) facts.rowsOf(into.relation);
   if (clause.action !== 'ONCONFLICT_UPDATE') return;
   if (into.relation !== undefined) facts.write(into.relation, 'update', into.only, assignedNames(clause.targetList));
   // What was proposed: the statement's own values, of which nothing is read from the target.

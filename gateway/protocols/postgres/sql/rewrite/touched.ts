@@ -105,18 +105,22 @@ export class Touched {
         `${kind.replaceAll('_', ' ').toUpperCase()} of ${first.name}: masks and filters cannot be put into it`,
       );
     for (const fact of this.#relations) this.#covered(fact);
-    this.#partitions();
+    this.#rows();
     for (const view of this.#read) if (!this.#views.isExpanded(view)) this.#view(view);
     for (const view of this.#written) this.#view(view);
   }
 
-  /** In which partition a row is tells of what it is partitioned by: what stands in one that is named, and `tableoid`. */
-  #partitions(): void {
+  /** Which rows a policy shows tells of what it looks at, and in which partition a row is of what it is partitioned by: what stands in one that is named, and `tableoid`. */
+  #rows(): void {
     const { columns, relations } = this.#facts;
     for (const relation of [...this.#read, ...this.#written]) {
       const name = qualified(relation);
       const isInserted = relations.every((fact) => fact.name !== name || fact.access === 'insert');
-      const key = relation.keysAbove.find((each) => this.#obliged.mask(each)?.scope === 'source');
+      const isSecret = (column: string): boolean => this.#obliged.mask(column)?.scope === 'source';
+      const chosen = relation.policyColumns.find(isSecret);
+      if (chosen !== undefined && !isInserted)
+        throw refuse(`a row-level policy of ${name} depends on the masked column ${chosen}`);
+      const key = relation.keysAbove.find(isSecret);
       if (key !== undefined && !isInserted)
         throw refuse(
           `which rows ${name} has tells of the masked column ${key}: read the table that it is a partition of`,
