@@ -40,7 +40,7 @@ export interface Asked {
   readonly signal: AbortSignal;
   /** The gateway's own secrets in it: where the answer repeats them, they are concealed. Absent: there are none. */
   readonly secrets?: Sought | undefined;
-  /** The body of a 200 is checked against a digest that was known before: whoever answers can put nothing into it. */
+  /** The body of a 200 is checked against a digest that was known before: nothing of the request can stand in what is so. */
   readonly digested?: boolean;
 }
 
@@ -150,7 +150,7 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
       answered = true;
       clearTimeout(timer);
       const body = method !== 'HEAD' && !(digested === true && response.statusCode === 200);
-      const problem = secrets && concealIn(response, secrets, body);
+      const problem = packedOnTheWay(response) ?? (secrets && concealIn(response, secrets, body));
       if (problem === undefined) return resolve(response);
       response.destroy();
       reject(problem);
@@ -176,6 +176,18 @@ function once(asked: Asked, agent: HttpAgent | undefined): Promise<IncomingMessa
     });
     pipeline(body.stream, request, () => undefined);
   });
+}
+
+/**
+ * Transfer codings beside `chunked` (RFC 9112, 7) come only where they were asked for, and they never are here. Node takes the
+ * chunks apart and leaves the rest: masked and searched would be what nobody reads.
+ */
+function packedOnTheWay({ headers }: IncomingMessage): UpstreamError | undefined {
+  const coding = headers['transfer-encoding'];
+  if (coding === undefined || coding.toLowerCase() === 'chunked') return undefined;
+  return new UpstreamError(
+    `the target packed its answer in a way that nobody asked for (Transfer-Encoding: ${coding})`,
+  );
 }
 
 /**

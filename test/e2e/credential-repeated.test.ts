@@ -303,6 +303,17 @@ describe('an answer', () => {
     expect((await get('/http/bearer/')).text).toBe('fine');
   });
 
+  test.each(['/http/bearer/', '/http/own/'])('that is packed on its way, unasked, is not given (%s)', async (path) => {
+    web.upstream.answers((heard, response) => {
+      response
+        .writeHead(200, { 'transfer-encoding': 'gzip, chunked' })
+        .end(gzipSync(heard.headers.authorization ?? 'x'));
+    });
+    const refused = await get(path);
+    expect(refused.status).toBe(502);
+    expect(refused.json()['detail']).toContain('Transfer-Encoding: gzip');
+  });
+
   test('of a stored object that S3 says it got in chunks passes; so does a head without a body', async () => {
     web.upstream.answers((heard, response) => {
       response.writeHead(200, { 'content-encoding': heard.method === 'HEAD' ? 'zstd' : 'aws-chunked' }).end('object');
