@@ -145,8 +145,9 @@ describe('a recording', () => {
   test('has what is masked as its client got it, in the command line and the input too', async () => {
     await run(['masked'], 'cat people; read -r line; eval "$line # bob@example.com"', 'echo eve@example.com\n');
     const found = await outcome((result, intent) => result.recording !== undefined && intent.includes('cat people'));
-    const text = JSON.stringify(await recordingOf(found));
-    expect(text.match(/"o","\*\*\*\\r\\n"/gu)).toHaveLength(2);
+    const [header, ...events] = await recordingOf(found);
+    expect(texts(events, 'o')).toBe('***\r\n***\r\n');
+    const text = JSON.stringify([header, ...events]);
     expect(text).toContain('echo ***');
     expect(text).not.toContain('example.com');
   });
