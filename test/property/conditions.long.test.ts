@@ -3,10 +3,10 @@ import { checkConditions, checkOutputs, checkRows, makeConditioned } from './int
 import { ladderKind, mixedKind } from './interference/ladder.js';
 import type { Sides } from './interference/sides.js';
 
-/** conditions.test.ts over many worlds. SALLYPORT_SECONDS is for each property of each. */
+/** conditions.test.ts over many worlds: as many as SALLYPORT_WORLDS says. SALLYPORT_SECONDS is for each property of each. */
 const seconds = Number(process.env['SALLYPORT_SECONDS'] ?? 8);
 const first = Number(process.env['SALLYPORT_SEED'] ?? 1);
-const seeds = Array.from({ length: 12 }, (_, at) => first + at);
+const seeds = Array.from({ length: Number(process.env['SALLYPORT_WORLDS'] ?? 4) }, (_, at) => first + at);
 
 const checks = {
   conditions: { check: checkConditions, kind: ladderKind },

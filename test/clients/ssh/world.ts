@@ -26,6 +26,8 @@ const everything = {
   'ssh.rego': 'package policy.ssh\n\nallow contains {"code": "everything"} if true\n',
 };
 const random_bytes = 2_000_000;
+/** What start-up files of the account say by themselves is no answer: pyenv complains now and then where many shells begin at once. */
+const fromStartUp = /^.*(?:\/\.pyenv\/|pyenv: ).*\n/gm;
 
 export async function openSshWorld(policy: PolicyFiles = everything): Promise<SshWorld> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'sallyport-openssh-')));
@@ -83,7 +85,7 @@ export async function openSshWorld(policy: PolicyFiles = everything): Promise<Ss
       await listening(socket, { path: join(local, 'echo.sock') });
       const port = await freePort();
       try {
-        return await runProgram('bash', ['-c', run], {
+        const outcome = await runProgram('bash', ['-c', run], {
           env: {
             ...(await environment(how)),
             L: local,
@@ -92,6 +94,7 @@ export async function openSshWorld(policy: PolicyFiles = everything): Promise<Ss
             E: String((echo.address() as AddressInfo).port),
           },
         });
+        return { ...outcome, stderr: outcome.stderr.replaceAll(fromStartUp, '') };
       } finally {
         await new Promise((resolve) => socket.close(resolve));
       }
