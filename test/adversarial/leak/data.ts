@@ -204,7 +204,11 @@ export function makeData(variant: Variant): Data {
   );
   statements.push(`select lo_from_bytea(770001, convert_to(${literal(`${canary.word('large')} object`)}, 'UTF8'))`);
   statements.push('grant select on large object 770001 to public');
-  statements.push('refresh materialized view app.copies', 'refresh materialized view app.figures');
+  statements.push(
+    'refresh materialized view app.copies',
+    'refresh materialized view app.figures',
+    'refresh materialized view app.gathered',
+  );
   return {
     variant,
     sql: statements.join(';\n'),

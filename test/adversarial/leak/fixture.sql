@@ -128,6 +128,8 @@ create function app.allowed(text) returns boolean language plpgsql as $$ begin
   if exists (select from app.customers where ssn = value_of) then return true; end if; return false;
   exception when others then raise exception 'not like %', (select ssn from app.customers where id = 1); end $$;
 create domain app.guarded as text check (app.allowed(value));
+create materialized view app.gathered as select id, app.email_of(id) as mail, app.constant_lie(id) as line from app.orders;
+create view app.gathered_lines as select id, line from app.gathered;
 create procedure app.tell(int) language plpgsql as $$ begin raise notice '%', (select ssn from app.customers where id = $1); end $$;
 create function app.shout(text) returns text language sql immutable as $$ select upper($1) || '!' $$;
 

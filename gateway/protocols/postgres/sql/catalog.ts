@@ -107,7 +107,7 @@ export interface Relation {
   readonly heirs: readonly Heir[];
   /** There are more than are listed. */
   readonly moreHeirs: boolean;
-  /** Functions that reading it runs, but for those that an extension tells are harmless: of a view's query, of policies. */
+  /** Functions that reading it runs, or filling it has run, but for those that an extension tells are harmless: of queries, of policies. */
   readonly readFunctions: readonly string[];
   /** Functions that writing it runs: defaults, checks, generated columns, indexes. */
   readonly writeFunctions: readonly string[];

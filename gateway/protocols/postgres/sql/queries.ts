@@ -291,7 +291,7 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
       where h.i ${eq} f.i and b.relkind OPERATOR(pg_catalog.<>) 'i' and b.relkind OPERATOR(pg_catalog.<>) 'I' limit ${heirs_max + 1}) as x),
   'readFunctions', ${functionsIn(`
     select w.ev_action::pg_catalog.text from reach r join pg_catalog.pg_rewrite w on w.ev_class ${eq} r.oid and w.ev_type ${eq} '1'
-      join pg_catalog.pg_class v on v.oid ${eq} r.oid and v.relkind ${eq} 'v' where r.i ${eq} f.i and r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      join pg_catalog.pg_class v on v.oid ${eq} r.oid and (v.relkind ${eq} 'v' or v.relkind ${eq} 'm') where r.i ${eq} f.i and r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
     union all
     select pg_catalog.concat(q.polqual::pg_catalog.text, ' ', q.polwithcheck::pg_catalog.text) from reach r
       join pg_catalog.pg_policy q on q.polrelid ${eq} r.oid where r.i ${eq} f.i`)},
