@@ -17,7 +17,7 @@ const harmless: ReadonlySet<string> = new Set(
   parallel_leader_participation parallel_setup_cost parallel_tuple_cost plan_cache_mode quote_all_identifiers random_page_cost
   recursive_worktable_factor search_path seed seq_page_cost standard_conforming_strings statement_timeout synchronize_seqscans
   synchronous_commit tcp_keepalives_count tcp_keepalives_idle tcp_keepalives_interval tcp_user_timeout temp_buffers timezone
-  timezone_abbreviations trace_notify trace_sort transaction_deferrable transaction_isolation transaction_read_only transaction_timeout
+  timezone_abbreviations trace_notify transaction_deferrable transaction_isolation transaction_read_only transaction_timeout
   transform_null_equals vacuum_cost_delay wal_skip_threshold work_mem xmlbinary xmloption geqo geqo_effort geqo_generations geqo_pool_size
   geqo_seed geqo_selection_bias geqo_threshold jit jit_above_cost jit_inline_above_cost jit_optimize_above_cost transaction session_characteristics`
     .trim()
