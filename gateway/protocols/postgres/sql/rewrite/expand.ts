@@ -11,7 +11,7 @@ import { Clear, type Parts } from './clear.js';
 import { assertAlike, Expected } from './expected.js';
 import { groups } from './group.js';
 import { Occurrences } from './occurrences.js';
-import { hasOutput, type Obliged, type Rules } from './rules.js';
+import { hasOutput, isMadeOfValue, type Obliged, type Rules } from './rules.js';
 import { Splice } from './splice.js';
 import { StatementRewriting } from './statement.js';
 import { checkTelling } from './telling.js';
@@ -52,8 +52,15 @@ export class Expansions implements Views {
       const mask = this.obliged.mask(name);
       return mask !== undefined && (mask.scope === 'source' || !isCondition(use));
     });
+    // What a join or sort of the view holds is measured as well.
+    const isMeasured =
+      this.obliged.doing === 'measured' &&
+      [...lineage.columns.values()].some(({ copies }) =>
+        copies.some(({ name }) => isMadeOfValue(this.obliged.mask(name))),
+      );
     return (
       isUsed ||
+      isMeasured ||
       [...relation.reads, ...relation.heirs].some((below) => this.obliged.filters(qualified(below)).length > 0)
     );
   }

@@ -3,6 +3,7 @@ import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { as, constant, strings, type Wrapped } from '../ast.js';
 import { parseAlone } from '../parse.js';
 import type { Expected } from './expected.js';
+import type { Doing } from './rules.js';
 import { unclear, type Splice } from './splice.js';
 
 /** EXPLAIN tells of values by its estimates, and of rows by what it counted: both are left out. */
@@ -17,10 +18,11 @@ const optionsIn = (statement: ExplainStmt): DefElem[] =>
 
 const isAnalyze = (option: DefElem): boolean => option.defname === 'analyze' && on(option);
 
-/** EXPLAIN without ANALYZE: no row is read. */
-export function isOnlyPlanned({ stmt }: RawStmt): boolean {
+/** EXPLAIN without ANALYZE reads no row; with it, it says how much memory rows took. */
+export function doingOf({ stmt }: RawStmt): Doing {
   const statement = as<ExplainStmt>(stmt, 'ExplainStmt');
-  return statement !== undefined && !optionsIn(statement).some(isAnalyze);
+  if (statement === undefined) return 'run';
+  return optionsIn(statement).some(isAnalyze) ? 'measured' : 'planned';
 }
 
 /** @param isFiltered The rows that a filter took away would be counted. */

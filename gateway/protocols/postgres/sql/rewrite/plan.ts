@@ -12,9 +12,9 @@ import { assertAlike, Expected } from './expected.js';
 import { checkConflicts } from './conflict.js';
 import { clearFor, Expansions, hide } from './expand.js';
 import { Occurrences } from './occurrences.js';
-import { explain, isOnlyPlanned } from './explain.js';
+import { doingOf, explain } from './explain.js';
 import { groups } from './group.js';
-import { Obliged, type Rules } from './rules.js';
+import { isMadeOfValue, Obliged, type Doing, type Rules } from './rules.js';
 import { keyOfText, Sharing, type Made } from './sharing.js';
 import { Splice, unclear, type Edit } from './splice.js';
 import { StatementRewriting } from './statement.js';
@@ -124,16 +124,16 @@ function make(template: Template, text: string, obligations: Obligations, notes:
   const splice = new Splice(text);
   const expected = new Expected();
   const hidden = new Set<string>();
-  const made = new Map<boolean, Expansions>();
-  const expansionsOf = (isRun: boolean): Expansions => {
+  const made = new Map<Doing, Expansions>();
+  const expansionsOf = (doing: Doing): Expansions => {
     const views = {
       lineage: (relation: Relation) => viewLineage(relation, names),
       below: (relation: Relation) => relationsBelow(relation, names),
     };
-    const known = made.get(isRun);
+    const known = made.get(doing);
     const expansions =
-      known ?? new Expansions(names, new Obliged(obligations, views, isRun), isSettled(template.statements), hidden);
-    made.set(isRun, expansions);
+      known ?? new Expansions(names, new Obliged(obligations, views, doing), isSettled(template.statements), hidden);
+    made.set(doing, expansions);
     return expansions;
   };
   let guarded = false;
@@ -141,12 +141,15 @@ function make(template: Template, text: string, obligations: Obligations, notes:
     throw unclear('a text whose statements are not those that were judged');
   for (const [index, raw] of raws.entries()) {
     const occurrences = seen.get(raw) ?? new Occurrences();
-    const expansions = expansionsOf(!isOnlyPlanned(raw));
+    const expansions = expansionsOf(doingOf(raw));
     const { obliged } = expansions;
     const touched = new Touched(template.statements[index]!.facts, occurrences, obliged, expansions);
     if (!touched.isObliged) {
       // What it explains was prepared under masks, for all that is known here.
-      if (isExplainedExecute(raw)) explain(raw, splice, expected, false);
+      if (isExplainedExecute(raw)) {
+        if (doingOf(raw) === 'measured') checkMeasured(obligations);
+        explain(raw, splice, expected, false);
+      }
       continue;
     }
     guarded = true;
@@ -202,6 +205,16 @@ function untouched(watched: Watched | undefined, splice: Splice): Watched | unde
   for (const [index, { at, text }] of watched.form.literals.entries())
     if (splice.isTouched(at, at + text.length)) seen.add(index);
   return { form: watched.form, seen };
+}
+
+/** What was prepared computes its masks where the plan has them. */
+function checkMeasured({ masks }: Obligations): void {
+  const mask = masks.find(isMadeOfValue);
+  if (mask !== undefined)
+    throw new RewriteRefusal(
+      'mask_unenforceable',
+      `what EXPLAIN ANALYZE measures of a prepared statement would tell how long ${mask.resource} is: explain the statement itself, or leave out ANALYZE`,
+    );
 }
 
 const isExplainedExecute = ({ stmt }: RawStmt): boolean =>

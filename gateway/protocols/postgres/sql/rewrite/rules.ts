@@ -27,7 +27,16 @@ export interface Rules {
   readonly guard: string | undefined;
   /** What is read in place of a view: its own query, rewritten. */
   readonly query?: string | undefined;
+  /** EXPLAIN ANALYZE measures rows, and a mask is computed of a value: before anything holds the row, so that no length of it is told. */
+  readonly isApart?: boolean;
 }
+
+/** What is done with a statement: EXPLAIN only plans it, or measures it with ANALYZE. */
+export type Doing = 'run' | 'planned' | 'measured';
+
+/** At the source, a mask that is made of the value. */
+export const isMadeOfValue = (mask: Mask | undefined): boolean =>
+  mask?.scope === 'source' && mask.with !== 'null' && mask.with !== 'redact';
 
 export const hasOutput = (masked: Rules['masked']): boolean =>
   [...masked.values()].some(({ scope }) => scope === 'output');
@@ -55,14 +64,13 @@ export class Obliged {
   readonly #masks = new Map<string, Mask>();
   readonly #filters = new Map<string, Filter[]>();
   readonly #views: ViewsBelow;
-  readonly #isRun: boolean;
+  readonly doing: Doing;
   /** Resources that were found to be columns. */
   readonly #met = new Set<string>();
 
-  /** @param isRun False where the statement is only planned. */
-  constructor({ masks, filters }: Obligations, views: ViewsBelow, isRun = true) {
+  constructor({ masks, filters }: Obligations, views: ViewsBelow, doing: Doing = 'run') {
     this.#views = views;
-    this.#isRun = isRun;
+    this.doing = doing;
     for (const mask of masks) {
       const known = this.#masks.get(mask.resource);
       if (known === undefined || maskWeight(mask) < maskWeight(known)) this.#masks.set(mask.resource, mask);
@@ -132,7 +140,8 @@ export class Obliged {
     this.#known(relation, name);
     if (masked.size === 0 && filters.length === 0) return undefined;
     demandUnseen(relation, filters, named);
-    return { relation, masked, filters: distinct(filters), guard: this.#guard(relation) };
+    const isApart = this.doing === 'measured' && [...masked.values()].some(({ mask }) => isMadeOfValue(mask));
+    return { relation, masked, filters: distinct(filters), guard: this.#guard(relation), isApart };
   }
 
   /** What is said of a view's own columns, where its query is read in its place. */
@@ -154,7 +163,11 @@ export class Obliged {
   }
 
   #guard(relation: Relation): string | undefined {
-    return unchanged(relation, relation.definition === undefined ? [] : this.#views.below(relation), this.#isRun);
+    return unchanged(
+      relation,
+      relation.definition === undefined ? [] : this.#views.below(relation),
+      this.doing !== 'planned',
+    );
   }
 
   /** @param copied The names that the column's very values go by. @param derived Those of columns that it is made of. */

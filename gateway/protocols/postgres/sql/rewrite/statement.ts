@@ -2,6 +2,7 @@ import type { ColumnRef, CopyStmt, MergeStmt, RangeVar, RawStmt, ResTarget } fro
 import { RewriteRefusal } from '../../enforcing/rewriting.js';
 import { as, strings, type Wrapped } from '../ast.js';
 import type { CatalogColumn } from '../catalog.js';
+import { qualified } from '../facts.js';
 import { quoteName } from '../masks/write.js';
 import { systemColumns, type Source } from '../scope.js';
 import type { Clear } from './clear.js';
@@ -9,7 +10,7 @@ import { before, beforeTree } from './conditions.js';
 import { type Expected, expressionTree, fromItem, queryTree, targets } from './expected.js';
 import { filterMerge, inserts, joinsFully } from './merge.js';
 import type { ColumnUse, Occurrences, RowUse, StarUse } from './occurrences.js';
-import { conditionOf, maskedValue, type Rule, type Rules } from './rules.js';
+import { conditionOf, isMadeOfValue, maskedValue, type Rule, type Rules } from './rules.js';
 import { Shape, type Write } from './shape.js';
 import { unclear, type Splice } from './splice.js';
 import { looksAtCatalog } from './unchanged.js';
@@ -343,6 +344,10 @@ export class StatementRewriting {
   #value(ref: ColumnRef, rules: Rules, column: CatalogColumn, rule: Rule, reference: string): string {
     const value = maskedValue(column, rule, reference);
     const { guard } = rules;
+    if (rules.isApart === true && isMadeOfValue(rule.mask))
+      throw refuse(
+        `what EXPLAIN ANALYZE measures of a write would tell how long ${qualified(rules.relation)}.${column.name} is: leave out ANALYZE`,
+      );
     return guard !== undefined && this.#unguarded.has(rules) && this.#shape.returned.has(ref)
       ? `SELECT ${value} WHERE ${guard}`
       : value;

@@ -44,8 +44,10 @@ export function wrapped(wrap: Wrap): string {
     rules.query === undefined
       ? `${only ? 'ONLY ' : ''}${relationName(relation)}${alias === relation.name ? '' : ` AS ${own}`}`
       : `(${rules.query}) AS ${own}(${names})`;
+  // What has a WITH is not drawn into the query around it, while conditions are pushed into it as before; nothing is computed of this one.
+  const apart = rules.isApart === true ? 'WITH "sallyport.apart" AS (SELECT) ' : '';
   return [
-    `(SELECT ${columns.join(', ')} FROM ${from}`,
+    `(${apart}SELECT ${columns.join(', ')} FROM ${from}`,
     sample === undefined ? '' : ` ${sample}`,
     condition === undefined ? '' : ` WHERE ${condition}`,
     isBarrier === true || rules.query !== undefined ? ' OFFSET 0' : '',
