@@ -159,6 +159,22 @@ export function makeData(variant: Variant): Data {
     'id, name, pin',
     numbers(8).map((id) => [String(id), literal(`Desk ${id}`), literal(canary.word(`desks.${id}`))]),
   );
+  const other = (id: number): number => (variant === 'a' ? id : 9 - id);
+  insert(
+    'app.holders',
+    'id, tag',
+    numbers(8).map((id) => [String(id), literal(canary.word(`holders.${id}`))]),
+  );
+  insert(
+    'app.held',
+    'id, tag',
+    numbers(8).map((id) => [String(id), literal(canary.word(`holders.${other(id)}`))]),
+  );
+  insert(
+    'app.lent',
+    'id, holder',
+    numbers(8).map((id) => [String(id), String(other(id))]),
+  );
   insert(
     'app.wards',
     'id, ward, note',

@@ -219,6 +219,7 @@ interface RawRelation {
         triggers: RawFunction[] | null,
         functions: RawFunction[] | null,
         isRuled: boolean,
+        keys: string[] | null,
       ][]
     | null;
 }
@@ -280,7 +281,7 @@ function readRelation(row: RawRelation): Relation {
       .map(([name, type, fn, relation]) => ({ name, type, function: labelOf(fn), relation })),
     rules: (row.rules ?? []).map(([event, name, relation]) => ({ event, name, relation })),
     cascades: (row.cascades ?? []).map(
-      ([relation, kind, start, event, via, changed, triggered, functions, isRuled]) => ({
+      ([relation, kind, start, event, via, changed, triggered, functions, isRuled, keys]) => ({
         relation,
         kind,
         start,
@@ -289,6 +290,7 @@ function readRelation(row: RawRelation): Relation {
         changed: changed ?? undefined,
         functions: [...unknownOf(triggered), ...unknownOf(functions)],
         isRuled,
+        keys: keys ?? [],
       }),
     ),
   };

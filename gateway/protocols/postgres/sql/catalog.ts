@@ -138,6 +138,8 @@ export interface Cascade {
   /** Functions that this runs: of triggers, checks, defaults. */
   readonly functions: readonly string[];
   readonly isRuled: boolean;
+  /** Columns on both sides, by which it is known where it goes on; none for TRUNCATE, which takes all rows. */
+  readonly keys: readonly string[];
 }
 
 /** A unique index, or that of an exclusion constraint. */

@@ -293,6 +293,7 @@ export class Facts {
       if (names !== undefined && cascade.changed?.some((name) => names.includes(name)) === false) continue;
       const { relation: name, access, via } = cascade;
       this.relation(name, cascade.kind, access, via);
+      for (const key of cascade.keys) this.#column(key, 'predicate', 'read', via);
       for (const fn of cascade.functions)
         this.hidden(fn, `the ${access} that goes on to ${name} runs ${fn}(), whose body is not known`, name);
       if (cascade.isRuled) this.opaque(`a rule of ${name} does more than the ${access} that goes on to it`);

@@ -348,7 +348,13 @@ const relationRows = `select 'relation', f.i, pg_catalog.json_build_object(
         union all
         select pg_catalog.concat(y.indexprs::pg_catalog.text, ' ', y.indpred::pg_catalog.text) from pg_catalog.pg_index y where y.indrelid ${eq} x.oid`)} end,
       exists (select from pg_catalog.pg_rewrite w where w.ev_class ${eq} x.oid and w.ev_enabled OPERATOR(pg_catalog.<>) 'D' and
-        w.ev_type ${eq} case x.event when 'd' then '4'::pg_catalog."char" when 'u' then '2'::pg_catalog."char" end)))
+        w.ev_type ${eq} case x.event when 'd' then '4'::pg_catalog."char" when 'u' then '2'::pg_catalog."char" end),
+      case when x.start OPERATOR(pg_catalog.<>) 't' then (
+        select pg_catalog.jsonb_agg(distinct pg_catalog.concat(kn.nspname, '.', kr.relname, '.', a.attname)) from pg_catalog.pg_constraint k
+        join pg_catalog.pg_attribute a on a.attrelid ${eq} any (array[k.conrelid, k.confrelid]) and
+          (a.attrelid ${eq} k.conrelid and a.attnum ${eq} any (k.conkey) or a.attrelid ${eq} k.confrelid and a.attnum ${eq} any (k.confkey))
+        join pg_catalog.pg_class kr on kr.oid ${eq} a.attrelid join pg_catalog.pg_namespace kn on kn.oid ${eq} kr.relnamespace
+        where k.contype ${eq} 'f' and k.conrelid ${eq} x.oid and k.confrelid ${eq} x.via) end))
     from cascading x join pg_catalog.pg_class b on b.oid ${eq} x.oid join pg_catalog.pg_namespace bn on bn.oid ${eq} b.relnamespace
     join pg_catalog.pg_class v on v.oid ${eq} x.via join pg_catalog.pg_namespace vn on vn.oid ${eq} v.relnamespace where x.i ${eq} f.i)
   )::pg_catalog.text

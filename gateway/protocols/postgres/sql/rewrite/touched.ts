@@ -106,6 +106,7 @@ export class Touched {
       );
     for (const fact of this.#relations) this.#covered(fact);
     this.#rows();
+    for (const relation of this.#written) this.#cascades(relation);
     for (const view of this.#read) if (!this.#views.isExpanded(view)) this.#view(view);
     for (const view of this.#written) this.#view(view);
   }
@@ -131,6 +132,20 @@ export class Touched {
         if (scopes.some((scope) => scope === 'source' || (scope === 'output' && !isCondition(use))))
           throw refuse(`${column} tells of a masked column, by which ${name} is partitioned`);
       }
+    }
+  }
+
+  /** Which rows a foreign key takes a DELETE or UPDATE on to tells which values are equal: hashes do as well. */
+  #cascades(written: Relation): void {
+    for (const { relation, access, via, keys } of written.cascades) {
+      if (!this.#facts.relations.some((fact) => fact.name === relation && fact.access === access && fact.via === via))
+        continue;
+      const masks = keys.map((key) => this.#obliged.mask(key));
+      const masked = keys.find((_, index) => masks[index]?.scope === 'source');
+      if (masked === undefined || masks.every((mask) => mask?.with === 'hash')) continue;
+      throw refuse(
+        `the ${access} that a foreign key takes on to ${relation} tells of the masked column ${masked}: whose rows are equal to those of ${via}`,
+      );
     }
   }
 
@@ -171,7 +186,7 @@ export class Touched {
       this.#policy(name);
       return;
     }
-    // ON DELETE and ON UPDATE of foreign keys hand out nothing.
+    // Of ON DELETE and ON UPDATE of foreign keys, the keys alone tell anything.
     if (via !== undefined && (access === 'delete' || access === 'update')) return;
     throw refuse(`${name} is reached ${via === undefined ? 'where' : `through ${via}, where`} masks cannot be put`);
   }
