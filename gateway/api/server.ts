@@ -29,6 +29,13 @@ export interface HttpsOptions {
   readonly strictTransport: boolean;
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** A file out of memory, the same for everybody: counted apart from what makes the gateway do something. */
+    readonly isPage?: boolean;
+  }
+}
+
 const body_bytes_max = 262_144;
 const header_bytes_max = 32_768;
 /** For a request to the gates to arrive whole. */
@@ -37,6 +44,9 @@ const gate_ms_max = 30_000;
 const idle_ms_max = 60_000;
 const requests_burst = 300;
 const requests_perSecond = 60;
+/** A page of the console is some forty small files out of memory: who looks through it asks for hundreds. */
+const pages_burst = 3_000;
+const pages_perSecond = 300;
 
 /**
  * Certificates are asked for, and none is refused here: who has one that is not good is told so in their own protocol, and it is in
@@ -85,11 +95,13 @@ export async function listenHttps(options: HttpsOptions): Promise<Listener> {
     logger: false,
   });
   const rates = new Rates({ burst: requests_burst, perSecond: requests_perSecond, now });
+  const pages = new Rates({ burst: pages_burst, perSecond: pages_perSecond, now });
 
   app.addHook('onRequest', async (request, reply) => {
     protect(reply, options.strictTransport);
     if (!isSpoken(request.raw)) throw new Problem(505, 'http_version', 'only HTTP/1.1 and HTTP/1.0 are spoken here');
-    if (!rates.take(addressOf(request))) {
+    const { isPage = false } = request.routeOptions.config;
+    if (!(isPage ? pages : rates).take(addressOf(request))) {
       throw new Problem(429, 'too_many', 'too many requests from this address; try again in a moment', {
         'retry-after': '1',
       });

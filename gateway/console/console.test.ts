@@ -332,6 +332,12 @@ describe('the page', () => {
     expect((await api.call(path)).status).toBe(404);
   });
 
+  test('may be looked through as fast as a browser can; what does something is counted apart', async () => {
+    const many = Array.from({ length: 800 }, () => new Jar().get('/console/icon.svg'));
+    expect(new Set((await Promise.all(many)).map(({ status }) => status))).toEqual(new Set([200]));
+    expect((await new Jar().get('/console/v1/whoami', own())).status).toBe(401);
+  });
+
   test('is where a link to a request leads', async () => {
     const sent = await api.call('/console/approvals/h-7%2F..%2F%0d%0ax');
     expect(sent.headers['location']).toBe('/console/#/approvals/h-7%2F..%2F%0D%0Ax');

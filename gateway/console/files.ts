@@ -36,7 +36,8 @@ export async function pageRoutes(app: App): Promise<void> {
     const type = types[path.extname(name)];
     if (type === undefined) continue;
     const content = await readFile(path.join(folder, name));
-    app.get(name === 'index.html' ? '/console/' : `/console/${name}`, async (_request, reply) =>
+    const url = name === 'index.html' ? '/console/' : `/console/${name}`;
+    app.get(url, { config: { isPage: true } }, async (_request, reply) =>
       reply.header('content-security-policy', pagePolicy).type(type).send(content),
     );
   }
