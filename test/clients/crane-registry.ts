@@ -3,6 +3,30 @@ import { join } from 'node:path';
 
 /** The registry that comes with crane: a real one, in memory. */
 
+/** What clients may do in it: below `team/`, labelled where the tag says so, and releases wait for people. */
+export const registryPolicy = `package policy.registry
+
+import data.sallyport.registry
+
+allow contains {"code": "pulls"} if registry.pulls_only
+
+allow contains {"code": "pushes"} if registry.pushes
+
+allow contains {"code": "removes"} if registry.removes
+
+deny contains {"code": "elsewhere", "message": "push below team/"} if {
+  registry.pushes
+  not registry.below("team")
+}
+
+deny contains {"code": "unlabelled", "message": "say whose it is"} if {
+  registry.published_tag == "labelled"
+  not registry.labels["org.example.owner"]
+}
+
+approval contains {"code": "releases_wait", "groups": ["operators"]} if registry.published_tag == "release"
+`;
+
 /** Where a client is that probe.mjs installs; empty where it cannot be had. */
 export const installed = (client: string): string =>
   spawnSync('node', [join(import.meta.dirname, 'probe.mjs'), client], { encoding: 'utf8' }).stdout.trim();

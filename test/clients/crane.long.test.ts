@@ -6,38 +6,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeTar } from '../../bundles/tar.js';
 import { startWeb, type Web } from '../support/web.js';
-import { installed, serveRegistry } from './crane-registry.js';
+import { installed, registryPolicy, serveRegistry } from './crane-registry.js';
 import { clientTest, runProgram } from './support.js';
 
 /** crane as it is, against a gateway in front of a real registry: what it prints, its exit code, and what the registry has. */
 
 const policy = {
-  'registry.rego': `package policy.registry
-
-import data.sallyport.registry
-
-allow contains {"code": "pulls"} if registry.pulls_only
-
-allow contains {"code": "pushes"} if registry.pushes
-
-allow contains {"code": "removes"} if registry.removes
-
-deny contains {"code": "elsewhere", "message": "push below team/"} if {
-  registry.pushes
-  not registry.below("team")
-}
-
-deny contains {"code": "unlabelled", "message": "say whose it is"} if {
-  registry.published_tag == "labelled"
-  not registry.labels["org.example.owner"]
-}
-
+  'registry.rego': `${registryPolicy}
 deny contains {"code": "unsigned", "message": "sign it first"} if {
   registry.published_tag == "signed"
   not registry.signed
 }
-
-approval contains {"code": "releases_wait", "groups": ["operators"]} if registry.published_tag == "release"
 `,
 };
 

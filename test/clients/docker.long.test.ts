@@ -9,28 +9,12 @@ import { writeTar } from '../../bundles/tar.js';
 import { until } from '../support/approvals-side.js';
 import { startRegistry, type TestRegistry } from '../support/registry.js';
 import { startWeb, type Web } from '../support/web.js';
-import { installed, serveRegistry } from './crane-registry.js';
+import { installed, registryPolicy, serveRegistry } from './crane-registry.js';
 import { clientTest, onPath, runProgram } from './support.js';
 
 /** docker as it is, with a daemon of its own, against a gateway in front of a real registry. No container runs. */
 
-const policy = {
-  'registry.rego': `package policy.registry
-
-import data.sallyport.registry
-
-allow contains {"code": "pulls"} if registry.pulls_only
-
-allow contains {"code": "pushes"} if registry.pushes
-
-deny contains {"code": "elsewhere", "message": "push below team/"} if {
-  registry.pushes
-  not registry.below("team")
-}
-
-approval contains {"code": "releases_wait", "groups": ["operators"]} if registry.published_tag == "release"
-`,
-};
+const policy = { 'registry.rego': registryPolicy };
 
 const group = 'docker, through the gateway,';
 const layer_bytes = 12 * 1024 * 1024;

@@ -4,35 +4,12 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startWeb, type Web } from '../support/web.js';
-import { installed, serveRegistry } from './crane-registry.js';
+import { installed, registryPolicy, serveRegistry } from './crane-registry.js';
 import { clientTest, onPath, runProgram } from './support.js';
 
 /** podman, buildah and skopeo as they are, against a gateway in front of a real registry: images made of nothing, kept as plain folders. */
 
-const policy = {
-  'registry.rego': `package policy.registry
-
-import data.sallyport.registry
-
-allow contains {"code": "pulls"} if registry.pulls_only
-
-allow contains {"code": "pushes"} if registry.pushes
-
-allow contains {"code": "removes"} if registry.removes
-
-deny contains {"code": "elsewhere", "message": "push below team/"} if {
-  registry.pushes
-  not registry.below("team")
-}
-
-deny contains {"code": "unlabelled", "message": "say whose it is"} if {
-  registry.published_tag == "labelled"
-  not registry.labels["org.example.owner"]
-}
-
-approval contains {"code": "releases_wait", "groups": ["operators"]} if registry.published_tag == "release"
-`,
-};
+const policy = { 'registry.rego': registryPolicy };
 
 const group = 'podman, buildah and skopeo, through the gateway,';
 

@@ -17,13 +17,16 @@ type Rows = (string | null)[][];
  */
 export class Onlooker {
   readonly #connect: () => Promise<Upstream>;
+  readonly #unused: () => void;
   #connection: Promise<Connection> | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(connect: () => Promise<Upstream>) {
+  /** @param unused Told when nobody has asked anything for a while. */
+  constructor(connect: () => Promise<Upstream>, unused: () => void) {
     this.#connect = connect;
+    this.#unused = unused;
   }
 
   /** The rows of one statement, by itself. Throws UpstreamError. */
@@ -36,7 +39,7 @@ export class Onlooker {
     try {
       return await answer;
     } finally {
-      if (--this.#waiting === 0) this.#idle = setTimeout(() => this.close(), idle_ms_max).unref();
+      if (--this.#waiting === 0) this.#idle = setTimeout(() => this.#rest(), idle_ms_max).unref();
     }
   }
 
@@ -50,6 +53,11 @@ export class Onlooker {
       this.close();
       throw error instanceof UpstreamError ? error : new UpstreamError('the catalog could not be looked at', { cause: error }); // prettier-ignore
     }
+  }
+
+  #rest(): void {
+    this.close();
+    this.#unused();
   }
 
   close(): void {
@@ -136,7 +144,10 @@ export class Onlookers {
   of(target: string, database: string, user: string, connect: () => Promise<Upstream>): Onlooker {
     const key = JSON.stringify([target, database, user]);
     let onlooker = this.#all.get(key);
-    if (onlooker === undefined) this.#all.set(key, (onlooker = new Onlooker(connect)));
+    if (onlooker === undefined) {
+      onlooker = new Onlooker(connect, () => this.#all.delete(key));
+      this.#all.set(key, onlooker);
+    }
     return onlooker;
   }
 

@@ -1,5 +1,5 @@
 import type { Choices } from './choices.js';
-import type { Kind, Mask, Type } from './values.js';
+import { values, type Kind, type Mask, type Type } from './values.js';
 
 /**
  * Values of which conditions tell nothing apart. Each step of a ladder is there twice, once for either side, and what statements
@@ -58,17 +58,6 @@ export const canary = /[fhkpt][015]canary|yranac[015][fhkpt]|9000(?:[0123]11[12]
 
 export const literalsOf = (type: Type): readonly string[] => ladders[type].literals;
 
-/** Few different ones, and far from what the ladders have. */
-const open: Readonly<Record<Type, readonly string[]>> = {
-  int: ['0', '1', '2', '3', '7', 'null'],
-  text: ["'a'", "'b'", "'c1'", "'12'", "''", 'null'],
-  num: ['0', '1.50', '2', '-3.25', 'null'],
-  date: ["'2026-01-01'", "'2026-02-28'", "'1999-12-31'", 'null'],
-  bool: ['true', 'false', 'null'],
-  json: [`'{"a": 1}'`, `'{"a": 2, "b": "x"}'`, `'[1, 2]'`, 'null'],
-  list: ["'{a,b}'", "'{}'", "'{c}'", 'null'],
-};
-
 const types: Readonly<Record<Type, readonly string[]>> = {
   int: ['int', 'bigint'],
   text: ['text', 'varchar(16)'],
@@ -91,7 +80,8 @@ const isKeyed = (mask: Mask): boolean => mask === 'hash' || mask === 'tokenize';
 export const ladderKind: Kind = {
   masksOf: (type) => ['redact', 'null', ...(further[type] ?? [])],
   sqlTypes: (type, mask) => (type === 'num' && mask === 'hash' ? ['numeric(10,2)'] : types[type]),
-  open: (type) => open[type],
+  // Few different ones, and far from what the ladders have.
+  open: (type) => values[type],
   cells(choices: Choices, mask, type) {
     const { steps } = ladders[type];
     // Keyed masks tell values apart, so there the sides have the same.

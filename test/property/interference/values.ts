@@ -9,7 +9,7 @@ export type Type = 'int' | 'text' | 'num' | 'date' | 'bool' | 'json' | 'list';
 export type Mask = 'redact' | 'null' | 'partial' | 'truncate' | 'pattern' | 'tokenize' | 'hash';
 
 /** Few different ones, so that joins, groups and comparisons find something. */
-const values: Readonly<Record<Type, readonly string[]>> = {
+export const values: Readonly<Record<Type, readonly string[]>> = {
   int: ['0', '1', '2', '3', '7', 'null'],
   text: ["'a'", "'b'", "'c1'", "'12'", "''", 'null'],
   num: ['0', '1.50', '2', '-3.25', 'null'],

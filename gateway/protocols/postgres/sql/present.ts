@@ -2,6 +2,7 @@ import type { Template } from '../judging/statement.js';
 import { array, type Relation } from './catalog.js';
 import { eq } from './look-parts.js';
 import { judgedWith } from './template.js';
+import { reachedCatalogs } from './versions.js';
 
 /**
  * What an older snapshot does not show: children, row-level policies, triggers and rules that are new to relations which had some before.
@@ -43,14 +44,7 @@ function reachedIn(templates: readonly Template[]): Reached | undefined {
 }
 
 /** What there is of each, by its row: $1 is the relations'. */
-const rows = (
-  [
-    ['h', 'pg_inherits', 'inhparent', 'inhrelid'],
-    ['q', 'pg_policy', 'polrelid', 'oid'],
-    ['t', 'pg_trigger', 'tgrelid', 'oid'],
-    ['w', 'pg_rewrite', 'ev_class', 'oid'],
-  ] as const
-).map(
+const rows = reachedCatalogs.map(
   ([letter, catalog, of, row]) =>
     `select pg_catalog.concat('${letter}', r.${of}, ':', r.${row}, ':', r.xmin) as l, r.xmax::pg_catalog.text as by from pg_catalog.${catalog} r where r.${of} ${eq} any ($1::pg_catalog.oid[])`,
 ).join(' union all '); // prettier-ignore

@@ -44,6 +44,14 @@ export const versionColumns = (oids: string): string =>
 /** Everything else is read by a snapshot of the transaction's beginning. */
 const isReadCommitted = `pg_catalog.current_setting('transaction_isolation') ${eq} 'read committed'`;
 
+/** Catalogs of what a relation reaches, the letter of each, its column for the relation, and the one for its own rows. */
+export const reachedCatalogs = [
+  ['h', 'pg_inherits', 'inhparent', 'inhrelid'],
+  ['q', 'pg_policy', 'polrelid', 'oid'],
+  ['t', 'pg_trigger', 'tgrelid', 'oid'],
+  ['w', 'pg_rewrite', 'ev_class', 'oid'],
+] as const;
+
 /**
  * A digest, as SQL over an array of OIDs, of what else reading and writing relations runs and reaches: children, row-level policies,
  * triggers, rules. It compares what was judged, and is no part of `versionOf`, which what leaves asks for with each run. By an older snapshot the
@@ -52,14 +60,7 @@ const isReadCommitted = `pg_catalog.current_setting('transaction_isolation') ${e
  * @param oids Those that may be parents: it, and what inherits from it.
  */
 export function reachOf(oids: string): string {
-  const lines = (
-    [
-      ['h', 'pg_inherits', 'inhparent', 'inhrelid'],
-      ['q', 'pg_policy', 'polrelid', 'oid'],
-      ['t', 'pg_trigger', 'tgrelid', 'oid'],
-      ['w', 'pg_rewrite', 'ev_class', 'oid'],
-    ] as const
-  ).map(
+  const lines = reachedCatalogs.map(
     ([letter, catalog, of, row]) =>
       `SELECT pg_catalog.concat('${letter} ', ${letter}.${of}, ' ', ${letter}.${row}, ' ', ${letter}.xmin) AS l FROM pg_catalog.${catalog} AS ${letter} WHERE ${letter}.${of} ${eq} ANY (${oids})`,
   );
